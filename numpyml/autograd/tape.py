@@ -1,0 +1,151 @@
+"""The tape: what ran, in which order, and the walk back along it.
+
+A :class:`Node` stands for one recorded call. It holds the three things that its derivative needs and nothing else:
+the operation (whose ``pullback`` turns the gradient of the output into gradients of the inputs), the context that
+the forward call kept for it, and the tensors that went in. Tensors point at the node they came out of, nodes at the
+tensors that went in: that is the whole graph, and it lives exactly as long as somebody holds its end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numpyml.errors import CallOrderError, ShapeError
+
+if TYPE_CHECKING:
+    from numpyml.autograd.tensor import Tensor
+
+Array = NDArray[Any]
+
+
+class Operation(Protocol):
+    """Whatever can stand in a node: a module, or a row of the table of derivatives."""
+
+    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool], /) -> Any:
+        """Gradient of the output -> one gradient per input (None where ``wanted`` is False)."""
+
+
+class Node:
+    """One recorded call."""
+
+    __slots__ = ("context", "inputs", "operation", "outputs", "serial")
+    _serials = count()
+
+    def __init__(self, operation: Operation, context: Any, inputs: Sequence[Tensor], outputs: Sequence[Array]) -> None:
+        self.operation: Operation | None = operation
+        self.context = context
+        self.inputs = inputs
+        self.outputs = [(y.shape, y.dtype) for y in outputs]
+        self.serial = next(self._serials)  # a node's inputs are older than it: creation order is a topological order
+
+    def pull(self, gys: list[Array | None], wanted: Sequence[bool]) -> Sequence[Array | None]:
+        """One gradient per input, from one per output; an output that nobody used contributes zeros."""
+        assert self.operation is not None
+        filled = [np.zeros(*spec) if g is None else g for g, spec in zip(gys, self.outputs, strict=True)]
+        gxs = self.operation.pullback(self.context, filled[0] if len(filled) == 1 else filled, wanted)
+        return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
+
+    def free(self) -> None:
+        """Let go of everything that was kept for the pullback."""
+        self.operation = self.context = None
+        self.inputs = ()
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode = _Mode()
+
+
+def is_recording() -> bool:
+    """True unless the calling thread is inside :func:`no_grad`."""
+    return _mode.recording
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside this block (or the function it decorates) nothing is recorded and no context is kept, in this thread."""
+    before, _mode.recording = _mode.recording, False
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+def _reachable(nodes: Iterable[Node]) -> list[Node]:
+    """Every node behind these, oldest first."""
+    seen: dict[int, Node] = {}
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node.serial not in seen:
+            seen[node.serial] = node
+            stack.extend(x.node for x in node.inputs if x.node is not None)
+    return [seen[serial] for serial in sorted(seen)]
+
+
+def backward(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Array],
+    *,
+    retain_graph: bool = False,
+    unwanted: Sequence[Tensor] = (),
+) -> None:
+    """Walk the tape back from ``outputs`` and accumulate into the ``grad`` of every leaf that requires one.
+
+    ``gradients`` are those of the final scalar with respect to each output. Leaves in ``unwanted`` get nothing, and
+    what would have been computed for them alone is skipped.
+    """
+    nodes = _reachable(y.node for y in outputs if y.node is not None)
+    if any(node.operation is None for node in nodes):
+        raise CallOrderError(
+            "backward went through this graph, or a part of it, before, and it was freed on the way; "
+            "expected one backward per forward: run the forward again, or pass retain_graph=True the first time"
+        )
+    skipped = {id(x) for x in unwanted}
+    live: set[int] = set()  # serials of the nodes that lead to a leaf whose gradient somebody reads
+
+    def wants(x: Tensor) -> bool:
+        return x.node.serial in live if x.node is not None else x.requires_grad and id(x) not in skipped
+
+    for node in nodes:
+        if any(map(wants, node.inputs)) or getattr(node.operation, "holds_trainable", bool)():
+            live.add(node.serial)
+
+    pending: dict[int, list[Array | None]] = {}
+
+    def deliver(x: Tensor, gx: Array) -> None:
+        if x.node is None:
+            x.accumulate(gx)
+            return
+        slots = pending.setdefault(x.node.serial, [None] * len(x.node.outputs))
+        before = slots[x.index]
+        slots[x.index] = gx if before is None else before + gx  # a new array: gx may be shared with another input
+
+    for y, gy in zip(outputs, gradients, strict=True):
+        if wants(y):
+            deliver(y, gy)
+    for node in reversed(nodes):
+        if node.serial in pending:
+            inputs = node.inputs
+            wanted = [wants(x) for x in inputs]
+            gxs = node.pull(pending.pop(node.serial), wanted)
+            for x, gx, is_wanted in zip(inputs, gxs, wanted, strict=True):
+                if is_wanted and gx is not None:
+                    if gx.shape != x.shape:
+                        raise ShapeError(
+                            f"pulled back a gradient of shape {gx.shape} to an input of shape {x.shape}; "
+                            "expected the input's shape: mend the pullback",
+                            node.operation,
+                        )
+                    deliver(x, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
+        if not retain_graph:
+            node.free()

@@ -1,0 +1,63 @@
+"""Errors that say what was expected, what came, what to do, and which layer it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class NumpymlError(Exception):
+    """The base of every error that numpyml raises on purpose.
+
+    ``message`` continues a sentence whose subject is the place: the layer's repr at first,
+    and its place in the model (``Sequential[2] Dense(25, 1)``) once the model's driver has seen it.
+    """
+
+    def __init__(self, message: str, layer: object = None) -> None:
+        super().__init__(message, layer)
+        self.message = message
+        self.layer = layer
+        self.place = "" if layer is None else name_of(layer)
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.message}".lstrip()
+
+
+class ShapeError(NumpymlError, ValueError):
+    """An array has the wrong number of axes or the wrong length along one."""
+
+
+class DTypeError(NumpymlError, TypeError):
+    """A value has a type that cannot stand here: object, complex or string data, integers for features."""
+
+
+class OptionError(NumpymlError, ValueError):
+    """A constructor option is out of its range or contradicts another."""
+
+
+class DataError(NumpymlError, ValueError):
+    """Values no loss is defined for: a class index out of range, a NaN where a probability is due."""
+
+
+class CallOrderError(NumpymlError, RuntimeError):
+    """A call that the calls before it do not allow, such as ``backward`` before ``forward`` or twice."""
+
+
+class OwnershipError(NumpymlError, RuntimeError):
+    """Arrays that do not belong together: parameters and gradients of two models, or of a model long gone."""
+
+
+class StateError(NumpymlError, KeyError):
+    """A state dict whose entries are not the model's: missing, unexpected or misshapen ones are all listed."""
+
+
+def name_of(layer: object) -> str:
+    """The layer as its constructor call, or its class alone where the call would fill more than a line."""
+    text = repr(layer)
+    return text if "\n" not in text and len(text) <= 100 else type(layer).__name__
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in the words an error message needs: ``an array of float64, shape (3, 2)``."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of {value.dtype}, shape {tuple(value.shape)}"
+    return f"{type(value).__name__} {value!r:.60}"

@@ -1,0 +1,19 @@
+"""The one default random generator. Same seed, same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_default = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Restart the default generator at ``seed`` and return it."""
+    global _default
+    _default = np.random.default_rng(seed)
+    return _default
+
+
+def default_generator() -> np.random.Generator:
+    """The generator that initial weights and dropout masks come from when the caller passes none."""
+    return _default
