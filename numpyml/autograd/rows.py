@@ -85,7 +85,9 @@ class Row:
             if operand not in gradients:
                 values = {"g": gy, "shape": shapes[operand], **kept}
                 request = self.requests[operand]
-                gradients[operand] = self.partials[operand](**{name: values[name] for name in request if name in values})
+                gradients[operand] = self.partials[operand](
+                    **{name: values[name] for name in request if name in values}
+                )
             gx, shape = gradients[operand], shapes[operand]
             if position is not None:
                 gx, shape = gx[position], shape[position]

@@ -1,0 +1,28 @@
+"""Initial values, written into an array in place."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from numpyml.autograd.tape import Array
+from numpyml.random import default_generator
+
+
+def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """Fill with values drawn evenly from [a, b). PyTorch: nn.init.uniform_."""
+    array[...] = (generator or default_generator()).uniform(a, b, array.shape)
+    return array
+
+
+def kaiming_uniform_(array: Array, a: float = 0.0, generator: np.random.Generator | None = None) -> Array:
+    """Fill so that a layer of leaky ReLUs of slope ``a`` keeps the variance of its input.
+
+        U(−k, k),   k = √(6 / ((1 + a²) fan_in)),   fan_in = the length of all axes but the first
+
+    Source: He, Zhang, Ren, Sun 2015, arXiv:1502.01852. PyTorch: nn.init.kaiming_uniform_ (mode fan_in).
+    """
+    fan_in = array[0].size if len(array) else 0
+    k = sqrt(6 / ((1 + a * a) * fan_in)) if fan_in else 0.0
+    return uniform_(array, -k, k, generator)

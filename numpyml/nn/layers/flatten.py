@@ -1,0 +1,43 @@
+"""Flatten: several axes become one."""
+
+from __future__ import annotations
+
+from math import prod
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import ShapeError
+from numpyml.nn.module import Module
+from numpyml.nn.options import integer
+
+
+class Flatten(Module):
+    """Join the axes from start_dim to end_dim into one.
+
+        y = x reshaped,   gx = gy reshaped back
+
+    Args:
+        start_dim: the first axis that is joined; negative ones count from the end.
+        end_dim: the last one.
+
+    Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). No data is copied where a view will do.
+    Raises: ShapeError when x lacks these axes, or start_dim lies behind end_dim.
+    PyTorch: nn.Flatten.
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = integer(self, "start_dim", start_dim)
+        self.end_dim = integer(self, "end_dim", end_dim)
+
+    def compute(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        axes = max(x.ndim, 1)  # PyTorch takes a scalar for an array of one axis
+        start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
+        if not 0 <= start <= end < axes:
+            raise ShapeError(
+                f"expected x to have the axes from {self.start_dim} to {self.end_dim}, in this order, "
+                f"got x of shape {x.shape}",
+                self,
+            )
+        return x.reshape(*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :]), x.shape
+
+    def pullback(self, shape: tuple[int, ...], gy: Array) -> Array:
+        return gy.reshape(shape)

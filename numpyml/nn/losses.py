@@ -1,0 +1,451 @@
+"""Loss functions, the simplest first: ``loss.forward(outputs, targets)``, then ``loss.backward()``.
+
+Every loss is made of elementwise losses l and a reduction of them:
+
+    'none'  l        'sum'  Σ l        'mean'  Σ l / number of elements (or what the loss itself says)
+
+In the formulas x are the outputs, t the targets, g the gradient of the reduced loss (1 unless one is given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
+from numpyml.nn.module import Module
+from numpyml.nn.options import choice, integer, number, positive, require
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+class Loss(Module):
+    """What all losses share: the reduction, and a ``backward`` that starts from 1."""
+
+    reduction: str
+
+    def backward(self, *gradients: ArrayLike, input_gradient: bool = True) -> Any:
+        """Gradient of the loss with respect to the outputs of the last ``forward`` on arrays.
+
+        Args:
+            gradients: where reduction is 'none', the weight of each element's loss, in the loss's shape.
+            input_gradient: False skips the work.
+
+        Raises:
+            CallOrderError: before a ``forward`` on arrays, or twice after one.
+            ShapeError: when reduction is 'none' and no gradient, or one of another shape, is given.
+        """
+        if not gradients and self._record is not None:
+            shape, dtype = self._record[2][0]
+            if shape:
+                raise ShapeError(
+                    f"backward expected a gradient of shape {shape}, one weight for each element's loss, since "
+                    f"reduction is {self.reduction!r}; pass one, or choose the reduction 'mean' or 'sum'",
+                    self,
+                )
+            gradients = (dtype.type(1),)
+        gx = super().backward(*gradients, input_gradient=input_gradient)
+        return gx[0] if isinstance(gx, tuple) else gx
+
+
+def as_outputs(outputs: Array, layer: Module) -> Array:
+    """The outputs as they are; an error unless they are floating."""
+    if outputs.dtype.kind != "f":
+        raise DTypeError(
+            f"expected floating outputs, got {kind_of(outputs)}; were outputs and targets swapped? "
+            "The outputs come first",
+            layer,
+        )
+    return outputs
+
+
+def paired(outputs: Array, targets: Array, layer: Module) -> tuple[Array, Array]:
+    """Outputs and targets of one shape, the targets in the outputs' dtype."""
+    x = as_outputs(outputs, layer)
+    if targets.dtype.kind not in "biuf":
+        raise DTypeError(f"expected real targets, got {kind_of(targets)}; convert them to numbers first", layer)
+    if targets.shape != x.shape:
+        raise ShapeError(
+            f"expected targets of the outputs' shape {x.shape}, got {targets.shape}; nothing is broadcast here: "
+            "reshape the targets",
+            layer,
+        )
+    return x, targets if targets.dtype == x.dtype else targets.astype(x.dtype)
+
+
+class ElementwiseLoss(Loss):
+    """A loss of each output and the target in the same place; 'mean' divides by the number of elements."""
+
+    def reduce(self, losses: Array) -> Any:
+        """The elementwise losses -> the loss."""
+        if self.reduction == "none":
+            return losses
+        total = np.add.reduce(losses, axis=None)
+        return total if self.reduction == "sum" else divided(total, losses.size)
+
+    def spread(self, gy: Any, size: int) -> Any:
+        """The gradient of the loss -> that of every elementwise loss: one number, where they are equal."""
+        return divided(gy, size) if self.reduction == "mean" else gy
+
+
+def probabilities(t: Array, layer: Module) -> None:
+    """Raise unless every target lies in [0, 1]."""
+    if t.size:
+        low, high = np.minimum.reduce(t, axis=None), np.maximum.reduce(t, axis=None)
+        if not (low >= 0 and high <= 1):
+            raise DataError(
+                f"expected targets from 0 to 1, got values from {low} to {high}; "
+                "were outputs and targets swapped? The outputs come first",
+                layer,
+            )
+
+
+def weights(owner: Module, name: str, value: ArrayLike | None) -> ArrayLike | None:
+    """An option that is an array of finite weights of 0 or more, or None; it is kept as it came."""
+    if value is not None:
+        array = np.asarray(value)
+        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))
+        require(ok, owner, name, value, "an array of finite weights, each 0 or more")
+    return value
+
+
+def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -> Array | None:
+    """Weights in the dtype of x; an error unless they broadcast to the shape of x."""
+    if value is None:
+        return None
+    array = np.asarray(value, x.dtype)
+    if array.ndim > x.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], x.shape[::-1], strict=False)):
+        raise ShapeError(f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}", layer)
+    return array
+
+
+def divided(total: Any, n: Any) -> Any:
+    """total / n, and the NaN that PyTorch gives for the mean of nothing, without a warning."""
+    return total / total.dtype.type(n) if n else total.dtype.type(np.nan)
+
+
+class MeanSquaredError(ElementwiseLoss):
+    """Squared distance.
+
+        l = (x − t)²
+        gx = 2 g (x − t),   gt = −gx
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
+    Raises: ShapeError when the shapes differ (nothing is broadcast).
+    PyTorch: nn.MSELoss.
+    """
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        self.reduction = choice(self, "reduction", reduction, REDUCTIONS)
+
+    def compute(self, outputs: Array, targets: Array) -> tuple[Any, Array]:
+        x, t = paired(outputs, targets, self)
+        e = x - t
+        return self.reduce(np.square(e)), e
+
+    def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
+        gx = e * (2 * self.spread(gy, e.size))
+        return gx, -gx if wanted[1] else None
+
+
+class Huber(ElementwiseLoss):
+    """Squared near zero, linear beyond delta: outliers pull with a bounded force.
+
+        l = ½ e²             where |e| ≤ δ,   e = x − t
+        l = δ (|e| − ½ δ)    elsewhere
+        gx = g · clip(e, −δ, δ),   gt = −gx
+
+    With c = min(|e|, δ) both cases are l = c (|e| − ½ c).
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+        delta: where the two meet, above 0.
+
+    Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
+    Raises: ShapeError when the shapes differ; OptionError when delta is not positive.
+    Source: Huber 1964, Ann. Math. Statist. 35. PyTorch: nn.HuberLoss.
+    """
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        self.reduction = choice(self, "reduction", reduction, REDUCTIONS)
+        self.delta = positive(self, "delta", delta)
+
+    def compute(self, outputs: Array, targets: Array) -> tuple[Any, Array]:
+        x, t = paired(outputs, targets, self)
+        e = x - t
+        a = np.abs(e)
+        c = np.minimum(a, self.delta)
+        return self.reduce(c * (a - c / 2)), e
+
+    def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
+        gx = np.clip(e, -self.delta, self.delta) * self.spread(gy, e.size)
+        return gx, -gx if wanted[1] else None
+
+
+class BinaryCrossEntropyWithLogits(ElementwiseLoss):
+    """How surprised a yes-or-no forecast is, told by its logit.
+
+        l = w ( (1 − t) s(x) + p t s(−x) ),   s(x) = log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)
+        gx = g w ( (1 − t) σ(x) − p t σ(−x) ),   gt = g w ( p s(−x) − s(x) )
+
+    No exponential overflows, hard targets lose no digits however sure the forecast, and x = ±∞ gives the limit.
+
+    Args:
+        weight: w, broadcast against x.
+        reduction: 'mean', 'sum' or 'none'.
+        pos_weight: p, weight of the positive targets, broadcast against x.
+
+    Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
+    Raises: ShapeError when the shapes differ; DataError when a target is no probability.
+    PyTorch: nn.BCEWithLogitsLoss.
+    """
+
+    def __init__(
+        self, weight: ArrayLike | None = None, *, reduction: str = "mean", pos_weight: ArrayLike | None = None
+    ) -> None:
+        self.weight = weights(self, "weight", weight)
+        self.reduction = choice(self, "reduction", reduction, REDUCTIONS)
+        self.pos_weight = weights(self, "pos_weight", pos_weight)
+
+    def compute(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+        x, t = paired(outputs, targets, self)
+        probabilities(t, self)
+        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        e = np.exp(-np.abs(x))
+        tail = np.log1p(e)
+        with np.errstate(invalid="ignore"):  # ∞ − ∞ and 0 · ∞, mended below
+            if p is None:
+                losses = np.maximum(x, 0) - x * t + tail
+            else:
+                losses = (1 - t) * (np.maximum(x, 0) + tail) + p * t * (np.maximum(-x, 0) + tail)
+        if not np.isfinite(np.add.reduce(losses, axis=None)):
+            surprised = np.where(x > 0, t < 1, t > 0 if p is None else p * t > 0)
+            losses = np.where(np.isinf(x), np.where(surprised, x.dtype.type(np.inf), x.dtype.type(0)), losses)
+        if w is not None:
+            losses = losses * w
+        return self.reduce(losses), (x, t, e)
+
+    def pullback(
+        self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
+    ) -> tuple[Array | None, Array | None]:
+        x, t, e = context
+        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        g = self.spread(gy, x.size)
+        if w is not None:
+            g = g * w
+        gx = gt = None
+        if wanted[0]:
+            c = np.copysign(e / (1 + e), x)  # σ(x) = up − c and σ(−x) = 1 − up + c, each to its last digit
+            up = x >= 0
+            gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
+        if wanted[1]:
+            tail = np.log1p(e)
+            gt = -x * g if p is None else (p * (np.maximum(-x, 0) + tail) - (np.maximum(x, 0) + tail)) * g
+        return gx, gt
+
+
+class CrossEntropyWithLogits(Loss):
+    """How surprised a forecast over C classes is, told by its logits.
+
+        log p = x − max x − log Σ e^(x − max x)                the sums run over the classes
+        l = −Σ q w log p,   q = (1 − ε) [class = t] + ε/C      t a class index
+                            q = (1 − ε) t + ε/C                t probabilities
+        gx = g (p Σ q w − q w),   gt = −g (1 − ε) w log p
+
+    The mean of class indices weighs each by its class: Σ l / Σ w[t]; the mean of probabilities is Σ l / number of them.
+    Logits of ±∞ give the limit, and NaN where there is none: all −∞, or several +∞.
+
+    Args:
+        weight: w, one for each class.
+        ignore_index: targets of this class index count for nothing.
+        reduction: 'mean', 'sum' or 'none'.
+        label_smoothing: ε, from 0 to 1.
+
+    Shapes: x (C,), (N, C) or (N, C, d₁, ...); t of integers: x's without C; t of probabilities: x's.
+        The loss is a scalar, or one number for each forecast where nothing is reduced.
+    Raises: ShapeError when the shapes do not fit; DTypeError when class indices are no integers;
+        DataError when one is out of range; OptionError when an option is.
+    PyTorch: nn.CrossEntropyLoss.
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.weight = weights(self, "weight", weight)
+        self.ignore_index = integer(self, "ignore_index", ignore_index)
+        self.reduction = choice(self, "reduction", reduction, REDUCTIONS)
+        self.label_smoothing = number(self, "label_smoothing", label_smoothing, 0, 1)
+
+    def compute(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
+        x = as_outputs(outputs, self)
+        self._check(x, targets)
+        w = None if self.weight is None else np.asarray(self.weight, x.dtype)
+        z = shifted(classes_first(x))  # (C, forecasts)
+        p = np.exp(z)
+        total = np.add.reduce(p, axis=0)
+        p /= total  # in place: allocated two lines up, as z is
+        log_total = np.log(total)
+        if targets.dtype.kind != "f" and not self.label_smoothing:
+            t, ignored = self._indices(targets, len(p))
+            at = t, np.arange(t.size)
+            losses = log_total - z[at]
+            scale = np.ones_like(losses) if w is None else w[t]
+            losses *= scale
+            q = log_p = None
+        else:
+            at = None
+            q, ignored = self._distribution(targets, p)
+            if w is not None:
+                q *= w[:, None]
+            log_p = z
+            log_p -= log_total
+            losses, scale = expected_surprise(q, log_p), np.add.reduce(q, axis=0)
+        if ignored is not None:
+            losses[ignored] = scale[ignored] = 0
+        count = self._count(targets, ignored, w) if self.reduction == "mean" else None
+        context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
+        if self.reduction == "none":
+            return losses.reshape(x.shape[:1] * (x.ndim > 1) + x.shape[2:]), context
+        loss = np.add.reduce(losses)
+        return loss if count is None else divided(loss, count), context
+
+    def pullback(
+        self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
+    ) -> tuple[Array | None, Array | None]:
+        shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
+        g = gy.reshape(-1) if count is None else divided(gy, count)
+        gx = p * (g * scale)
+        if at is not None:
+            gx[at] -= g * scale
+        else:
+            gx -= q * g
+        if ignored is not None:
+            gx[:, ignored] = 0
+        gt = None
+        if wanted[1] and probabilistic:
+            w = 1 if self.weight is None else np.asarray(self.weight, p.dtype)[:, None]
+            gt = classes_back(log_p * w * (-g * p.dtype.type(1 - self.label_smoothing)), shape)
+        return classes_back(gx, shape), gt
+
+    def _check(self, x: Array, targets: Array) -> None:
+        """Raise unless outputs, targets and class weights fit each other."""
+        index_shape = x.shape[:1] * (x.ndim > 1) + x.shape[2:]
+        classes = 0 if not x.ndim else x.shape[min(1, x.ndim - 1)]
+        if not classes:
+            raise ShapeError(f"expected outputs of shape (N, C, ...) with at least one class, got {x.shape}", self)
+        kind = targets.dtype.kind
+        if kind not in "iuf" or (kind == "f" and targets.shape == index_shape):
+            raise DTypeError(
+                f"expected integer class indices, or probabilities of shape {x.shape}, got {kind_of(targets)}; "
+                "convert indices with targets.astype(np.int64)",
+                self,
+            )
+        expected = x.shape if kind == "f" else index_shape
+        if targets.shape != expected:
+            raise ShapeError(
+                f"expected {'probabilities' if kind == 'f' else 'class indices'} of shape {expected} for outputs of "
+                f"shape {x.shape}, got {kind_of(targets)}",
+                self,
+            )
+        if kind == "f":
+            probabilities(targets, self)
+            if self.ignore_index >= 0:
+                raise OptionError(
+                    f"expected targets to be class indices, since ignore_index={self.ignore_index} names a class, "
+                    "got probabilities; leave ignore_index out",
+                    self,
+                )
+        if self.weight is not None and np.shape(self.weight) != (classes,):
+            raise ShapeError(
+                f"expected weight to have one entry for each of the {classes} classes, got shape "
+                f"{np.shape(self.weight)}",
+                self,
+            )
+
+    def _indices(self, targets: Array, classes: int) -> tuple[Array, Array | None]:
+        """Flat class indices (0 where ignored), and the mask of those ignored, if any are."""
+        t = targets.reshape(-1)
+        if not t.size:
+            return t.astype(np.intp), None
+        low, high = np.minimum.reduce(t), np.maximum.reduce(t)
+        ignored = t == self.ignore_index if low <= self.ignore_index <= high else None
+        if ignored is not None and ignored.any():
+            t = np.where(ignored, 0, t)
+            low, high = np.minimum.reduce(t), np.maximum.reduce(t)
+        if low < 0 or high >= classes:
+            raise DataError(
+                f"expected class indices from 0 to {classes - 1} (or ignore_index={self.ignore_index}), "
+                f"got {low if low < 0 else high}",
+                self,
+            )
+        return t, ignored
+
+    def _distribution(self, targets: Array, p: Array) -> tuple[Array, Array | None]:
+        """The smoothed target distribution (C, forecasts), new, and the mask of the forecasts ignored, if any are."""
+        ignored = None
+        if targets.dtype.kind == "f":
+            q = classes_first(targets).astype(p.dtype)
+        else:
+            t, ignored = self._indices(targets, len(p))
+            q = np.zeros_like(p)
+            q[t, np.arange(t.size)] = 1
+        smoothing = self.label_smoothing
+        if smoothing:
+            q *= 1 - smoothing
+            q += smoothing / len(p)
+        if ignored is not None:
+            q[:, ignored] = 0
+        return q, ignored
+
+    def _count(self, targets: Array, ignored: Array | None, w: Array | None) -> Any:
+        """What the mean divides by: the number of forecasts, or the sum of their classes' weights."""
+        if targets.dtype.kind == "f":
+            return targets.size // targets.shape[min(1, targets.ndim - 1)]
+        t = targets.reshape(-1)
+        counted = t if ignored is None else t[~ignored]
+        return counted.size if w is None else np.add.reduce(w[counted])
+
+
+def classes_first(x: Array) -> Array:
+    """(N, C, ...) or (C,) -> (C, forecasts), contiguous: the reductions over the classes run along whole rows."""
+    moved = x if x.ndim == 1 else x.T if x.ndim == 2 else np.moveaxis(x, 1, 0)
+    return np.ascontiguousarray(moved).reshape(len(moved), x.size // len(moved))
+
+
+def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
+    """(C, forecasts) -> an array of ``shape``, (N, C, ...) or (C,)."""
+    if len(shape) == 1:
+        return z.reshape(shape)
+    return np.moveaxis(z.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
+
+
+def shifted(z: Array) -> Array:
+    """z − max z for each column; where the maximum is one +∞, its limit: 0 there and −∞ elsewhere."""
+    largest = np.maximum.reduce(z, axis=0)
+    if np.isfinite(largest).all():
+        return z - largest
+    with np.errstate(invalid="ignore"):
+        limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
+        single = np.isposinf(largest) & (np.isposinf(z).sum(axis=0) == 1)
+        return np.where(single, limit, z - largest)
+
+
+def expected_surprise(q: Array, log_p: Array) -> Array:
+    """−Σ q log p over the classes; a class that cannot be (q = 0) adds nothing, however unlikely its forecast."""
+    with np.errstate(invalid="ignore"):
+        losses = -np.add.reduce(q * log_p, axis=0)
+    if np.isnan(losses).any():
+        losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0)
+    return losses

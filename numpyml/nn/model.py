@@ -1,0 +1,147 @@
+"""Containers: modules made of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from typing import Any
+
+from numpyml.errors import DTypeError, OptionError, kind_of
+from numpyml.nn.module import Module, constructor_call
+
+
+def _checked(module: object, container: str) -> Module:
+    if not isinstance(module, Module):
+        raise DTypeError(f"{container} expected modules such as layers.Dense(2, 1), got {kind_of(module)}")
+    return module
+
+
+class Sequential(Module):
+    """Each layer's output is the next one's input.
+
+        y = fₙ(… f₂(f₁(x)))
+        gx = the pullbacks of fₙ, …, f₁ applied to gy, in that order
+
+    Args:
+        layers: a list of modules, the modules one by one, or a dict that names them.
+
+    Raises: OptionError without a layer; DTypeError when one is not a module.
+    PyTorch: nn.Sequential.
+    """
+
+    def __init__(self, *layers: Module | Iterable[Module] | Mapping[str, Module]) -> None:
+        first: Any = layers[0] if len(layers) == 1 else layers
+        named: Mapping[str, Module] = (
+            first
+            if isinstance(first, Mapping)
+            else {str(i): layer for i, layer in enumerate((first,) if isinstance(first, Module) else first)}
+        )
+        if not named:
+            raise OptionError("Sequential expected at least one layer, got none; pass a list of modules")
+        self.names = list(named)
+        self.layers = [_checked(layer, "Sequential") for layer in named.values()]
+
+    def compute(self, x: Any) -> tuple[Any, Any]:
+        contexts = []
+        for layer in self.layers:
+            x, context = layer.compute(x)
+            contexts.append(context)
+        return x, contexts
+
+    def pullback(self, contexts: Any, gy: Any, wanted: Sequence[bool] = (True,)) -> Any:
+        layers = self.layers
+        first = 0
+        if not wanted[0]:  # then nothing is needed from before the first layer that can be trained
+            first = next((i for i, layer in enumerate(layers) if layer.holds_trainable()), len(layers))
+        for i in range(len(layers) - 1, first, -1):
+            gy = layers[i].pullback(contexts[i], gy, (True,))
+        return layers[first].pullback(contexts[first], gy, wanted) if first < len(layers) else None
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return zip(self.names, self.layers, strict=True)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __getitem__(self, index: int) -> Module:
+        return self.layers[index]
+
+    def __repr__(self) -> str:
+        if self.names == [str(i) for i in range(len(self.names))]:
+            return constructor_call("Sequential([", map(repr, self.layers), "])")
+        return constructor_call("Sequential({", (f"{name!r}: {layer!r}" for name, layer in self.named_children()), "})")
+
+
+class ModuleList(Module, MutableSequence[Module]):
+    """A list whose modules belong to the model that holds it.
+
+    Args:
+        modules: what is in it at first.
+
+    PyTorch: nn.ModuleList. It has the methods of a list and no forward of its own.
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        self.items = [_checked(module, "ModuleList") for module in modules]
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return ((str(i), module) for i, module in enumerate(self.items))
+
+    def insert(self, index: int, value: Module) -> None:
+        self.items.insert(index, _checked(value, "ModuleList"))
+
+    def __getitem__(self, index: Any) -> Any:
+        return ModuleList(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.items[index] = (
+            [_checked(module, "ModuleList") for module in value]
+            if isinstance(index, slice)
+            else _checked(value, "ModuleList")
+        )
+
+    def __delitem__(self, index: Any) -> None:
+        del self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return constructor_call("ModuleList([", map(repr, self.items), "])")
+
+
+class ModuleDict(Module, MutableMapping[str, Module]):
+    """A dict whose modules belong to the model that holds it.
+
+    Args:
+        modules: what is in it at first.
+
+    PyTorch: nn.ModuleDict. It has the methods of a dict and no forward of its own.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        self.named: dict[str, Module] = {}
+        self.update(modules or {})
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return iter(self.named.items())
+
+    def __getitem__(self, name: str) -> Module:
+        return self.named[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.named[name] = _checked(module, "ModuleDict")
+
+    def __delitem__(self, name: str) -> None:
+        del self.named[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.named)
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+    def __repr__(self) -> str:
+        return constructor_call("ModuleDict({", (f"{name!r}: {module!r}" for name, module in self.named.items()), "})")

@@ -1,0 +1,481 @@
+"""Parameter and Module: the contract that every layer, loss and model keeps, and the two drivers of it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from numpyml.autograd import tape
+from numpyml.autograd.tape import Array, Node
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of, name_of
+from numpyml.nn.storage import allocate
+
+M = TypeVar("M", bound="Module")
+
+
+class Parameter(Tensor):
+    """A trainable array and its gradient, allocated side by side once and never rebound.
+
+    Args:
+        data: the initial values; they are copied.
+        requires_grad: False freezes it: no gradient is computed, no optimizer moves it.
+        dtype: float32 by default, whatever the dtype of ``data``.
+
+    ``p.data = values`` writes into the array. ``p.grad`` starts as zeros, and every backward adds to it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
+        values = np.asarray(data)
+        if values.dtype.kind not in "biuf":
+            raise DTypeError(f"Parameter expected real data, got {kind_of(values)}; convert it to floats first")
+        array, grad = allocate(values.shape, parameter_dtype(dtype))
+        array[...] = values
+        super().__init__(array, requires_grad)
+        self._grad: Array = grad
+        _owners[id(array)] = self
+
+    @property
+    def data(self) -> Array:
+        """The array itself; assigning to it writes into it."""
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        self._write(self._data, values)
+
+    @property
+    def grad(self) -> Array:
+        """The accumulated gradient; assigning to it writes into it."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: ArrayLike) -> None:
+        self._write(self._grad, values)
+
+    @staticmethod
+    def _write(target: Array, values: ArrayLike) -> None:
+        if values is not target:  # p.grad += g ends with p.grad = p.grad
+            source = np.asarray(values)
+            if source.shape != target.shape:
+                raise ShapeError(f"Parameter expected values of its own shape {target.shape}, got {kind_of(source)}")
+            target[...] = source
+
+    def accumulate(self, gx: Array) -> None:
+        """grad += gx, unless frozen."""
+        if self.requires_grad:
+            self._grad += gx
+
+    def accumulate_product(self, a: Array, b: Array) -> None:
+        """grad += a @ b, unless frozen; straight into ``grad`` where it is all zeros."""
+        if not self.requires_grad:
+            return
+        grad = self._grad
+        # One pass that only reads tells whether the two that a temporary product costs can be saved.
+        if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
+            np.matmul(a, b, out=grad)
+        else:
+            grad += a @ b
+
+    def zero_grad(self) -> None:
+        """Fill ``grad`` with zeros."""
+        self._grad.fill(0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._data, self._grad, self.requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
+
+
+_WORTH_A_LOOK = 1 << 14
+_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
+_owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
+
+
+def _rebuild(data: Array, grad: Array, requires_grad: bool) -> Parameter:
+    parameter = Parameter(data, requires_grad, data.dtype)
+    parameter.grad[...] = grad
+    return parameter
+
+
+def owner_of(array: Array) -> Parameter | None:
+    """The parameter whose ``data`` this array is, if there is one."""
+    owner = _owners.get(id(array))
+    return owner if owner is not None and owner.data is array else None
+
+
+def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
+    """float32 where nothing was asked for; anything but a floating dtype is an error."""
+    chosen = np.dtype(np.float32 if dtype is None else dtype)
+    if chosen.kind != "f":
+        raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")
+    return chosen
+
+
+class Module:
+    """A layer, a loss or a model.
+
+    There are two ways to write one.
+
+    *A layer* defines a pair of pure array functions: ``compute(*inputs) -> (output, context)`` and
+    ``pullback(context, gy[, wanted]) -> gradient of each input``. ``context`` is all that is kept between the two.
+    ``pullback`` adds to the gradients of the parameters; ``wanted``, one bool per input, lets it skip what nobody
+    reads.
+
+    *A model* defines ``forward`` alone, in ordinary NumPy on Tensors, with any Python control flow.
+
+    Either way both drivers are there: ``m(tensor)`` records, ``m.forward(array)`` and ``m.backward(gradient)`` are
+    explicit. Arrays in, arrays out; Tensors in, Tensors out; the same numbers. Parameters and submodules are found on
+    the instance's attributes; ``super().__init__()`` is not needed.
+    """
+
+    training: bool = True
+    forward: Callable[..., Any]
+    """Run the module: Tensors in, Tensors out and recorded; arrays in, arrays out, and ``backward`` may follow."""
+
+    _record: tuple[Any, Any, Any, Any] | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        program = cls.__dict__.get("forward")
+        if program is not None:
+            _install_program(cls, program)
+        pullback = cls.__dict__.get("pullback")
+        if pullback is not None and "wanted" not in inspect.signature(pullback).parameters:
+
+            def ignoring_wanted(self: Any, context: Any, gy: Any, wanted: Any = None) -> Any:
+                return pullback(self, context, gy)
+
+            cls.pullback = ignoring_wanted  # type: ignore[method-assign]
+
+    def compute(self, *inputs: Any) -> tuple[Any, Any]:
+        """Arrays in; the output, and what the pullback needs of this call, out."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither compute and pullback nor forward")
+
+    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool] = (True,)) -> Any:
+        """Gradient of the output -> gradient of each input; the parameters' gradients are added to."""
+        raise NotImplementedError(f"{type(self).__name__} defines compute without pullback")
+
+    # The two drivers
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def backward(self, *gradients: ArrayLike, input_gradient: bool = True) -> Any:
+        """Pull gradients back through the last ``forward`` on arrays.
+
+        Args:
+            gradients: of the final scalar with respect to the output, in its shape; one for each output.
+            input_gradient: False skips the gradient of the input where nobody reads it, as in the first layer.
+
+        Returns:
+            The gradient with respect to the input (a tuple, where there are several; None, where it was skipped).
+            The parameters' gradients are added to.
+
+        Raises:
+            CallOrderError: before a ``forward`` on arrays, after one inside ``no_grad()``, or twice after one.
+            ShapeError: when a gradient has not the shape of the output; nothing is changed then.
+        """
+        if self._record is None:
+            raise CallOrderError(
+                "backward expected a forward on arrays before it, outside no_grad(), and only one backward for each; "
+                "call forward first (on Tensors: backward of the loss)",
+                self,
+            )
+        context, kinds, outputs, several = self._record
+        if len(gradients) != len(outputs):
+            raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(gradients)}", self)
+        gys = [as_gradient(gy, *output, self) for gy, output in zip(gradients, outputs, strict=True)]
+        self._record = None
+        gx = self.pullback(context, gys if several else gys[0], [input_gradient and kind == "f" for kind in kinds])
+        return gx if input_gradient else None
+
+    # What it is made of
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, by attribute name."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module (under the empty name) and every module inside, each once, in definition order."""
+        seen: set[int] = set()
+        for name, module in _walk(self, prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def modules(self) -> Iterator[Module]:
+        """As :meth:`named_modules`, without the names."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Every parameter inside, each once under the first of its names, in PyTorch's order."""
+        seen: set[int] = set()
+        for name, parameter in _entries(self, prefix):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Array]:
+        """The arrays of all parameters. They are never rebound: an optimizer may hold on to them."""
+        return [parameter.data for _, parameter in self.named_parameters()]
+
+    def gradients(self) -> list[Array]:
+        """The gradients, in the order of :meth:`parameters`; zeros where no backward came by. Never rebound."""
+        return [parameter.grad for _, parameter in self.named_parameters()]
+
+    def holds_trainable(self) -> bool:
+        """Whether any parameter inside requires a gradient."""
+        return any(parameter.requires_grad for _, parameter in _entries(self, ""))
+
+    # What can be done to all of it
+
+    def train(self: M, mode: bool = True) -> M:
+        """Switch this module and all inside to training (or evaluation); returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Switch to evaluation: Dropout is off. Gradients can still be computed."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Fill every gradient with zeros."""
+        for _, parameter in self.named_parameters():
+            parameter.zero_grad()
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze (False) or unfreeze (True) every parameter; returns the module.
+
+        A frozen parameter costs no gradient, and optimizers leave it as it is.
+        """
+        for _, parameter in self.named_parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of every parameter under PyTorch's key, in PyTorch's shape; a shared one under each of its names."""
+        return {name: parameter.data.copy() for name, parameter in _entries(self, "")}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Write the values of a state dict, ours or PyTorch's, into the parameters.
+
+        Raises:
+            StateError: listing every missing, unexpected, misshapen or non-numeric entry, and entries of one shared
+                parameter that disagree. Nothing is written then.
+        """
+        own = dict(_entries(self, ""))
+        problems = [f"{name} is missing" for name in own if name not in state_dict]
+        problems += [f"{name} is not in this model" for name in state_dict if name not in own]
+        values: dict[int, tuple[str, Parameter, Array]] = {}
+        for name, parameter in own.items():
+            if name not in state_dict:
+                continue
+            array = np.asarray(state_dict[name])
+            first = values.setdefault(id(parameter), (name, parameter, array))
+            if array.shape != parameter.shape or array.dtype.kind not in "biuf":
+                problems.append(f"{name} should have shape {parameter.shape}, got {kind_of(array)}")
+            elif not np.array_equal(first[2], array, equal_nan=True):
+                problems.append(f"{name} differs from {first[0]}, though the model shares one parameter between them")
+        if problems:
+            raise StateError(
+                "load_state_dict expected the entries of this model: " + "; ".join(problems) + ". Nothing was loaded",
+                self,
+            )
+        for _, parameter, array in values.values():
+            parameter.data[...] = array
+
+    def summary(self, *inputs: Any) -> str:
+        """A table of the layers: output shape, parameters, and the memory each keeps for the backward.
+
+        Args:
+            inputs: example arrays to run through the model, or shapes (tuples) to make such arrays of.
+        """
+        from numpyml.nn.summary import summary  # not needed to train
+
+        return summary(self, *inputs)
+
+    # How it reads, copies and pickles
+
+    def argument(self, name: str) -> Any:
+        """The constructor argument of this name: the attribute, or for ``bias=True`` whether the parameter is there."""
+        value = getattr(self, name)
+        default = inspect.signature(type(self)).parameters[name].default
+        return value is not None if isinstance(default, bool) and not isinstance(value, bool) else value
+
+    def __repr__(self) -> str:
+        shown = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
+                # Not a constructor that keeps its arguments: show what is inside instead.
+                inside = (f"{child}={module!r}" for child, module in self.named_children())
+                return constructor_call(f"{type(self).__name__}(", inside)
+            value = self.argument(name)
+            if parameter.default is parameter.empty:
+                shown.append(repr(value))
+            elif not _same(value, parameter.default):
+                shown.append(f"{name}={_short(value)}")
+        return constructor_call(f"{type(self).__name__}(", shown)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_record"}
+
+
+def constructor_call(opening: str, arguments: Iterable[str], closing: str = ")") -> str:
+    """``Opening(arguments)`` on one line, or with an argument a line where that is too long."""
+    parts = list(arguments)
+    line = f"{opening}{', '.join(parts)}{closing}"
+    if len(line) <= 100 and "\n" not in line:
+        return line
+    return f"{opening}\n" + "".join(textwrap.indent(part, "    ") + ",\n" for part in parts) + closing
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
+
+
+def _short(value: Any) -> str:
+    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+
+def _walk(module: Module, prefix: str) -> Iterator[tuple[str, Module]]:
+    """The module and all inside, depth first, a shared one under each of its names."""
+    yield prefix, module
+    for name, child in module.named_children():
+        yield from _walk(child, f"{prefix}.{name}" if prefix else name)
+
+
+def _entries(module: Module, prefix: str) -> Iterator[tuple[str, Parameter]]:
+    """Every parameter under each of its names: the keys of PyTorch's state dict, in its order."""
+    for place, inner in _walk(module, prefix):
+        for name, value in vars(inner).items():
+            if isinstance(value, Parameter):
+                yield (f"{place}.{name}" if place else name), value
+
+
+def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], layer: Module) -> Array:
+    """An incoming gradient, checked against the output's shape and in its dtype."""
+    array = np.asarray(gy)
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        raise ShapeError(f"backward expected a real gradient of shape {shape}, the output's, got {kind_of(gy)}", layer)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module) -> Array:
+    """Features in the parameters' dtype (None: as they are); anything but real floats is an error."""
+    if x.dtype is dtype:
+        return x
+    if x.dtype.kind != "f":
+        raise DTypeError(
+            f"expected floating features, got {kind_of(x)}; convert them: x.astype({dtype or np.dtype(np.float32)!s})",
+            layer,
+        )
+    return x if dtype is None or x.dtype == dtype else x.astype(dtype)
+
+
+# The drivers of the two kinds of module
+
+
+def _explicit(self: Module, *inputs: Any) -> Any:
+    """``forward`` of every module: arrays are computed on here, Tensors go to the tape."""
+    for x in inputs:
+        if type(x) is not np.ndarray:
+            if any(isinstance(x, Tensor) for x in inputs):
+                return _dynamic(self, inputs)
+            inputs = tuple(map(np.asarray, inputs))
+            break
+    try:
+        y, context = self.compute(*inputs)
+    except NumpymlError as error:
+        raise _located(error, self) from error.__cause__
+    if tape.is_recording():
+        several = isinstance(y, tuple)
+        outputs = [(z.shape, z.dtype) for z in y] if several else [(y.shape, y.dtype)]
+        self._record = (context, [x.dtype.kind for x in inputs], outputs, several)
+    else:
+        self._record = None
+    return y
+
+
+def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
+    """Run on Tensors: the module becomes one node of the tape."""
+    try:
+        y, context = self.compute(*(x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs))
+    except NumpymlError as error:
+        raise _located(error, self) from error.__cause__
+    several = isinstance(y, tuple)
+    outputs = [Tensor(z) for z in (y if several else (y,))]
+    if tape.is_recording():
+        tracked = [x if isinstance(x, Tensor) and (x.requires_grad or x.node) else _UNTRACKED for x in inputs]
+        if any(x is not _UNTRACKED for x in tracked) or self.holds_trainable():
+            node = Node(self, context, tracked, [z.data for z in outputs])
+            for index, z in enumerate(outputs):
+                z.node, z.index = node, index
+    return tuple(outputs) if several else outputs[0]
+
+
+_UNTRACKED = Tensor(0.0)
+
+
+def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
+    """Give a class that defines ``forward`` on Tensors its compute and pullback, so that both drivers fit it."""
+
+    def run(self: Module, tensors: Sequence[Any]) -> Any:
+        y = program(self, *tensors)
+        if not all(isinstance(z, Tensor) for z in (y if isinstance(y, tuple) else (y,))):
+            raise DTypeError(f"expected forward to return a Tensor or a tuple of Tensors, got {kind_of(y)}", self)
+        return y
+
+    def compute(self: Module, *inputs: Array) -> tuple[Any, Any]:
+        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
+        y = run(self, tensors)
+        return tuple(z.data for z in y) if isinstance(y, tuple) else y.data, (tensors, y)
+
+    def pullback(self: Module, context: Any, gy: Any, wanted: Sequence[bool]) -> Any:
+        tensors, y = context
+        for x in tensors:
+            x.zero_grad()
+        outputs, gys = (y, gy) if isinstance(y, tuple) else ((y,), (gy,))
+        unwanted = [x for x, is_wanted in zip(tensors, wanted, strict=True) if not is_wanted]
+        tape.backward(outputs, gys, retain_graph=True, unwanted=unwanted)
+        gxs = tuple(
+            (x.grad if x.grad is not None else np.zeros(x.shape, x.dtype)) if is_wanted else None
+            for x, is_wanted in zip(tensors, wanted, strict=True)
+        )
+        return gxs[0] if len(gxs) == 1 else gxs
+
+    @functools.wraps(program)
+    def forward(self: Module, *inputs: Any) -> Any:
+        if not any(isinstance(x, Tensor) for x in inputs):
+            return _explicit(self, *inputs)
+        try:
+            return run(self, inputs)
+        except NumpymlError as error:
+            raise _located(error, self) from error.__cause__
+
+    cls.forward, cls.compute, cls.pullback = forward, compute, pullback  # type: ignore[method-assign]
+
+
+Module.forward = _explicit
+
+
+def _located(error: NumpymlError, model: Module) -> NumpymlError:
+    """The error, its place told from the model that was called: ``Sequential[2] Dense(25, 1)``."""
+    if error.layer is not model:
+        for name, module in model.named_modules():
+            if module is error.layer:
+                place = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+                error.place = f"{type(model).__name__}{place} {name_of(module)}"
+                break
+    return error

@@ -1,0 +1,55 @@
+"""Checks of constructor options: each returns the value as it came, or raises an OptionError that tells the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from numpyml.errors import OptionError, kind_of
+
+
+def require(holds: bool, owner: object, name: str, value: object, expected: str) -> None:
+    """Raise unless the option is as expected; ``owner`` is the object it is for, or the name of its class."""
+    if not holds:
+        title = owner if isinstance(owner, str) else type(owner).__name__
+        raise OptionError(f"{title} expected {name} to be {expected}, got {kind_of(value)}")
+
+
+def integer(owner: object, name: str, value: Any, minimum: int | None = None) -> Any:
+    """A whole number, of at least ``minimum``."""
+    ok = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+    expected = "a whole number" if minimum is None else f"a whole number of {minimum} or more"
+    require(ok and (minimum is None or value >= minimum), owner, name, value, expected)
+    return value
+
+
+def number(owner: object, name: str, value: Any, low: float = 0.0, high: float | None = None) -> Any:
+    """A finite number in [low, high]."""
+    expected = f"a finite number of {low:g} or more" if high is None else f"a number from {low:g} to {high:g}"
+    ok = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and isfinite(value)
+    require(ok and low <= value and (high is None or value <= high), owner, name, value, expected)
+    return value
+
+
+def positive(owner: object, name: str, value: Any) -> Any:
+    """A finite number above 0."""
+    number(owner, name, value)
+    require(value > 0, owner, name, value, "above 0")
+    return value
+
+
+def flag(owner: object, name: str, value: Any) -> Any:
+    """True or False."""
+    require(isinstance(value, (bool, np.bool_)), owner, name, value, "True or False")
+    return value
+
+
+def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
+    """One of a few words."""
+    ok = isinstance(value, str) and value in choices
+    require(ok, owner, name, value, "one of " + ", ".join(map(repr, choices)))
+    return value
