@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn.module import Module
-from numpyml.nn.options import choice, integer, number, positive, require
+from numpyml.nn.options import choice, integer, number, positive, weights
+from numpyml.nn.targets import as_outputs, broadcastable, paired, probabilities
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -52,31 +53,6 @@ class Loss(Module):
         return gx[0] if isinstance(gx, tuple) else gx
 
 
-def as_outputs(outputs: Array, layer: Module) -> Array:
-    """The outputs as they are; an error unless they are floating."""
-    if outputs.dtype.kind != "f":
-        raise DTypeError(
-            f"expected floating outputs, got {kind_of(outputs)}; were outputs and targets swapped? "
-            "The outputs come first",
-            layer,
-        )
-    return outputs
-
-
-def paired(outputs: Array, targets: Array, layer: Module) -> tuple[Array, Array]:
-    """Outputs and targets of one shape, the targets in the outputs' dtype."""
-    x = as_outputs(outputs, layer)
-    if targets.dtype.kind not in "biuf":
-        raise DTypeError(f"expected real targets, got {kind_of(targets)}; convert them to numbers first", layer)
-    if targets.shape != x.shape:
-        raise ShapeError(
-            f"expected targets of the outputs' shape {x.shape}, got {targets.shape}; nothing is broadcast here: "
-            "reshape the targets",
-            layer,
-        )
-    return x, targets if targets.dtype == x.dtype else targets.astype(x.dtype)
-
-
 class ElementwiseLoss(Loss):
     """A loss of each output and the target in the same place; 'mean' divides by the number of elements."""
 
@@ -90,37 +66,6 @@ class ElementwiseLoss(Loss):
     def spread(self, gy: Any, size: int) -> Any:
         """The gradient of the loss -> that of every elementwise loss: one number, where they are equal."""
         return divided(gy, size) if self.reduction == "mean" else gy
-
-
-def probabilities(t: Array, layer: Module) -> None:
-    """Raise unless every target lies in [0, 1]."""
-    if t.size:
-        low, high = np.minimum.reduce(t, axis=None), np.maximum.reduce(t, axis=None)
-        if not (low >= 0 and high <= 1):
-            raise DataError(
-                f"expected targets from 0 to 1, got values from {low} to {high}; "
-                "were outputs and targets swapped? The outputs come first",
-                layer,
-            )
-
-
-def weights(owner: Module, name: str, value: ArrayLike | None) -> ArrayLike | None:
-    """An option that is an array of finite weights of 0 or more, or None; it is kept as it came."""
-    if value is not None:
-        array = np.asarray(value)
-        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))
-        require(ok, owner, name, value, "an array of finite weights, each 0 or more")
-    return value
-
-
-def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -> Array | None:
-    """Weights in the dtype of x; an error unless they broadcast to the shape of x."""
-    if value is None:
-        return None
-    array = np.asarray(value, x.dtype)
-    if array.ndim > x.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], x.shape[::-1], strict=False)):
-        raise ShapeError(f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}", layer)
-    return array
 
 
 def divided(total: Any, n: Any) -> Any:
@@ -317,7 +262,7 @@ class CrossEntropyWithLogits(Loss):
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
         context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
-            return losses.reshape(x.shape[:1] * (x.ndim > 1) + x.shape[2:]), context
+            return losses.reshape(without_classes(x)), context
         loss = np.add.reduce(losses)
         return loss if count is None else divided(loss, count), context
 
@@ -341,7 +286,7 @@ class CrossEntropyWithLogits(Loss):
 
     def _check(self, x: Array, targets: Array) -> None:
         """Raise unless outputs, targets and class weights fit each other."""
-        index_shape = x.shape[:1] * (x.ndim > 1) + x.shape[2:]
+        index_shape = without_classes(x)
         classes = 0 if not x.ndim else x.shape[min(1, x.ndim - 1)]
         if not classes:
             raise ShapeError(f"expected outputs of shape (N, C, ...) with at least one class, got {x.shape}", self)
@@ -418,6 +363,11 @@ class CrossEntropyWithLogits(Loss):
         return counted.size if w is None else np.add.reduce(w[counted])
 
 
+def without_classes(x: Array) -> tuple[int, ...]:
+    """(N, C, d₁, ...) -> (N, d₁, ...), and (C,) -> ()."""
+    return x.shape[: x.ndim > 1] + x.shape[2:]
+
+
 def classes_first(x: Array) -> Array:
     """(N, C, ...) or (C,) -> (C, forecasts), contiguous: the reductions over the classes run along whole rows."""
     moved = x if x.ndim == 1 else x.T if x.ndim == 2 else np.moveaxis(x, 1, 0)
@@ -434,18 +384,19 @@ def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
 def shifted(z: Array) -> Array:
     """z − max z for each column; where the maximum is one +∞, its limit: 0 there and −∞ elsewhere."""
     largest = np.maximum.reduce(z, axis=0)
-    if np.isfinite(largest).all():
-        return z - largest
     with np.errstate(invalid="ignore"):
-        limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
-        single = np.isposinf(largest) & (np.isposinf(z).sum(axis=0) == 1)
-        return np.where(single, limit, z - largest)
+        difference: Array = z - largest
+    if np.isfinite(largest).all():
+        return difference
+    limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
+    single = np.isposinf(largest) & (np.isposinf(z).sum(axis=0) == 1)
+    return np.where(single, limit, difference)
 
 
 def expected_surprise(q: Array, log_p: Array) -> Array:
     """−Σ q log p over the classes; a class that cannot be (q = 0) adds nothing, however unlikely its forecast."""
     with np.errstate(invalid="ignore"):
-        losses = -np.add.reduce(q * log_p, axis=0)
+        losses: Array = -np.add.reduce(q * log_p, axis=0)
     if np.isnan(losses).any():
         losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0)
     return losses
