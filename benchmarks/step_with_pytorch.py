@@ -35,7 +35,7 @@ def main(name: str, seconds: float, setting: Setting) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.detach()  # reading its value here would be one more call for PyTorch alone
+        return torch.Tensor.detach(loss)  # reading its value here would be one more call for PyTorch alone
 
     report(step, seconds)
 

@@ -248,6 +248,8 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return repr(np.dtype(value).name)
     return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
