@@ -92,7 +92,6 @@ for _to_degrees in (np.degrees, np.rad2deg):
     unary(_to_degrees, lambda g: g * float(180 / np.pi))
 for _to_radians in (np.radians, np.deg2rad):
     unary(_to_radians, lambda g: g * float(np.pi / 180))
-derivative(np.sinc, "x", x=lambda g, x, y: np.where(x == 0, 0, g * ((np.cos(np.pi * x) - y) / x)))
 
 for _step in (np.sign, np.floor, np.ceil, np.rint, np.trunc):
     unary(_step, lambda g: np.zeros_like(g))
@@ -157,6 +156,13 @@ derivative(
     "condition x y",
     x=lambda g, condition: np.where(condition, g, 0),
     y=lambda g, condition: np.where(condition, 0, g),
+)
+
+derivative(
+    np.full_like,
+    "a fill_value dtype order subok shape * device",
+    a=lambda g, shape: np.zeros(shape, g.dtype),
+    fill_value=lambda g: g,
 )
 
 # Reductions
