@@ -107,17 +107,17 @@ binary(np.subtract, lambda g: g, lambda g: -g)
 binary(np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 binary(np.true_divide, lambda g, b: g / b, lambda g, y, b: -g * (y / b))
 binary(np.floor_divide, lambda g: np.zeros_like(g), lambda g: np.zeros_like(g))
-binary(np.remainder, lambda g: g, lambda g, a, b: -g * np.floor(a / b))
+binary(np.remainder, lambda g: g, lambda g, a, b: -g * np.floor_divide(a, b))
 binary(np.fmod, lambda g: g, lambda g, a, b: -g * np.trunc(a / b))
 binary(
     np.power,
     lambda g, a, b: np.where(b == 0, 0, g * (b * a ** np.where(b == 0, 1, b - 1))),
     lambda g, y, a, b: np.where((a == 0) & (b >= 0), 0, g * (y * np.log(a))),
 )
-binary(np.logaddexp, lambda g, a, y: g * np.exp(a - y), lambda g, b, y: g * np.exp(b - y))
-binary(np.logaddexp2, lambda g, a, y: g * np.exp2(a - y), lambda g, b, y: g * np.exp2(b - y))
+binary(np.logaddexp, lambda g, a, b: g / (1 + np.exp(b - a)), lambda g, a, b: g / (1 + np.exp(a - b)))
+binary(np.logaddexp2, lambda g, a, b: g / (1 + np.exp2(b - a)), lambda g, a, b: g / (1 + np.exp2(a - b)))
 binary(np.hypot, lambda g, y, a: g * (a / y), lambda g, y, b: g * (b / y))
-binary(np.arctan2, lambda g, a, b: g * b / (a * a + b * b), lambda g, a, b: -g * a / (a * a + b * b))
+binary(np.arctan2, lambda g, a, b: g * pull.per_square(b, a), lambda g, a, b: -g * pull.per_square(a, b))
 binary(np.copysign, lambda g, y, a: np.where(a == 0, 0, g * (y / a)), lambda g: np.zeros_like(g))
 # At a tie both operands of maximum and minimum get half; of fmax and fmin, the first gets all.
 binary(

@@ -11,7 +11,7 @@ exactly it is known: g is wrong if E is larger. Where the slopes ahead and behin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +112,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
     arguments = [_argument(x, dtype) for x in inputs]
     floats = {f"input {i}": x for i, x in enumerate(arguments) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
 
-    def call(leaves: Mapping[str, Tensor] = {}) -> list[Tensor]:  # noqa: B006  # read only
+    def call(leaves: Mapping[str, Tensor]) -> list[Tensor]:
         given = [
             leaves.get(f"input {i}", Tensor(x) if isinstance(x, np.ndarray) else x) for i, x in enumerate(arguments)
         ]
@@ -129,7 +129,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         def value() -> tuple[Any, Any]:
             """φ, and the magnitude of what was added up for it."""
             with tape.no_grad(), np.errstate(all="ignore"):
-                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, call(), strict=True)]
+                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, call({}), strict=True)]
             return np.float64(sum(t.sum() for t in terms)), np.float64(sum(np.abs(t).sum() for t in terms))
 
         if not np.array_equal(value()[0], value()[0], equal_nan=True):
@@ -219,7 +219,7 @@ def _check(
 
 
 def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
-    """Random, and leaning towards g so that a gradient that is merely too long or short shows too; about as long as x."""
+    """Random, and leaning towards g, so that one that is merely too long or too short shows too; about as long as x."""
     u = generator.standard_normal(x.shape)
     length = np.sqrt(np.mean(g * g)) if g.size else 0.0
     if length > 0:

@@ -68,7 +68,13 @@ def reverse_cumsum(g: Any, shape: Shape, axis: int | None = None) -> Any:
     return np.flip(np.cumsum(np.flip(g, axis or 0), axis or 0), axis or 0).reshape(shape)
 
 
-# Bounds
+# Elementwise
+
+
+def per_square(a: Any, b: Any) -> Any:
+    """a / (a² + b²), and 0 at the origin."""
+    square = a * a + b * b
+    return np.where(square == 0, 0, a / square)
 
 
 def given(*values: Any) -> Any:
@@ -193,9 +199,10 @@ def matmul_right(g: Any, a: Any, shape: Shape) -> Any:
             return g * a
         return a[:, None] * np.expand_dims(g, -2)
     if len(shape) == 1:
-        return a.reshape(-1, a.shape[-1]).T @ g.reshape(-1)
+        return a.reshape(g.size, a.shape[-1]).T @ g.reshape(-1)
     if len(shape) == 2:  # one matrix for the whole batch: one product instead of a batch of them and a sum
-        return a.reshape(-1, a.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+        rows = math.prod(a.shape[:-1])
+        return a.reshape(rows, a.shape[-1]).T @ g.reshape(rows, g.shape[-1])
     return np.swapaxes(a, -1, -2) @ g
 
 

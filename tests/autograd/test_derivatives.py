@@ -45,9 +45,35 @@ def example(
 
 # Elementwise
 
-for f in (np.positive, np.negative, np.square, np.absolute, np.fabs, np.exp, np.exp2, np.expm1, np.sin, np.cos, np.arctan,
-          np.sinh, np.cosh, np.tanh, np.arcsinh, np.degrees, np.rad2deg, np.radians, np.deg2rad, np.sign, np.floor,
-          np.ceil, np.rint, np.trunc, np.round, np.around, np.copy):  # fmt: skip
+for f in (
+    np.positive,
+    np.negative,
+    np.square,
+    np.absolute,
+    np.fabs,
+    np.exp,
+    np.exp2,
+    np.expm1,
+    np.sin,
+    np.cos,
+    np.arctan,
+    np.sinh,
+    np.cosh,
+    np.tanh,
+    np.arcsinh,
+    np.degrees,
+    np.rad2deg,
+    np.radians,
+    np.deg2rad,
+    np.sign,
+    np.floor,
+    np.ceil,
+    np.rint,
+    np.trunc,
+    np.round,
+    np.around,
+    np.copy,
+):
     example(f, (3, 4))
     example(f, ())
 for f in (np.log, np.log2, np.log10, np.sqrt, np.cbrt, np.reciprocal, np.log1p):
@@ -56,8 +82,20 @@ for f in (np.arcsin, np.arccos, np.arctanh, np.tan):
     example(f, (3, 4), low=-0.9, high=0.9)
 example(np.arccosh, (3, 4), low=1.1, high=3)
 example(np.ndarray.astype, (3,), call=lambda a: a.astype(np.float64) * a)
-for f in (np.add, np.subtract, np.multiply, np.logaddexp, np.logaddexp2, np.hypot, np.arctan2, np.copysign, np.maximum,
-          np.minimum, np.fmax, np.fmin):  # fmt: skip
+for f in (
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.logaddexp,
+    np.logaddexp2,
+    np.hypot,
+    np.arctan2,
+    np.copysign,
+    np.maximum,
+    np.minimum,
+    np.fmax,
+    np.fmin,
+):
     for shapes in [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2, 3)), ((2, 3), (1, 1)), ((1, 4), (2, 3, 1))]:
         example(f, *shapes)
 for f in (np.true_divide, np.floor_divide, np.remainder, np.fmod, np.power):
@@ -168,9 +206,27 @@ example(np.hsplit, (6,), indices_or_sections=[2])
 # Indexing
 
 MASK = np.arange(12).reshape(3, 4) % 3 == 0
-for index in (0, -1, slice(None, None, -2), None, Ellipsis, (..., 1), (1, None, slice(1, 3)), MASK, (MASK[:, 0], 2), True,
-              [0, 0, 2], ([0, 0, -3], [1, 1, 1]), (slice(None), [[3, 3], [-1, 0]]), (None, [1, 1], ..., [0, 0]), [True, False, True],
-              np.array(1), (np.int64(2), slice(1)), (MASK[:, 1], MASK[0]), ()):  # fmt: skip
+for index in (
+    0,
+    -1,
+    slice(None, None, -2),
+    None,
+    Ellipsis,
+    (..., 1),
+    (1, None, slice(1, 3)),
+    MASK,
+    (MASK[:, 0], 2),
+    True,
+    [0, 0, 2],
+    ([0, 0, -3], [1, 1, 1]),
+    (slice(None), [[3, 3], [-1, 0]]),
+    (None, [1, 1], ..., [0, 0]),
+    [True, False, True],
+    np.array(1),
+    (np.int64(2), slice(1)),
+    (MASK[:, 1], MASK[0]),
+    (),
+):
     example(operator.getitem, (3, 4), call=lambda x, index=index: x[index])
 example(np.take_along_axis, (3, 4), indices=np.array([[1, 1], [0, 3], [2, 2]]), axis=-1)
 example(np.take_along_axis, (3, 4), indices=np.array([[1, 1, 0, 2]]), axis=0)
@@ -178,8 +234,18 @@ example(np.take_along_axis, (3, 4), indices=np.array([1, 1, 11]), axis=None)
 
 # Products
 
-MATMULS = [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)),
-           ((3,), (5, 3, 4)), ((2, 3), (5, 3, 4)), ((5, 1, 2, 3), (6, 3, 4)), ((1, 2, 3), (5, 3, 4))]  # fmt: skip
+MATMULS = [
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 4)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((5, 2, 3), (3,)),
+    ((3,), (5, 3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((5, 1, 2, 3), (6, 3, 4)),
+    ((1, 2, 3), (5, 3, 4)),
+]
 for a, b in MATMULS:
     example(np.matmul, a, b)
 for a, b in [
@@ -196,29 +262,91 @@ for a, b in [((), (3,)), ((3,), (3,)), ((2, 3), (4, 3)), ((5, 2, 3), (3,))]:
     example(np.inner, a, b)
 example(np.outer, (2, 3), (4,))
 example(np.vdot, (2, 3), (3, 2))
-for a, b, axes in [((2, 3, 4), (3, 4, 5), 2), ((2, 3), (4,), 0), ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])),
-                   ((2, 3, 4), (5, 4, 2), ((2, 0), (-2, -1))), ((2, 3), (3, 4), (-1, 0)), ((2, 3), (2, 3), 2)]:  # fmt: skip
+for a, b, axes in [
+    ((2, 3, 4), (3, 4, 5), 2),
+    ((2, 3), (4,), 0),
+    ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])),
+    ((2, 3, 4), (5, 4, 2), ((2, 0), (-2, -1))),
+    ((2, 3), (3, 4), (-1, 0)),
+    ((2, 3), (2, 3), 2),
+]:
     example(np.tensordot, a, b, axes=axes)
-EINSUMS = [("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("ba,ca", (2, 3), (4, 3)), ("ii->i", (3, 3)), ("ii", (3, 3)),
-           ("ij->", (2, 3)), ("ij->j", (2, 3)), ("ji", (2, 3)), ("...ij,...jk->...ik", (5, 2, 3), (3, 4)), ("...i,...i", (2, 3), (3,)),
-           ("...", (2, 3)), ("i...->...", (2, 3)), ("...ii->...i", (2, 3, 3)), ("i,j->ij", (2,), (3,)), ("i,i,i->", (3,), (3,), (3,)),
-           ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), (" i j , j -> i ", (2, 3), (3,)), ("ij,ij->i", (2, 3), (2, 1)), ("ij,kj->ik", (2, 1), (4, 3)),
-           ("iij,j->i", (2, 2, 3), (3,)), ("iji->j", (2, 3, 2)), ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)), (",i->i", (), (3,)), ("i,j->", (2,), (3,)),
-           ("a...,...a->...", (3, 2, 1), (4, 3)), ("ij,k->k", (2, 3), (4,)), ("...,...", (2, 1), (3,))]  # fmt: skip
+EINSUMS = [
+    ("ij,jk->ik", (2, 3), (3, 4)),
+    ("ij,jk", (2, 3), (3, 4)),
+    ("ba,ca", (2, 3), (4, 3)),
+    ("ii->i", (3, 3)),
+    ("ii", (3, 3)),
+    ("ij->", (2, 3)),
+    ("ij->j", (2, 3)),
+    ("ji", (2, 3)),
+    ("...ij,...jk->...ik", (5, 2, 3), (3, 4)),
+    ("...i,...i", (2, 3), (3,)),
+    ("...", (2, 3)),
+    ("i...->...", (2, 3)),
+    ("...ii->...i", (2, 3, 3)),
+    ("i,j->ij", (2,), (3,)),
+    ("i,i,i->", (3,), (3,), (3,)),
+    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
+    (" i j , j -> i ", (2, 3), (3,)),
+    ("ij,ij->i", (2, 3), (2, 1)),
+    ("ij,kj->ik", (2, 1), (4, 3)),
+    ("iij,j->i", (2, 2, 3), (3,)),
+    ("iji->j", (2, 3, 2)),
+    ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)),
+    (",i->i", (), (3,)),
+    ("i,j->", (2,), (3,)),
+    ("a...,...a->...", (3, 2, 1), (4, 3)),
+    ("ij,k->k", (2, 3), (4,)),
+    ("...,...", (2, 1), (3,)),
+]
 for subscripts, *shapes in EINSUMS:
     example(np.einsum, *shapes, call=lambda *a, s=subscripts: np.einsum(s, *a))
 example(np.einsum, (2, 3), (3, 4), call=lambda *a: np.einsum("ij,jk", *a, optimize=True))
 
 # Without a gradient
 
-for f in (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.logical_and, np.logical_or,
-          np.logical_xor, np.isclose, np.allclose, np.array_equal):  # fmt: skip
+for f in (
+    np.equal,
+    np.not_equal,
+    np.less,
+    np.less_equal,
+    np.greater,
+    np.greater_equal,
+    np.logical_and,
+    np.logical_or,
+    np.logical_xor,
+    np.isclose,
+    np.allclose,
+    np.array_equal,
+):
     example(f, (3, 4), (4,))
 for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor):
     example(f, (3,), (3,), call=lambda a, b, f=f: f(a > 0, b > 0))
-for f in (np.logical_not, np.isnan, np.isinf, np.isfinite, np.signbit, np.nonzero, np.flatnonzero, np.argwhere, np.shape,
-          np.ndim, np.size, np.any, np.all, np.argmax, np.argmin, np.argsort, np.count_nonzero, np.zeros_like,
-          np.ones_like, np.result_type, np.iscomplexobj, np.isrealobj):  # fmt: skip
+for f in (
+    np.logical_not,
+    np.isnan,
+    np.isinf,
+    np.isfinite,
+    np.signbit,
+    np.nonzero,
+    np.flatnonzero,
+    np.argwhere,
+    np.shape,
+    np.ndim,
+    np.size,
+    np.any,
+    np.all,
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.count_nonzero,
+    np.zeros_like,
+    np.ones_like,
+    np.result_type,
+    np.iscomplexobj,
+    np.isrealobj,
+):
     example(f, (3, 4))
 example(np.invert, (3,), call=lambda a: ~(a > 0))
 example(np.empty_like, (3,), call=lambda a: np.shape(np.empty_like(a)))
@@ -304,7 +432,7 @@ def test_every_refused_option_is_an_error(function: Function) -> None:
     t = Tensor(np.ones((2, 2)), requires_grad=True)
     first = "ij->ji" if function is np.einsum else [t] if row.sequences or row.positional[0] in ("tup", "arrays") else t
     for name in row.refused:
-        with pytest.raises(TypeError, match=f"{name}=...\\) has no derivative"):
+        with pytest.raises(TypeError, match=rf"{name}=\.\.\.\) has no derivative"):
             row.bind([first], {name: "something"})
         row.bind([first], {name: row.refused[name] or None})
 
@@ -312,10 +440,10 @@ def test_every_refused_option_is_an_error(function: Function) -> None:
 def test_an_option_of_a_ufunc_is_an_error() -> None:
     t = Tensor(np.ones(3), requires_grad=True)
     for options in ({"out": np.empty(3)}, {"where": np.array([True, False, True])}, {"dtype": np.float32}):
-        with pytest.raises(TypeError, match="numpy.exp"):
+        with pytest.raises(TypeError, match=r"numpy\.exp"):
             np.exp(t, **options)
-    with pytest.raises(TypeError, match="numpy.add"):
-        array = np.ones(3)
+    array = np.ones(3)
+    with pytest.raises(TypeError, match=r"numpy\.add"):
         array += t
 
 
