@@ -200,22 +200,19 @@ def _check(
         return GradcheckEntry(name, NOT_FINITE, np.nan, None)
     start, epsilon = x.copy(), float(np.finfo(x.dtype).eps)
     v = _direction(start.astype(np.float64), g, generator)
-    steps: list[
-        tuple[float, float, float, float]
-    ] = []  # h, slope ahead, slope behind, and what g says of both together
+    steps: list[tuple[float, ...]] = []
     for h in RATIO ** -np.arange(1, 1 - np.log(epsilon) / np.log(RATIO) * 2 / 3):  # down to where rounding rules
         x[...] = start + h * v
-        ahead, forward = value()[0], x.astype(np.float64) - start  # what the step came to, after rounding
+        (ahead, above), forward = value(), x.astype(np.float64) - start  # what the step came to, after rounding
         x[...] = start - h * v
-        behind, backward = value()[0], start - x.astype(np.float64)
+        (behind, below), backward = value(), start - x.astype(np.float64)
         if np.isfinite(ahead) and np.isfinite(behind):
             # What each one-sided slope is off by: the parts of E(h)
             off = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
-            steps.append((h, *off, float((g * (forward + backward)).sum() / (2 * h))))
+            expected = float((g * (forward + backward)).sum() / (2 * h))
+            steps.append((h, *off, expected, max(magnitude, above, below)))
     x[...] = start
-    return GradcheckEntry(
-        name, *_verdict(np.array(steps).reshape(-1, 4), magnitude, float(np.abs(g * v).sum()), epsilon)
-    )
+    return GradcheckEntry(name, *_verdict(np.array(steps).reshape(-1, 5), float(np.abs(g * v).sum()), epsilon))
 
 
 def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
@@ -225,17 +222,23 @@ def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
     if length > 0:
         u = u + (1.0 if (u * g).sum() >= 0 else -1.0) * g / length
     typical = np.sqrt(np.mean(x * x)) if x.size else 0.0
-    return np.asarray(u * (typical if np.isfinite(typical) and typical > 0 else 1.0))
+    if not (np.isfinite(typical) and typical > 0):
+        return np.asarray(u)
+    return np.asarray(u * np.sqrt(typical * np.maximum(np.abs(x), 1e-3 * typical)))  # small elements move less
 
 
-def _verdict(steps: Array, magnitude: float, slope: float, epsilon: float) -> tuple[str, float, float | None]:
-    """The verdict, the relative error and the observed order, from (h, off ahead, off behind, ⟨g, v⟩) at each step."""
+def _verdict(steps: Array, slope: float, epsilon: float) -> tuple[str, float, float | None]:
+    """The verdict, the relative error and the observed order.
+
+    A step is (h, error of the slope ahead, of the slope behind, ⟨g, v⟩, magnitude of what was added up for φ).
+    """
     if len(steps) < 4:
         return NOT_FINITE, np.nan, None
-    h, ahead, behind, expected = steps.T
+    h, ahead, behind, expected, magnitude = steps.T
     off = (ahead + behind) / 2
     change = np.abs(np.diff(off))
-    rounding = max(float((change * h[1:])[-3:].max()), epsilon * magnitude)  # of φ: the last changes are nothing else
+    measured = (change * h[1:])[-3:].max()  # rounding of φ: the last changes are nothing else
+    rounding = np.maximum(measured, epsilon * np.maximum(magnitude[1:], magnitude[:-1]))
     noise = rounding / h[1:] + 100 * epsilon * slope
     best = int(np.argmin(change + noise))
     error, known = abs(off[1:][best]), float(change[best] + noise[best])
@@ -251,7 +254,7 @@ def _verdict(steps: Array, magnitude: float, slope: float, epsilon: float) -> tu
             return KINK, relative, order
     if error > 5 * known:
         return WRONG, relative, order
-    if 5 * known > 1e-2 * max(size, slope, magnitude):
+    if 5 * known > 1e-2 * max(size, slope, magnitude[-1]):
         return NOISE, relative, order
     return RIGHT, relative, order
 
