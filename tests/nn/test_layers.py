@@ -134,9 +134,9 @@ def test_relu_at_zero_and_beyond_numbers():
     layer = activations.ReLU()
     x = np.array([-np.inf, -1, -0.0, 0, 1e-45, 2, np.inf, np.nan], np.float32)
     y = layer.forward(x)
-    np.testing.assert_array_equal(y, [0, 0, 0, 0, 1e-45, 2, np.inf, np.nan])
+    np.testing.assert_array_equal(y, np.float32([0, 0, 0, 0, 1e-45, 2, np.inf, np.nan]))
     gx = layer.backward(np.array([np.inf, np.nan, np.inf, np.nan, np.inf, 3, 4, 5], np.float32))
-    np.testing.assert_array_equal(gx, [0, 0, 0, 0, np.inf, 3, 4, 5])
+    np.testing.assert_array_equal(gx, np.float32([0, 0, 0, 0, np.inf, 3, 4, 5]))
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (300, 300), (40_000,), (40_000, 3), (0, 4)])
