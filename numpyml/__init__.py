@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 keep_freed_memory()
 
+
 def __getattr__(name: str) -> Any:
     if name == "gradcheck":  # imported when first used: training never pays for it
         from numpyml.autograd.gradcheck import gradcheck

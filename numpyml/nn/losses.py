@@ -162,7 +162,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     def compute(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
         x, t = paired(outputs, targets, self)
         probabilities(t, self)
-        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
         e = np.exp(-np.abs(x))
         tail = np.log1p(e)
         with np.errstate(invalid="ignore"):  # ∞ − ∞ and 0 · ∞, mended below
@@ -181,7 +181,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
         x, t, e = context
-        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
         g = self.spread(gy, x.size)
         if w is not None:
             g = g * w
@@ -246,8 +246,9 @@ class CrossEntropyWithLogits(Loss):
             t, ignored = self._indices(targets, len(p))
             at = t, np.arange(t.size)
             losses = log_total - z[at]
-            scale = np.ones_like(losses) if w is None else w[t]
-            losses *= scale
+            scale = None if w is None else w[t]
+            if scale is not None:
+                losses *= scale
             q = log_p = None
         else:
             at = None
@@ -258,7 +259,7 @@ class CrossEntropyWithLogits(Loss):
             log_p -= log_total
             losses, scale = expected_surprise(q, log_p), np.add.reduce(q, axis=0)
         if ignored is not None:
-            losses[ignored] = scale[ignored] = 0
+            losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
         context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
@@ -271,9 +272,10 @@ class CrossEntropyWithLogits(Loss):
     ) -> tuple[Array | None, Array | None]:
         shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
         g = gy.reshape(-1) if count is None else divided(gy, count)
-        gx = p * (g * scale)
+        scaled = g if scale is None else g * scale
+        gx = p * scaled
         if at is not None:
-            gx[at] -= g * scale
+            gx[at] -= scaled
         else:
             gx -= q * g
         if ignored is not None:
@@ -376,8 +378,8 @@ def classes_first(x: Array) -> Array:
 
 def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
     """(C, forecasts) -> an array of ``shape``, (N, C, ...) or (C,)."""
-    if len(shape) == 1:
-        return z.reshape(shape)
+    if len(shape) < 3:
+        return z.T.reshape(shape)
     return np.moveaxis(z.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
 
 

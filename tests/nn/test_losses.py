@@ -195,7 +195,9 @@ def test_targets_are_never_broadcast(loss):
         loss.forward(np.ones((4, 1)), np.ones(4))
 
 
-@pytest.mark.parametrize("loss", [MeanSquaredError(), Huber(), BinaryCrossEntropyWithLogits(), CrossEntropyWithLogits()])
+@pytest.mark.parametrize(
+    "loss", [MeanSquaredError(), Huber(), BinaryCrossEntropyWithLogits(), CrossEntropyWithLogits()]
+)
 @pytest.mark.parametrize("bad", [np.array([["a", "b"]]), np.array([[None, None]]), np.array([[1j, 2]])])
 def test_data_that_is_no_real_number_is_refused(loss, bad):
     with pytest.raises(DTypeError):

@@ -210,7 +210,9 @@ def test_parameters_decide_the_dtype(rng):
     assert layers.Dense(3, 2, dtype=np.float64).forward(rng.standard_normal((4, 3)).astype("f")).dtype == np.float64
 
 
-@pytest.mark.parametrize("data", [np.ones((2, 3), int), np.ones((2, 3), complex), np.array([["a"]]), np.array([[None]])])
+@pytest.mark.parametrize(
+    "data", [np.ones((2, 3), int), np.ones((2, 3), complex), np.array([["a"]]), np.array([[None]])]
+)
 def test_features_that_are_not_floats_are_refused(data):
     with pytest.raises(DTypeError, match="expected floating features"):
         layers.Dense(3, 2).forward(data)
