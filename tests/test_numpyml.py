@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numpyml
-from numpyml import memory, parallel
+from numpyml import memory
 from numpyml.nn import storage
 
 
@@ -54,36 +54,6 @@ def test_a_large_array_reuses_pages_once_memory_is_kept():
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         faults(); print(faults())"""
     assert int(python(code)) < 2048  # an array of 8 MiB has 2048 pages, and there are 20
-
-
-def test_every_piece_is_worked_on_once(monkeypatch):
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(parallel, "threads", lambda n=threads: n)
-        parallel._pool.cache_clear()
-        done = []
-        parallel.for_each(100, done.extend)
-        assert sorted(done) == list(range(100))
-    parallel._pool.cache_clear()
-
-
-def test_an_error_in_another_thread_is_not_lost(monkeypatch):
-    monkeypatch.setattr(parallel, "threads", lambda: 4)
-    parallel._pool.cache_clear()
-
-    def work(pieces):
-        for _ in pieces:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        parallel.for_each(4, work)
-    parallel._pool.cache_clear()
-
-
-def test_threads_follow_the_environment(monkeypatch):
-    parallel.threads.cache_clear()
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert parallel.threads() == 3
-    parallel.threads.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
