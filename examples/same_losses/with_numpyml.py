@@ -1,11 +1,11 @@
 """The losses of a training run with numpyml."""
 
-from start import OPTIMIZERS, data, weights
+from starts import OPTIMIZERS, data, weights
 
 from numpyml.nn import activations, layers, losses, model, optimizers
 
 
-def train(name, dtype):
+def train(name, start, dtype):
     """The loss at every step."""
     images, digits, batches = data(dtype)
     net = model.Sequential(
@@ -13,7 +13,7 @@ def train(name, dtype):
         activations.ReLU(),
         layers.Dense(32, 10, dtype=dtype),
     )
-    net.load_state_dict(weights(dtype))
+    net.load_state_dict(weights(start, dtype))
     loss_fn = losses.CrossEntropyWithLogits()
     options = dict(OPTIMIZERS[name])
     optimizer = getattr(optimizers, name.split(",")[0])

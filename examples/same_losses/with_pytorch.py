@@ -1,12 +1,15 @@
 """The losses of a training run with PyTorch."""
 
-from start import OPTIMIZERS, data, weights
+from starts import OPTIMIZERS, data, weights
 
+import torch
 from torch import from_numpy, nn
 from torch import optim as optimizers
 
+torch.set_num_threads(1)  # threads that wait for work would slow NumPy's down
 
-def train(name, dtype):
+
+def train(name, start, dtype):
     """The loss at every step."""
     images, digits, batches = data(dtype)
     net = nn.Sequential(
@@ -14,7 +17,7 @@ def train(name, dtype):
         nn.ReLU(),
         nn.Linear(32, 10),
     ).to(from_numpy(images).dtype)
-    net.load_state_dict({key: from_numpy(array) for key, array in weights(dtype).items()})
+    net.load_state_dict({key: from_numpy(array) for key, array in weights(start, dtype).items()})
     loss_fn = nn.CrossEntropyLoss()
     options = dict(OPTIMIZERS[name])
     optimizer = getattr(optimizers, name.split(",")[0])
