@@ -18,7 +18,8 @@ import numpyml
 def test_tests_see_the_installed_wheel(package: str) -> None:
     spec = importlib.util.find_spec(package)
     installed = importlib.metadata.distribution("provengrad").locate_file(f"{package}/__init__.py")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     assert Path(spec.origin) == Path(str(installed))
     assert "site-packages" in spec.origin
 

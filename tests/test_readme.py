@@ -52,7 +52,8 @@ def test_set_up_takes_two_commands_and_ci_runs_both() -> None:
 
 
 def test_files_that_are_named_are_there() -> None:
-    named = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"`((?:numpyml|conformance|tests|examples)/[\w/.]*)`", README)
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    named = links + re.findall(r"`((?:numpyml|conformance|tests|examples|benchmarks)/[\w/.]*)`", README)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

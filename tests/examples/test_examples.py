@@ -60,7 +60,9 @@ def test_numpyml_half_needs_no_torch(task: str) -> None:
 
 @pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes"])
 def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
-    ours, theirs = ((EXAMPLES / task / f"with_{name}.py").read_text("utf-8").splitlines() for name in ("numpyml", "pytorch"))
+    ours, theirs = (
+        (EXAMPLES / task / f"with_{name}.py").read_text("utf-8").splitlines() for name in ("numpyml", "pytorch")
+    )
     assert len(theirs) == len(ours) + 1  # PyTorch's imports take a line more
     shared = [line for line in ours if line in theirs]
     assert len(shared) >= 0.6 * len(ours)
