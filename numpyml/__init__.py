@@ -1,7 +1,20 @@
 """numpyml: a neural-network framework in NumPy, held to PyTorch by the suite beside it."""
 
+from typing import TYPE_CHECKING, Any
+
 from numpyml.autograd import Tensor, is_recording, no_grad
 from numpyml.random import manual_seed
 
-__all__ = ["Tensor", "is_recording", "manual_seed", "no_grad"]
+if TYPE_CHECKING:
+    from numpyml.autograd.gradcheck import gradcheck
+
+__all__ = ["Tensor", "gradcheck", "is_recording", "manual_seed", "no_grad"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "gradcheck":  # imported when first used: training never pays for it
+        from numpyml.autograd.gradcheck import gradcheck
+
+        return gradcheck
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

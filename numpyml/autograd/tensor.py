@@ -12,11 +12,18 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from numpyml.autograd import tape
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
-from numpyml.autograd.rows import title_of
+from numpyml.autograd.rows import Row, title_of
 from numpyml.autograd.tape import Array, Node
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 
 Axis = int | tuple[int, ...] | None
+REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+}
+"""What ``ufunc.reduce`` is called on its own; its axis is 0 unless said otherwise."""
 
 
 class Tensor:
@@ -117,9 +124,8 @@ class Tensor:
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        reductions = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
-        if method == "reduce" and ufunc in reductions:
-            return apply(reductions[ufunc], inputs, {"axis": 0, **options})
+        if method == "reduce" and ufunc in REDUCTIONS:
+            return apply(REDUCTIONS[ufunc], inputs, {"axis": 0, **options})
         if method != "__call__":
             raise TypeError(f"numpy.{ufunc.__name__}.{method} has no derivative here; use the plain function")
         return apply(ufunc, inputs, options)
@@ -198,214 +204,214 @@ class Tensor:
     # Operators: NumPy's functions under their Python names
 
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(operator.getitem, (self, index))
+        return one(operator.getitem, (self, index))
 
     def __neg__(self) -> Tensor:
-        return apply(np.negative, (self,))
+        return one(np.negative, (self,))
 
     def __pos__(self) -> Tensor:
-        return apply(np.positive, (self,))
+        return one(np.positive, (self,))
 
     def __abs__(self) -> Tensor:
-        return apply(np.absolute, (self,))
+        return one(np.absolute, (self,))
 
     def __invert__(self) -> Tensor:
-        return apply(np.invert, (self,))
+        return one(np.invert, (self,))
 
     def __add__(self, other: Any) -> Tensor:
-        return apply(np.add, (self, other))
+        return one(np.add, (self, other))
 
     def __radd__(self, other: Any) -> Tensor:
-        return apply(np.add, (other, self))
+        return one(np.add, (other, self))
 
     def __sub__(self, other: Any) -> Tensor:
-        return apply(np.subtract, (self, other))
+        return one(np.subtract, (self, other))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return apply(np.subtract, (other, self))
+        return one(np.subtract, (other, self))
 
     def __mul__(self, other: Any) -> Tensor:
-        return apply(np.multiply, (self, other))
+        return one(np.multiply, (self, other))
 
     def __rmul__(self, other: Any) -> Tensor:
-        return apply(np.multiply, (other, self))
+        return one(np.multiply, (other, self))
 
     def __truediv__(self, other: Any) -> Tensor:
-        return apply(np.true_divide, (self, other))
+        return one(np.true_divide, (self, other))
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return apply(np.true_divide, (other, self))
+        return one(np.true_divide, (other, self))
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return apply(np.floor_divide, (self, other))
+        return one(np.floor_divide, (self, other))
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return apply(np.floor_divide, (other, self))
+        return one(np.floor_divide, (other, self))
 
     def __mod__(self, other: Any) -> Tensor:
-        return apply(np.remainder, (self, other))
+        return one(np.remainder, (self, other))
 
     def __rmod__(self, other: Any) -> Tensor:
-        return apply(np.remainder, (other, self))
+        return one(np.remainder, (other, self))
 
     def __pow__(self, other: Any) -> Tensor:
-        return apply(np.power, (self, other))
+        return one(np.power, (self, other))
 
     def __rpow__(self, other: Any) -> Tensor:
-        return apply(np.power, (other, self))
+        return one(np.power, (other, self))
 
     def __matmul__(self, other: Any) -> Tensor:
-        return apply(np.matmul, (self, other))
+        return one(np.matmul, (self, other))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return apply(np.matmul, (other, self))
+        return one(np.matmul, (other, self))
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
-        return apply(np.equal, (self, other))
+        return one(np.equal, (self, other))
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
-        return apply(np.not_equal, (self, other))
+        return one(np.not_equal, (self, other))
 
     def __lt__(self, other: Any) -> Tensor:
-        return apply(np.less, (self, other))
+        return one(np.less, (self, other))
 
     def __le__(self, other: Any) -> Tensor:
-        return apply(np.less_equal, (self, other))
+        return one(np.less_equal, (self, other))
 
     def __gt__(self, other: Any) -> Tensor:
-        return apply(np.greater, (self, other))
+        return one(np.greater, (self, other))
 
     def __ge__(self, other: Any) -> Tensor:
-        return apply(np.greater_equal, (self, other))
+        return one(np.greater_equal, (self, other))
 
     def __and__(self, other: Any) -> Tensor:
-        return apply(np.bitwise_and, (self, other))
+        return one(np.bitwise_and, (self, other))
 
     def __or__(self, other: Any) -> Tensor:
-        return apply(np.bitwise_or, (self, other))
+        return one(np.bitwise_or, (self, other))
 
     def __xor__(self, other: Any) -> Tensor:
-        return apply(np.bitwise_xor, (self, other))
+        return one(np.bitwise_xor, (self, other))
 
     # Methods: NumPy's functions once more
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """The values in another dtype; the gradient comes back in this one."""
-        return apply(np.ndarray.astype, (self, np.dtype(dtype)))
+        return one(np.ndarray.astype, (self, np.dtype(dtype)))
 
     def copy(self) -> Tensor:
         """The values in a new array."""
-        return apply(np.copy, (self,))
+        return one(np.copy, (self,))
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.sum``."""
-        return apply(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.mean``."""
-        return apply(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
 
     def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.prod``."""
-        return apply(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
 
     def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
         """``np.var``."""
-        return apply(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return one(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
 
     def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
         """``np.std``."""
-        return apply(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return one(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.max``."""
-        return apply(np.max, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.max, (self,), {"axis": axis, "keepdims": keepdims})
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.min``."""
-        return apply(np.min, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.min, (self,), {"axis": axis, "keepdims": keepdims})
 
     def cumsum(self, axis: int | None = None) -> Tensor:
         """``np.cumsum``."""
-        return apply(np.cumsum, (self,), {"axis": axis})
+        return one(np.cumsum, (self,), {"axis": axis})
 
     def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.all``."""
-        return apply(np.all, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.all, (self,), {"axis": axis, "keepdims": keepdims})
 
     def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``np.any``."""
-        return apply(np.any, (self,), {"axis": axis, "keepdims": keepdims})
+        return one(np.any, (self,), {"axis": axis, "keepdims": keepdims})
 
     def argmax(self, axis: int | None = None) -> Tensor:
         """``np.argmax``."""
-        return apply(np.argmax, (self,), {"axis": axis})
+        return one(np.argmax, (self,), {"axis": axis})
 
     def argmin(self, axis: int | None = None) -> Tensor:
         """``np.argmin``."""
-        return apply(np.argmin, (self,), {"axis": axis})
+        return one(np.argmin, (self,), {"axis": axis})
 
     def argsort(self, axis: int | None = -1) -> Tensor:
         """``np.argsort``."""
-        return apply(np.argsort, (self,), {"axis": axis})
+        return one(np.argsort, (self,), {"axis": axis})
 
     def clip(self, a_min: Any = None, a_max: Any = None) -> Tensor:
         """``np.clip``."""
-        return apply(np.clip, (self, a_min, a_max))
+        return one(np.clip, (self, a_min, a_max))
 
     def round(self, decimals: int = 0) -> Tensor:
         """``np.round``."""
-        return apply(np.round, (self, decimals))
+        return one(np.round, (self, decimals))
 
     def dot(self, other: Any) -> Tensor:
         """``np.dot``."""
-        return apply(np.dot, (self, other))
+        return one(np.dot, (self, other))
 
     def reshape(self, *shape: Any) -> Tensor:
         """``np.reshape``; the shape as one tuple or as several arguments."""
-        return apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
+        return one(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
 
     def ravel(self) -> Tensor:
         """``np.ravel``."""
-        return apply(np.ravel, (self,))
+        return one(np.ravel, (self,))
 
     flatten = ravel
 
     def transpose(self, *axes: Any) -> Tensor:
         """``np.transpose``; the axes as one tuple or as several arguments."""
         order: Sequence[int] | None = None if not axes else axes[0] if len(axes) == 1 else axes
-        return apply(np.transpose, (self, order))
+        return one(np.transpose, (self, order))
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """``np.swapaxes``."""
-        return apply(np.swapaxes, (self, axis1, axis2))
+        return one(np.swapaxes, (self, axis1, axis2))
 
     def squeeze(self, axis: Axis = None) -> Tensor:
         """``np.squeeze``."""
-        return apply(np.squeeze, (self, axis))
+        return one(np.squeeze, (self, axis))
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
         """``np.repeat``."""
-        return apply(np.repeat, (self, repeats, axis))
+        return one(np.repeat, (self, repeats, axis))
 
     def take(self, indices: Any, axis: int | None = None) -> Tensor:
         """``np.take``."""
-        return apply(np.take, (self, indices, axis))
+        return one(np.take, (self, indices, axis))
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """``np.diagonal``."""
-        return apply(np.diagonal, (self, offset, axis1, axis2))
+        return one(np.diagonal, (self, offset, axis1, axis2))
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """``np.trace``."""
-        return apply(np.trace, (self, offset, axis1, axis2))
+        return one(np.trace, (self, offset, axis1, axis2))
 
 
 def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """Call a NumPy function on Tensors and record it: what every operator, method and protocol above comes down to."""
     composite = COMPOSITES.get(function)
     if composite is not None:
-        return composite(*args, **kwargs)
+        return composite.definition(**composite.bind(args, kwargs))
     row = TABLE.get(function)
     if row is None:
         raise TypeError(
@@ -413,20 +419,26 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
             "(numpyml.autograd.derivatives), or call it on t.data where no gradient is needed"
         )
     bound = row.bind(args, kwargs)
-    scalar = _scalar_type(args) if isinstance(function, np.ufunc) else None
-    y = function(*(_arrays(v, scalar) for v in args), **{name: _arrays(v) for name, v in kwargs.items()})
+    numbers = bound if isinstance(function, np.ufunc) else row.partials  # the arguments that are values, not options
+    scalar = _scalar_type([bound[name] for name in numbers if name in bound])
+    raw = {name: _arrays(value, scalar if name in numbers else None) for name, value in bound.items()}
+    plain = [raw.get(name, value) for name, value in zip(row.positional, args, strict=False)]
+    y = function(*plain, *raw.get(row.starred, ()), **{name: raw.get(name, value) for name, value in kwargs.items()})
     several = isinstance(y, (list, tuple))
     results = [Tensor(z) if isinstance(z, (np.ndarray, np.generic)) else z for z in (y if several else [y])]
-    if tape.is_recording():
-        places, inputs = _tracked(row.partials, bound)
+    if tape.is_recording() and row.partials and all(isinstance(z, Tensor) and z.dtype.kind == "f" for z in results):
+        places, inputs = _tracked(row, bound)
         if inputs:
             operands = list(dict.fromkeys(operand for operand, _ in places))
-            raw = {name: _arrays(value, scalar) for name, value in bound.items()}
-            shapes = {operand: _shapes(raw[operand]) for operand in operands}
+            shapes = {operand: _shapes(raw[operand], operand in row.sequences) for operand in operands}
             node = Node(row, (row.keep(raw, y, operands), places, shapes), inputs, [z.data for z in results])
             for index, z in enumerate(results):
                 z.node, z.index = node, index
-    return results if several else results[0]
+    return (tuple(results) if isinstance(y, tuple) else results) if several else results[0]
+
+
+one: Callable[..., Tensor] = apply
+"""``apply``, where the function returns a single array."""
 
 
 def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
@@ -441,26 +453,32 @@ def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
     return scalar(value) if scalar is not None and type(value) in (int, float) else value
 
 
-def _scalar_type(args: Sequence[Any]) -> Callable[[Any], Any] | None:
+def _scalar_type(values: Iterable[Any]) -> Callable[[Any], Any] | None:
     """What a Python number becomes beside these: NumPy 1 lets it widen a float32 array of no axes."""
-    kinds = [x.dtype for x in args if hasattr(x, "dtype")]
-    return np.result_type(*kinds).type if all(kind.kind == "f" for kind in kinds) else None
+    kinds = [x.dtype for x in values if hasattr(x, "dtype")]
+    return np.result_type(*kinds).type if kinds and all(kind.kind == "f" for kind in kinds) else None
 
 
-def _tracked(partials: Iterable[str], bound: Mapping[str, Any]) -> tuple[list[tuple[str, int | None]], list[Tensor]]:
+def _tracked(row: Row, bound: Mapping[str, Any]) -> tuple[list[tuple[str, int | None]], list[Tensor]]:
     """Where the tensors that need a gradient stand among the operands, and those tensors."""
     places: list[tuple[str, int | None]] = []
     inputs: list[Tensor] = []
-    for operand in partials:
-        value = bound.get(operand)
+    for name, value in bound.items():
         several = isinstance(value, (list, tuple))
-        for position, x in enumerate(value if several else [value]):  # type: ignore[arg-type]
+        for position, x in enumerate(value if several else [value]):
             if isinstance(x, Tensor) and (x.requires_grad or x.node is not None):
-                places.append((operand, position if several else None))
+                if name not in row.partials:
+                    raise TypeError(f"{row.title} has no derivative with respect to {name}; pass {name}.data there")
+                if several != (name in row.sequences):
+                    remedy = "np.stack them into one" if several else "pass a list of Tensors, such as list(t)"
+                    raise TypeError(
+                        f"{row.title} got for {name} a {type(value).__name__} it cannot differentiate; {remedy}"
+                    )
+                places.append((name, position if several else None))
                 inputs.append(x)
     return places, inputs
 
 
-def _shapes(value: Any) -> Any:
+def _shapes(value: Any, several: bool) -> Any:
     """Shape of an operand; of each array, where it is a sequence of them."""
-    return [np.shape(x) for x in value] if isinstance(value, (list, tuple)) else np.shape(value)
+    return [np.shape(x) for x in value] if several else np.shape(value)

@@ -1,0 +1,268 @@
+"""Does a gradient agree with the function it belongs to? Taylor's theorem decides, without a step size to tune.
+
+For each input and each parameter x by itself, with gradient g, along a random direction v:
+
+    E(h) = (φ(x + hv) − φ(x − hv)) / 2h − ⟨g, v⟩        φ = ⟨random cotangent, function⟩
+
+falls as h² where g is right, and stays at the error along v where it is wrong, until rounding drowns both. E is read
+at the step where its change from one h to the next and the measured rounding are least together, and that sum is how
+exactly it is known: g is wrong if E is larger. Where the slopes ahead and behind never meet, there is no derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numpyml.autograd import tape
+from numpyml.autograd.tape import Array
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import DTypeError, NumpymlError, kind_of
+
+RIGHT, WRONG = "right", "wrong"
+KINK = "not differentiable here"
+NOISE = "too noisy to tell"
+NOT_FINITE = "not finite"
+RATIO = 4.0
+"""Each step is this much shorter than the one before."""
+
+
+class GradientError(NumpymlError, AssertionError):
+    """A gradient that :func:`gradcheck` could not confirm."""
+
+
+@dataclass(frozen=True)
+class GradcheckEntry:
+    """What was found for one input or parameter.
+
+    ``error`` is the gradient's along the direction tried, relative to the slope there; ``order`` is the observed order
+    of the Taylor remainder φ(x + hv) − φ(x) − h⟨g, v⟩: 2 for a right gradient, 1 for a wrong one, None where the
+    remainder is nothing but rounding, as for a linear function.
+    """
+
+    name: str
+    verdict: str
+    error: float
+    order: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gradient was confirmed."""
+        return self.verdict == RIGHT
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """One entry per input and per parameter. ``print`` it to see which is off, and by how much."""
+
+    entries: tuple[GradcheckEntry, ...]
+    dtype: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gradient was confirmed."""
+        return all(entry.passed for entry in self.entries)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        width = max([len("checked"), *(len(entry.name) for entry in self.entries)])
+        lines = [f"{'checked':{width}}  error     order  verdict"]
+        for entry in self.entries:
+            order = "linear" if entry.order is None else f"{entry.order:.1f}"
+            lines.append(f"{entry.name:{width}}  {entry.error:<8.1e}  {order:6} {entry.verdict}")
+        if self.dtype != "float64":
+            lines.append(f"evaluated in {self.dtype}, which shows errors above about 0.1 %; float64 shows far less")
+        return "\n".join(lines)
+
+    def raise_if_failed(self) -> GradcheckReport:
+        """Raise a :class:`GradientError` that shows the report, unless every gradient was confirmed."""
+        if not self.passed:
+            names = ", ".join(entry.name for entry in self.entries if not entry.passed)
+            raise GradientError(
+                f"gradcheck expected every gradient to follow from the function; not so: {names}\n{self}"
+            )
+        return self
+
+
+def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> GradcheckReport:
+    """Compare the gradients of a module, or of a function on Tensors, with its values.
+
+    Args:
+        function: a module or function; Tensors in, a Tensor or several out, of any shape. It must give the same values
+            each time it is called (fix the generator of a random one).
+        inputs: arrays. Those of floats are checked; integers, booleans and anything else are passed on as they are.
+        seed: of the random directions and cotangent.
+
+    Everything is evaluated in float64, except for a module whose parameters are of another dtype.
+    Parameters, their gradients and buffers are afterwards, bit for bit, what they were before.
+
+    Raises:
+        DTypeError: when the function returns something other than Tensors, so that there is no gradient to check.
+        GradientError: when two calls with the same inputs give different values.
+    """
+    generator = np.random.default_rng(seed)
+    parameters = {name: p for name, p in _named(function, "named_parameters") if p.requires_grad}
+    dtype = np.result_type(*(p.data.dtype for p in parameters.values())) if parameters else np.dtype(np.float64)
+    arguments = [_argument(x, dtype) for x in inputs]
+    floats = {f"input {i}": x for i, x in enumerate(arguments) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
+
+    def call(leaves: Mapping[str, Tensor]) -> list[Tensor]:
+        given = [
+            leaves.get(f"input {i}", Tensor(x) if isinstance(x, np.ndarray) else x) for i, x in enumerate(arguments)
+        ]
+        y = function(*given)
+        outputs = list(y) if isinstance(y, (list, tuple)) else [y]
+        for output in outputs:
+            if not isinstance(output, Tensor):
+                raise DTypeError(f"gradcheck expected the function to return Tensors, got {kind_of(output)}")
+        return outputs
+
+    with _restored(function):
+        gradients, cotangents = _gradients(call, floats, parameters, generator)
+
+        def value() -> tuple[Any, Any]:
+            """φ, and the magnitude of what was added up for it."""
+            with tape.no_grad(), np.errstate(all="ignore"):
+                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, call({}), strict=True)]
+            return np.float64(sum(t.sum() for t in terms)), np.float64(sum(np.abs(t).sum() for t in terms))
+
+        if not np.array_equal(value()[0], value()[0], equal_nan=True):
+            raise GradientError("gradcheck expected the same values each time, got others the second time; seed it")
+        checked = floats | {name: p.data for name, p in parameters.items()}
+        entries = tuple(_check(name, x, gradients[name], value, generator) for name, x in checked.items())
+    return GradcheckReport(entries, str(dtype))
+
+
+def _named(function: Any, method: str) -> list[tuple[str, Any]]:
+    return list(getattr(function, method)()) if hasattr(function, method) else []
+
+
+def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
+    """A float array as a copy that may be moved; everything else as it is."""
+    if isinstance(x, Tensor):
+        x = x.data
+    if isinstance(x, float):
+        x = np.asarray(x)
+    if isinstance(x, (np.ndarray, np.generic)):
+        x = np.array(x, dtype if x.dtype.kind == "f" else x.dtype)
+    return x
+
+
+@contextmanager
+def _restored(function: Any) -> Iterator[None]:
+    """Parameters, gradients and buffers afterwards as they were before, whatever happens in between."""
+    arrays = [a for _, p in _named(function, "named_parameters") for a in (p.data, p.grad) if a is not None]
+    for _, buffer in _named(function, "named_buffers"):
+        array = getattr(buffer, "data", buffer) if not isinstance(buffer, np.ndarray) else buffer
+        if isinstance(array, np.ndarray):
+            arrays.append(array)
+    saved = [a.copy() for a in arrays]
+    try:
+        yield
+    finally:
+        for a, before in zip(arrays, saved, strict=True):
+            a[...] = before
+
+
+def _gradients(
+    call: Callable[..., list[Tensor]],
+    floats: Mapping[str, Array],
+    parameters: Mapping[str, Any],
+    generator: np.random.Generator,
+) -> tuple[dict[str, Array], list[Array]]:
+    """The gradient of each input and parameter, and the random cotangents it belongs to."""
+    leaves = {name: Tensor(x.copy(), requires_grad=True) for name, x in floats.items()}
+    for p in parameters.values():
+        p.zero_grad()
+    outputs = call(leaves)
+    cotangents = [generator.standard_normal(y.shape).astype(y.dtype) for y in outputs]
+    recorded = [(y, c) for y, c in zip(outputs, cotangents, strict=True) if y.node is not None or y.requires_grad]
+    tape.backward([y for y, _ in recorded], [c for _, c in recorded])
+    found = {name: t.grad for name, t in leaves.items()} | {name: p.grad for name, p in parameters.items()}
+    shapes = {name: x.shape for name, x in leaves.items()} | {name: p.shape for name, p in parameters.items()}
+    return {
+        name: np.zeros(shapes[name]) if g is None else g.astype(np.float64) for name, g in found.items()
+    }, cotangents
+
+
+def _check(
+    name: str, x: Array, g: Array, value: Callable[[], tuple[Any, Any]], generator: np.random.Generator
+) -> GradcheckEntry:
+    """Move ``x`` to and fro along one direction, and compare."""
+    here, magnitude = value()
+    if not (np.isfinite(here) and np.isfinite(g).all()):
+        return GradcheckEntry(name, NOT_FINITE, np.nan, None)
+    start, epsilon = x.copy(), float(np.finfo(x.dtype).eps)
+    v = _direction(start.astype(np.float64), g, generator)
+    steps: list[tuple[float, ...]] = []
+    for h in RATIO ** -np.arange(1, 1 - np.log(epsilon) / np.log(RATIO) * 2 / 3):  # down to where rounding rules
+        x[...] = start + h * v
+        (ahead, above), forward = value(), x.astype(np.float64) - start  # what the step came to, after rounding
+        x[...] = start - h * v
+        (behind, below), backward = value(), start - x.astype(np.float64)
+        if np.isfinite(ahead) and np.isfinite(behind):
+            # What each one-sided slope is off by: the parts of E(h)
+            off = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
+            expected = float((g * (forward + backward)).sum() / (2 * h))
+            steps.append((h, *off, expected, max(magnitude, above, below)))
+    x[...] = start
+    return GradcheckEntry(name, *_verdict(np.array(steps).reshape(-1, 5), float(np.abs(g * v).sum()), epsilon))
+
+
+def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
+    """Random, and leaning towards g, so that one that is merely too long or too short shows too; about as long as x."""
+    u = generator.standard_normal(x.shape)
+    length = np.sqrt(np.mean(g * g)) if g.size else 0.0
+    if length > 0:
+        u = u + (1.0 if (u * g).sum() >= 0 else -1.0) * g / length
+    typical = np.sqrt(np.mean(x * x)) if x.size else 0.0
+    if not (np.isfinite(typical) and typical > 0):
+        return np.asarray(u)
+    return np.asarray(u * np.sqrt(typical * np.maximum(np.abs(x), 1e-3 * typical)))  # small elements move less
+
+
+def _verdict(steps: Array, slope: float, epsilon: float) -> tuple[str, float, float | None]:
+    """The verdict, the relative error and the observed order.
+
+    A step is (h, error of the slope ahead, of the slope behind, ⟨g, v⟩, magnitude of what was added up for φ).
+    """
+    if len(steps) < 4:
+        return NOT_FINITE, np.nan, None
+    h, ahead, behind, expected, magnitude = steps.T
+    off = (ahead + behind) / 2
+    change = np.abs(np.diff(off))
+    measured = (change * h[1:])[-3:].max()  # rounding of φ: the last changes are nothing else
+    rounding = np.maximum(measured, epsilon * np.maximum(magnitude[1:], magnitude[:-1]))
+    noise = rounding / h[1:] + 100 * epsilon * slope
+    best = int(np.argmin(change + noise))
+    error, known = abs(off[1:][best]), float(change[best] + noise[best])
+    size = max(abs(expected[1:][best]), abs(expected[1:][best] + off[1:][best]))
+    relative = float(error / size) if size > 0 else 0.0
+    order = _order(np.abs(ahead), noise, h)
+
+    jump = np.abs(ahead - behind)[1:]
+    clear = np.flatnonzero(jump > 20 * noise)[-3:]  # the finest steps at which the jump is no rounding
+    if len(clear) == 3 and jump[clear[-1]] > 1e-4 * max(size, slope):
+        ratios = jump[clear[1:]] / jump[clear[:-1]]
+        if ratios.min() > 0.4 and not (clear[-1] < len(jump) - 1 and jump[clear[-1] + 1] < 0.25 * jump[clear[-1]]):
+            return KINK, relative, order
+    if error > 5 * known:
+        return WRONG, relative, order
+    if 5 * known > 1e-2 * max(size, slope, magnitude[-1]):
+        return NOISE, relative, order
+    return RIGHT, relative, order
+
+
+def _order(off: Array, noise: Array, h: Array) -> float | None:
+    """The slope of log remainder over log h, in the middle of the steps where rounding does not show."""
+    clear = np.flatnonzero(off[1:] > 20 * noise) + 1
+    if len(clear) < 2:
+        return None
+    last = clear[-3:]
+    return 1 + float(np.polyfit(np.log(h[last]), np.log(off[last]), 1)[0])
