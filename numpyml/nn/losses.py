@@ -243,7 +243,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         gx = gt = None
         if wanted[0]:
             c = np.copysign(e / (1 + e), x)  # σ(x) = up − c and σ(−x) = 1 − up + c, each to its last digit
-            up = x >= 0
+            up = ~np.signbit(x)  # at −0, c is negative, too
             gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
         if wanted[1]:
             tail = np.log1p(e)
