@@ -135,7 +135,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         if not np.array_equal(value()[0], value()[0], equal_nan=True):
             raise GradientError("gradcheck expected the same values each time, got others the second time; seed it")
         checked = floats | {name: p.data for name, p in parameters.items()}
-        entries = tuple(_check(name, x, gradients[name], value, generator) for name, x in checked.items())
+        entries = tuple(_settle(name, x, gradients[name], value, generator) for name, x in checked.items())
     return GradcheckReport(entries, str(dtype))
 
 
@@ -189,6 +189,17 @@ def _gradients(
     return {
         name: np.zeros(shapes[name]) if g is None else g.astype(np.float64) for name, g in found.items()
     }, cotangents
+
+
+def _settle(
+    name: str, x: Array, g: Array, value: Callable[[], tuple[Any, Any]], generator: np.random.Generator
+) -> GradcheckEntry:
+    """The first direction that tells, of three."""
+    for _ in range(3):
+        entry = _check(name, x, g, value, generator)
+        if entry.verdict != NOISE:
+            break
+    return entry
 
 
 def _check(
@@ -254,7 +265,8 @@ def _verdict(steps: Array, slope: float, epsilon: float) -> tuple[str, float, fl
             return KINK, relative, order
     if error > 5 * known:
         return WRONG, relative, order
-    if 5 * known > 1e-2 * max(size, slope, magnitude[-1]):
+    # A slope that is nothing beside the rounding of φ, such as that of a constant sum, is as right as it can be seen.
+    if 5 * known > max(1e-2 * size, 1e-2 * slope, np.sqrt(epsilon) * magnitude[-1]):
         return NOISE, relative, order
     return RIGHT, relative, order
 

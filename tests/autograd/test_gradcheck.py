@@ -1,0 +1,227 @@
+"""gradcheck names what is wrong, and raises no alarm where nothing is."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numpyml
+from numpyml import Tensor, gradcheck
+from numpyml.autograd import tape
+from numpyml.autograd.gradcheck import KINK, NOISE, NOT_FINITE, RIGHT, WRONG, GradientError
+from numpyml.errors import DTypeError
+
+
+class Parameter(Tensor):
+    """A leaf whose gradient is allocated once."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+        self._grad = np.zeros_like(self.data)
+
+    def zero_grad(self) -> None:
+        self._grad.fill(0)
+
+
+class Affine:
+    """tanh(x w + b) with a hand-written pullback; ``fault`` spoils one of its gradients."""
+
+    def __init__(self, dtype: Any = np.float64, fault: Callable[[str, Any], Any] = lambda name, g: g) -> None:
+        generator = np.random.default_rng(5)
+        self.weight = Parameter(generator.standard_normal((4, 4)).astype(dtype))
+        self.bias = Parameter(generator.standard_normal(4).astype(dtype))
+        self.calls = np.zeros(())
+        self.fault = fault
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        yield from (("weight", self.weight), ("bias", self.bias))
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        yield "calls", self.calls
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = Tensor(np.tanh(x.data @ self.weight.data + self.bias.data))
+        y.node = tape.Node(self, (x.data, y.data), [x, self.weight, self.bias], [y.data])
+        return y
+
+    def pullback(self, context: Any, gy: Any, wanted: Any) -> list[Any]:
+        x, y = context
+        g = gy * (1 - y * y)
+        found = {"input 0": g @ self.weight.data.T, "weight": x.T @ g, "bias": g.sum(axis=0)}
+        return [self.fault(name, gx) for name, gx in found.items()]
+
+
+X = np.random.default_rng(3).standard_normal((3, 4))
+NAMES = ("input 0", "weight", "bias")
+FAULTS: dict[str, Callable[[Any], Any]] = {
+    "one percent too long": lambda g: 1.01 * g,
+    "a hundredth of a percent too short": lambda g: 0.9999 * g,
+    "sign flipped": lambda g: -g,
+    "missing": lambda g: np.zeros_like(g),
+    "divided by the batch": lambda g: g / 3,
+    "one element off": lambda g: g + 0.01 * (np.arange(g.size) == 1).reshape(g.shape),
+    "shuffled": lambda g: np.roll(g, 1),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_one_wrong_gradient_is_named(name: str, fault: str) -> None:
+    module = Affine(fault=lambda n, g: FAULTS[fault](g) if n == name else g)
+    report = gradcheck(module, X)
+    assert {e.name: e.verdict for e in report.entries} == {n: WRONG if n == name else RIGHT for n in NAMES}
+    assert not report.passed
+    assert not report
+    assert f"{name} " in str(report)
+    with pytest.raises(GradientError, match=f"not so: {name}\n"):
+        report.raise_if_failed()
+
+
+def test_a_transposed_gradient_is_wrong() -> None:
+    module = Affine(fault=lambda n, g: g.T if n == "weight" else g)
+    assert [e.name for e in gradcheck(module, X).entries if not e.passed] == ["weight"]
+
+
+def test_the_error_is_how_far_off_the_gradient_is() -> None:
+    module = Affine(fault=lambda n, g: 1.01 * g if n == "bias" else g)
+    bias = gradcheck(module, X).entries[2]
+    assert bias.error == pytest.approx(0.01, rel=0.05)
+    assert bias.order == pytest.approx(1, abs=0.1)
+
+
+def test_a_right_gradient_leaves_a_remainder_of_second_order() -> None:
+    for entry in gradcheck(Affine(), X).entries:
+        assert entry.order == pytest.approx(2, abs=0.2)
+        assert entry.error < 1e-8
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_right_gradient_raises_no_alarm(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    scale = 10.0 ** generator.uniform(-3, 3)
+    x, w = generator.standard_normal((5, 6)) * scale, generator.standard_normal((6, 4))
+
+    def normalised(x: Tensor, w: Tensor) -> Any:
+        h = np.maximum(x @ w, 0)
+        return np.log(1 + np.square(h - h.mean(axis=0))), np.exp(h - h.max(axis=-1, keepdims=True))
+
+    gradcheck(normalised, x, w, seed=seed).raise_if_failed()
+    gradcheck(lambda x: (x - 1e6) ** 2, x + 1e6, seed=seed).raise_if_failed()
+    gradcheck(lambda x: np.sum(x / np.sum(x)), np.abs(x), seed=seed).raise_if_failed()
+    gradcheck(np.log, np.exp(generator.standard_normal(8) * 4), seed=seed).raise_if_failed()
+
+
+def test_linear_and_constant_functions_pass() -> None:
+    for function in (lambda x: 3 * x, lambda x: x[:, ::-1], np.zeros_like):
+        report = gradcheck(function, X)
+        assert report.passed
+        assert report.entries[0].order is None
+    assert gradcheck(np.floor, X).passed
+
+
+@pytest.mark.parametrize("function", [np.abs, lambda x: np.maximum(x, 0), lambda x: np.clip(x, 0, 1), np.max])
+def test_a_kink_is_told_from_a_wrong_gradient(function: Any) -> None:
+    report = gradcheck(function, np.array([0.0, 0.0, -1.0]))
+    assert report.entries[0].verdict == KINK
+    assert not report.passed
+
+
+def test_a_kink_nearby_is_no_kink_here() -> None:
+    assert gradcheck(np.abs, np.array([1e-4, -1e-5, 1.0])).passed
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_values_that_are_not_finite_are_said_to_be() -> None:
+    for function, x in ((np.log, [0.0, 1.0]), (np.sqrt, [0.0, 1.0]), (np.log, [-1.0]), (np.negative, [np.nan])):
+        assert gradcheck(function, np.array(x)).entries[0].verdict == NOT_FINITE
+
+
+def test_float32_parameters_are_checked_in_float32() -> None:
+    report = gradcheck(Affine(np.float32), X)
+    assert report.passed
+    assert "float32" in str(report)
+    broken = Affine(np.float32, lambda n, g: g * np.float32(1.02) if n == "bias" else g)
+    assert [e.verdict for e in gradcheck(broken, X).entries] == [RIGHT, RIGHT, WRONG]
+
+
+def test_float32_inputs_of_a_function_are_checked_in_float64() -> None:
+    assert gradcheck(np.tanh, X.astype(np.float32)).dtype == "float64"
+
+
+def test_everything_is_put_back_bit_for_bit() -> None:
+    module = Affine()
+    module.weight.grad[...] = 7.0
+    x = X.copy()
+    before = [a.copy() for a in (module.weight.data, module.weight.grad, module.bias.data, module.bias.grad, x)]
+    arrays = [module.weight.data, module.weight.grad, module.bias.data, module.bias.grad, x]
+    gradcheck(module, x)
+    for a, b in zip(arrays, before, strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert module.calls == 0
+
+
+def test_everything_is_put_back_after_an_error() -> None:
+    module = Affine(fault=lambda name, g: 1 / 0)
+    module.weight.grad[...] = 7.0
+    with pytest.raises(ZeroDivisionError):
+        gradcheck(module, X)
+    assert (module.weight.grad == 7).all()
+
+
+def test_integers_are_passed_on_unchecked() -> None:
+    report = gradcheck(lambda x, i: x[i], X, np.array([0, 0, 2]))
+    assert [e.name for e in report.entries] == ["input 0"]
+    assert report.passed
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    module = Affine()
+    module.bias.requires_grad = False
+    assert [e.name for e in gradcheck(module, X).entries] == ["input 0", "weight"]
+
+
+def test_several_outputs_of_any_shape() -> None:
+    gradcheck(lambda x: [np.sum(x * x), x[0], np.argmax(x), x[:0]], X).raise_if_failed()
+
+
+def test_an_empty_input_passes() -> None:
+    assert gradcheck(np.tanh, np.zeros((0, 3))).passed
+
+
+def test_a_plain_array_is_no_output() -> None:
+    with pytest.raises(DTypeError, match="expected the function to return Tensors, got an array of float64"):
+        gradcheck(lambda x: x.data, X)
+
+
+def test_a_function_that_changes_its_mind_is_an_error() -> None:
+    numbers = itertools.count()
+    with pytest.raises(GradientError, match="same values each time"):
+        gradcheck(lambda x: x * float(next(numbers)), X)
+
+
+def test_same_seed_same_report() -> None:
+    assert gradcheck(np.tanh, X, seed=4) == gradcheck(np.tanh, X, seed=4)
+    assert gradcheck(np.tanh, X, seed=4) != gradcheck(np.tanh, X, seed=5)
+
+
+def test_noise_is_neither_right_nor_wrong() -> None:
+    report = gradcheck(lambda x: np.sum(x) + float(1e-1 * np.sin(1e12 * x.data.sum())), X)
+    assert report.entries[0].verdict == NOISE
+    assert not report.passed
+
+
+def test_gradcheck_is_imported_only_when_used() -> None:
+    code = "import sys, numpyml; assert 'numpyml.autograd.gradcheck' not in sys.modules; numpyml.gradcheck"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'gradchek'"):
+        _ = numpyml.gradchek
