@@ -124,7 +124,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
 
     Equal numbers move together where ties are what the values are for: a tie stays a tie.
     """
-    if given.kind in COUPLED or given.layout == "broadcast":
+    if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
         away = rng.integers(0, 2, distinct.shape)[place].reshape(exact.shape)
     else:

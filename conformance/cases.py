@@ -148,7 +148,7 @@ class FunctionCase:
         operands = [framework.tensor(x) for x in self.arrays(arrays)]
         ys = _listed(self.apply(operands))
         for i, y in enumerate(ys):
-            if y.node is not None:
+            if y.node is not None or y.requires_grad:
                 y.backward(laid_out(arrays[f"incoming gradient {i}"], "C"), retain_graph=True)
         found = {f"output {i}": y.data for i, y in enumerate(ys)}
         for name, x in zip(self.call.operands, operands, strict=True):

@@ -100,8 +100,8 @@ def _reversed(x: Array) -> Array:
 
 
 def _broadcast(x: Array) -> Array:
-    if not x.ndim or not x.shape[0]:
-        return x.copy()
+    if not x.ndim or not x.shape[0] or not np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
+        return x.copy()  # its numbers were moved, and are no longer the same along the axis
     return np.lib.stride_tricks.as_strided(x[:1].copy(), x.shape, (0, *x[:1].copy().strides[1:]))
 
 

@@ -49,7 +49,7 @@ def _built(module: Module, dtype: np.dtype[Any]) -> Any:
         if isinstance(module, model.ModuleList):
             return nn.ModuleList(inside.values())
         return nn.ModuleDict(inside) if isinstance(module, model.ModuleDict) else _apply_class()(inside)
-    row = next((row for row in contracts.modules() if row.ours is type(module)), None)
+    row = next((row for row in contracts.module_rows() if row.ours is type(module)), None)
     if row is None:
         raise Misuse(f"{type(module).__name__} has no contract row, so its PyTorch twin is not known; add one")
     arguments = {}

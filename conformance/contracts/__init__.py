@@ -8,21 +8,21 @@ from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row
 
 
 @cache
-def modules() -> list[ModuleRow]:
+def module_rows() -> list[ModuleRow]:
     from conformance.contracts import activations, containers, layers, losses
 
     return [*layers.ROWS, *activations.ROWS, *losses.ROWS, *containers.ROWS]
 
 
 @cache
-def optimizers() -> list[OptimizerRow]:
+def optimizer_rows() -> list[OptimizerRow]:
     from conformance.contracts import optimizers
 
     return list(optimizers.ROWS)
 
 
 @cache
-def functions() -> list[FunctionRow]:
+def function_rows() -> list[FunctionRow]:
     from conformance.contracts import functions
 
     return list(functions.ROWS)
@@ -30,7 +30,7 @@ def functions() -> list[FunctionRow]:
 
 def rows() -> list[Row]:
     """Every row, in the order of the table that the run ends with."""
-    return [*modules(), *optimizers(), *functions()]
+    return [*module_rows(), *optimizer_rows(), *function_rows()]
 
 
 def row(name: str) -> Row:

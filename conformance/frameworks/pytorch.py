@@ -67,3 +67,26 @@ def array(x: Any) -> Array:
 def _numpy(x: Any) -> Array:
     values: Array = x.detach().numpy()
     return values
+
+
+def dims(a: Any, axis: Any) -> tuple[int, ...]:
+    """NumPy's ``axis`` as the tuple that PyTorch wants."""
+    return tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+def placed(a: Any, axis: int | None) -> tuple[Any, int]:
+    """NumPy's ``axis=None``, which flattens, in PyTorch's words."""
+    return (a.reshape(-1), 0) if axis is None else (a, axis)
+
+
+def scan(function: Any, a: Any, axis: int | None, keepdims: bool, *rest: Any) -> Any:
+    """A function along one axis, or over the flattened array."""
+    y = function(*placed(a, axis), *rest)
+    if not keepdims:
+        return y
+    return y.reshape((1,) * a.ndim) if axis is None else y.unsqueeze(axis)
+
+
+def picked(x: Any, places: Array) -> Any:
+    """The elements at these places of the flattened tensor: what any selection comes down to."""
+    return x.reshape(-1)[tensor(np.asarray(places))]
