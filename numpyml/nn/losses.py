@@ -123,6 +123,15 @@ def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -
     return array
 
 
+def weighted(x: Array, w: Any) -> Array:
+    """x ⊙ w; an infinite x of weight 0 counts for nothing, which is the limit, and not NaN."""
+    with np.errstate(invalid="ignore"):
+        y: Array = x * w
+    if not np.isfinite(np.add.reduce(y, axis=None)):
+        y = np.where((w == 0) & np.isinf(x), y.dtype.type(0), y)
+    return y
+
+
 def divided(total: Any, n: Any) -> Any:
     """total / n, and the NaN that PyTorch gives for the mean of nothing, without a warning."""
     return total / total.dtype.type(n) if n else total.dtype.type(np.nan)
@@ -229,7 +238,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             surprised = np.where(x > 0, t < 1, t > 0 if p is None else p * t > 0)
             losses = np.where(np.isinf(x), np.where(surprised, x.dtype.type(np.inf), x.dtype.type(0)), losses)
         if w is not None:
-            losses = losses * w
+            losses = weighted(losses, w)
         return self.reduce(losses), (x, t, e)
 
     def pullback(
@@ -247,7 +256,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
         if wanted[1]:
             tail = np.log1p(e)
-            gt = -x * g if p is None else (p * (np.maximum(-x, 0) + tail) - (np.maximum(x, 0) + tail)) * g
+            gt = weighted(-x if p is None else weighted(np.maximum(-x, 0) + tail, p) - (np.maximum(x, 0) + tail), g)
         return gx, gt
 
 
@@ -302,7 +311,7 @@ class CrossEntropyWithLogits(Loss):
             at = t, np.arange(t.size)
             losses = log_total - z[at]
             scale = np.ones_like(losses) if w is None else w[t]
-            losses *= scale
+            losses = weighted(losses, scale)
             q = log_p = None
         else:
             at = None
@@ -336,7 +345,7 @@ class CrossEntropyWithLogits(Loss):
         gt = None
         if wanted[1] and probabilistic:
             w = 1 if self.weight is None else np.asarray(self.weight, p.dtype)[:, None]
-            gt = classes_back(log_p * w * (-g * p.dtype.type(1 - self.label_smoothing)), shape)
+            gt = classes_back(weighted(log_p, w * (-g * p.dtype.type(1 - self.label_smoothing))), shape)
         return classes_back(gx, shape), gt
 
     def _check(self, x: Array, targets: Array) -> None:
