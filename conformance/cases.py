@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given, Problem
+from conformance.divergences import LIMITS, NOT_GIVEN
 from conformance.frameworks import numpyml as framework
 from conformance.frameworks import pytorch
 from conformance.rows import Call, FunctionRow, ModuleRow
@@ -96,6 +97,18 @@ class ModuleCase:
         return self.ours(arrays, "dynamic")
 
     def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
+        found = self._torch(arrays)
+        logits = arrays[self.names[0]]
+        if self.row.name in LIMITS and np.isinf(logits).any():
+            largest = 1e36 if logits.dtype == np.float32 else 1e300
+            near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)})
+            for name, value in near.items():
+                limit = np.where(np.abs(value) > largest**0.9, np.copysign(np.inf, value), value)
+                found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
+        return found
+
+    def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         gy = arrays["incoming gradient"]
         made = self.twin(self.make(gy.dtype, arrays), gy.dtype)
         inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
@@ -144,11 +157,11 @@ class FunctionCase:
         with np.errstate(all="ignore"):
             return (self.row.ours or self.row.function)(*operands, **self.call.options)
 
-    def ours(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def ours(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
         operands = [framework.tensor(x) for x in self.arrays(arrays)]
         ys = _listed(self.apply(operands))
         for i, y in enumerate(ys):
-            if y.node is not None or y.requires_grad:
+            for _ in range(times if y.node is not None or y.requires_grad else 0):
                 y.backward(laid_out(arrays[f"incoming gradient {i}"], "C"), retain_graph=True)
         found = {f"output {i}": y.data for i, y in enumerate(ys)}
         for name, x in zip(self.call.operands, operands, strict=True):
@@ -187,4 +200,5 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 @st.composite
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
-    return FunctionCase(row, draw(row.calls), draw(st.sampled_from(DTYPES)), draw(seeds))
+    calls = row.calls.filter(lambda call: not any((row.name, x.kind) in NOT_GIVEN for x in call.operands.values()))
+    return FunctionCase(row, draw(calls), draw(st.sampled_from(DTYPES)), draw(seeds))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Given
+from conformance.bound import Array, Given
 from conformance.rows import ModuleRow
 from conformance.strategies import EXTREME, NASTY, SATURATED, Draw, Strategy, floats, shapes, whole
 from numpyml.nn import losses
@@ -40,7 +40,9 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
     """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
     shape = draw(st.one_of(st.just(()), shapes(1, 4)))
     logits = (shape[0], CLASSES, *shape[1:]) if shape else (CLASSES,)
-    x = draw(floats(logits, SATURATED))
+    x = draw(floats(logits, (*SATURATED, "infinite")))
+    if x.kind == "infinite":
+        x = Given(with_limits(x.values, min(1, len(shape))), x.layout, x.kind)
     if options["ignore_index"] < 0 and draw(st.booleans()):
         t = draw(floats(logits, ("ordinary", "ties"), 0, 1, np.abs))
         total = t.values.sum(axis=min(1, len(shape)), keepdims=True)
@@ -52,6 +54,14 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < draw(st.sampled_from([0.3, 1.0]))
         t = Given(np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype), t.layout, t.kind)
     return x, t
+
+
+def with_limits(logits: Array, axis: int) -> Array:
+    """At most one +∞ among the classes, and one finite logit at least: where mathematics has a limit."""
+    first = np.cumsum(np.isposinf(logits), axis) <= 1
+    mended = np.where(np.isposinf(logits) & ~first, 0.25, logits)
+    lost = np.isneginf(mended).all(axis=axis, keepdims=True)
+    return np.where(lost & (np.cumsum(np.ones_like(mended), axis) == 1), 0.25, mended)
 
 
 def row(ours: type[Any], torch: str, options: dict[str, Strategy[Any]], inputs: Any) -> ModuleRow:
