@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from numpyml.autograd import Tensor, is_recording, no_grad
+from numpyml.memory import keep_freed_memory
 from numpyml.random import manual_seed
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tensor", "gradcheck", "is_recording", "manual_seed", "no_grad"]
 __version__ = "0.1.0"
+
+keep_freed_memory()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,18 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads() - 1, thread_name_prefix="numpyml")
 
 
-def for_each(pieces: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(first, last)`` on consecutive shares of ``range(pieces)``, one on each core; this thread has one too."""
-    shares = min(threads(), pieces)
-    bounds = [pieces * i // shares for i in range(shares + 1)]
-    jobs = [_pool(os.getpid()).submit(work, *bounds[i : i + 2]) for i in range(1, shares)]
-    work(*bounds[:2])
+def for_each(pieces: int, work: Callable[[Iterator[int]], None]) -> None:
+    """Run ``work`` on every core, each with an iterator that gives it the next piece nobody has taken yet."""
+    left = deque(range(pieces))
+
+    def next_piece() -> int | None:
+        try:
+            return left.popleft()  # one bytecode's work: no lock is needed
+        except IndexError:
+            return None
+
+    jobs = [_pool(os.getpid()).submit(work, iter(next_piece, None)) for _ in range(min(threads(), pieces) - 1)]
+    work(iter(next_piece, None))
     for job in jobs:
-        job.result()
+        if not job.cancel():  # one that has not started by now has nothing left to do
+            job.result()

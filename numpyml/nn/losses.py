@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn.module import Module
-from numpyml.nn.options import choice, integer, number, positive, require
+from numpyml.nn.options import choice, integer, number, positive, weights
+from numpyml.nn.targets import as_outputs, broadcastable, paired, probabilities
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -52,31 +53,6 @@ class Loss(Module):
         return gx[0] if isinstance(gx, tuple) else gx
 
 
-def as_outputs(outputs: Array, layer: Module) -> Array:
-    """The outputs as they are; an error unless they are floating."""
-    if outputs.dtype.kind != "f":
-        raise DTypeError(
-            f"expected floating outputs, got {kind_of(outputs)}; were outputs and targets swapped? "
-            "The outputs come first",
-            layer,
-        )
-    return outputs
-
-
-def paired(outputs: Array, targets: Array, layer: Module) -> tuple[Array, Array]:
-    """Outputs and targets of one shape, the targets in the outputs' dtype."""
-    x = as_outputs(outputs, layer)
-    if targets.dtype.kind not in "biuf":
-        raise DTypeError(f"expected real targets, got {kind_of(targets)}; convert them to numbers first", layer)
-    if targets.shape != x.shape:
-        raise ShapeError(
-            f"expected targets of the outputs' shape {x.shape}, got {targets.shape}; nothing is broadcast here: "
-            "reshape the targets",
-            layer,
-        )
-    return x, targets if targets.dtype == x.dtype else targets.astype(x.dtype)
-
-
 class ElementwiseLoss(Loss):
     """A loss of each output and the target in the same place; 'mean' divides by the number of elements."""
 
@@ -90,37 +66,6 @@ class ElementwiseLoss(Loss):
     def spread(self, gy: Any, size: int) -> Any:
         """The gradient of the loss -> that of every elementwise loss: one number, where they are equal."""
         return divided(gy, size) if self.reduction == "mean" else gy
-
-
-def probabilities(t: Array, layer: Module) -> None:
-    """Raise unless every target lies in [0, 1]."""
-    if t.size:
-        low, high = np.minimum.reduce(t, axis=None), np.maximum.reduce(t, axis=None)
-        if not (low >= 0 and high <= 1):
-            raise DataError(
-                f"expected targets from 0 to 1, got values from {low} to {high}; "
-                "were outputs and targets swapped? The outputs come first",
-                layer,
-            )
-
-
-def weights(owner: Module, name: str, value: ArrayLike | None) -> ArrayLike | None:
-    """An option that is an array of finite weights of 0 or more, or None; it is kept as it came."""
-    if value is not None:
-        array = np.asarray(value)
-        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))
-        require(ok, owner, name, value, "an array of finite weights, each 0 or more")
-    return value
-
-
-def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -> Array | None:
-    """Weights in the dtype of x; an error unless they broadcast to the shape of x."""
-    if value is None:
-        return None
-    array = np.asarray(value, x.dtype)
-    if array.ndim > x.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], x.shape[::-1], strict=False)):
-        raise ShapeError(f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}", layer)
-    return array
 
 
 def weighted(x: Array, w: Any) -> Array:
@@ -226,7 +171,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
     def compute(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
         x, t = paired(outputs, targets, self)
         probabilities(t, self)
-        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
         e = np.exp(-np.abs(x))
         tail = np.log1p(e)
         with np.errstate(invalid="ignore"):  # ∞ − ∞ and 0 · ∞, mended below
@@ -245,7 +190,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
         x, t, e = context
-        w, p = (broadcastable(name, getattr(self, name), x, self) for name in ("weight", "pos_weight"))
+        w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
         g = self.spread(gy, x.size)
         if w is not None:
             g = g * w
@@ -310,8 +255,9 @@ class CrossEntropyWithLogits(Loss):
             t, ignored = self._indices(targets, len(p))
             at = t, np.arange(t.size)
             losses = log_total - z[at]
-            scale = np.ones_like(losses) if w is None else w[t]
-            losses = weighted(losses, scale)
+            scale = None if w is None else w[t]
+            if scale is not None:
+                losses = weighted(losses, scale)
             q = log_p = None
         else:
             at = None
@@ -322,11 +268,11 @@ class CrossEntropyWithLogits(Loss):
             log_p -= log_total
             losses, scale = expected_surprise(q, log_p), np.add.reduce(q, axis=0)
         if ignored is not None:
-            losses[ignored] = scale[ignored] = 0
+            losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
         context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
-            return losses.reshape(x.shape[:1] * (x.ndim > 1) + x.shape[2:]), context
+            return losses.reshape(without_classes(x)), context
         loss = np.add.reduce(losses)
         return loss if count is None else divided(loss, count), context
 
@@ -335,9 +281,10 @@ class CrossEntropyWithLogits(Loss):
     ) -> tuple[Array | None, Array | None]:
         shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
         g = gy.reshape(-1) if count is None else divided(gy, count)
-        gx = p * (g * scale)
+        scaled = g if scale is None else g * scale
+        gx = p * scaled
         if at is not None:
-            gx[at] -= g * scale
+            gx[at] -= scaled
         else:
             gx -= q * g
         if ignored is not None:
@@ -350,7 +297,7 @@ class CrossEntropyWithLogits(Loss):
 
     def _check(self, x: Array, targets: Array) -> None:
         """Raise unless outputs, targets and class weights fit each other."""
-        index_shape = x.shape[:1] * (x.ndim > 1) + x.shape[2:]
+        index_shape = without_classes(x)
         classes = 0 if not x.ndim else x.shape[min(1, x.ndim - 1)]
         if not classes:
             raise ShapeError(f"expected outputs of shape (N, C, ...) with at least one class, got {x.shape}", self)
@@ -427,6 +374,11 @@ class CrossEntropyWithLogits(Loss):
         return counted.size if w is None else np.add.reduce(w[counted])
 
 
+def without_classes(x: Array) -> tuple[int, ...]:
+    """(N, C, d₁, ...) -> (N, d₁, ...), and (C,) -> ()."""
+    return x.shape[: x.ndim > 1] + x.shape[2:]
+
+
 def classes_first(x: Array) -> Array:
     """(N, C, ...) or (C,) -> (C, forecasts), contiguous: the reductions over the classes run along whole rows."""
     moved = x if x.ndim == 1 else x.T if x.ndim == 2 else np.moveaxis(x, 1, 0)
@@ -435,26 +387,27 @@ def classes_first(x: Array) -> Array:
 
 def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
     """(C, forecasts) -> an array of ``shape``, (N, C, ...) or (C,)."""
-    if len(shape) == 1:
-        return z.reshape(shape)
+    if len(shape) < 3:
+        return z.T.reshape(shape)
     return np.moveaxis(z.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
 
 
 def shifted(z: Array) -> Array:
     """z − max z for each column; where the maximum is one +∞, its limit: 0 there and −∞ elsewhere."""
     largest = np.maximum.reduce(z, axis=0)
-    if np.isfinite(largest).all():
-        return z - largest
     with np.errstate(invalid="ignore"):
-        limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
-        single = np.isposinf(largest) & (np.isposinf(z).sum(axis=0) == 1)
-        return np.where(single, limit, z - largest)
+        difference: Array = z - largest
+    if np.isfinite(largest).all():
+        return difference
+    limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
+    single = np.isposinf(largest) & (np.isposinf(z).sum(axis=0) == 1)
+    return np.where(single, limit, difference)
 
 
 def expected_surprise(q: Array, log_p: Array) -> Array:
     """−Σ q log p over the classes; a class that cannot be (q = 0) adds nothing, however unlikely its forecast."""
     with np.errstate(invalid="ignore"):
-        losses = -np.add.reduce(q * log_p, axis=0)
+        losses: Array = -np.add.reduce(q * log_p, axis=0)
     if np.isnan(losses).any():
         losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0)
     return losses

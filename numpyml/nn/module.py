@@ -7,119 +7,23 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from numpyml.autograd import tape
 from numpyml.autograd.tape import Array, Node
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of, name_of
-from numpyml.nn.storage import allocate
+from numpyml.nn.parameter import Parameter
+
+__all__ = ["Module", "Parameter", "as_floats", "constructor_call"]
 
 M = TypeVar("M", bound="Module")
 
 
-class Parameter(Tensor):
-    """A trainable array and its gradient, allocated side by side once and never rebound.
-
-    Args:
-        data: the initial values; they are copied.
-        requires_grad: False freezes it: no gradient is computed, no optimizer moves it.
-        dtype: float32 by default, whatever the dtype of ``data``.
-
-    ``p.data = values`` writes into the array. ``p.grad`` starts as zeros, and every backward adds to it.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
-        values = np.asarray(data)
-        if values.dtype.kind not in "biuf":
-            raise DTypeError(f"Parameter expected real data, got {kind_of(values)}; convert it to floats first")
-        array, grad = allocate(values.shape, parameter_dtype(dtype))
-        array[...] = values
-        super().__init__(array, requires_grad)
-        self._grad: Array = grad
-        _owners[id(array)] = self
-
-    @property
-    def data(self) -> Array:
-        """The array itself; assigning to it writes into it."""
-        return self._data
-
-    @data.setter
-    def data(self, values: ArrayLike) -> None:
-        self._write(self._data, values)
-
-    @property
-    def grad(self) -> Array:
-        """The accumulated gradient; assigning to it writes into it."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, values: ArrayLike) -> None:
-        self._write(self._grad, values)
-
-    @staticmethod
-    def _write(target: Array, values: ArrayLike) -> None:
-        if values is not target:  # p.grad += g ends with p.grad = p.grad
-            source = np.asarray(values)
-            if source.shape != target.shape:
-                raise ShapeError(f"Parameter expected values of its own shape {target.shape}, got {kind_of(source)}")
-            target[...] = source
-
-    def accumulate(self, gx: Array) -> None:
-        """grad += gx, unless frozen."""
-        if self.requires_grad:
-            self._grad += gx
-
-    def accumulate_product(self, a: Array, b: Array) -> None:
-        """grad += a @ b, unless frozen; straight into ``grad`` where it is all zeros."""
-        if not self.requires_grad:
-            return
-        grad = self._grad
-        # One pass that only reads tells whether the two that a temporary product costs can be saved.
-        if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
-            np.matmul(a, b, out=grad)
-        else:
-            grad += a @ b
-
-    def zero_grad(self) -> None:
-        """Fill ``grad`` with zeros."""
-        self._grad.fill(0)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._data, self._grad, self.requires_grad)
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
-
-
-_WORTH_A_LOOK = 1 << 14
-_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
-_owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
-
-
-def _rebuild(data: Array, grad: Array, requires_grad: bool) -> Parameter:
-    parameter = Parameter(data, requires_grad, data.dtype)
-    parameter.grad[...] = grad
-    return parameter
-
-
-def owner_of(array: Array) -> Parameter | None:
-    """The parameter whose ``data`` this array is, if there is one."""
-    owner = _owners.get(id(array))
-    return owner if owner is not None and owner.data is array else None
-
-
-def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
-    """float32 where nothing was asked for; anything but a floating dtype is an error."""
-    chosen = np.dtype(np.float32 if dtype is None else dtype)
-    if chosen.kind != "f":
-        raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")
-    return chosen
+def _defines_nothing(self: Module, *inputs: Any) -> Any:
+    raise NotImplementedError(f"{type(self).__name__} defines neither forward nor both compute and pullback")
 
 
 class Module:
@@ -156,15 +60,13 @@ class Module:
             def ignoring_wanted(self: Any, context: Any, gy: Any, wanted: Any = None) -> Any:
                 return pullback(self, context, gy)
 
-            cls.pullback = ignoring_wanted  # type: ignore[method-assign]
+            cls.pullback = ignoring_wanted
 
-    def compute(self, *inputs: Any) -> tuple[Any, Any]:
-        """Arrays in; the output, and what the pullback needs of this call, out."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither compute and pullback nor forward")
+    compute: Callable[..., tuple[Any, Any]] = _defines_nothing
+    """Arrays in; the output, and what the pullback needs of this call, out."""
 
-    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool] = (True,)) -> Any:
-        """Gradient of the output -> gradient of each input; the parameters' gradients are added to."""
-        raise NotImplementedError(f"{type(self).__name__} defines compute without pullback")
+    pullback: Callable[..., Any] = _defines_nothing
+    """(context, gradient of the output, wanted) -> gradient of each input; the parameters' gradients are added to."""
 
     # The two drivers
 
@@ -195,7 +97,7 @@ class Module:
         context, kinds, outputs, several = self._record
         if len(gradients) != len(outputs):
             raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(gradients)}", self)
-        gys = [as_gradient(gy, *output, self) for gy, output in zip(gradients, outputs, strict=True)]
+        gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(gradients, outputs, strict=True)]
         self._record = None
         gx = self.pullback(context, gys if several else gys[0], [input_gradient and kind == "f" for kind in kinds])
         return gx if input_gradient else None
@@ -346,6 +248,8 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return repr(np.dtype(value).name)
     return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
@@ -464,7 +368,7 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
         except NumpymlError as error:
             raise _located(error, self) from error.__cause__
 
-    cls.forward, cls.compute, cls.pullback = forward, compute, pullback  # type: ignore[method-assign]
+    cls.forward, cls.compute, cls.pullback = forward, compute, pullback
 
 
 Module.forward = _explicit

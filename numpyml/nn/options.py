@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numpyml.errors import OptionError, kind_of
 
@@ -52,4 +53,13 @@ def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
     """One of a few words."""
     ok = isinstance(value, str) and value in choices
     require(ok, owner, name, value, "one of " + ", ".join(map(repr, choices)))
+    return value
+
+
+def weights(owner: object, name: str, value: ArrayLike | None) -> ArrayLike | None:
+    """An option that is an array of finite weights of 0 or more, or None; it is kept as it came."""
+    if value is not None:
+        array = np.asarray(value)
+        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))
+        require(ok, owner, name, value, "an array of finite weights, each 0 or more")
     return value

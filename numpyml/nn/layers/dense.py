@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod, sqrt
+
 import numpy as np
 from numpy.typing import DTypeLike
 

@@ -45,4 +45,5 @@ class Dropout(Module):
         """A new mask: 1/(1 − p) where an element is kept, 0 where it is dropped."""
         generator = self.generator or default_generator()
         kept = generator.random(shape, np.float32) >= self.p
-        return kept * dtype.type(0 if self.p == 1 else 1 / (1 - self.p))
+        mask: Array = kept * dtype.type(0 if self.p == 1 else 1 / (1 - self.p))
+        return mask

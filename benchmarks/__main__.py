@@ -1,0 +1,81 @@
+"""``python -m benchmarks``: the table of training steps beside PyTorch's, and the cost of the import.
+
+Each framework runs in a process of its own: the threads that PyTorch leaves spinning would slow NumPy's matrix products
+down. They alternate, so that both see the same machine; the ratio is the median of the ratios of neighbouring runs.
+PyTorch runs at the setting that was fastest in a first look at all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from statistics import median
+from typing import Any
+
+from benchmarks.cases import CASES, Setting
+
+SETTINGS = [Setting(*s) for s in itertools.product(sorted({1, os.cpu_count() or 1}), ("fused", "foreach", "single"))]
+
+
+def run(framework: str, *arguments: object) -> dict[str, Any]:
+    """What a worker measured."""
+    command = [sys.executable, "-m", f"benchmarks.step_with_{framework}", *map(str, arguments)]
+    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return result
+
+
+def steps(names: list[str], rounds: int, seconds: float) -> None:
+    """Print a row for each case."""
+    print(
+        f"{'training step':32}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)      target  faults  PyTorch at its best"
+    )
+    for name in names:
+        case = CASES[name]
+        first = {s: run("pytorch", name, seconds / 2, s.threads, s.implementation)["microseconds"] for s in SETTINGS}
+        best = min(first, key=first.__getitem__)
+        pairs = [
+            (run("numpyml", name, seconds), run("pytorch", name, seconds, best.threads, best.implementation))
+            for _ in range(rounds)
+        ]
+        ours, theirs = (median(pair[i]["microseconds"] for pair in pairs) for i in (0, 1))
+        ratios = sorted(a["microseconds"] / b["microseconds"] for a, b in pairs)
+        faults = median(a["faults"] for a, _ in pairs)
+        print(
+            f"{case.title:32}{ours:8.0f}us{theirs:8.0f}us   {median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+            f"{case.target:12.2f}{faults:8.0f}  {best}",
+            flush=True,
+        )
+
+
+def imports(rounds: int) -> None:
+    """Print what ``import numpyml`` costs beside ``import numpy``, as whole processes less an empty one's time."""
+    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    times: dict[str, list[float]] = {"numpy": [], "numpyml": []}
+    for _ in range(rounds):
+        for name, measured in times.items():
+            out = subprocess.run([sys.executable, "-c", code.format(name)], check=True, capture_output=True, text=True)
+            measured.append(float(out.stdout))
+    ratio = median(b / a for a, b in zip(times["numpy"], times["numpyml"], strict=True))
+    ms = {name: median(measured) * 1e3 for name, measured in times.items()}
+    print(f"import numpyml {ms['numpyml']:.0f} ms, import numpy {ms['numpy']:.0f} ms: ratio {ratio:.2f} (target 1.50)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of runs for each case")
+    parser.add_argument("--seconds", type=float, default=2.0, help="timed in each run")
+    options = parser.parse_args()
+    unknown = [name for name in options.cases if name not in CASES]
+    if unknown:
+        parser.error(f"unknown case {unknown[0]!r}; expected one of {', '.join(CASES)}")
+    steps(options.cases or list(CASES), options.rounds, options.seconds)
+    imports(2 * options.rounds + 1)
+
+
+if __name__ == "__main__":
+    main()

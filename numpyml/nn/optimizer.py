@@ -1,0 +1,320 @@
+"""What all optimizers share: parameter groups, state, and few long passes over memory instead of many short ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from numpyml import parallel
+from numpyml.autograd.tape import Array
+from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.nn.parameter import owner_of
+from numpyml.nn.storage import neighbours, span
+
+_BLOCK = 1 << 15  # elements: what an update touches of them stays in a core's second-level cache
+
+
+class _Group(dict[str, Any]):
+    """A parameter group: a dict that refuses an option out of its range."""
+
+    def __init__(self, values: Mapping[str, Any], validate: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__(values)
+        self._validate = validate
+        validate(self)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in ("parameters", "gradients") or name not in self:
+            raise OptionError(f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}")
+        self._validate({**self, name: value})
+        super().__setitem__(name, value)
+
+    def options(self) -> dict[str, Any]:
+        """All but the arrays."""
+        return {name: value for name, value in self.items() if name not in ("parameters", "gradients")}
+
+
+class Run:
+    """Parameters that are updated together: neighbours in memory, equally old, in one group."""
+
+    def __init__(self, group: _Group, indices: list[int], p: Array, g: Array, step: int) -> None:
+        self.group = group
+        self.indices = indices
+        self.p = p
+        self.g = g
+        self.step = step
+        self.state: dict[str, Array] = {}
+        self.fresh: frozenset[str] = frozenset()  # names of the state that this step is the first to use
+
+
+class _Unowned:
+    """Stands for the owner of arrays that belong to no Parameter."""
+
+    requires_grad = True
+
+
+_UNOWNED = _Unowned()
+
+
+class Optimizer:
+    """What all optimizers share: parameter groups, state, and the passes over memory.
+
+    Args:
+        parameters: ``model.parameters()``, or a list of groups: dicts of ``parameters``, ``gradients`` and any options
+            of that group alone.
+        gradients: ``model.gradients()``, in the same order; None where groups are given.
+        defaults: the options of every group that does not set its own.
+
+    ``param_groups`` is the list of groups; an option set there holds from the next step on.
+
+    Raises:
+        OptionError: when an option is out of its range, or there is nothing to optimize.
+        OwnershipError: when parameters and gradients do not match, and at the first call after their model has let go
+            of the parameters (by replacing a layer, say).
+    """
+
+    def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
+        self.defaults = defaults
+        self.param_groups: list[_Group] = []
+        self._owners: list[Callable[[], Any]] = []
+        self._frozen: list[bool] | None = None
+        self._runs: list[Run] = []
+        self._saved: dict[int, tuple[int, dict[str, Array]]] = {}  # step and state by parameter, frozen ones included
+        groups = list(parameters)
+        if gradients is not None:
+            groups = [{"parameters": groups, "gradients": list(gradients)}]
+        elif any(not isinstance(group, Mapping) for group in groups):
+            raise OwnershipError(
+                f"{type(self).__name__} expected parameters and gradients, got no gradients; "
+                "pass model.parameters(), model.gradients()"
+            )
+        if not groups:
+            raise OptionError(f"{type(self).__name__} expected at least one group of parameters, got none")
+        for group in groups:
+            self.add_param_group(group)
+
+    @classmethod
+    def validate(cls, options: Mapping[str, Any]) -> None:
+        """Raise an OptionError when an option is out of its range, or two contradict each other."""
+        raise NotImplementedError
+
+    def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """The state arrays that an update with these options needs for each parameter."""
+        raise NotImplementedError
+
+    def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
+        """One step for a stretch of parameters: writes to p, to the state and to two arrays of scratch, not to g."""
+        raise NotImplementedError
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add a group: a dict of ``parameters``, ``gradients`` and any options of its own."""
+        name = type(self).__name__
+        unknown = set(group) - {"parameters", "gradients", *self.defaults}
+        if unknown or not {"parameters", "gradients"} <= set(group):
+            raise OptionError(
+                f"{name} expected a group to have 'parameters', 'gradients' and any of {sorted(self.defaults)}, "
+                f"got {sorted(group)}"
+            )
+        parameters, gradients = list(group["parameters"]), list(group["gradients"])
+        owners = _check_arrays(name, parameters, gradients)
+        taken = {id(p) for other in self.param_groups for p in other["parameters"]}
+        if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
+            raise OwnershipError(f"{name} expected every parameter once, got one twice; give each to one group only")
+        values = {**self.defaults, **group, "parameters": parameters, "gradients": gradients}
+        self.param_groups.append(_Group(values, self.validate))
+        self._owners += owners
+        self._frozen = None
+
+    def zero_grad(self) -> None:
+        """Fill the gradients with zeros."""
+        for run in self._current_runs():
+            run.g.fill(0)
+
+    def step(self) -> None:
+        """Move every parameter that is not frozen by one step."""
+        for run in self._current_runs():
+            names = self.state_names(run.group)
+            run.fresh = frozenset(name for name in names if name not in run.state)
+            for name in run.fresh:
+                run.state[name] = np.zeros_like(run.p)
+            run.step += 1
+            if run.p.ndim != 1 or run.p.size <= 2 * _BLOCK:
+                self._update(run, run.p, run.g, run.state)
+            else:
+                parallel.for_each(-(-run.p.size // _BLOCK), partial(self._update_blocks, run))
+
+    def _update(self, run: Run, p: Array, g: Array, state: Mapping[str, Array]) -> None:
+        with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
+            self.update(p, g, state, np.empty((2, *p.shape), p.dtype), run)
+
+    def _update_blocks(self, run: Run, blocks: Iterator[int]) -> None:
+        """Block by block, so that all passes over a block but the first find it in cache."""
+        scratch = np.empty((2, _BLOCK), run.p.dtype)
+        with np.errstate(all="ignore"):
+            for i in blocks:
+                block = slice(i * _BLOCK, (i + 1) * _BLOCK)
+                p = run.p[block]
+                state = {name: array[block] for name, array in run.state.items()}
+                self.update(p, run.g[block], state, scratch[:, : p.size], run)
+
+    # Which parameters go together
+
+    def _current_runs(self) -> list[Run]:
+        """The runs, planned anew after a parameter was frozen or unfrozen."""
+        owners = [owner() for owner in self._owners]
+        try:
+            frozen = [not owner.requires_grad for owner in owners]
+        except AttributeError:
+            raise OwnershipError(
+                f"{type(self).__name__} expected the parameters it was made for, but their model is gone or has "
+                "replaced a layer; make a new optimizer from model.parameters(), model.gradients()"
+            ) from None
+        if frozen != self._frozen:
+            self._save()
+            self._runs, self._frozen = self._plan(frozen), frozen
+        return self._runs
+
+    def _save(self) -> None:
+        """Bring the runs' state back to the parameters it belongs to."""
+        for run in self._runs:
+            for i, place in zip(run.indices, _places(run, self._arrays()), strict=True):
+                self._saved[i] = run.step, {name: place(array) for name, array in run.state.items()}
+
+    def _arrays(self) -> list[tuple[_Group, Array, Array]]:
+        return [
+            (group, *pair)
+            for group in self.param_groups
+            for pair in zip(group["parameters"], group["gradients"], strict=True)
+        ]
+
+    def _plan(self, frozen: Sequence[bool]) -> list[Run]:
+        """Join what can be updated together."""
+        runs: list[Run] = []
+        arrays = self._arrays()
+        chains: list[list[int]] = []
+        for i, (group, p, g) in enumerate(arrays):
+            if frozen[i]:
+                continue
+            before = chains[-1][-1] if chains else None
+            if (
+                before is not None
+                and arrays[before][0] is group
+                and neighbours(arrays[before][1], p)
+                and neighbours(arrays[before][2], g)
+                and self._age(before) == self._age(i)
+            ):
+                chains[-1].append(i)
+            else:
+                chains.append([i])
+        for chain in chains:
+            group, p, g = arrays[chain[0]]
+            if len(chain) > 1:
+                p, g = span(p, arrays[chain[-1]][1]), span(g, arrays[chain[-1]][2])
+            elif p.flags.c_contiguous and g.flags.c_contiguous:
+                p, g = p.reshape(-1), g.reshape(-1)
+            step, names = self._age(chain[0])
+            run = Run(group, chain, p, g, step)
+            run.state = {name: np.zeros_like(p) for name in names}
+            for i, place in zip(chain, _places(run, arrays), strict=True):
+                for name in names:
+                    place(run.state[name])[...] = self._saved[i][1][name]
+            runs.append(run)
+        return runs
+
+    def _age(self, i: int) -> tuple[int, frozenset[str]]:
+        step, state = self._saved.get(i, (0, {}))
+        return step, frozenset(state)
+
+    # State, for looking and for saving
+
+    @property
+    def state(self) -> list[dict[str, Any]]:
+        """For each parameter its ``step`` and its state arrays, under PyTorch's names, empty before the first step."""
+        self._current_runs()
+        self._save()
+        saved = (self._saved.get(i, (0, {})) for i in range(len(self._owners)))
+        return [{"step": step, **arrays} if step else {} for step, arrays in saved]
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state and of every group's options; parameters appear as their numbers."""
+        numbers = iter(range(len(self._owners)))
+        return {
+            "state": {i: copy.deepcopy(state) for i, state in enumerate(self.state) if state},
+            "param_groups": [
+                {**group.options(), "parameters": [next(numbers) for _ in group["parameters"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the state and options that ``state_dict()`` gave; an error changes nothing."""
+        groups, states = state_dict.get("param_groups", ()), state_dict.get("state", {})
+        sizes = [len(group["parameters"]) for group in self.param_groups]
+        arrays = self._arrays()
+        problems = []
+        if [len(group.get("parameters", ())) for group in groups] != sizes:
+            problems.append(f"groups of {sizes} parameters")
+        for i, state in states.items():
+            for name, array in state.items():
+                if i not in range(len(arrays)) or (name != "step" and np.shape(array) != arrays[i][1].shape):
+                    problems.append(f"state {name!r} of parameter {i} in its shape")
+        if problems:
+            raise StateError(
+                f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded"
+            )
+        options = [{name: group[name] for name in self.defaults if name in group} for group in groups]
+        for group, changes in zip(self.param_groups, options, strict=True):
+            self.validate({**group, **changes})
+        for group, changes in zip(self.param_groups, options, strict=True):
+            group.update(changes)
+        self._runs, self._frozen = [], None
+        self._saved = {
+            i: (int(state["step"]), {k: np.array(v, arrays[i][1].dtype) for k, v in state.items() if k != "step"})
+            for i, state in states.items()
+        }
+
+    def __repr__(self) -> str:
+        lines = (f"group {i}: {group.options()}" for i, group in enumerate(self.param_groups))
+        return f"{type(self).__name__}(" + "; ".join(lines) + ")"
+
+
+def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Callable[[Array], Array]]:
+    """For each parameter of a run: from an array laid out like the run to the parameter's part of it."""
+
+    def part(p: Array) -> Callable[[Array], Array]:
+        if run.p.ndim != 1:
+            return lambda flat: flat
+        start = (p.ctypes.data - run.p.ctypes.data) // p.itemsize
+        return lambda flat: flat[start : start + p.size].reshape(p.shape)
+
+    return [part(arrays[i][1]) for i in run.indices]
+
+
+def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
+    """Raise unless the two lists match; else give, for each parameter, a weak reference to its owner."""
+    if not parameters:
+        raise OptionError(f"{name} expected a model with parameters, got an empty list of them")
+    if len(parameters) != len(gradients):
+        raise OwnershipError(
+            f"{name} expected as many gradients as parameters, got {len(parameters)} parameters and "
+            f"{len(gradients)} gradients; pass model.parameters(), model.gradients() of one model"
+        )
+    owners: list[Callable[[], Any]] = []
+    for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+        for array in (p, g):
+            if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.flags.writeable:
+                raise DTypeError(f"{name} expected writable arrays of floats at place {i}, got {kind_of(array)}")
+        if p.shape != g.shape or p.dtype != g.dtype:
+            raise ShapeError(f"{name} expected a gradient like parameter {i}, {kind_of(p)}, got {kind_of(g)}")
+        owner = owner_of(p)
+        if (owner is not None and owner.grad is not g) or owner_of(g) is not None:
+            raise OwnershipError(
+                f"{name} expected at place {i} a parameter and its own gradient, got arrays of two; "
+                "pass model.parameters(), model.gradients() of one model, in this order"
+            )
+        owners.append(ref(owner) if owner is not None else lambda: _UNOWNED)
+    return owners

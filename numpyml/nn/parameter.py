@@ -1,0 +1,115 @@
+"""Parameter: a trainable array and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from numpyml.autograd.tape import Array
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import DTypeError, ShapeError, kind_of
+from numpyml.nn.storage import allocate
+
+
+class Parameter(Tensor):
+    """A trainable array and its gradient, allocated side by side once and never rebound.
+
+    Args:
+        data: the initial values; they are copied.
+        requires_grad: False freezes it: no gradient is computed, no optimizer moves it.
+        dtype: float32 by default, whatever the dtype of ``data``.
+
+    ``p.data = values`` writes into the array. ``p.grad`` starts as zeros, and every backward adds to it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
+        values = np.asarray(data)
+        if values.dtype.kind not in "biuf":
+            raise DTypeError(f"Parameter expected real data, got {kind_of(values)}; convert it to floats first")
+        array, grad = allocate(values.shape, parameter_dtype(dtype))
+        array[...] = values
+        super().__init__(array, requires_grad)
+        self._grad: Array = grad
+        _owners[id(array)] = self
+
+    @property
+    def data(self) -> Array:
+        """The array itself; assigning to it writes into it."""
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        self._write(self._data, values)
+
+    @property
+    def grad(self) -> Array:
+        """The accumulated gradient; assigning to it writes into it."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: ArrayLike) -> None:
+        self._write(self._grad, values)
+
+    @staticmethod
+    def _write(target: Array, values: ArrayLike) -> None:
+        if values is not target:  # p.grad += g ends with p.grad = p.grad
+            source = np.asarray(values)
+            if source.shape != target.shape:
+                raise ShapeError(f"Parameter expected values of its own shape {target.shape}, got {kind_of(source)}")
+            target[...] = source
+
+    def accumulate(self, gx: Array) -> None:
+        """grad += gx, unless frozen."""
+        if self.requires_grad:
+            self._grad += gx
+
+    def accumulate_product(self, a: Array, b: Array) -> None:
+        """grad += a @ b, unless frozen; straight into ``grad`` where it is all zeros."""
+        if not self.requires_grad:
+            return
+        grad = self._grad
+        # One pass that only reads tells whether the two that a temporary product costs can be saved.
+        if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
+            np.matmul(a, b, out=grad)
+        else:
+            grad += a @ b
+
+    def zero_grad(self) -> None:
+        """Fill ``grad`` with zeros."""
+        self._grad.fill(0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._data, self._grad, self.requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
+
+
+_WORTH_A_LOOK = 1 << 14
+_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
+_owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
+
+
+def _rebuild(data: Array, grad: Array, requires_grad: bool) -> Parameter:
+    parameter = Parameter(data, requires_grad, data.dtype)
+    parameter.grad[...] = grad
+    return parameter
+
+
+def owner_of(array: Array) -> Parameter | None:
+    """The parameter whose ``data`` this array is, if there is one."""
+    owner = _owners.get(id(array))
+    return owner if owner is not None and owner.data is array else None
+
+
+def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
+    """float32 where nothing was asked for; anything but a floating dtype is an error."""
+    chosen = np.dtype(np.float32 if dtype is None else dtype)
+    if chosen.kind != "f":
+        raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")
+    return chosen

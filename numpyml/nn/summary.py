@@ -1,0 +1,122 @@
+"""The table that ``model.summary()`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from numpyml.autograd.tape import Array, no_grad
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import name_of
+from numpyml.nn.module import Module, Parameter
+
+
+class _Row:
+    """What one layer was seen to do, over all of its calls."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self.kept: dict[int, Array] = {}  # what the contexts keep, by where it lies in memory
+
+
+def summary(model: Module, *inputs: Any) -> str:
+    """A table of the layers: output shape, parameters, and the bytes each keeps for the backward.
+
+    Args:
+        model: any module.
+        inputs: example arrays, or shapes (tuples) to make arrays of zeros of; none: output shapes stay unknown.
+
+    The example is run once, in evaluation mode and with nothing recorded. An array that two layers keep counts for the
+    first. What a model's own ``forward`` records between its layers is not in the table. Parameters shared by several
+    layers count once in the total.
+    """
+    leaves = {id(m): (name, m) for name, m in model.named_modules() if _own(m) or not any(m.named_children())}
+    rows = {key: _Row() for key in leaves}
+    if inputs:
+        _watch(model, [m for _, m in leaves.values()], rows, inputs)
+    body, seen = [], set()
+    total_kept = 0
+    for key, (name, module) in leaves.items():
+        kept = sum(array.nbytes for place, array in rows[key].kept.items() if place not in seen)
+        seen |= set(rows[key].kept)
+        total_kept += kept
+        shapes = ", ".join(map(str, dict.fromkeys(rows[key].shapes))) or "?"
+        body.append((name or "-", name_of(module), shapes, f"{sum(p.size for p in _own(module)):,}", _size(kept)))
+    parameters = [p for _, p in model.named_parameters()]
+    trainable = sum(p.size for p in parameters if p.requires_grad)
+    header = ("name", "layer", "output shape", "parameters", "kept for backward")
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (header, *body)]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    count = sum(p.size for p in parameters)
+    memory = sum(p.data.nbytes for p in parameters)
+    return "\n".join(
+        [
+            lines[0],
+            rule,
+            *lines[1:],
+            rule,
+            f"{count:,} parameters, {trainable:,} of them trainable: {_size(memory)}, and as much for their gradients",
+            *([f"{_size(total_kept)} kept between forward and backward"] if inputs else []),
+        ]
+    )
+
+
+def _own(module: Module) -> list[Parameter]:
+    """The parameters that stand on the module itself."""
+    return list({id(p): p for p in vars(module).values() if isinstance(p, Parameter)}.values())
+
+
+def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: tuple[Any, ...]) -> None:
+    """Run the model on the example, with each layer's compute replaced by one that notes what it did."""
+    dtype = next((p.dtype for _, p in model.named_parameters()), np.dtype(np.float32))
+    arrays = [np.zeros(x, dtype) if isinstance(x, tuple) else x for x in inputs]
+    modes = [(module, module.training) for module in model.modules()]
+
+    def noting(module: Module) -> Any:
+        compute = module.compute
+
+        def watched(*x: Any) -> tuple[Any, Any]:
+            y, context = compute(*x)
+            rows[id(module)].shapes += [np.shape(z) for z in (y if isinstance(y, tuple) else (y,))]
+            for array in _arrays(context):
+                rows[id(module)].kept[array.__array_interface__["data"][0]] = array
+            return y, context
+
+        return watched
+
+    try:
+        for module in leaves:
+            vars(module)["compute"] = noting(module)
+        model.eval()
+        with no_grad():
+            model.forward(*arrays)
+    finally:
+        for module in leaves:
+            vars(module).pop("compute", None)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _arrays(context: Any) -> Iterator[Array]:
+    """Every array in a context."""
+    if isinstance(context, Tensor):
+        yield context.data
+    elif isinstance(context, np.ndarray):
+        yield context
+    elif isinstance(context, (tuple, list)):
+        for item in context:
+            yield from _arrays(item)
+    elif isinstance(context, dict):
+        yield from _arrays(list(context.values()))
+
+
+def _size(nbytes: float) -> str:
+    """Bytes, as people read them."""
+    for unit in ("B", "KiB", "MiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.4g} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.4g} GiB"

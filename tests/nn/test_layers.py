@@ -1,0 +1,171 @@
+"""Dense, Dropout, Flatten and the activations."""
+
+import numpy as np
+import pytest
+
+import numpyml
+from numpyml.errors import DTypeError, OptionError, ShapeError
+from numpyml.nn import activations, layers
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (5, 3), (2, 4, 3), (2, 1, 4, 3), (0, 3), (2, 0, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_is_a_weighted_sum_along_the_last_axis(rng, shape, bias):
+    layer = layers.Dense(3, 2, bias, dtype=np.float64)
+    x = rng.standard_normal(shape)
+    y = layer.forward(x)
+    expected = np.einsum("...i,oi->...o", x, layer.weight.data) + (layer.bias.data if bias else 0)
+    np.testing.assert_allclose(y, expected, strict=True)
+    gy = rng.standard_normal(y.shape)
+    np.testing.assert_allclose(layer.backward(gy), np.einsum("...o,oi->...i", gy, layer.weight.data), strict=True)
+    np.testing.assert_allclose(
+        layer.weight.grad, np.einsum("ro,ri->oi", gy.reshape(-1, 2), x.reshape(-1, 3)), atol=1e-15
+    )
+    if bias:
+        np.testing.assert_allclose(layer.bias.grad, gy.reshape(-1, 2).sum(0), atol=1e-15)
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(0, 2), (3, 0), (0, 0)])
+def test_dense_without_features_is_allowed_as_in_pytorch(n_in, n_out):
+    layer = layers.Dense(n_in, n_out)
+    y = layer.forward(np.ones((4, n_in), np.float32))
+    assert y.shape == (4, n_out)
+    assert layer.backward(np.ones((4, n_out))).shape == (4, n_in)
+
+
+def test_dense_draws_its_initial_values_from_the_generator_given(rng):
+    a, b = (layers.Dense(10, 4, generator=np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(a.weight.data, b.weight.data) and np.array_equal(a.bias.data, b.bias.data)
+    assert np.abs(a.weight.data).max() <= 1 / np.sqrt(10) and a.weight.data.std() > 0.1
+
+
+def test_manual_seed_repeats_the_bits():
+    def draw():
+        numpyml.manual_seed(3)
+        return layers.Dense(3, 3).weight.data, layers.Dropout().forward(np.ones(50, np.float32))
+
+    for a, b in zip(draw(), draw(), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (4, 2)])
+def test_dense_refuses_another_number_of_features(shape):
+    with pytest.raises(ShapeError, match="expected 3 features on the last axis"):
+        layers.Dense(3, 2).forward(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.Dense(-1, 2), "in_features to be a whole number of 0 or more, got int -1"),
+        (lambda: layers.Dense(1, 2.0), "out_features to be a whole number"),
+        (lambda: layers.Dense(True, 2), "in_features to be a whole number"),
+        (lambda: layers.Dense(1, 2, bias=1), "bias to be True or False"),
+        (lambda: layers.Dropout(1.5), "p to be a number from 0 to 1"),
+        (lambda: layers.Dropout(-0.1), "p to be a number from 0 to 1"),
+        (lambda: layers.Dropout(float("nan")), "p to be a number from 0 to 1"),
+        (lambda: layers.Dropout("half"), "p to be a number from 0 to 1"),
+        (lambda: layers.Flatten(1.5), "start_dim to be a whole number"),
+    ],
+)
+def test_an_option_out_of_range_is_an_error(make, message):
+    with pytest.raises(OptionError, match=message):
+        make()
+
+
+def test_a_dtype_that_is_not_floating_is_an_error():
+    with pytest.raises(DTypeError, match="real floating type"):
+        layers.Dense(1, 1, dtype=int)
+
+
+def test_dropout_scales_what_it_keeps_and_pulls_back_through_the_same_mask(rng):
+    layer = layers.Dropout(0.25, generator=np.random.default_rng(0))
+    x = rng.standard_normal(100_000).astype(np.float32) + 5
+    y = layer.forward(x)
+    kept = y != 0
+    assert abs(kept.mean() - 0.75) < 0.01
+    np.testing.assert_allclose(y[kept], x[kept] / 0.75, rtol=1e-6)
+    gy = rng.standard_normal(x.shape).astype(np.float32)
+    np.testing.assert_allclose(layer.backward(gy), np.where(kept, gy / np.float32(0.75), 0), rtol=1e-6)
+
+
+def test_dropout_draws_a_new_mask_at_every_call():
+    layer, x = layers.Dropout(), np.ones(64, np.float32)
+    assert not np.array_equal(layer.forward(x), layer.forward(x))
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0, 1), (1, 0)])
+def test_dropout_of_nothing_and_of_everything(p, expected):
+    x = np.ones(8, np.float32)
+    assert np.array_equal(layers.Dropout(p).forward(x), expected * x)
+
+
+def test_dropout_is_off_in_eval():
+    layer, x = layers.Dropout(0.9).eval(), np.ones(8, np.float32)
+    assert np.array_equal(layer.forward(x), x)
+    assert np.array_equal(layer.backward(x), x)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "expected"),
+    [
+        ((), (2, 3, 4), (2, 12)),
+        ((0,), (2, 3, 4), (24,)),
+        ((1, 2), (2, 3, 4, 5), (2, 12, 5)),
+        ((-2, -1), (2, 3, 4), (2, 12)),
+        ((0, -1), (), (1,)),
+        ((), (0, 3, 4), (0, 12)),
+    ],
+)
+def test_flatten_joins_axes_and_pulls_back_to_the_shape(rng, options, shape, expected):
+    layer, x = layers.Flatten(*options), rng.standard_normal(shape)
+    y = layer.forward(x)
+    assert y.shape == expected
+    assert np.array_equal(layer.backward(y), x)
+
+
+@pytest.mark.parametrize(("options", "shape"), [((), (3,)), ((2, 1), (2, 3, 4)), ((0, 3), (2, 3))])
+def test_flatten_refuses_axes_that_are_not_there(options, shape):
+    with pytest.raises(ShapeError, match="expected x to have the axes"):
+        layers.Flatten(*options).forward(np.zeros(shape))
+
+
+def test_relu_at_zero_and_beyond_numbers():
+    layer = activations.ReLU()
+    x = np.array([-np.inf, -1, -0.0, 0, 1e-45, 2, np.inf, np.nan], np.float32)
+    y = layer.forward(x)
+    np.testing.assert_array_equal(y, np.float32([0, 0, 0, 0, 1e-45, 2, np.inf, np.nan]))
+    gx = layer.backward(np.array([np.inf, np.nan, np.inf, np.nan, np.inf, 3, 4, 5], np.float32))
+    np.testing.assert_array_equal(gx, np.float32([0, 0, 0, 0, np.inf, 3, 4, 5]))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (300, 300), (40_000,), (40_000, 3), (0, 4)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_relu_keeps_shape_and_dtype(rng, shape, dtype):
+    layer, x = activations.ReLU(), rng.standard_normal(shape).astype(dtype)
+    y = layer.forward(x)
+    assert y.shape == shape and y.dtype == dtype
+    assert np.array_equal(y, np.where(x > 0, x, 0))
+    gx = layer.backward(x)
+    assert gx.dtype == dtype
+    assert np.array_equal(gx, y)
+
+
+def test_sigmoid_saturates_without_overflow_and_keeps_small_values(rng):
+    layer = activations.Sigmoid()
+    x = np.array([-np.inf, -1e4, -100, 0, 100, 1e4, np.inf, np.nan])
+    y = layer.forward(x)
+    np.testing.assert_allclose(y, [0, 0, np.exp(-100.0), 0.5, 1, 1, 1, np.nan], rtol=1e-15)
+    assert np.all(np.isfinite(layer.backward(np.ones(8))[:-1]))
+    small = activations.Sigmoid().forward(np.float32([-95]))[0]
+    np.testing.assert_allclose(small, np.exp(-95.0), rtol=1e-3)  # subnormal in float32, where 1/(1 + e⁻ˣ) gives 0
+    assert numpyml.gradcheck(layer, rng.standard_normal((3, 4))).passed
+
+
+@pytest.mark.parametrize("layer", [activations.ReLU(), activations.Sigmoid(), layers.Dropout()])
+def test_layers_without_parameters_keep_the_dtype_and_refuse_integers(layer):
+    for dtype in (np.float32, np.float64):
+        assert layer.forward(np.ones(3, dtype)).dtype == dtype
+        assert layer.backward(np.ones(3)).dtype == dtype
+    with pytest.raises(DTypeError, match="expected floating features"):
+        layer.forward(np.ones(3, int))
