@@ -61,14 +61,18 @@ STRICTER = [
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
+    Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
+    Stricter("Huber", "input", "outputs that would be broadcast against the targets are a trap"),
     Stricter("MeanSquaredError", "target", "targets that would be broadcast are a trap; complex ones are refused"),
     Stricter("Huber", "target", "targets that would be broadcast are a trap; complex ones are refused"),
     Stricter("BinaryCrossEntropyWithLogits", "target", "targets are probabilities from 0 to 1, in the outputs' shape"),
     Stricter("CrossEntropyWithLogits", "target", "probability targets lie in [0, 1]"),
 ]
 
-# Calls that PyTorch refuses and numpyml accepts: (component, spoiling) -> reason.
+# Calls that PyTorch refuses and numpyml accepts: (component, beginning of the spoiling) -> reason.
 LAXER = {
+    ("", "option weight"): "weights may be anything that np.asarray takes, not tensors alone",
+    ("", "option pos_weight"): "weights may be anything that np.asarray takes, not tensors alone",
     ("", "input in another precision"): "data of another floating dtype is cast to the parameters'",
     ("", "target in another precision"): "targets are cast to the outputs' dtype",
     ("", "target as integers"): "whole numbers are numbers: they are cast to the outputs' dtype",
@@ -93,7 +97,8 @@ def stricter(component: str, spoilt: str) -> str:
 
 def laxer(component: str, spoilt: str) -> str:
     """The reason why numpyml accepts what PyTorch refuses; empty where none is on record."""
-    return LAXER.get((component, spoilt)) or LAXER.get(("", spoilt), "")
+    found = (why for (name, start), why in LAXER.items() if name in ("", component) and spoilt.startswith(start))
+    return next(found, "")
 
 
 def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
