@@ -1,5 +1,6 @@
 """numpyml: a neural-network framework in NumPy, held to PyTorch by the suite beside it."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from numpyml.autograd import Tensor, is_recording, no_grad
@@ -7,17 +8,20 @@ from numpyml.memory import keep_freed_memory
 from numpyml.random import manual_seed
 
 if TYPE_CHECKING:
+    from numpyml import nn
     from numpyml.autograd.gradcheck import gradcheck
 
-__all__ = ["Tensor", "gradcheck", "is_recording", "manual_seed", "no_grad"]
+__all__ = ["Tensor", "gradcheck", "is_recording", "manual_seed", "nn", "no_grad"]
 __version__ = "0.1.0"
 
 keep_freed_memory()
 
 
-def __getattr__(name: str) -> Any:
-    if name == "gradcheck":  # imported when first used: training never pays for it
+def __getattr__(name: str) -> Any:  # imported when first used: `import numpyml` alone stays cheap
+    if name == "gradcheck":
         from numpyml.autograd.gradcheck import gradcheck
 
         return gradcheck
+    if name == "nn":
+        return import_module("numpyml.nn")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,134 @@
+"""Containers and the summary."""
+
+import numpy as np
+import pytest
+
+from numpyml import Tensor
+from numpyml.errors import DTypeError, OptionError
+from numpyml.nn import Module, Parameter, activations, layers, model
+
+
+def test_sequential_takes_a_list_or_modules_or_names():
+    a, b = layers.Dense(2, 3), layers.Dense(3, 1)
+    for net in (model.Sequential([a, b]), model.Sequential(a, b), model.Sequential(layer for layer in (a, b))):
+        assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+        assert net[0] is a and net[-1] is b and len(net) == 2 and list(net) == [a, b]
+    named = model.Sequential({"first": a, "last": b})
+    assert list(named.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert model.Sequential(a)[0] is a
+
+
+@pytest.mark.parametrize("empty", [[], {}])
+def test_an_empty_model_is_an_error(empty):
+    with pytest.raises(OptionError, match="at least one layer"):
+        model.Sequential(empty)
+
+
+@pytest.mark.parametrize("container", [model.Sequential, model.ModuleList])
+def test_what_is_no_module_is_an_error(container):
+    with pytest.raises(DTypeError, match=f"{container.__name__} expected modules"):
+        container([layers.Dense(1, 1), np.tanh])
+
+
+def test_a_module_list_is_a_list_whose_modules_belong_to_the_model(rng):
+    class Tower(Module):
+        def __init__(self, depth):
+            self.depth = depth
+            self.floors = model.ModuleList(layers.Dense(2, 2) for _ in range(depth))
+
+        def forward(self, x):
+            for floor in self.floors:
+                x = np.tanh(floor(x))
+            return x
+
+    tower = Tower(3)
+    assert [name for name, _ in tower.named_parameters()][:2] == ["floors.0.weight", "floors.0.bias"]
+    assert len(tower.parameters()) == 6
+    tower.forward(rng.standard_normal((2, 2)).astype("f"))
+    tower.backward(np.ones((2, 2)))
+    assert all(g.any() for g in tower.gradients())
+    floors = tower.floors
+    floors.append(layers.Dense(2, 1))
+    floors[0] = layers.Dense(2, 2, bias=False)
+    del floors[1]
+    assert len(floors) == 3 and isinstance(floors[:2], model.ModuleList)
+    assert list(tower.state_dict()) == [
+        "floors.0.weight",
+        "floors.1.weight",
+        "floors.1.bias",
+        "floors.2.weight",
+        "floors.2.bias",
+    ]
+    with pytest.raises(DTypeError, match="ModuleList expected modules"):
+        floors.append(3)
+    floors[1:] = [layers.Dense(2, 2)]
+    assert len(floors) == 2
+
+
+def test_a_module_dict_is_a_dict_whose_modules_belong_to_the_model():
+    heads = model.ModuleDict({"mean": layers.Dense(2, 1)})
+    heads["spread"] = layers.Dense(2, 1, bias=False)
+    assert list(heads) == ["mean", "spread"] and len(heads) == 2
+    assert list(heads.state_dict()) == ["mean.weight", "mean.bias", "spread.weight"]
+    with pytest.raises(DTypeError, match="ModuleDict expected modules"):
+        heads["other"] = None
+    del heads["mean"]
+    assert list(heads.state_dict()) == ["spread.weight"]
+
+
+def test_repr_of_containers_reads_like_the_constructor_call():
+    net = model.Sequential([layers.Dense(2, 1), activations.ReLU()])
+    assert repr(net) == "Sequential([Dense(2, 1), ReLU()])"
+    assert repr(model.Sequential({"a": layers.Dense(2, 1)})) == "Sequential({'a': Dense(2, 1)})"
+    assert repr(model.ModuleList([activations.ReLU()])) == "ModuleList([ReLU()])"
+    assert repr(model.ModuleDict({"a": activations.ReLU()})) == "ModuleDict({'a': ReLU()})"
+    long = model.Sequential([model.Sequential([layers.Dense(1000, 1000, bias=False)] * 4)] * 2)
+    assert repr(long).splitlines()[:3] == ["Sequential([", "    Sequential([", "        Dense(1000, 1000, bias=False),"]
+
+
+class Scaled(Module):
+    """A model with a parameter of its own."""
+
+    def __init__(self):
+        self.inner = layers.Dense(3, 4)
+        self.scale = Parameter(np.ones(4))
+
+    def forward(self, x):
+        return self.inner(x) * self.scale
+
+
+def test_summary_tells_shapes_parameters_and_memory():
+    net = model.Sequential([layers.Dense(4, 3), activations.ReLU(), Scaled(), layers.Dropout()])
+    net[0].requires_grad_(False)
+    text = net.summary((8, 4))
+    lines = text.splitlines()
+    assert lines[2].split() == ["0", "Dense(4,", "3)", "(8,", "3)", "15", "128", "B"]
+    assert lines[3].split() == ["1", "ReLU()", "(8,", "3)", "0", "96", "B"]
+    assert "2.inner" in text and "(8, 4)" in text
+    assert "35 parameters, 20 of them trainable: 140 B" in text
+    assert net.training and net[3].training
+    assert "compute" not in vars(net[0])
+    assert "?" in net.summary()
+    assert net.summary(np.zeros((8, 4), np.float32)) == text
+
+
+def test_summary_of_a_model_that_fails_leaves_it_as_it_was():
+    net = model.Sequential([layers.Dense(4, 3)])
+    with pytest.raises(ValueError, match="expected 4 features"):
+        net.summary((8, 5))
+    assert net.training and "compute" not in vars(net[0])
+
+
+def test_a_branching_model_follows_the_data(rng):
+    class Branching(Module):
+        def __init__(self):
+            self.up, self.down = layers.Dense(2, 2), layers.Dense(2, 2)
+
+        def forward(self, x):
+            return self.up(x) if x.sum() > 0 else self.down(x)
+
+    net = Branching()
+    net(Tensor(np.ones((1, 2), "f"))).sum().backward()
+    assert net.up.weight.grad.any() and not net.down.weight.grad.any()
+    net(Tensor(-np.ones((1, 2), "f"))).sum().backward()
+    assert net.down.weight.grad.any()

@@ -1,0 +1,107 @@
+"""The package itself: what importing it gives, costs and changes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import numpyml
+from numpyml import memory, parallel
+from numpyml.nn import storage
+
+
+def python(code, **environment):
+    """What a fresh interpreter prints."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment or None)
+    assert not result.returncode, result.stderr
+    return result.stdout.strip()
+
+
+def test_everything_promised_is_there():
+    for name in numpyml.__all__:
+        assert getattr(numpyml, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        numpyml.nothing  # noqa: B018  # reading it is the test
+
+
+def test_nn_is_an_attribute_after_the_plain_import():
+    assert python("import numpyml; print(numpyml.nn.layers.Dense(2, 1))") == "Dense(2, 1)"
+
+
+def test_the_framework_needs_neither_torch_nor_the_harness():
+    code = "import sys, numpyml.nn, numpyml.autograd.gradcheck; print('torch' in sys.modules, 'conformance' in sys.modules)"
+    assert python(code) == "False False"
+
+
+def test_the_default_generator_is_not_made_before_it_is_needed():
+    code = "import numpy, sys; before = 'numpy.random' in sys.modules; import numpyml; print(before == ('numpy.random' in sys.modules))"
+    assert python(code) == "True"
+
+
+def test_memory_is_left_alone_where_the_environment_says_so(monkeypatch):
+    monkeypatch.setenv("NUMPYML_KEEP_MEMORY", "0")
+    assert memory.keep_freed_memory() is False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
+def test_a_large_array_reuses_pages_once_memory_is_kept():
+    code = """if True:
+        import resource, numpyml, numpy as np
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20): np.ones(1 << 20)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        faults(); print(faults())"""
+    assert int(python(code)) < 2048  # an array of 8 MiB has 2048 pages, and there are 20
+
+
+def test_every_piece_is_worked_on_once(monkeypatch):
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(parallel, "threads", lambda n=threads: n)
+        parallel._pool.cache_clear()
+        done = []
+        parallel.for_each(100, done.extend)
+        assert sorted(done) == list(range(100))
+    parallel._pool.cache_clear()
+
+
+def test_an_error_in_another_thread_is_not_lost(monkeypatch):
+    monkeypatch.setattr(parallel, "threads", lambda: 4)
+    parallel._pool.cache_clear()
+
+    def work(pieces):
+        for _ in pieces:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        parallel.for_each(4, work)
+    parallel._pool.cache_clear()
+
+
+def test_threads_follow_the_environment(monkeypatch):
+    parallel.threads.cache_clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert parallel.threads() == 3
+    parallel.threads.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parameters_allocated_in_turn_are_neighbours(dtype):
+    dtype = np.dtype(dtype)
+    arrays = [storage.allocate(shape, dtype)[0] for shape in ((3, 5), (7,), ())]
+    for a, b in zip(arrays, arrays[1:], strict=False):
+        if a.base is b.base:  # unless a chunk was full
+            assert storage.neighbours(a, b)
+            flat = storage.span(a, b)
+            assert np.shares_memory(flat, a) and np.shares_memory(flat, b)
+            assert flat[0] == a.flat[0] and flat.dtype == dtype
+    assert all(a.ctypes.data % 64 == 0 for a in arrays)
+    assert not storage.neighbours(arrays[1], arrays[0])
+    assert not storage.neighbours(np.ones(3, dtype), np.ones(3, dtype))
+
+
+def test_a_parameter_larger_than_a_chunk_gets_its_own():
+    data, grad = storage.allocate((1000, 1000), np.dtype(np.float32))
+    assert data.shape == grad.shape == (1000, 1000)
+    assert not data.any() and not np.shares_memory(data, grad)
