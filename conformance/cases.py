@@ -175,8 +175,14 @@ class FunctionCase:
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
         return found | {f"gradient of {name}": g for name, g in zip(self.call.operands, gxs, strict=True)}
 
-    def problem(self) -> Problem:
-        return Problem(self.given, self.ours, self.torch)
+    def problem(self, times: int = 1) -> Problem:
+        """The call, and as many backwards."""
+
+        def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            found = self.torch(arrays)
+            return {name: y * times if name.startswith("gradient") else y for name, y in found.items()}
+
+        return Problem(self.given, lambda arrays: self.ours(arrays, times), torch)
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.call.options.items())

@@ -37,7 +37,7 @@ VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
 seeds = st.integers(0, 2**32 - 1)
 
 
-def shapes(least: int = 0, most: int = 5, shortest: int = 0, longest: int = 6, elements: int = 4096) -> Strategy[Shape]:
+def shapes(least: int = 0, most: int = 5, shortest: int = 0, longest: int = 6, elements: int = 1024) -> Strategy[Shape]:
     """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
     lengths = st.lists(st.one_of(st.integers(shortest, longest), st.just(max(1, shortest))), min_size=least, max_size=most)
     small = lengths.map(tuple)
