@@ -29,8 +29,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("component", nargs="?", help="for explain: the component, such as Dense")
     made.add_argument("--only", metavar="NAME", action="append", help="run this component alone; may be repeated")
     made.add_argument("--profile", default="default", help="quick, default or thorough")
-    made.add_argument("--examples", type=int, metavar="N", help="examples for each check, instead of the profile's number")
-    made.add_argument("--seed", type=int, metavar="N", help="another seed than the suite's; the same seed, the same run")
+    made.add_argument(
+        "--examples", type=int, metavar="N", help="examples for each check, instead of the profile's number"
+    )
+    made.add_argument(
+        "--seed", type=int, metavar="N", help="another seed than the suite's; the same seed, the same run"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the census to this file")
     made.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes; the result is the same")
     return made
@@ -70,7 +74,8 @@ def explanation(name: str | None) -> int:
         raise Misuse("explain expects a component, such as: python -m conformance explain Dense")
     tasks = runner.tasks(name)
     row = runner.row_of(name)
-    print(f"{name}, held to {'torch.' + row.torch if row and hasattr(row, 'ours') and row.torch else 'PyTorch'}")
+    theirs = getattr(row, "torch", None)
+    print(f"{name}, held to {'torch.' + theirs if isinstance(theirs, str) else 'PyTorch'}")
     for option, strategy in getattr(row, "options", {}).items():
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:

@@ -12,16 +12,17 @@ is asked to be better than PyTorch by more than a factor. NaN and ±∞ must sta
 
 What the reference is:
 
-    float32   PyTorch in float64, on the same numbers. Where it runs out of digits itself (1 - a sigmoid, in the tail), its
-              distance from numpyml in extended precision counts as PyTorch's own error, up to four units in the last
-              place of the largest number in the call.
-    float64   numpyml's own code in NumPy's extended precision (64-bit significand on x86). PyTorch in float64 must confirm
-              it: its distance from this reference must satisfy the rule too, where its own error counts as at most
-              four units in the last place of the largest number in the call. A formula that is wrong in both our
-              precisions is therefore seen, down to that. Independent formulas in arbitrary precision are not used yet.
+    float32   PyTorch in float64, on the same numbers. Where it runs out of digits itself (1 - a sigmoid, in the tail),
+              its distance from numpyml in extended precision counts as PyTorch's own error, up to four units in the
+              last place of the largest number in the call.
+    float64   numpyml's own code in NumPy's extended precision (a significand of 64 bits on x86). PyTorch in float64
+              must confirm it: its distance from this reference must satisfy the rule, too, where its own error counts
+              as at most four units in the last place of the largest number in the call. A formula that is wrong in
+              both our precisions is therefore seen, down to that. Formulas written again, independently, in arbitrary
+              precision are not used yet.
 
-One exception, that no rule can do without: where PyTorch in the tested precision overflows on the way though the reference is
-finite, the answer may do the same.
+One exception, that no rule can do without: where PyTorch in the tested precision overflows on the way though the
+reference is finite, the answer may do the same.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str
         ceiling = CONFIRMED * max(largest, _largest(reference.value))
         if dtype == np.float32:
             with np.errstate(all="ignore"):
-                reference.own = reference.own + np.minimum(np.nan_to_num(_distance(wider[name], reference.value)), ceiling)
+                reference.own = reference.own + np.minimum(
+                    np.nan_to_num(_distance(wider[name], reference.value)), ceiling
+                )
         else:
             reference.own = np.minimum(reference.own, ceiling)
             confirmed = _compare(f"{name}, PyTorch against extended precision", reference.torch, reference, dtype)
@@ -152,9 +155,11 @@ def _references(
     references: dict[str, _Reference] = {}
     for draw in range(DRAWS + 1):
         # Every draw has a generator of its own, the same for all arrays: equal numbers move together across them.
-        inputs = exact if not draw else {
-            name: moved(problem.given[name], x, np.random.default_rng([seed, draw])) for name, x in exact.items()
-        }
+        inputs = (
+            exact
+            if not draw
+            else {name: moved(problem.given[name], x, np.random.default_rng([seed, draw])) for name, x in exact.items()}
+        )
         values = wide({name: x.astype(wide_dtype) for name, x in inputs.items()})
         peers = problem.torch(inputs)
         for name in names:
@@ -228,7 +233,9 @@ def off_scale(what: str, got: Array, expected: Array) -> Verdict:
     with np.errstate(all="ignore"):
         same = (got == expected) | (np.isnan(got) & np.isnan(expected))
         error = np.where(same, 0, _distance(got, expected))
-        scale = np.max(np.where(np.isfinite(expected), np.abs(expected), 0), tuple(range(1, got.ndim)), keepdims=True, initial=0)
+        scale = np.max(
+            np.where(np.isfinite(expected), np.abs(expected), 0), tuple(range(1, got.ndim)), keepdims=True, initial=0
+        )
         ratio = np.where(error == 0, 0, error / (STEPWISE * scale))
     verdict = Verdict(what, got.size, float(np.max(ratio, initial=0)))
     if verdict.error > 1 or np.isnan(ratio).any():
@@ -253,5 +260,8 @@ def off_course(what: str, ours: Array, theirs: Array, reference: Array | None = 
             ratio, where = float(mine.max() / (K * (peer.max() + rounding))), int(np.argmax(mine))
     verdict = Verdict(what, ours.size, ratio)
     if not ratio <= 1:
-        verdict.failure = f"{what}, step {where + 1}: loss {ours[where]!r}, PyTorch's {theirs[where]!r}; {ratio:.3g} x what is allowed"
+        verdict.failure = (
+            f"{what}, step {where + 1}: loss {ours[where]!r}, PyTorch's {theirs[where]!r}; "
+            f"{ratio:.3g} x what is allowed"
+        )
     return verdict

@@ -14,7 +14,7 @@ from conformance.divergences import LIMITS, NOT_GIVEN
 from conformance.frameworks import numpyml as framework
 from conformance.frameworks import pytorch
 from conformance.rows import Call, FunctionRow, ModuleRow
-from conformance.strategies import Draw, laid_out, seeds
+from conformance.strategies import Draw, laid_out, seeds, single
 from conformance.twin import twin
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -41,7 +41,7 @@ class ModuleCase:
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, *map(ord, name)])
-        return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
+        return single(rng.standard_normal(shape))
 
     def _mask(self, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
         import torch
@@ -78,7 +78,7 @@ class ModuleCase:
         given |= {name: Given(np.array(data)) for name, data in framework.parameters(module).items()}
         y = self.twin(module, np.float64)(*map(pytorch.tensor, self.arrays({n: g.values for n, g in given.items()})))
         gy = np.random.default_rng([self.seed, 7]).standard_normal(tuple(y.shape))
-        given["incoming gradient"] = Given(np.float64(np.float32(gy)))
+        given["incoming gradient"] = Given(single(gy))
         return given
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
@@ -144,7 +144,7 @@ class FunctionCase:
         operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
         for i, y in enumerate(_listed(self._torch(operands))):
             gy = np.random.default_rng([self.seed, i]).standard_normal(tuple(y.shape))
-            given[f"incoming gradient {i}"] = Given(np.float64(np.float32(gy)))
+            given[f"incoming gradient {i}"] = Given(single(gy))
         return given
 
     def _torch(self, operands: list[Any]) -> Any:

@@ -106,5 +106,3 @@ class Census:
         """For machines."""
         notes = [{**asdict(note), "remarks": sorted(note.remarks)} for note in self.notes]
         return {"total": asdict(self.total()), "components": [asdict(line) for line in self.lines()], "checks": notes}
-
-

@@ -95,7 +95,7 @@ def used_twice(case: ModuleCase, note: Note) -> None:
     inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
     once, twice = case.make(None, arrays), case.make(None, arrays)
     _, gxs = framework.dynamic(once, inputs, gy)
-    tensors = [framework.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
+    tensors: list[Any] = [framework.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
     first, second = twice(*tensors), twice(*tensors)
     (first + second).backward(gy)
     with np.errstate(all="ignore"):

@@ -62,12 +62,16 @@ def option_problems(row: ModuleRow | OptimizerRow) -> Iterator[str]:
     ours = list(inspect.signature(row.ours).parameters)
     drawn = [name for name in ours if name not in ADDED]
     yield from (f"{row.name}({name}=...) has no strategy" for name in drawn if name not in row.options)
-    yield from (f"{row.name} has no option {name}, which a strategy is for" for name in row.options if name not in drawn)
+    yield from (
+        f"{row.name} has no option {name}, which a strategy is for" for name in row.options if name not in drawn
+    )
     if isinstance(row, ModuleRow) and row.ours.__module__ == model.__name__:
         return  # containers take modules, under whatever name
-    theirs = [n for n, p in inspect.signature(pytorch.attribute(row.torch)).parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    theirs = [
+        n
+        for n, p in inspect.signature(pytorch.attribute(row.torch)).parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     renamed = {RENAMED.get(name, name) for name in ours}
     yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed and name not in ABSENT)
     yield from (f"{row.name}({name}=...) is not PyTorch's" for name in drawn if RENAMED.get(name, name) not in theirs)
-
-

@@ -11,7 +11,9 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--profile, --conformance-seed and --examples; or CONFORMANCE_PROFILE, _SEED and _EXAMPLES."""
     group = parser.getgroup("conformance")
-    group.addoption("--profile", default=os.environ.get("CONFORMANCE_PROFILE", "default"), help="quick, default or thorough")
+    group.addoption(
+        "--profile", default=os.environ.get("CONFORMANCE_PROFILE", "default"), help="quick, default or thorough"
+    )
     group.addoption("--conformance-seed", type=int, default=_number("CONFORMANCE_SEED"), help="another seed")
     group.addoption("--examples", type=int, default=_number("CONFORMANCE_EXAMPLES"), help="examples for each check")
 

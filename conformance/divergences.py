@@ -49,7 +49,7 @@ OPTIONS_NOT_STATE = {
 
 @dataclass(frozen=True)
 class Stricter:
-    """Calls that PyTorch accepts and numpyml refuses: of a component ('' for all), after a spoiling (see rejections.py)."""
+    """Calls that PyTorch accepts and numpyml refuses: a component ('' for all) and the beginning of a spoiling."""
 
     component: str
     spoilt: str
@@ -83,9 +83,9 @@ LAXER = {
 REMARKS = [
     "Sequential without a layer is refused.",
     "A parameter's grad is an array of zeros before the first backward, never None.",
-    "Optimizers move every parameter that is not frozen, one whose gradient is zero included: there is no grad of None.",
+    "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",
     "The second backward of one forward is an error in the explicit driver, too.",
-    "Losses give the gradient of the targets in the dynamic driver only; backward() of the explicit one returns the outputs'.",
+    "backward() of a loss returns the gradient of the outputs alone; the dynamic driver gives the targets', too.",
 ]
 
 

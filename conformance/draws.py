@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn as Draw
 
-from conformance.bound import Given
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, Draw, Shape, Strategy, floats, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, Shape, Strategy, floats, shapes
 
 Option = Strategy[Any] | Callable[[Shape], Strategy[Any]]
 
@@ -25,6 +25,7 @@ def _option(draw: Draw, option: Option, shape: Shape) -> Any:
 @st.composite
 def on(
     draw: Draw,
+    /,
     shape_of: Strategy[Shape] | None = None,
     kinds: Sequence[str] = EXTREME,
     into: Callable[[Any], Any] | None = None,
@@ -51,7 +52,7 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
 
 
 @st.composite
-def several(draw: Draw, names: str, kinds: Sequence[str], **options: Option) -> Call:
+def several(draw: Draw, /, names: str, kinds: Sequence[str], **options: Option) -> Call:
     """A few operands of one shape."""
     shape = draw(shapes(1, 3))
     operands = {name: draw(floats(shape, kinds)) for name in names.split()}
@@ -157,10 +158,10 @@ def indexed(draw: Draw) -> Call:
     """An operand and an index of every form: numbers, slices, None, Ellipsis, lists, masks."""
     shape = draw(shapes(1, 4, 1))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
-    parts: list[Any] = []
+    parts: Any = []
     for n in shape[: draw(st.integers(1, len(shape)))]:
         slices = st.builds(slice, *[st.none() | st.integers(-n, n)] * 2, st.sampled_from([None, 1, 2, -1, -2]))
-        form = draw(st.sampled_from(["number", "slice", "slice", "array", "mask"]))
+        form: str = draw(st.sampled_from(["number", "slice", "slice", "array", "mask"]))
         parts.append(
             draw(st.integers(-n, n - 1)) if form == "number"
             else draw(slices) if form == "slice"
@@ -173,7 +174,7 @@ def indexed(draw: Draw) -> Call:
         parts = [slice(None) if isinstance(p, np.ndarray) and p.dtype == bool else p for p in parts]
     if draw(st.booleans()):
         parts.insert(draw(st.integers(0, len(parts))), None)
-    if len(parts) and draw(st.booleans()):
+    if parts and draw(st.booleans()):
         parts.append(Ellipsis)
     index: Any = parts[0] if len(parts) == 1 else tuple(parts)
     if draw(st.integers(0, 5)) == 0:
@@ -221,9 +222,18 @@ def tensordots(draw: Draw) -> Call:
 
 
 EINSUMS = {
-    "ij,jk->ik": "ij jk", "ij,kj": "ij kj", "bij,bjk->bik": "bij bjk", "i,i->": "i i", "i,j->ij": "i j", "ij->ji": "ij",
-    "ijk->i": "ijk", "bhqd,bhkd->bhqk": "bhqd bhkd", "ij,ij->i": "ij ij", "ij,j,i->": "ij j i", "ij,jk,kl->il": "ij jk kl",
-}  # fmt: skip
+    "ij,jk->ik": "ij jk",
+    "ij,kj": "ij kj",
+    "bij,bjk->bik": "bij bjk",
+    "i,i->": "i i",
+    "i,j->ij": "i j",
+    "ij->ji": "ij",
+    "ijk->i": "ijk",
+    "bhqd,bhkd->bhqk": "bhqd bhkd",
+    "ij,ij->i": "ij ij",
+    "ij,j,i->": "ij j i",
+    "ij,jk,kl->il": "ij jk kl",
+}
 
 
 @st.composite
@@ -236,5 +246,3 @@ def einsums(draw: Draw) -> Call:
         for i, letters in enumerate(EINSUMS[subscripts].split())
     }
     return Call(operands, {"subscripts": subscripts})
-
-

@@ -60,7 +60,9 @@ class Program:
     def ours(self, dtype: Any) -> Array:
         """The loss at every step."""
         made, loss = self.model(dtype), getattr(losses, self.loss)()
-        stepper = framework.optimizer(self.row, [{"parameters": made.parameters(), "gradients": made.gradients()}], self.options())
+        stepper = framework.optimizer(
+            self.row, [{"parameters": made.parameters(), "gradients": made.gradients()}], self.options()
+        )
         batches, curve = self.batches(*self.data(dtype)), []
         for step in range(STEPS):
             x, t = batches[step % len(batches)]
@@ -88,7 +90,8 @@ class Program:
 
 
 def _part(name: str) -> list[Any]:
-    return {"ReLU": [activations.ReLU()], "Sigmoid": [activations.Sigmoid()], "Flatten": [layers.Flatten()]}.get(name, [])
+    known: dict[str, Any] = {"ReLU": activations.ReLU, "Sigmoid": activations.Sigmoid, "Flatten": layers.Flatten}
+    return [known[name]()] if name else []
 
 
 @st.composite
@@ -105,7 +108,7 @@ def training_float64(case: Program, note: Note) -> None:
 
 
 def training_float32(case: Program, note: Note) -> None:
-    """In float32 the loss curve strays from PyTorch's float64 curve no further than PyTorch's float32 does (K times)."""
+    """In float32 the loss strays from PyTorch's float64 curve no further than K times what PyTorch's float32 does."""
     ours, theirs, wide = case.ours(np.float32), case.torch(np.float32), case.torch(np.float64)
     _held(note, off_course("float32 training", ours, theirs, wide))
 

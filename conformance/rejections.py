@@ -20,8 +20,14 @@ from conformance.frameworks import pytorch
 from conformance.twin import RENAMED, twin
 
 OPTIONS: dict[str, Any] = {
-    "None": None, "a word": "nonsense", "-1": -1, "a fraction": 1.5, "NaN": np.nan, "infinity": np.inf, "a list": [1, 2],
-}  # fmt: skip
+    "None": None,
+    "a word": "nonsense",
+    "-1": -1,
+    "a fraction": 1.5,
+    "NaN": np.nan,
+    "infinity": np.inf,
+    "a list": [1, 2],
+}
 
 
 def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
@@ -48,7 +54,9 @@ def rejections(case: ModuleCase, note: Note) -> None:
     """Both sides take a spoilt call or refuse it alike, but for the divergences on record."""
     module = case.make()
     made = twin(module, case.dtype)
-    inputs = case.arrays({name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs) if x.floating})
+    inputs = case.arrays(
+        {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
+    )
     for spoilt, arrays in spoilt_inputs(case, inputs):
         alike(case, note, spoilt, lambda xs=arrays: module.forward(*xs), lambda xs=arrays: made(*map(_tensor, xs)))
     for name in case.row.options:
@@ -88,7 +96,7 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
         warnings.simplefilter("ignore")  # PyTorch warns of what it then does
         try:
             return call(), None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # which one it is, is what the check asks
             return None, error
 
 
@@ -136,7 +144,9 @@ def initial_values(case: ModuleCase, note: Note) -> None:
         both = np.concatenate([a, b])
         gap = np.abs(np.searchsorted(a, both, "right") / a.size - np.searchsorted(b, both, "right") / b.size).max()
         limit = 2.7 * np.sqrt(1 / a.size + 1 / b.size)
-        note.require(gap <= limit, f"initial values of {name}: distributions {gap:.3f} apart, at most {limit:.3f} by chance")
+        note.require(
+            gap <= limit, f"initial values of {name}: distributions {gap:.3f} apart, at most {limit:.3f} by chance"
+        )
 
 
 def mask_statistics(case: ModuleCase, note: Note) -> None:
@@ -151,7 +161,9 @@ def mask_statistics(case: ModuleCase, note: Note) -> None:
             kept = np.asarray(inner.mask((n,), case.dtype)) != 0
             spread = np.sqrt(inner.p * (1 - inner.p))
             rate = 1 - kept.mean()
-            note.require(abs(rate - inner.p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {inner.p}")
+            note.require(
+                abs(rate - inner.p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {inner.p}"
+            )
             together = np.mean((kept[1:] - (1 - inner.p)) * (kept[:-1] - (1 - inner.p)))
             note.require(abs(together) <= 5 * spread**2 / np.sqrt(n), f"neighbours correlate: {together:.2g}")
 

@@ -10,7 +10,15 @@ from conformance.bound import K
 from conformance.census import Census, Line, Note
 from conformance.frameworks.pytorch import SUPPORTED
 
-HEAD = f"{'component':32}{'checks':>7}{'examples':>10}{'comparisons':>13}{'worst/bound':>13}{'worst ulps':>12}{'PyTorch ulps':>14}"
+TITLES = (
+    ("checks", 7),
+    ("examples", 10),
+    ("comparisons", 13),
+    ("worst/bound", 13),
+    ("worst ulps", 12),
+    ("PyTorch ulps", 14),
+)
+HEAD = f"{'component':32}" + "".join(f"{title:>{width}}" for title, width in TITLES)
 
 
 def progress(done: int, total: int, note: Note, stream: TextIO = sys.stderr) -> None:
@@ -54,7 +62,7 @@ def footer(census: Census) -> str:
     verdict = f"{len(failed)} of {total.checks} checks FAILED" if failed else f"all {total.checks} checks passed"
     return (
         f"worst/bound: largest error in units of the one comparison rule (K = {K:g}); above 1 is a failure.\n"
-        f"ulps: units in the last place, numpyml's and PyTorch's own; large where the value itself is ill-conditioned.\n"
+        f"ulps: units in the last place, numpyml's and PyTorch's own; large where the value is ill-conditioned.\n"
         f"{len(census.lines())} components against PyTorch {SUPPORTED}; {divergences.count()} differences on purpose "
         f"(conformance/divergences.py); {total.comparisons:,} comparisons: {verdict}"
     )

@@ -22,14 +22,25 @@ from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import pytorch
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
-from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
 SEED = 20_260_101
 PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}
-EXAMPLES = {"long_trajectory": 6, "initial_values": 5, "mask_statistics": 5, "rejections": 20, "modes": 15, "trajectory": 80,
-            "training_float64": 8, "training_float32": 8, "state_dict": 30, "restart": 30, "gradients_zeroed": 20}  # fmt: skip
+EXAMPLES = {
+    "long_trajectory": 6,
+    "initial_values": 5,
+    "mask_statistics": 5,
+    "rejections": 20,
+    "modes": 15,
+    "trajectory": 80,
+    "training_float64": 8,
+    "training_float32": 8,
+    "state_dict": 30,
+    "restart": 30,
+    "gradients_zeroed": 20,
+}
 USUAL = 60
 CENTRAL = {"output": 200, "input_gradients": 200, "parameter_gradients": 120}
 PROGRAMS = "programs"
@@ -108,7 +119,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
 
     try:
         example()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
 

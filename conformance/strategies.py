@@ -30,7 +30,9 @@ VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
     "signed zeros": lambda rng, shape: rng.choice([0.0, -0.0, 1.0, -1.5], shape),
     "wide": lambda rng, shape: rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-30, 30, shape),
     "subnormal": lambda rng, shape: rng.choice([1e-40, -3e-42, 1e-38, 0.5], shape) * rng.uniform(0.5, 1, shape),
-    "saturated": lambda rng, shape: rng.choice([1e4, -1e4, 30.0, -30.0, 100.0, 0.5], shape) * rng.uniform(0.9, 1, shape),
+    "saturated": lambda rng, shape: (
+        rng.choice([1e4, -1e4, 30.0, -30.0, 100.0, 0.5], shape) * rng.uniform(0.9, 1, shape)
+    ),
     "infinite": lambda rng, shape: rng.choice([np.inf, -np.inf, 1e4, 0.25, -0.75], shape),
     "nan": lambda rng, shape: np.where(rng.random(shape) < 0.2, np.nan, rng.standard_normal(shape)),
 }
@@ -39,11 +41,19 @@ seeds = st.integers(0, 2**32 - 1)
 
 def shapes(least: int = 0, most: int = 5, shortest: int = 0, longest: int = 6, elements: int = 1024) -> Strategy[Shape]:
     """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
-    lengths = st.lists(st.one_of(st.integers(shortest, longest), st.just(max(1, shortest))), min_size=least, max_size=most)
+    lengths = st.lists(
+        st.one_of(st.integers(shortest, longest), st.just(max(1, shortest))), min_size=least, max_size=most
+    )
     small = lengths.map(tuple)
     axes = max(1, min(most, 3))
     long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(axes, least)).map(tuple)
     return st.one_of(small, small, long).filter(lambda shape: np.prod(shape, dtype=float) <= elements)
+
+
+def single(values: Any) -> Array:
+    """The nearest numbers that float32 can hold, so that both precisions see the same ones."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values).astype(np.float32).astype(np.float64)
 
 
 @st.composite
@@ -65,9 +75,7 @@ def floats(
             values = np.clip(into(values), low, high)
     if layout == "broadcast" and values.ndim and values.shape[0]:
         values = np.broadcast_to(values[:1], values.shape)
-    # Whatever float32 can hold, so that both precisions see the same numbers.
-    with np.errstate(over="ignore", under="ignore"):
-        return Given(values.astype(np.float32).astype(np.float64), layout, kind, low, high)
+    return Given(single(values), layout, kind, low, high)
 
 
 @st.composite
@@ -89,20 +97,25 @@ def laid_out(x: Array, layout: str) -> Array:
 
 def _strided(x: Array) -> Array:
     room = np.full([2 * n for n in x.shape], 77, x.dtype)
-    view = room[(..., *(slice(None, None, 2) for _ in x.shape))]
+    every_other: Any = (Ellipsis, *[slice(None, None, 2)] * x.ndim)
+    view: Array = room[every_other]
     view[...] = x
     return view
 
 
 def _reversed(x: Array) -> Array:
     flip = tuple(slice(None, None, -1) for _ in x.shape)
-    return np.array(x[flip], order="C")[flip] if x.ndim else x.copy()
+    turned: Array = np.array(x[flip], order="C") if x.ndim else x.copy()
+    y: Array = np.asarray(turned[flip])
+    return y
 
 
 def _broadcast(x: Array) -> Array:
     if not x.ndim or not x.shape[0] or not np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
         return x.copy()  # its numbers were moved, and are no longer the same along the axis
-    return np.lib.stride_tricks.as_strided(x[:1].copy(), x.shape, (0, *x[:1].copy().strides[1:]))
+    first = x[:1].copy()
+    stretched: Array = np.lib.stride_tricks.as_strided(first, x.shape, (0, *first.strides[1:]))
+    return stretched
 
 
 def _unaligned(x: Array) -> Array:

@@ -17,7 +17,7 @@ from conformance.errors import Mismatch
 from conformance.frameworks import numpyml as framework
 from conformance.frameworks import pytorch
 from conformance.rows import OptimizerRow
-from conformance.strategies import Draw, Shape, seeds
+from conformance.strategies import Draw, Shape, seeds, single
 from conformance.twin import RENAMED, torch_optimizer
 
 SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, [(40_000,)]]
@@ -39,12 +39,17 @@ class OptimizerCase:
         rng = np.random.default_rng(self.seed)
         given = {}
         for i, shape in enumerate(self.shapes):
-            given[f"parameter {i}"] = Given(np.asarray(rng.standard_normal(shape)).astype(np.float32).astype(np.float64))
+            given[f"parameter {i}"] = Given(single(rng.standard_normal(shape)))
             g = np.asarray(rng.standard_normal((self.steps, *shape)))
-            scale = rng.choice([0.0, 1.0, 1e6, 1e-6], g.shape) if self.kind == "mixed" else {
-                "sparse": rng.random(g.shape) < 0.3, "zero": 0.0, "huge": 1e12, "small": 1e-10,
-            }.get(self.kind, 1.0)  # fmt: skip
-            given[f"gradient {i}"] = Given((g * scale).astype(np.float32).astype(np.float64))
+            sizes = {
+                "sparse": [0.0, 0.0, 1.0],
+                "zero": [0.0],
+                "huge": [1e12],
+                "small": [1e-10],
+                "mixed": [0.0, 1.0, 1e6, 1e-6],
+            }
+            scale = rng.choice(sizes.get(self.kind, [1.0]), g.shape)
+            given[f"gradient {i}"] = Given(single(g * scale))
         return given
 
     def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
@@ -70,7 +75,9 @@ class OptimizerCase:
             parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
         groups = self.groups(parameters, "parameters")
         for group in groups:
-            group["gradients"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["parameters"])]
+            group["gradients"] = [
+                gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["parameters"])
+            ]
         return framework.optimizer(self.row, groups, self.options), parameters, gradients
 
     def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[str, Array]:

@@ -34,7 +34,9 @@ def twin(module: Module, dtype: Any = None) -> Any:
     chosen = np.dtype(dtype or next((x.dtype for x in values.values()), np.float32))
     made = _built(module, chosen)
     # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
-    made.load_state_dict({**made.state_dict(), **{name: pytorch.tensor(x.astype(chosen)) for name, x in values.items()}})
+    made.load_state_dict(
+        {**made.state_dict(), **{name: pytorch.tensor(x.astype(chosen)) for name, x in values.items()}}
+    )
     return made.train(module.training)
 
 

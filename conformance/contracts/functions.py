@@ -9,8 +9,27 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.draws import (
-    axes_of, axis_of, axis_or_flat, broadcasts, einsums, extra_axes, fills, indexed, matrices, nonempty, norms, on, pads,
-    products, repeats, sections, several, shifts, tensordots, two, where,
+    axes_of,
+    axis_of,
+    axis_or_flat,
+    broadcasts,
+    einsums,
+    extra_axes,
+    fills,
+    indexed,
+    matrices,
+    nonempty,
+    norms,
+    on,
+    pads,
+    products,
+    repeats,
+    sections,
+    several,
+    shifts,
+    tensordots,
+    two,
+    where,
 )  # fmt: skip
 from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
 from conformance.rows import FunctionRow
@@ -67,7 +86,7 @@ ELEMENTWISE = [
         np.ndarray.astype,
         lambda t, a: a.to(t.float32).to(a.dtype),
         moderate,
-        lambda a: a.astype(np.float32).astype(a.dtype) if a.dtype.itemsize < 16 else a.astype(a.dtype),
+        lambda a: a.astype(np.float32).astype(a.dtype),
     ),
     row(
         np.full_like,
@@ -168,13 +187,24 @@ SHAPES = [
         lambda t, a, repeats, axis: t.repeat_interleave(a, tensor(np.asarray(repeats, np.int64)), dim=axis),
         repeats(),
     ),
-    row(np.tile, lambda t, a, reps: t.tile(a, reps), on(shapes(0, 3), reps=st.lists(st.integers(0, 3), max_size=4).map(tuple))),
-    row(np.pad, lambda t, a, pad_width, mode: picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode)) if mode != "constant" else
-        t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair]), pads()),
+    row(
+        np.tile,
+        lambda t, a, reps: t.tile(a, reps),
+        on(shapes(0, 3), reps=st.lists(st.integers(0, 3), max_size=4).map(tuple)),
+    ),
+    row(
+        np.pad,
+        lambda t, a, pad_width, mode: (
+            picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
+            if mode != "constant"
+            else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair])
+        ),
+        pads(),
+    ),
     row(np.atleast_1d, lambda t, x: t.atleast_1d(x), on(shapes(0, 4))),
     row(np.atleast_2d, lambda t, x: t.atleast_2d(x), on(shapes(0, 4))),
     row(np.atleast_3d, lambda t, x: t.atleast_3d(x), on(shapes(0, 4))),
-]  # fmt: skip
+]
 
 
 def ordered(t: Any, a: Any, axis: int) -> Any:
@@ -187,19 +217,34 @@ def joined(function: Any, *, sequence: bool = True) -> Any:
 
 
 JOINING = [
-    row(np.concatenate, lambda t, *xs, axis: _cat(t, xs, axis), several("a b c", NASTY, axis=axis_or_flat), joined(np.concatenate)),
+    row(
+        np.concatenate,
+        lambda t, *xs, axis: _cat(t, xs, axis),
+        several("a b c", NASTY, axis=axis_or_flat),
+        joined(np.concatenate),
+    ),
     row(np.stack, lambda t, *xs, axis: t.stack(xs, axis), several("a b c", NASTY, axis=extra_axes), joined(np.stack)),
     row(np.vstack, lambda t, *xs: t.vstack(xs), several("a b", NASTY), joined(np.vstack)),
     row(np.hstack, lambda t, *xs: t.hstack(xs), several("a b c", NASTY), joined(np.hstack)),
     row(np.dstack, lambda t, *xs: t.dstack(xs), several("a b", NASTY), joined(np.dstack)),
     row(np.column_stack, lambda t, *xs: t.column_stack(xs), several("a b", NASTY), joined(np.column_stack)),
     row(np.append, lambda t, a, b, axis: _cat(t, (a, b), axis), several("a b", NASTY, axis=axis_or_flat)),
-    row(np.split, lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis), sections(even=True), lambda a, cuts, axis: np.split(a, cuts, axis)),
-    row(np.array_split, lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis), sections(), lambda a, cuts, axis: np.array_split(a, cuts, axis)),
+    row(
+        np.split,
+        lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
+        sections(even=True),
+        lambda a, cuts, axis: np.split(a, cuts, axis),
+    ),
+    row(
+        np.array_split,
+        lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
+        sections(),
+        lambda a, cuts, axis: np.array_split(a, cuts, axis),
+    ),
     row(np.hsplit, lambda t, a: t.hsplit(a, [1, 2]), on(shapes(1, 4)), lambda a: np.hsplit(a, [1, 2])),
     row(np.vsplit, lambda t, a: t.vsplit(a, [1, 2]), on(shapes(2, 4)), lambda a: np.vsplit(a, [1, 2])),
     row(np.dsplit, lambda t, a: t.dsplit(a, [1, 2]), on(shapes(3, 4)), lambda a: np.dsplit(a, [1, 2])),
-]  # fmt: skip
+]
 
 
 def _cat(t: Any, xs: Any, axis: int | None) -> Any:
@@ -213,14 +258,27 @@ INDEXING = [
         indexed(),
         lambda x, index: x[index],
     ),
-    row(np.take, lambda t, a, indices, axis: scan(t.index_select, a, axis, False, tensor(indices)), on(
-        nonempty, axis=axis_or_flat, indices=lambda s: st.lists(st.integers(0, min(s) - 1), max_size=5).map(np.array)
-        .map(lambda i: i.astype(np.int64)))),
+    row(
+        np.take,
+        lambda t, a, indices, axis: scan(t.index_select, a, axis, False, tensor(indices)),
+        on(
+            nonempty,
+            axis=axis_or_flat,
+            indices=lambda s: (
+                st.lists(st.integers(0, min(s) - 1), max_size=5).map(np.array).map(lambda i: i.astype(np.int64))
+            ),
+        ),
+    ),
     row(
         np.take_along_axis,
         lambda t, arr, indices, axis: t.take_along_dim(arr, tensor(indices), axis),
-        on(shapes(1, 3, 1), axis=st.just(-1), indices=lambda s: st.integers(0, 99).map(
-            lambda seed: np.random.default_rng(seed).integers(0, s[-1], (*s[:-1], 3)))),
+        on(
+            shapes(1, 3, 1),
+            axis=st.just(-1),
+            indices=lambda s: st.integers(0, 99).map(
+                lambda seed: np.random.default_rng(seed).integers(0, s[-1], (*s[:-1], 3))
+            ),
+        ),
     ),
     row(np.sort, lambda t, a, axis: ordered(t, *placed(a, axis)), on(shapes(1, 4), axis=axis_or_flat)),
     row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=st.integers(-3, 3))),
@@ -229,16 +287,25 @@ INDEXING = [
     row(np.diag, lambda t, v, k: t.diag(v, k), on(shapes(1, 2, 3), NASTY, k=st.integers(-2, 2))),
     row(np.trace, lambda t, a: t.diagonal(a).sum(-1), on(matrices)),
     row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=st.integers(0, 3), axis=axis_of)),
-]  # fmt: skip
+]
 
 PRODUCTS = [
     row(np.matmul, lambda t, a, b: t.matmul(a, b), products("matmul")),
-    row(np.dot, lambda t, a, b: t.tensordot(a, b, ([-1], [max(b.ndim - 2, 0)])) if a.ndim and b.ndim else a * b, products("dot")),
+    row(
+        np.dot,
+        lambda t, a, b: t.tensordot(a, b, ([-1], [max(b.ndim - 2, 0)])) if a.ndim and b.ndim else a * b,
+        products("dot"),
+    ),
     row(np.inner, lambda t, a, b: t.inner(a, b), products("inner")),
     row(np.vdot, lambda t, a, b: t.dot(a.reshape(-1), b.reshape(-1)), several("a b", EXTREME)),
     row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", EXTREME)),
     row(np.tensordot, lambda t, a, b, axes: t.tensordot(a, b, axes), tensordots()),
-    row(np.einsum, lambda t, *xs, subscripts: t.einsum(subscripts, *xs), einsums(), lambda *xs, subscripts: np.einsum(subscripts, *xs)),
-]  # fmt: skip
+    row(
+        np.einsum,
+        lambda t, *xs, subscripts: t.einsum(subscripts, *xs),
+        einsums(),
+        lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    ),
+]
 
 ROWS = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *JOINING, *INDEXING, *PRODUCTS]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
 from conformance.rows import ModuleRow
-from conformance.strategies import EXTREME, NASTY, SATURATED, Draw, Strategy, floats, shapes, whole
+from conformance.strategies import EXTREME, NASTY, SATURATED, Draw, Strategy, floats, shapes, single, whole
 from numpyml.nn import losses
 
 reductions = st.sampled_from(["mean", "sum", "none"])
@@ -47,7 +47,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
         t = draw(floats(logits, ("ordinary", "ties"), 0, 1, np.abs))
         total = t.values.sum(axis=min(1, len(shape)), keepdims=True)
         if draw(st.booleans()):  # sums to one, as a distribution does
-            t = Given(np.float64(np.float32(t.values / np.where(total > 0, total, 1))), t.layout, t.kind, 0, 1)
+            t = Given(single(t.values / np.where(total > 0, total, 1)), t.layout, t.kind, 0, 1)
         return x, t
     t = draw(whole(shape, 0, CLASSES))
     if draw(st.booleans()):

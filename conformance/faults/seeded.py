@@ -75,7 +75,6 @@ def _in_place(right: Any) -> Any:
     return compute
 
 
-
 def _from_cache(right: Any) -> Any:
     def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True,)) -> Any:
         self.calls = getattr(self, "calls", 0) + 1
@@ -126,14 +125,19 @@ def _doubled_scale(right: Any) -> Any:
     return mask
 
 
-
 def _unsummed(right: Any) -> Any:
     return lambda self: None
 
 
 FAULTS = [
     Fault("input gradient 1% off", "Dense", layers.Dense, "pullback", scaled(1.01)),
-    Fault("input gradient off by 30 units in the last place of float32", "Sigmoid", activations.Sigmoid, "pullback", scaled(1 + 4e-6)),
+    Fault(
+        "input gradient off by 30 units in the last place of float32",
+        "Sigmoid",
+        activations.Sigmoid,
+        "pullback",
+        scaled(1 + 4e-6),
+    ),
     Fault("input gradient with the wrong sign", "ReLU", activations.ReLU, "pullback", scaled(-1)),
     Fault("bias gradient missing", "Dense", layers.Dense, "pullback", _without_bias),
     Fault("weight gradient overwritten, not added to", "Dense", layers.Dense, "pullback", _overwriting),
@@ -143,11 +147,23 @@ FAULTS = [
     Fault("second use of an instance pulls back nothing", "Sigmoid", activations.Sigmoid, "pullback", _from_cache),
     Fault("sum where a mean was asked for", "MeanSquaredError", losses.ElementwiseLoss, "reduce", _sum_for_mean),
     Fault("gradient of a loss twice as large", "Huber", losses.Huber, "pullback", scaled(2)),
-    Fault("class gradients 1e-5 off", "CrossEntropyWithLogits", losses.CrossEntropyWithLogits, "pullback", scaled(1 + 1e-5)),
-    Fault("logit gradients 1e-5 off", "BinaryCrossEntropyWithLogits", losses.BinaryCrossEntropyWithLogits, "pullback", scaled(1 - 1e-5)),
+    Fault(
+        "class gradients 1e-5 off",
+        "CrossEntropyWithLogits",
+        losses.CrossEntropyWithLogits,
+        "pullback",
+        scaled(1 + 1e-5),
+    ),
+    Fault(
+        "logit gradients 1e-5 off",
+        "BinaryCrossEntropyWithLogits",
+        losses.BinaryCrossEntropyWithLogits,
+        "pullback",
+        scaled(1 - 1e-5),
+    ),
     Fault("bias correction a step ahead", "Adam", optimizers.Adam, "update", _off_by_one),
     Fault("no bias correction", "Adam", optimizers.Adam, "update", _uncorrected),
     Fault("momentum starts from zero, dampened", "SGD", optimizers.SGD, "update", _never_fresh),
     Fault("neighbouring masks are copies", "Dropout", layers.Dropout, "mask", _doubled_scale),
     Fault("zero_grad does nothing", "Dense", module.Parameter, "zero_grad", _unsummed),
-]  # fmt: skip
+]

@@ -39,7 +39,12 @@ class Node:
     _serials = count()
 
     def __init__(
-        self, operation: Operation, context: Any, inputs: Sequence[Tensor], outputs: Sequence[Array], several: bool = False
+        self,
+        operation: Operation,
+        context: Any,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Array],
+        several: bool = False,
     ) -> None:
         self.operation: Operation | None = operation
         self.context = context

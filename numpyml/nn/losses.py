@@ -71,9 +71,9 @@ class ElementwiseLoss(Loss):
 def weighted(x: Array, w: Any) -> Array:
     """x ⊙ w; an infinite x of weight 0 counts for nothing, which is the limit, and not NaN."""
     with np.errstate(invalid="ignore"):
-        y: Array = x * w
-    if not np.isfinite(np.add.reduce(y, axis=None)):
-        y = np.where((w == 0) & np.isinf(x), y.dtype.type(0), y)
+        y = np.asarray(x * w)
+        if not np.isfinite(np.add.reduce(y, axis=None)):
+            y[(w == 0) & np.isinf(x)] = 0
     return y
 
 

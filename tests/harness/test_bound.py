@@ -65,7 +65,9 @@ def test_a_value_that_is_no_number_must_stand_where_the_reference_has_it(value: 
     assert "output[1]" in verdict(ours, np.float32).failure
     holes = Given(np.array([value, 1.0, 2.0]))
     assert not verdict(squares, np.float32, given=holes).failure
-    assert verdict(lambda arrays: {"output": np.nan_to_num(squares(arrays)["output"], posinf=1.0)}, np.float32, given=holes).failure
+    assert verdict(
+        lambda arrays: {"output": np.nan_to_num(squares(arrays)["output"], posinf=1.0)}, np.float32, given=holes
+    ).failure
 
 
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:
@@ -81,4 +83,7 @@ def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> N
 
 def test_another_shape_or_precision_is_noticed() -> None:
     assert "shape" in verdict(lambda arrays: {"output": squares(arrays)["output"][None]}, np.float32).failure
-    assert "float64" in verdict(lambda arrays: {"output": squares(arrays)["output"].astype(np.float64)}, np.float32).failure
+    assert (
+        "float64"
+        in verdict(lambda arrays: {"output": squares(arrays)["output"].astype(np.float64)}, np.float32).failure
+    )

@@ -47,7 +47,8 @@ def test_misuse_is_one_line_and_exit_code_2(
 )
 def test_without_the_supported_pytorch_it_says_so_at_once(stub: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(stub + "\n")
-    start = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from conformance.__main__ import main; sys.exit(main({{}}))"
+    start = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    start += "from conformance.__main__ import main; sys.exit(main({}))"
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         code = start.format(list(arguments))
