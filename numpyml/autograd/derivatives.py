@@ -275,7 +275,12 @@ derivative(np.tensordot, "a b axes", a=pull.tensordot_left, b=pull.tensordot_rig
 composite(np.dot, "a b !out", lambda a, b: pull.contract(a, b, -2))
 composite(np.inner, "a b", lambda a, b: pull.contract(a, b, -1))
 composite(np.vdot, "a b", lambda a, b: np.tensordot(np.ravel(a), np.ravel(b), 1))
-composite(np.outer, "a b !out", lambda a, b: np.expand_dims(np.ravel(a), 1) * np.ravel(b))
+derivative(
+    np.outer,
+    "a b !out",
+    a=lambda g, b, shape: (g @ np.ravel(b)).reshape(shape),
+    b=lambda g, a, shape: (np.ravel(a) @ g).reshape(shape),
+)
 derivative(
     np.einsum,
     "subscripts *operands optimize !out !dtype !order=K !casting=safe",

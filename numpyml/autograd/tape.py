@@ -35,21 +35,29 @@ class Operation(Protocol):
 class Node:
     """One recorded call."""
 
-    __slots__ = ("context", "inputs", "operation", "outputs", "serial")
+    __slots__ = ("context", "inputs", "operation", "outputs", "serial", "several")
     _serials = count()
 
-    def __init__(self, operation: Operation, context: Any, inputs: Sequence[Tensor], outputs: Sequence[Array]) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        context: Any,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Array],
+        several: bool = False,
+    ) -> None:
         self.operation: Operation | None = operation
         self.context = context
         self.inputs = inputs
         self.outputs = [(y.shape, y.dtype) for y in outputs]
+        self.several = several  # the pullback takes a list of gradients, of one even where there is one output
         self.serial = next(self._serials)  # a node's inputs are older than it: creation order is a topological order
 
     def pull(self, gys: list[Array | None], wanted: Sequence[bool]) -> Sequence[Array | None]:
         """One gradient per input, from one per output; an output that nobody used contributes zeros."""
         assert self.operation is not None
         filled = [np.zeros(*spec) if g is None else g for g, spec in zip(gys, self.outputs, strict=True)]
-        gxs = self.operation.pullback(self.context, filled[0] if len(filled) == 1 else filled, wanted)
+        gxs = self.operation.pullback(self.context, filled if self.several else filled[0], wanted)
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
     def free(self) -> None:

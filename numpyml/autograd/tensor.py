@@ -431,7 +431,7 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
         if inputs:
             operands = list(dict.fromkeys(operand for operand, _ in places))
             shapes = {operand: _shapes(raw[operand], operand in row.sequences) for operand in operands}
-            node = Node(row, (row.keep(raw, y, operands), places, shapes), inputs, [z.data for z in results])
+            node = Node(row, (row.keep(raw, y, operands), places, shapes), inputs, [z.data for z in results], several)
             for index, z in enumerate(results):
                 z.node, z.index = node, index
     return (tuple(results) if isinstance(y, tuple) else results) if several else results[0]

@@ -68,6 +68,15 @@ class ElementwiseLoss(Loss):
         return divided(gy, size) if self.reduction == "mean" else gy
 
 
+def weighted(x: Array, w: Any) -> Array:
+    """x ⊙ w; an infinite x of weight 0 counts for nothing, which is the limit, and not NaN."""
+    with np.errstate(invalid="ignore"):
+        y = np.asarray(x * w)
+        if not np.isfinite(np.add.reduce(y, axis=None)):
+            y[(w == 0) & np.isinf(x)] = 0
+    return y
+
+
 def divided(total: Any, n: Any) -> Any:
     """total / n, and the NaN that PyTorch gives for the mean of nothing, without a warning."""
     return total / total.dtype.type(n) if n else total.dtype.type(np.nan)
@@ -174,7 +183,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             surprised = np.where(x > 0, t < 1, t > 0 if p is None else p * t > 0)
             losses = np.where(np.isinf(x), np.where(surprised, x.dtype.type(np.inf), x.dtype.type(0)), losses)
         if w is not None:
-            losses = losses * w
+            losses = weighted(losses, w)
         return self.reduce(losses), (x, t, e)
 
     def pullback(
@@ -188,11 +197,11 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         gx = gt = None
         if wanted[0]:
             c = np.copysign(e / (1 + e), x)  # σ(x) = up − c and σ(−x) = 1 − up + c, each to its last digit
-            up = x >= 0
+            up = ~np.signbit(x)  # at −0, c is negative, too
             gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
         if wanted[1]:
             tail = np.log1p(e)
-            gt = -x * g if p is None else (p * (np.maximum(-x, 0) + tail) - (np.maximum(x, 0) + tail)) * g
+            gt = weighted(-x if p is None else weighted(np.maximum(-x, 0) + tail, p) - (np.maximum(x, 0) + tail), g)
         return gx, gt
 
 
@@ -248,7 +257,7 @@ class CrossEntropyWithLogits(Loss):
             losses = log_total - z[at]
             scale = None if w is None else w[t]
             if scale is not None:
-                losses *= scale
+                losses = weighted(losses, scale)
             q = log_p = None
         else:
             at = None
@@ -283,7 +292,7 @@ class CrossEntropyWithLogits(Loss):
         gt = None
         if wanted[1] and probabilistic:
             w = 1 if self.weight is None else np.asarray(self.weight, p.dtype)[:, None]
-            gt = classes_back(log_p * w * (-g * p.dtype.type(1 - self.label_smoothing)), shape)
+            gt = classes_back(weighted(log_p, w * (-g * p.dtype.type(1 - self.label_smoothing))), shape)
         return classes_back(gx, shape), gt
 
     def _check(self, x: Array, targets: Array) -> None:

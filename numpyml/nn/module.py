@@ -323,7 +323,7 @@ def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
     if tape.is_recording():
         tracked = [x if isinstance(x, Tensor) and (x.requires_grad or x.node) else _UNTRACKED for x in inputs]
         if any(x is not _UNTRACKED for x in tracked) or self.holds_trainable():
-            node = Node(self, context, tracked, [z.data for z in outputs])
+            node = Node(self, context, tracked, [z.data for z in outputs], several)
             for index, z in enumerate(outputs):
                 z.node, z.index = node, index
     return tuple(outputs) if several else outputs[0]

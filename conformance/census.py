@@ -1,0 +1,108 @@
+"""What ran: for every component and check, how many examples and comparisons, and the worst error."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from conformance.bound import Problem, judge
+from conformance.errors import Mismatch
+
+
+@dataclass
+class Note:
+    """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
+
+    row: str
+    check: str
+    examples: int = 0
+    comparisons: int = 0
+    error: float = 0.0  # worst, in units of the bound
+    ulps: float = 0.0
+    torch_ulps: float = 0.0
+    failure: str = ""
+    remarks: set[str] = field(default_factory=set)  # divergences that this check met
+
+    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> None:
+        """Hold the answers whose names start with a prefix to the comparison rule."""
+        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",)):
+            if verdict.failure:
+                raise Mismatch(verdict.failure)
+            self.record(verdict.compared, verdict.error, verdict.ulps, verdict.torch_ulps)
+
+    def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
+        """Add elements that were compared, and what the worst of them came to."""
+        self.comparisons += compared
+        self.error, self.ulps = max(self.error, error), max(self.ulps, ulps)
+        self.torch_ulps = max(self.torch_ulps, torch_ulps)
+
+    def same(self, what: str, got: Any, expected: Any) -> None:
+        """The same bits (a NaN is a NaN, and 0 is -0)."""
+        a, b = np.asarray(got), np.asarray(expected)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise Mismatch(f"{what}: got {a.dtype}{a.shape}, expected {b.dtype}{b.shape}")
+        differ = ~((a == b) | ((a != a) & (b != b)))
+        if differ.any():
+            at = tuple(int(i) for i in np.argwhere(differ)[0])
+            raise Mismatch(f"{what}{list(at)}: got {a[at]!r}, expected the same bits as {b[at]!r}")
+        self.comparisons += int(a.size)
+
+    def require(self, holds: Any, message: str) -> None:
+        """One yes-or-no promise."""
+        if not holds:
+            raise Mismatch(message)
+        self.comparisons += 1
+
+
+@dataclass
+class Line:
+    """A component's line of the table."""
+
+    row: str
+    checks: int = 0
+    failed: int = 0
+    examples: int = 0
+    comparisons: int = 0
+    error: float = 0.0
+    ulps: float = 0.0
+    torch_ulps: float = 0.0
+
+    def add(self, note: Note | Line) -> None:
+        self.checks += 1 if isinstance(note, Note) else note.checks
+        self.failed += bool(note.failure) if isinstance(note, Note) else note.failed
+        self.examples += note.examples
+        self.comparisons += note.comparisons
+        self.error, self.ulps = max(self.error, note.error), max(self.ulps, note.ulps)
+        self.torch_ulps = max(self.torch_ulps, note.torch_ulps)
+
+
+class Census:
+    """All notes of a run."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    def lines(self) -> list[Line]:
+        """One line for each component, in the order they ran."""
+        lines: dict[str, Line] = {}
+        for note in self.notes:
+            lines.setdefault(note.row, Line(note.row)).add(note)
+        return list(lines.values())
+
+    def total(self) -> Line:
+        """Everything."""
+        total = Line("total")
+        for line in self.lines():
+            total.add(line)
+        return total
+
+    @property
+    def failures(self) -> list[Note]:
+        return [note for note in self.notes if note.failure]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        notes = [{**asdict(note), "remarks": sorted(note.remarks)} for note in self.notes]
+        return {"total": asdict(self.total()), "components": [asdict(line) for line in self.lines()], "checks": notes}

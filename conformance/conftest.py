@@ -1,0 +1,37 @@
+"""Options of ``pytest conformance``: the same profile, seed and number of examples as on the command line."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--profile, --conformance-seed and --examples; or CONFORMANCE_PROFILE, _SEED and _EXAMPLES."""
+    group = parser.getgroup("conformance")
+    group.addoption(
+        "--profile", default=os.environ.get("CONFORMANCE_PROFILE", "default"), help="quick, default or thorough"
+    )
+    group.addoption("--conformance-seed", type=int, default=_number("CONFORMANCE_SEED"), help="another seed")
+    group.addoption("--examples", type=int, default=_number("CONFORMANCE_EXAMPLES"), help="examples for each check")
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name)
+    return int(text) if text else None
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """One test for each row and check, such as LayerNorm-parameter_gradients."""
+    if "task" in metafunc.fixturenames:
+        from conformance import runner
+        from conformance.errors import Misuse
+
+        try:
+            runner.ready()
+            tasks = runner.planned(None, metafunc.config.getoption("profile"), metafunc.config.getoption("examples"))
+        except Misuse as error:
+            pytest.exit(f"conformance: {error}", returncode=2)
+        metafunc.parametrize("task", tasks, ids=str)

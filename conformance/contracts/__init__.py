@@ -1,0 +1,38 @@
+"""The contract: one row per component, and nothing else."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row
+
+
+@cache
+def module_rows() -> list[ModuleRow]:
+    from conformance.contracts import activations, containers, layers, losses
+
+    return [*layers.ROWS, *activations.ROWS, *losses.ROWS, *containers.ROWS]
+
+
+@cache
+def optimizer_rows() -> list[OptimizerRow]:
+    from conformance.contracts import optimizers
+
+    return list(optimizers.ROWS)
+
+
+@cache
+def function_rows() -> list[FunctionRow]:
+    from conformance.contracts import functions
+
+    return list(functions.ROWS)
+
+
+def rows() -> list[Row]:
+    """Every row, in the order of the table that the run ends with."""
+    return [*module_rows(), *optimizer_rows(), *function_rows()]
+
+
+def row(name: str) -> Row:
+    """The row of this name; a KeyError where there is none."""
+    return {row.name: row for row in rows()}[name]

@@ -1,0 +1,311 @@
+"""NumPy's functions with a derivative, one row each: what PyTorch writes for it, and how it may be called."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.draws import (
+    axes_of,
+    axis_of,
+    axis_or_flat,
+    broadcasts,
+    einsums,
+    extra_axes,
+    fills,
+    indexed,
+    matrices,
+    nonempty,
+    norms,
+    on,
+    pads,
+    products,
+    repeats,
+    sections,
+    several,
+    shifts,
+    tensordots,
+    two,
+    where,
+)  # fmt: skip
+from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
+from conformance.rows import FunctionRow
+from conformance.strategies import EXTREME, NASTY, SATURATED, shapes
+
+row = FunctionRow
+any_sign = on(kinds=NASTY)
+moderate = on(kinds=("ordinary", "ties", "signed zeros"))
+positive = on(kinds=EXTREME, into=np.abs, low=1e-30)
+inside = on(kinds=("ordinary", "signed zeros"), into=np.sin)
+pair = two(EXTREME)
+flags = st.booleans()
+
+ELEMENTWISE = [
+    row(np.positive, lambda t, x: +x, any_sign),
+    row(np.negative, lambda t, x: -x, any_sign),
+    row(np.square, lambda t, x: t.square(x), on(kinds=EXTREME)),
+    row(np.reciprocal, lambda t, x: t.reciprocal(x), any_sign),
+    row(np.sqrt, lambda t, x: t.sqrt(x), any_sign),
+    row(np.cbrt, lambda t, x: t.sign(x) * t.abs(x) ** (1 / 3), positive),
+    row(np.absolute, lambda t, x: t.abs(x), any_sign),
+    row(np.fabs, lambda t, x: t.abs(x), any_sign),
+    row(np.exp, lambda t, x: t.exp(x), on(kinds=(*SATURATED, "subnormal", "infinite", "nan"))),
+    row(np.exp2, lambda t, x: t.exp2(x), on(kinds=SATURATED)),
+    row(np.expm1, lambda t, x: t.expm1(x), on(kinds=(*SATURATED, "subnormal"))),
+    row(np.log, lambda t, x: t.log(x), any_sign),
+    row(np.log2, lambda t, x: t.log2(x), any_sign),
+    row(np.log10, lambda t, x: t.log10(x), any_sign),
+    row(np.log1p, lambda t, x: t.log1p(x), any_sign),
+    row(np.sin, lambda t, x: t.sin(x), on(kinds=SATURATED)),
+    row(np.cos, lambda t, x: t.cos(x), on(kinds=SATURATED)),
+    row(np.tan, lambda t, x: t.tan(x), moderate),
+    row(np.arcsin, lambda t, x: t.arcsin(x), inside),
+    row(np.arccos, lambda t, x: t.arccos(x), inside),
+    row(np.arctan, lambda t, x: t.arctan(x), any_sign),
+    row(np.sinh, lambda t, x: t.sinh(x), on(kinds=SATURATED)),
+    row(np.cosh, lambda t, x: t.cosh(x), on(kinds=SATURATED)),
+    row(np.tanh, lambda t, x: t.tanh(x), on(kinds=(*NASTY, "saturated"))),
+    row(np.arcsinh, lambda t, x: t.arcsinh(x), moderate),
+    row(np.arccosh, lambda t, x: t.arccosh(x), on(kinds=("ordinary", "ties"), into=lambda v: 1 + np.abs(v), low=1)),
+    row(np.arctanh, lambda t, x: t.arctanh(x), inside),
+    row(np.degrees, lambda t, x: t.rad2deg(x), any_sign),
+    row(np.rad2deg, lambda t, x: t.rad2deg(x), any_sign),
+    row(np.radians, lambda t, x: t.deg2rad(x), any_sign),
+    row(np.deg2rad, lambda t, x: t.deg2rad(x), any_sign),
+    row(np.sign, lambda t, x: t.sign(x), on(kinds=EXTREME)),
+    row(np.floor, lambda t, x: t.floor(x), any_sign),
+    row(np.ceil, lambda t, x: t.ceil(x), any_sign),
+    row(np.rint, lambda t, x: t.round(x), any_sign),
+    row(np.trunc, lambda t, x: t.trunc(x), any_sign),
+    row(np.round, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=st.just(0))),
+    row(np.around, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=st.just(0))),
+    row(
+        np.ndarray.astype,
+        lambda t, a: a.to(t.float32).to(a.dtype),
+        moderate,
+        lambda a: a.astype(np.float32).astype(a.dtype),
+    ),
+    row(
+        np.full_like,
+        lambda t, a, fill_value: t.broadcast_to(fill_value, a.shape).clone(),
+        fills(),
+    ),
+    row(np.copy, lambda t, a: a.clone(), any_sign),
+    row(np.add, lambda t, a, b: a + b, two(NASTY)),
+    row(np.subtract, lambda t, a, b: a - b, two(NASTY)),
+    row(np.multiply, lambda t, a, b: a * b, two(NASTY)),
+    row(np.true_divide, lambda t, a, b: a / b, pair),
+    row(np.floor_divide, lambda t, a, b: t.floor_divide(a.detach(), b.detach()), two(("ordinary",))),
+    row(np.remainder, lambda t, a, b: t.remainder(a, b), two(("ordinary",))),
+    row(np.fmod, lambda t, a, b: t.fmod(a, b), two(("ordinary",))),
+    row(np.power, lambda t, a, b: t.pow(a, b), two(("ordinary", "ties", "signed zeros"))),
+    row(np.logaddexp, lambda t, a, b: t.logaddexp(a, b), two(SATURATED)),
+    row(np.logaddexp2, lambda t, a, b: t.logaddexp2(a, b), two(SATURATED)),
+    row(np.hypot, lambda t, a, b: t.hypot(a, b), two(("ordinary", "ties"))),
+    row(np.arctan2, lambda t, a, b: t.arctan2(a, b), two(("ordinary", "ties"))),
+    row(np.copysign, lambda t, a, b: t.copysign(a, b), pair),
+    row(np.maximum, lambda t, a, b: t.maximum(a, b), two(NASTY)),
+    row(np.minimum, lambda t, a, b: t.minimum(a, b), two(NASTY)),
+    row(np.fmax, lambda t, a, b: t.fmax(a, b), two(NASTY)),
+    row(np.fmin, lambda t, a, b: t.fmin(a, b), two(NASTY)),
+    row(np.clip, lambda t, a, low, high: t.clamp(a, low, high), several("a low high", EXTREME)),
+    row(
+        np.where,
+        lambda t, x, y, condition: t.where(tensor(condition), x, y),
+        where(),
+        lambda x, y, condition: np.where(condition, x, y),
+    ),
+]
+
+
+def reduction(torch: Any, **options: Any) -> Any:
+    return lambda t, a, axis, keepdims: torch(t, a, dim=dims(a, axis), keepdim=keepdims, **options)
+
+
+reduced = on(axis=axes_of, keepdims=flags)
+some = on(shapes(0, 4, 1), axis=axes_of, keepdims=flags)
+
+REDUCTIONS = [
+    row(np.sum, reduction(lambda t, a, **o: t.sum(a, **o)), reduced),
+    row(np.nansum, reduction(lambda t, a, **o: t.nansum(a, **o)), on(kinds=NASTY, axis=axes_of, keepdims=flags)),
+    row(np.mean, reduction(lambda t, a, **o: t.mean(a, **o)), reduced),
+    row(
+        np.var,
+        lambda t, a, axis, keepdims, ddof: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
+        on(shapes(0, 4, 2), ("ordinary", "ties"), axis=axes_of, keepdims=flags, ddof=st.sampled_from([0, 1])),
+    ),
+    row(
+        np.std,
+        lambda t, a, axis, keepdims, ddof: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
+        on(shapes(1, 4, 2), ("ordinary",), axis=axes_of, keepdims=flags, ddof=st.sampled_from([0, 1]), layouts=("C",)),
+    ),
+    row(
+        np.prod,
+        lambda t, a, axis, keepdims: scan(t.prod, a, axis, keepdims),
+        on(kinds=("ordinary", "ties", "signed zeros"), axis=axis_or_flat, keepdims=flags),
+    ),
+    row(np.max, reduction(lambda t, a, **o: t.amax(a, **o)), some),
+    row(np.min, reduction(lambda t, a, **o: t.amin(a, **o)), some),
+    row(np.amax, reduction(lambda t, a, **o: t.amax(a, **o)), some),
+    row(np.amin, reduction(lambda t, a, **o: t.amin(a, **o)), some),
+    row(np.ptp, reduction(lambda t, a, **o: t.amax(a, **o) - t.amin(a, **o)), some),
+    row(np.cumsum, lambda t, a, axis: t.cumsum(*placed(a, axis)), on(shapes(1, 4), axis=axis_or_flat)),
+    row(
+        np.linalg.norm,
+        lambda t, x, ord, axis, keepdims: t.linalg.norm(x, ord=ord, dim=axis, keepdim=keepdims),
+        norms(),
+    ),
+]
+
+SHAPES = [
+    row(np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=lambda s: st.just((*s[::-1], 1)))),
+    row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on()),
+    row(np.squeeze, lambda t, a: t.squeeze(a), on()),
+    row(np.expand_dims, lambda t, a, axis: t.unsqueeze(a, axis), on(axis=extra_axes)),
+    row(np.transpose, lambda t, a, axes: t.permute(a, axes), on(axes=lambda s: st.permutations(range(len(s))))),
+    row(
+        np.swapaxes,
+        lambda t, a, axis1, axis2: t.swapaxes(a, axis1, axis2),
+        on(shapes(1, 5), axis1=axis_of, axis2=axis_of),
+    ),
+    row(
+        np.moveaxis,
+        lambda t, a, source, destination: t.moveaxis(a, source, destination),
+        on(shapes(1, 5), source=axis_of, destination=axis_of),
+    ),
+    row(np.broadcast_to, lambda t, x, shape: t.broadcast_to(x, shape), broadcasts()),
+    row(np.flip, lambda t, m, axis: t.flip(m, dims(m, axis)), on(axis=axes_of)),
+    row(np.fliplr, lambda t, m: t.fliplr(m), on(shapes(2, 4))),
+    row(np.flipud, lambda t, m: t.flipud(m), on(shapes(1, 4))),
+    row(np.roll, lambda t, a, shift, axis: t.roll(a, shift, axis), shifts()),
+    row(np.rot90, lambda t, m, k: t.rot90(m, k), on(shapes(2, 4), k=st.integers(-5, 5))),
+    row(
+        np.repeat,
+        lambda t, a, repeats, axis: t.repeat_interleave(a, tensor(np.asarray(repeats, np.int64)), dim=axis),
+        repeats(),
+    ),
+    row(
+        np.tile,
+        lambda t, a, reps: t.tile(a, reps),
+        on(shapes(0, 3), reps=st.lists(st.integers(0, 3), max_size=4).map(tuple)),
+    ),
+    row(
+        np.pad,
+        lambda t, a, pad_width, mode: (
+            picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
+            if mode != "constant"
+            else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair])
+        ),
+        pads(),
+    ),
+    row(np.atleast_1d, lambda t, x: t.atleast_1d(x), on(shapes(0, 4))),
+    row(np.atleast_2d, lambda t, x: t.atleast_2d(x), on(shapes(0, 4))),
+    row(np.atleast_3d, lambda t, x: t.atleast_3d(x), on(shapes(0, 4))),
+]
+
+
+def ordered(t: Any, a: Any, axis: int) -> Any:
+    return t.sort(a, dim=axis, stable=True).values
+
+
+def joined(function: Any, *, sequence: bool = True) -> Any:
+    """The function, given its arrays one by one."""
+    return (lambda *arrays, **options: function(arrays, **options)) if sequence else function
+
+
+JOINING = [
+    row(
+        np.concatenate,
+        lambda t, *xs, axis: _cat(t, xs, axis),
+        several("a b c", NASTY, axis=axis_or_flat),
+        joined(np.concatenate),
+    ),
+    row(np.stack, lambda t, *xs, axis: t.stack(xs, axis), several("a b c", NASTY, axis=extra_axes), joined(np.stack)),
+    row(np.vstack, lambda t, *xs: t.vstack(xs), several("a b", NASTY), joined(np.vstack)),
+    row(np.hstack, lambda t, *xs: t.hstack(xs), several("a b c", NASTY), joined(np.hstack)),
+    row(np.dstack, lambda t, *xs: t.dstack(xs), several("a b", NASTY), joined(np.dstack)),
+    row(np.column_stack, lambda t, *xs: t.column_stack(xs), several("a b", NASTY), joined(np.column_stack)),
+    row(np.append, lambda t, a, b, axis: _cat(t, (a, b), axis), several("a b", NASTY, axis=axis_or_flat)),
+    row(
+        np.split,
+        lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
+        sections(even=True),
+        lambda a, cuts, axis: np.split(a, cuts, axis),
+    ),
+    row(
+        np.array_split,
+        lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
+        sections(),
+        lambda a, cuts, axis: np.array_split(a, cuts, axis),
+    ),
+    row(np.hsplit, lambda t, a: t.hsplit(a, [1, 2]), on(shapes(1, 4)), lambda a: np.hsplit(a, [1, 2])),
+    row(np.vsplit, lambda t, a: t.vsplit(a, [1, 2]), on(shapes(2, 4)), lambda a: np.vsplit(a, [1, 2])),
+    row(np.dsplit, lambda t, a: t.dsplit(a, [1, 2]), on(shapes(3, 4)), lambda a: np.dsplit(a, [1, 2])),
+]
+
+
+def _cat(t: Any, xs: Any, axis: int | None) -> Any:
+    return t.cat([x.reshape(-1) for x in xs]) if axis is None else t.cat(xs, axis)
+
+
+INDEXING = [
+    row(
+        operator.getitem,
+        lambda t, x, index: picked(x, np.arange(x.numel()).reshape(x.shape)[index]),
+        indexed(),
+        lambda x, index: x[index],
+    ),
+    row(
+        np.take,
+        lambda t, a, indices, axis: scan(t.index_select, a, axis, False, tensor(indices)),
+        on(
+            nonempty,
+            axis=axis_or_flat,
+            indices=lambda s: (
+                st.lists(st.integers(0, min(s) - 1), max_size=5).map(np.array).map(lambda i: i.astype(np.int64))
+            ),
+        ),
+    ),
+    row(
+        np.take_along_axis,
+        lambda t, arr, indices, axis: t.take_along_dim(arr, tensor(indices), axis),
+        on(
+            shapes(1, 3, 1),
+            axis=st.just(-1),
+            indices=lambda s: st.integers(0, 99).map(
+                lambda seed: np.random.default_rng(seed).integers(0, s[-1], (*s[:-1], 3))
+            ),
+        ),
+    ),
+    row(np.sort, lambda t, a, axis: ordered(t, *placed(a, axis)), on(shapes(1, 4), axis=axis_or_flat)),
+    row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=st.integers(-3, 3))),
+    row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=st.integers(-3, 3))),
+    row(np.diagonal, lambda t, a, offset: t.diagonal(a, offset), on(matrices, NASTY, offset=st.integers(-2, 2))),
+    row(np.diag, lambda t, v, k: t.diag(v, k), on(shapes(1, 2, 3), NASTY, k=st.integers(-2, 2))),
+    row(np.trace, lambda t, a: t.diagonal(a).sum(-1), on(matrices)),
+    row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=st.integers(0, 3), axis=axis_of)),
+]
+
+PRODUCTS = [
+    row(np.matmul, lambda t, a, b: t.matmul(a, b), products("matmul")),
+    row(
+        np.dot,
+        lambda t, a, b: t.tensordot(a, b, ([-1], [max(b.ndim - 2, 0)])) if a.ndim and b.ndim else a * b,
+        products("dot"),
+    ),
+    row(np.inner, lambda t, a, b: t.inner(a, b), products("inner")),
+    row(np.vdot, lambda t, a, b: t.dot(a.reshape(-1), b.reshape(-1)), several("a b", EXTREME)),
+    row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", EXTREME)),
+    row(np.tensordot, lambda t, a, b, axes: t.tensordot(a, b, axes), tensordots()),
+    row(
+        np.einsum,
+        lambda t, *xs, subscripts: t.einsum(subscripts, *xs),
+        einsums(),
+        lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    ),
+]
+
+ROWS = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *JOINING, *INDEXING, *PRODUCTS]

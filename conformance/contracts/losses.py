@@ -1,0 +1,96 @@
+"""Losses, one row each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.bound import Array, Given
+from conformance.rows import ModuleRow
+from conformance.strategies import EXTREME, NASTY, SATURATED, Draw, Strategy, floats, shapes, single, whole
+from numpyml.nn import losses
+
+reductions = st.sampled_from(["mean", "sum", "none"])
+CLASSES = 4
+class_weights = st.sampled_from([None, None, [0.5, 2.0, 0.25, 1.5], [1.0, 0.0, 3.0, 0.125]])
+weights = class_weights.map(lambda w: None if w is None else np.array(w))
+
+
+@st.composite
+def same_shape(draw: Draw, kinds: tuple[str, ...]) -> tuple[Given, Given]:
+    shape = draw(shapes())
+    return draw(floats(shape, kinds)), draw(floats(shape, kinds))
+
+
+@st.composite
+def forecasts_and_answers(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
+    """Logits and targets from 0 to 1; with weights, their last axis is the weights'."""
+    weighted = options["weight"] is not None or options["pos_weight"] is not None
+    shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
+    x = draw(floats(shape, (*SATURATED, "infinite", "subnormal")))
+    hard = draw(st.booleans())
+    t = draw(floats(shape, ("ordinary", "ties"), 0, 1, (lambda v: (v > 0) * 1.0) if hard else np.abs))
+    return x, t
+
+
+@st.composite
+def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
+    """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
+    shape = draw(st.one_of(st.just(()), shapes(1, 4)))
+    logits = (shape[0], CLASSES, *shape[1:]) if shape else (CLASSES,)
+    x = draw(floats(logits, (*SATURATED, "infinite")))
+    if x.kind == "infinite":
+        x = Given(with_limits(x.values, min(1, len(shape))), x.layout, x.kind)
+    if options["ignore_index"] < 0 and draw(st.booleans()):
+        t = draw(floats(logits, ("ordinary", "ties"), 0, 1, np.abs))
+        total = t.values.sum(axis=min(1, len(shape)), keepdims=True)
+        if draw(st.booleans()):  # sums to one, as a distribution does
+            t = Given(single(t.values / np.where(total > 0, total, 1)), t.layout, t.kind, 0, 1)
+        return x, t
+    t = draw(whole(shape, 0, CLASSES))
+    if draw(st.booleans()):
+        ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < draw(st.sampled_from([0.3, 1.0]))
+        t = Given(np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype), t.layout, t.kind)
+    return x, t
+
+
+def with_limits(logits: Array, axis: int) -> Array:
+    """At most one +∞ among the classes, and one finite logit at least: where mathematics has a limit."""
+    first = np.cumsum(np.isposinf(logits), axis) <= 1
+    mended = np.where(np.isposinf(logits) & ~first, 0.25, logits)
+    lost = np.isneginf(mended).all(axis=axis, keepdims=True)
+    return np.where(lost & (np.cumsum(np.ones_like(mended), axis) == 1), 0.25, mended)
+
+
+def row(ours: type[Any], torch: str, options: dict[str, Strategy[Any]], inputs: Any) -> ModuleRow:
+    return ModuleRow(ours, torch, options, inputs, loss=True)
+
+
+ROWS = [
+    row(losses.MeanSquaredError, "nn.MSELoss", {"reduction": reductions}, lambda o: same_shape(NASTY)),
+    row(
+        losses.Huber,
+        "nn.HuberLoss",
+        {"reduction": reductions, "delta": st.sampled_from([1.0, 0.5, 1e-3, 30.0])},
+        lambda o: same_shape(EXTREME),
+    ),
+    row(
+        losses.BinaryCrossEntropyWithLogits,
+        "nn.BCEWithLogitsLoss",
+        {"weight": weights, "reduction": reductions, "pos_weight": weights},
+        forecasts_and_answers,
+    ),
+    row(
+        losses.CrossEntropyWithLogits,
+        "nn.CrossEntropyLoss",
+        {
+            "weight": weights,
+            "ignore_index": st.sampled_from([-100, -100, -1, 1, 3]),
+            "reduction": reductions,
+            "label_smoothing": st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]),
+        },
+        logits_and_classes,
+    ),
+]

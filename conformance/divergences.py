@@ -1,0 +1,112 @@
+"""Where numpyml and PyTorch differ on purpose, a line each with the reason. Nothing else is excused anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+# PyTorch's constructor arguments that are not ours.
+ABSENT = {
+    "inplace": "nothing that a caller holds is written to",
+    "device": "there is one device",
+    "size_average": "deprecated by PyTorch in favour of reduction",
+    "reduce": "deprecated by PyTorch in favour of reduction",
+    "foreach": "an implementation switch of PyTorch's",
+    "fused": "an implementation switch of PyTorch's",
+    "capturable": "an implementation switch of PyTorch's",
+    "differentiable": "an implementation switch of PyTorch's",
+    "params": "parameters and gradients are two lists here",
+}
+# Arguments of ours that are not PyTorch's.
+ADDED = {
+    "dtype": "every check runs in both precisions instead of drawing this option",
+    "generator": "PyTorch's layers have none; the checks of randomness use it",
+    "parameters": "PyTorch's params",
+    "gradients": "PyTorch finds them on its parameters",
+}
+
+# Components whose answer at infinite logits is the limit, where PyTorch says NaN. The checks then compare with PyTorch
+# at logits so large that nothing but the limit is left.
+LIMITS = {
+    "BinaryCrossEntropyWithLogits": "x = ±inf has a limit; PyTorch computes inf - inf or 0 * inf",
+    "CrossEntropyWithLogits": "a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf",
+}
+
+# Values that a row is not given, since the answers differ there on purpose: (row, kind of values).
+NOT_GIVEN = {
+    ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
+    ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
+}
+
+# State that PyTorch keeps in buffers and numpyml in the constructor's arguments.
+OPTIONS_NOT_STATE = {
+    ("BinaryCrossEntropyWithLogits", "weight"): "a loss has no state; its weights are options",
+    ("BinaryCrossEntropyWithLogits", "pos_weight"): "a loss has no state; its weights are options",
+    ("CrossEntropyWithLogits", "weight"): "a loss has no state; its weights are options",
+}
+
+
+@dataclass(frozen=True)
+class Stricter:
+    """Calls that PyTorch accepts and numpyml refuses: a component ('' for all) and the beginning of a spoiling."""
+
+    component: str
+    spoilt: str
+    reason: str
+
+
+STRICTER = [
+    Stricter("", "option", "options out of their documented range or type are refused at construction"),
+    Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
+    Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
+    Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
+    Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
+    Stricter("Huber", "input", "outputs that would be broadcast against the targets are a trap"),
+    Stricter("MeanSquaredError", "target", "targets that would be broadcast are a trap; complex ones are refused"),
+    Stricter("Huber", "target", "targets that would be broadcast are a trap; complex ones are refused"),
+    Stricter("BinaryCrossEntropyWithLogits", "target", "targets are probabilities from 0 to 1, in the outputs' shape"),
+    Stricter("CrossEntropyWithLogits", "target", "probability targets lie in [0, 1]"),
+]
+
+# Calls that PyTorch refuses and numpyml accepts: (component, beginning of the spoiling) -> reason.
+LAXER = {
+    ("", "option weight"): "weights may be anything that np.asarray takes, not tensors alone",
+    ("", "option pos_weight"): "weights may be anything that np.asarray takes, not tensors alone",
+    ("", "input in another precision"): "data of another floating dtype is cast to the parameters'",
+    ("", "target in another precision"): "targets are cast to the outputs' dtype",
+    ("", "target as integers"): "whole numbers are numbers: they are cast to the outputs' dtype",
+    ("", "target as booleans"): "whole numbers are numbers: they are cast to the outputs' dtype",
+}
+
+# What is different without any one call that shows it.
+REMARKS = [
+    "Sequential without a layer is refused.",
+    "A parameter's grad is an array of zeros before the first backward, never None.",
+    "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",
+    "The second backward of one forward is an error in the explicit driver, too.",
+    "backward() of a loss returns the gradient of the outputs alone; the dynamic driver gives the targets', too.",
+]
+
+
+def stricter(component: str, spoilt: str) -> str:
+    """The reason why numpyml refuses what PyTorch accepts; empty where none is on record."""
+    found = (d.reason for d in STRICTER if d.component in ("", component) and spoilt.startswith(d.spoilt))
+    return next(found, "")
+
+
+def laxer(component: str, spoilt: str) -> str:
+    """The reason why numpyml accepts what PyTorch refuses; empty where none is on record."""
+    found = (why for (name, start), why in LAXER.items() if name in ("", component) and spoilt.startswith(start))
+    return next(found, "")
+
+
+def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
+    """The kinds of values that a row is given."""
+    return [kind for kind in kinds if (row, kind) not in NOT_GIVEN]
+
+
+def count() -> int:
+    """How many divergences there are on record."""
+    groups: list[Any] = [ABSENT, ADDED, LIMITS, NOT_GIVEN, OPTIONS_NOT_STATE, STRICTER, LAXER, REMARKS]
+    return sum(map(len, groups))

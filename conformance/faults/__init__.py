@@ -1,0 +1,47 @@
+"""Defects on purpose: each breaks numpyml in one place, and the suite must turn red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong piece of code that takes the place of a right one, and the component where it shows."""
+
+    name: str
+    component: str
+    owner: Any
+    attribute: str
+    wrong: Callable[[Any], Any]  # from the right one
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Inside this block the fault is in numpyml."""
+        right = vars(self.owner)[self.attribute]
+        setattr(self.owner, self.attribute, self.wrong(right))
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.attribute, right)
+
+
+@contextmanager
+def partial_replaced(row: Any, operand: str, wrong: Callable[..., Any]) -> Iterator[None]:
+    """Inside this block one partial of the table of derivatives is another."""
+    right, requests = row.partials, row.requests
+    row.partials = {**right, operand: wrong(right[operand])}
+    try:
+        yield
+    finally:
+        row.partials, row.requests = right, requests
+
+
+def faults() -> list[Fault]:
+    """All of them."""
+    from conformance.faults.seeded import FAULTS
+
+    return FAULTS

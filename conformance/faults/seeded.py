@@ -1,0 +1,169 @@
+"""The faults, the plainest first. Each is a mistake that somebody has made before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.faults import Fault
+from numpyml.nn import activations, layers, losses, module, optimizers
+
+
+def scaled(factor: float) -> Any:
+    """The gradient of the input, off by a factor."""
+
+    def wrong(right: Any) -> Any:
+        def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True, True)) -> Any:
+            gx = right(self, context, gy, wanted)
+            if isinstance(gx, tuple):
+                return (gx[0] * gx[0].dtype.type(factor), *gx[1:])
+            return None if gx is None else gx * gx.dtype.type(factor)
+
+        return pullback
+
+    return wrong
+
+
+def _without_bias(right: Any) -> Any:
+    def pullback(self: Any, x: Any, gy: Any, wanted: Any = (True,)) -> Any:
+        before = None if self.bias is None else np.array(self.bias.grad)
+        gx = right(self, x, gy, wanted)
+        if before is not None:
+            self.bias.grad[...] = before
+        return gx
+
+    return pullback
+
+
+def _overwriting(right: Any) -> Any:
+    def pullback(self: Any, x: Any, gy: Any, wanted: Any = (True,)) -> Any:
+        self.weight.grad.fill(0)
+        return right(self, x, gy, wanted)
+
+    return pullback
+
+
+def _transposed(right: Any) -> Any:
+    def compute(self: Any, x: Any) -> Any:
+        w = self.weight.data
+        if w.shape[0] != w.shape[1]:
+            return right(self, x)
+        kept = np.array(w)
+        w[...] = kept.T
+        try:
+            return right(self, x)
+        finally:
+            w[...] = kept
+
+    return compute
+
+
+def _upcast(right: Any) -> Any:
+    def compute(self: Any, *inputs: Any) -> Any:
+        y, context = right(self, *inputs)
+        return (y.astype(np.float64) if y.dtype == np.float32 else y), context
+
+    return compute
+
+
+def _in_place(right: Any) -> Any:
+    def compute(self: Any, x: Any) -> Any:
+        x *= x > 0
+        return right(self, x)
+
+    return compute
+
+
+def _from_cache(right: Any) -> Any:
+    def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True,)) -> Any:
+        self.calls = getattr(self, "calls", 0) + 1
+        return right(self, context, gy if self.calls == 1 else gy * 0, wanted)
+
+    return pullback
+
+
+def _sum_for_mean(right: Any) -> Any:
+    def reduce(self: Any, values: Any) -> Any:
+        return right(self, values) if self.reduction != "mean" else np.add.reduce(values, axis=None)
+
+    return reduce
+
+
+def _off_by_one(right: Any) -> Any:
+    def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+        run.step += 1
+        right(self, p, g, state, scratch, run)
+        run.step -= 1
+
+    return update
+
+
+def _uncorrected(right: Any) -> Any:
+    def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+        step, run.step = run.step, 10**9
+        right(self, p, g, state, scratch, run)
+        run.step = step
+
+    return update
+
+
+def _never_fresh(right: Any) -> Any:
+    def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+        run.fresh = frozenset()
+        right(self, p, g * (1 - 1e-9), state, scratch, run)
+
+    return update
+
+
+def _doubled_scale(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        kept = right(self, shape, dtype)
+        kept[..., 1:] = kept[..., :-1]
+        return kept
+
+    return mask
+
+
+def _unsummed(right: Any) -> Any:
+    return lambda self: None
+
+
+FAULTS = [
+    Fault("input gradient 1% off", "Dense", layers.Dense, "pullback", scaled(1.01)),
+    Fault(
+        "input gradient off by 30 units in the last place of float32",
+        "Sigmoid",
+        activations.Sigmoid,
+        "pullback",
+        scaled(1 + 4e-6),
+    ),
+    Fault("input gradient with the wrong sign", "ReLU", activations.ReLU, "pullback", scaled(-1)),
+    Fault("bias gradient missing", "Dense", layers.Dense, "pullback", _without_bias),
+    Fault("weight gradient overwritten, not added to", "Dense", layers.Dense, "pullback", _overwriting),
+    Fault("weight transposed where it is square", "Dense", layers.Dense, "compute", _transposed),
+    Fault("float32 comes out as float64", "Sigmoid", activations.Sigmoid, "compute", _upcast),
+    Fault("input written to", "ReLU", activations.ReLU, "compute", _in_place),
+    Fault("second use of an instance pulls back nothing", "Sigmoid", activations.Sigmoid, "pullback", _from_cache),
+    Fault("sum where a mean was asked for", "MeanSquaredError", losses.ElementwiseLoss, "reduce", _sum_for_mean),
+    Fault("gradient of a loss twice as large", "Huber", losses.Huber, "pullback", scaled(2)),
+    Fault(
+        "class gradients 1e-5 off",
+        "CrossEntropyWithLogits",
+        losses.CrossEntropyWithLogits,
+        "pullback",
+        scaled(1 + 1e-5),
+    ),
+    Fault(
+        "logit gradients 1e-5 off",
+        "BinaryCrossEntropyWithLogits",
+        losses.BinaryCrossEntropyWithLogits,
+        "pullback",
+        scaled(1 - 1e-5),
+    ),
+    Fault("bias correction a step ahead", "Adam", optimizers.Adam, "update", _off_by_one),
+    Fault("no bias correction", "Adam", optimizers.Adam, "update", _uncorrected),
+    Fault("momentum starts from zero, dampened", "SGD", optimizers.SGD, "update", _never_fresh),
+    Fault("neighbouring masks are copies", "Dropout", layers.Dropout, "mask", _doubled_scale),
+    Fault("zero_grad does nothing", "Dense", module.Parameter, "zero_grad", _unsummed),
+]

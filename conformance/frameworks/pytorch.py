@@ -1,0 +1,93 @@
+"""PyTorch, imported when it is first needed and never before."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from conformance.bound import Array
+from conformance.errors import Misuse
+
+SUPPORTED = "2.13.0"
+REMEDY = f"pip install torch=={SUPPORTED} --index-url https://download.pytorch.org/whl/cpu"
+
+
+def require() -> None:
+    """A Misuse that tells the remedy, unless the supported PyTorch is there."""
+    try:
+        import torch
+    except ImportError as error:
+        raise Misuse(f"conformance needs PyTorch {SUPPORTED}, which is not installed here: {REMEDY}") from error
+    found = torch.__version__.split("+")[0]
+    if found != SUPPORTED:
+        raise Misuse(f"conformance is held to PyTorch {SUPPORTED}, found {torch.__version__}: {REMEDY}")
+    warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
+    warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
+    torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
+
+
+def attribute(path: str) -> Any:
+    """``"nn.Linear"`` -> the class."""
+    import torch
+
+    found: Any = torch
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def tensor(x: Array, requires_grad: bool = False) -> Any:
+    """A copy of the array; integer types become int64, which is what PyTorch's indices are."""
+    import torch
+
+    values = np.array(x, order="C")
+    if values.dtype.kind in "iu":
+        values = values.astype(np.int64)
+    made = torch.from_numpy(values)
+    return made.requires_grad_() if requires_grad and values.dtype.kind == "f" else made
+
+
+def gradients(outputs: list[Any], leaves: list[Any], gys: list[Array]) -> list[Array]:
+    """The gradient of every leaf, zeros where it has no part in the outputs."""
+    import torch
+
+    pairs = [(y, tensor(gy.astype(_numpy(y).dtype))) for y, gy in zip(outputs, gys, strict=True) if y.requires_grad]
+    if not pairs or not leaves:
+        return [np.zeros_like(_numpy(leaf)) for leaf in leaves]
+    found = torch.autograd.grad([y for y, _ in pairs], leaves, [g for _, g in pairs], allow_unused=True)
+    return [np.zeros_like(_numpy(leaf)) if g is None else _numpy(g) for leaf, g in zip(leaves, found, strict=True)]
+
+
+def array(x: Any) -> Array:
+    """A tensor's values, in an array of their own."""
+    return np.array(_numpy(x))
+
+
+def _numpy(x: Any) -> Array:
+    values: Array = x.detach().numpy()
+    return values
+
+
+def dims(a: Any, axis: Any) -> tuple[int, ...]:
+    """NumPy's ``axis`` as the tuple that PyTorch wants."""
+    return tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+def placed(a: Any, axis: int | None) -> tuple[Any, int]:
+    """NumPy's ``axis=None``, which flattens, in PyTorch's words."""
+    return (a.reshape(-1), 0) if axis is None else (a, axis)
+
+
+def scan(function: Any, a: Any, axis: int | None, keepdims: bool, *rest: Any) -> Any:
+    """A function along one axis, or over the flattened array."""
+    y = function(*placed(a, axis), *rest)
+    if not keepdims:
+        return y
+    return y.reshape((1,) * a.ndim) if axis is None else y.unsqueeze(axis)
+
+
+def picked(x: Any, places: Array) -> Any:
+    """The elements at these places of the flattened tensor: what any selection comes down to."""
+    return x.reshape(-1)[tensor(np.asarray(places))]

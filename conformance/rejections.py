@@ -1,0 +1,172 @@
+"""What PyTorch rejects, numpyml rejects, by an error of its own: valid calls, spoilt in one way each.
+
+And the checks of what is random: initial values and masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from conformance import divergences
+from conformance.bound import Array
+from conformance.cases import ModuleCase
+from conformance.census import Note
+from conformance.errors import Mismatch
+from conformance.frameworks import numpyml as framework
+from conformance.frameworks import pytorch
+from conformance.twin import RENAMED, twin
+
+OPTIONS: dict[str, Any] = {
+    "None": None,
+    "a word": "nonsense",
+    "-1": -1,
+    "a fraction": 1.5,
+    "NaN": np.nan,
+    "infinity": np.inf,
+    "a list": [1, 2],
+}
+
+
+def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """Each input in turn, spoilt in each way."""
+    for i, (name, x) in enumerate(zip(case.names, inputs, strict=True)):
+        role = "target" if name == "targets" else "input"
+        other = np.float64 if x.dtype == np.float32 else np.float32
+        ways = {"with an axis more": x[None], "as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
+        if x.ndim:
+            ways["with an axis less"] = x.sum(axis=0).astype(x.dtype)
+            ways["longer on the last axis"] = np.concatenate([x, x, np.ones((*x.shape[:-1], 1), x.dtype)], -1)
+            ways["longer on the first axis"] = np.concatenate([x, x[:1], np.ones((1, *x.shape[1:]), x.dtype)], 0)
+        if x.dtype.kind == "f":
+            ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
+        else:
+            ways |= {"out of range": x + 1000, "negative": x - 50, "as fractions": x + 0.5}
+        if name == "targets" and x.dtype.kind == "f":
+            ways |= {"above 1": x + 2, "below 0": x - 2}
+        for way, y in ways.items():
+            yield f"{role} {way}", [y if j == i else z for j, z in enumerate(inputs)]
+
+
+def rejections(case: ModuleCase, note: Note) -> None:
+    """Both sides take a spoilt call or refuse it alike, but for the divergences on record."""
+    module = case.make()
+    made = twin(module, case.dtype)
+    inputs = case.arrays(
+        {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
+    )
+    for spoilt, arrays in spoilt_inputs(case, inputs):
+        alike(case, note, spoilt, lambda xs=arrays: module.forward(*xs), lambda xs=arrays: made(*map(_tensor, xs)))
+    for name in case.row.options:
+        for word, value in OPTIONS.items():
+            changed = {**case.options, name: value}
+            ours = lambda o=changed: framework.make(case.row, o, case.dtype).forward(*inputs)  # noqa: E731
+            theirs = lambda o=changed: _torch(case, o)(*map(_tensor, inputs))  # noqa: E731
+            alike(case, note, f"option {name}: {word}", ours, theirs)
+
+
+def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> None:
+    """Whether one call is refused on both sides or on neither."""
+    name = case.row.name
+    mine, refusal = _outcome(ours)
+    peer, reason = _outcome(theirs)
+    if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
+        raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of numpyml's own: {refusal}")
+    if refusal is None and reason is not None:
+        excuse = divergences.laxer(name, spoilt)
+        if not excuse:
+            raise Mismatch(f"{spoilt}: PyTorch refuses it ({reason}), numpyml accepts it")
+        note.remarks.add(excuse)
+    if refusal is not None and reason is None:
+        excuse = divergences.stricter(name, spoilt)
+        if not excuse:
+            raise Mismatch(f"{spoilt}: PyTorch accepts it, numpyml refuses it: {refusal}")
+        note.remarks.add(excuse)
+    if refusal is None and reason is None and np.shape(mine) != tuple(peer.shape):
+        raise Mismatch(f"{spoilt}: shape {np.shape(mine)}, PyTorch's is {tuple(peer.shape)}")
+    note.record(1)
+
+
+def _outcome(call: Any) -> tuple[Any, Exception | None]:
+    import warnings
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # PyTorch warns of what it then does
+        try:
+            return call(), None
+        except Exception as error:  # noqa: BLE001  # which one it is, is what the check asks
+            return None, error
+
+
+def _tensor(x: Array) -> Any:
+    return pytorch.tensor(x)
+
+
+def _torch(case: ModuleCase, options: dict[str, Any]) -> Any:
+    arguments = {
+        RENAMED.get(name, name): pytorch.tensor(x.astype(case.dtype)) if isinstance(x, np.ndarray) else x
+        for name, x in options.items()
+    }
+    made = pytorch.attribute(case.row.torch)(**arguments)
+    return made.double() if case.dtype == np.float64 else made
+
+
+DRAWN = 4000
+
+
+def initial_values(case: ModuleCase, note: Note) -> None:
+    """Every parameter starts from PyTorch's distribution: the same extremes, and no telling two samples apart
+    (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
+    import torch
+
+    from numpyml import manual_seed
+
+    manual_seed(case.seed)
+    torch.manual_seed(case.seed % 2**31)
+    module = framework.make(case.row, case.options, case.dtype)
+    sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
+    if not sizes:
+        return
+    rounds = -(-DRAWN // min(sizes.values()))
+    drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
+    for _ in range(rounds):
+        ours = framework.parameters(framework.make(case.row, case.options, case.dtype))
+        theirs = dict(_torch(case, case.options).named_parameters())
+        for name, (mine, peers) in drawn.items():
+            mine.append(np.array(ours[name]).ravel())
+            peers.append(pytorch.array(theirs[name]).ravel())
+    for name, (mine, peers) in drawn.items():
+        a, b = np.sort(np.concatenate(mine)), np.sort(np.concatenate(peers))
+        for x, y in ((a[0], b[0]), (a[-1], b[-1])):
+            note.require(abs(x - y) <= 0.02 * abs(y), f"extreme initial value of {name}: {x}, PyTorch's {y}")
+        both = np.concatenate([a, b])
+        gap = np.abs(np.searchsorted(a, both, "right") / a.size - np.searchsorted(b, both, "right") / b.size).max()
+        limit = 2.7 * np.sqrt(1 / a.size + 1 / b.size)
+        note.require(
+            gap <= limit, f"initial values of {name}: distributions {gap:.3f} apart, at most {limit:.3f} by chance"
+        )
+
+
+def mask_statistics(case: ModuleCase, note: Note) -> None:
+    """Masks of our own: the rate is right, and neighbours know nothing of each other (five standard deviations)."""
+    from numpyml import manual_seed
+
+    module = framework.make(case.row, case.options, case.dtype)
+    for inner in module.modules():
+        if hasattr(inner, "mask"):
+            manual_seed(case.seed)
+            n = 20_000
+            kept = np.asarray(inner.mask((n,), case.dtype)) != 0
+            spread = np.sqrt(inner.p * (1 - inner.p))
+            rate = 1 - kept.mean()
+            note.require(
+                abs(rate - inner.p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {inner.p}"
+            )
+            together = np.mean((kept[1:] - (1 - inner.p)) * (kept[:-1] - (1 - inner.p)))
+            note.require(abs(together) <= 5 * spread**2 / np.sqrt(n), f"neighbours correlate: {together:.2g}")
+
+
+REJECTION_CHECKS = [rejections]
+RANDOM_CHECKS = [initial_values, mask_statistics]

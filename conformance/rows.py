@@ -1,0 +1,79 @@
+"""What a contract row is. There are three kinds: of modules, of optimizers and of NumPy functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.bound import Given
+from conformance.strategies import Strategy
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModuleRow:
+    """A layer, an activation, a loss or a container.
+
+    ``options`` has a strategy for every constructor option; one that depends on others is a function of those drawn
+    before it. ``inputs``, given the options, draws the tuple of arrays that go into ``forward``.
+    """
+
+    ours: type[Any]
+    torch: str  # PyTorch's class, from torch on: "nn.Linear"
+    options: Mapping[str, Strategy[Any]]
+    inputs: Callable[[dict[str, Any]], Strategy[tuple[Given, ...]]]
+    loss: bool = False
+    wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
+
+    @property
+    def name(self) -> str:
+        return self.ours.__name__
+
+
+@dataclass(frozen=True)
+class OptimizerRow:
+    """An optimizer: a strategy for every option but the parameters and their gradients."""
+
+    ours: type[Any]
+    torch: str
+    options: Mapping[str, Strategy[Any]]
+    rejected: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.ours.__name__
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a function is called: floating operands by name, in order, and everything else."""
+
+    operands: Mapping[str, Given]
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FunctionRow:
+    """A NumPy function with a derivative: what PyTorch writes for it, and how it may be called.
+
+    ``torch`` takes the torch module, the operands and the options. ``ours`` takes the operands and options;
+    by default it is the function itself, operands first.
+    """
+
+    function: Callable[..., Any]
+    torch: Callable[..., Any]
+    calls: Strategy[Call]
+    ours: Callable[..., Any] | None = None
+
+    @property
+    def name(self) -> str:
+        module = getattr(self.function, "__module__", None) or "numpy"
+        name = getattr(self.function, "__qualname__", None) or self.function.__name__
+        if name == "getitem":
+            return "indexing"
+        return f"linalg.{name}" if "linalg" in module else name
+
+
+Row = ModuleRow | OptimizerRow | FunctionRow

@@ -1,0 +1,178 @@
+"""Which check runs on which row with how many examples, and the run itself. Hypothesis is the engine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+
+from conformance import contracts
+from conformance.cases import function_cases, module_cases
+from conformance.census import Note
+from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS
+from conformance.errors import Mismatch, Misuse
+from conformance.frameworks import pytorch
+from conformance.programs import PROGRAM_CHECKS, programs
+from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
+from conformance.rows import FunctionRow, OptimizerRow, Row
+from conformance.strategies import Strategy
+from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
+
+SEED = 20_260_101
+PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}
+EXAMPLES = {
+    "long_trajectory": 6,
+    "initial_values": 5,
+    "mask_statistics": 5,
+    "rejections": 20,
+    "modes": 15,
+    "trajectory": 80,
+    "training_float64": 8,
+    "training_float32": 8,
+    "state_dict": 30,
+    "restart": 30,
+    "gradients_zeroed": 20,
+}
+USUAL = 60
+CENTRAL = {"output": 200, "input_gradients": 200, "parameter_gradients": 120}
+PROGRAMS = "programs"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One check on one row."""
+
+    row: str
+    check: str
+
+    def __str__(self) -> str:
+        return f"{self.row}-{self.check}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task, and all that it needs."""
+
+    check: Callable[[Any, Note], None]
+    cases: Strategy[Any]
+
+
+def _checks_of(row: Row) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
+    if isinstance(row, FunctionRow):
+        return [(check, function_cases(row)) for check in FUNCTION_CHECKS]
+    if isinstance(row, OptimizerRow):
+        long = {"long_trajectory": 1000}
+        return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in OPTIMIZER_CHECKS]
+    plain = not row.ours.__module__.endswith(".model")  # bad options of the parts inside are the parts' own
+    checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
+    return [(check, module_cases(row)) for check in checks]
+
+
+@cache
+def jobs() -> dict[Task, Job]:
+    """Every check of every row it fits, in the order of the table."""
+    found = {
+        Task(row.name, check.__name__): Job(check, cases)
+        for row in contracts.rows()
+        for check, cases in _checks_of(row)
+    }
+    return found | {Task(PROGRAMS, check.__name__): Job(check, programs()) for check in PROGRAM_CHECKS}
+
+
+def examples_of(check: str, profile: str, examples: int | None = None) -> int:
+    """How many examples a check gets."""
+    if examples is not None:
+        return examples
+    usual = CENTRAL.get(check) or EXAMPLES.get(check, USUAL)
+    return max(2, round(usual * PROFILES[profile]))
+
+
+def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
+    """Run one check on one row; a difference becomes the note's failure, shrunk."""
+    pytorch.require()
+    job, note = jobs()[task], Note(task.row, task.check)
+
+    @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()))
+    @hypothesis.settings(
+        max_examples=examples_of(task.check, profile, examples), database=None, deadline=None,
+        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False,
+        print_blob=False,
+    )  # fmt: skip
+    @hypothesis.given(job.cases)
+    def example(case: Any) -> None:
+        try:
+            with np.errstate(all="ignore"):  # overflow is what some values are for
+                job.check(case, note)
+        except Exception as error:
+            note.failure = f"{_told(error)}\n{case!r}"
+            raise
+        if not note.failure:
+            note.examples += 1
+
+    try:
+        example()
+    except Exception as error:  # noqa: BLE001  # it becomes the note's failure
+        note.failure = note.failure or f"{type(error).__name__}: {error}"
+    return note
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, Mismatch):
+        return str(error)
+    import traceback
+
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (at {place.name}, {place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
+
+
+def tasks(only: str | None = None) -> list[Task]:
+    """The tasks of one component, or all."""
+    found = [task for task in jobs() if only is None or task.row == only]
+    if not found:
+        raise Misuse(f"unknown component {only!r}; `python -m conformance list` shows all {len(names())}")
+    return found
+
+
+def names() -> list[str]:
+    """Every component."""
+    return list(dict.fromkeys(task.row for task in jobs()))
+
+
+def row_of(name: str) -> Row | None:
+    """The contract row of a component; whole programs have none."""
+    return next((row for row in contracts.rows() if row.name == name), None)
+
+
+def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> list[Task]:
+    """The tasks of a command line, or a Misuse that says what is wrong with it."""
+    if profile not in PROFILES:
+        raise Misuse(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if examples is not None and examples < 1:
+        raise Misuse(f"--examples expects a number of 1 or more, got {examples}")
+    return [task for name in only for task in tasks(name)] if only else tasks()
+
+
+def ready() -> None:
+    """Raise a Misuse with the remedy unless PyTorch is there, in the supported version."""
+    pytorch.require()
+
+
+def run_all(wanted: list[Task], profile: str, seed: int, examples: int | None, workers: int) -> Iterator[Note]:
+    """The notes of all tasks in their order, however many processes share the work."""
+    if workers < 2 or len(wanted) < 8:
+        for task in wanted:
+            yield run(task, profile, seed, examples)
+        return
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        waiting = [pool.submit(run, task, profile, seed, examples) for task in wanted]
+        for future in waiting:
+            yield future.result()

@@ -1,0 +1,213 @@
+"""The checks of optimizers: fed identical gradients, both sides are compared at every step of a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.bound import Array, Given, Problem, arrays_of, off_scale
+from conformance.cases import DTYPES
+from conformance.census import Note
+from conformance.divergences import stricter
+from conformance.errors import Mismatch
+from conformance.frameworks import numpyml as framework
+from conformance.frameworks import pytorch
+from conformance.rows import OptimizerRow
+from conformance.strategies import Draw, Shape, seeds, single
+from conformance.twin import RENAMED, torch_optimizer
+
+SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, [(40_000,)]]
+GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
+
+
+class OptimizerCase:
+    """Options, groups, parameters and the gradients of every step."""
+
+    def __init__(
+        self, row: OptimizerRow, options: Mapping[str, Any], own: Mapping[str, Any], shapes: list[Shape], kind: str,
+        steps: int, dtype: Any, seed: int,
+    ) -> None:  # fmt: skip
+        self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
+        self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        rng = np.random.default_rng(self.seed)
+        given = {}
+        for i, shape in enumerate(self.shapes):
+            given[f"parameter {i}"] = Given(single(rng.standard_normal(shape)))
+            g = np.asarray(rng.standard_normal((self.steps, *shape)))
+            sizes = {
+                "sparse": [0.0, 0.0, 1.0],
+                "zero": [0.0],
+                "huge": [1e12],
+                "small": [1e-10],
+                "mixed": [0.0, 1.0, 1e6, 1e-6],
+            }
+            scale = rng.choice(sizes.get(self.kind, [1.0]), g.shape)
+            given[f"gradient {i}"] = Given(single(g * scale))
+        return given
+
+    def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
+        """All parameters in one group, or, where a second group has options of its own, the last in that."""
+        if not self.own or len(arrays) < 2:
+            return [{key: arrays}]
+        return [{key: arrays[:-1]}, {key: arrays[-1:], **self.own}]
+
+    def new_rate(self, step: int, groups: Any, key: str) -> None:
+        """Now and then the learning rate of the first group changes."""
+        if step and step % 7 == 0:
+            groups[0][key] = groups[0][key] * 0.7
+
+    def make(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Array], list[Array]]:
+        """Our optimizer, and the parameters and gradients it works on: neighbours in memory for even seeds."""
+        from numpyml.nn import Parameter
+
+        values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
+        if self.seed % 2:
+            parameters, gradients = [np.array(x) for x in values], [np.zeros_like(x) for x in values]
+        else:
+            self.owners = [Parameter(x, dtype=x.dtype) for x in values]
+            parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
+        groups = self.groups(parameters, "parameters")
+        for group in groups:
+            group["gradients"] = [
+                gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["parameters"])
+            ]
+        return framework.optimizer(self.row, groups, self.options), parameters, gradients
+
+    def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[str, Array]:
+        stepper, parameters, gradients = self.make(arrays)
+        history: dict[str, list[Array]] = {}
+        for step in range(self.steps):
+            if step == reload_at:
+                saved, before = stepper.state_dict(), [np.array(p) for p in parameters]
+                stepper, parameters, gradients = self.make(arrays)
+                for p, old in zip(parameters, before, strict=True):
+                    p[...] = old
+                stepper.load_state_dict(saved)
+            self.new_rate(step, stepper.param_groups, "learning_rate")
+            for i, g in enumerate(gradients):
+                g[...] = arrays[f"gradient {i}"][step]
+            stepper.step()
+            states = framework.state(stepper)
+            for i, p in enumerate(parameters):
+                for name, x in {"parameter": p, **states[i]}.items():
+                    history.setdefault(f"{name} {i}", []).append(np.array(x))
+        return {name: np.stack(xs) for name, xs in history.items()}
+
+    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(self.shapes))]
+        stepper = torch_optimizer(self.row, self.groups(parameters, "params"), self.options)
+        gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
+        history: dict[str, list[Array]] = {}
+        for step in range(self.steps):
+            self.new_rate(step, stepper.param_groups, RENAMED["learning_rate"])
+            for p, g in zip(parameters, gradients, strict=True):
+                p.grad = g[step].clone()
+            stepper.step()
+            for i, p in enumerate(parameters):
+                state = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
+                for name, x in {"parameter": p, **state}.items():
+                    history.setdefault(f"{name} {i}", []).append(pytorch.array(x))
+        return {name: np.stack(xs) for name, xs in history.items()}
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
+            f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
+        )
+
+
+@st.composite
+def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
+    """All options combined, groups, gradients of every size."""
+    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    shapes = draw(st.sampled_from(SHAPES[:3] if steps else SHAPES))
+    own = {name: draw(row.options[name]) for name in draw(st.lists(st.sampled_from(sorted(options)), max_size=2))}
+    count = steps or (4 if shapes == SHAPES[-1] else draw(st.integers(1, 40)))
+    return OptimizerCase(
+        row, options, own, shapes, draw(st.sampled_from(GRADIENTS)), count, draw(st.sampled_from(DTYPES)), draw(seeds)
+    )
+
+
+def accepted(case: OptimizerCase, note: Note) -> bool:
+    """Whether PyTorch takes these options; where it refuses them, so must we."""
+    arrays = arrays_of(Problem(case.given, case.ours, case.torch), np.dtype(np.float64))
+    reasons = [_refusal(case, own) for own in ({}, case.own)]
+    try:
+        case.make(arrays)
+    except framework.REJECTIONS as refusal:
+        # PyTorch looks at a group's options later or never; numpyml holds a group to what PyTorch asks of an optimizer.
+        if not any(reasons):
+            raise Mismatch(f"PyTorch accepts these options, numpyml refuses them: {refusal}") from refusal
+        note.remarks.add(stricter(case.row.name, "option"))
+        note.record(1)
+        return False
+    if reasons[0]:
+        raise Mismatch(f"PyTorch refuses these options ({reasons[0]}), numpyml accepts them")
+    return True
+
+
+def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
+    """PyTorch's reason to refuse an optimizer of these options."""
+    try:
+        torch_optimizer(case.row, [{"params": [pytorch.tensor(np.ones(1), True)]}], {**case.options, **own})
+    except ValueError as reason:
+        return reason
+    return None
+
+
+def trajectory(case: OptimizerCase, note: Note) -> None:
+    """Every parameter and every state array at every step: float64 within 1e-12 of its scale, float32 by the rule."""
+    if not accepted(case, note):
+        return
+    problem = Problem(case.given, case.ours, case.torch)
+    if case.dtype == np.float32 and max(map(np.prod, case.shapes)) < 1000:
+        note.judge(problem, case.dtype, case.seed)
+        return
+    arrays = arrays_of(problem, np.dtype(np.float64))
+    ours, theirs = case.ours(arrays), case.torch(arrays)
+    note.require(sorted(ours) == sorted(theirs), f"state arrays {sorted(ours)}, PyTorch has {sorted(theirs)}")
+    for name, expected in theirs.items():
+        verdict = off_scale(name, ours[name], expected)
+        if verdict.failure:
+            raise Mismatch(verdict.failure)
+        note.record(verdict.compared, verdict.error)
+
+
+def long_trajectory(case: OptimizerCase, note: Note) -> None:
+    """The same over 1,000 steps in float64."""
+    case.dtype = np.dtype(np.float64)
+    trajectory(case, note)
+
+
+def restart(case: OptimizerCase, note: Note) -> None:
+    """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
+    if accepted(case, note):
+        arrays = arrays_of(Problem(case.given, case.ours, case.torch), case.dtype)
+        straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
+        for name, expected in straight.items():
+            note.same(f"{name} after a restart", resumed[name], expected)
+
+
+def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
+    """zero_grad fills the gradients with zeros; a step writes to no gradient."""
+    if accepted(case, note):
+        arrays = arrays_of(Problem(case.given, case.ours, case.torch), case.dtype)
+        stepper, _, gradients = case.make(arrays)
+        for i, g in enumerate(gradients):
+            g[...] = arrays[f"gradient {i}"][0]
+        stepper.step()
+        for i, g in enumerate(gradients):
+            note.same(f"gradient {i} after a step", g, arrays[f"gradient {i}"][0])
+        stepper.zero_grad()
+        for i, g in enumerate(gradients):
+            note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
+
+
+OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed]

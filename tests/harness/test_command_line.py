@@ -1,0 +1,71 @@
+"""The command line: exit codes, messages, and a census that one seed repeats."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.__main__ import main
+
+
+def test_a_run_that_passes_ends_with_the_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "census.json"
+    assert main(["--only", "Dense", "--examples", "3", "--json", str(file), "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Dense" in printed and "total" in printed and "checks passed" in printed
+    assert json.loads(file.read_text())["total"]["failed"] == 0
+    assert main(["--only", "Dense", "--examples", "3", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "Dens"], "unknown component 'Dens'"),
+        (["--profile", "quik"], "unknown profile 'quik'"),
+        (["--examples", "0"], "--examples expects"),
+        (["--only", "Dense", "--json", "/nowhere/at/all.json"], "cannot write"),
+        (["explain"], "explain expects a component"),
+        (["explain", "Dens"], "unknown component 'Dens'"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("stub", "said"), [("raise ImportError('no torch')", "not installed"), ("__version__ = '1.0'", "found 1.0")]
+)
+def test_without_the_supported_pytorch_it_says_so_at_once(stub: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(stub + "\n")
+    start = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    start += "from conformance.__main__ import main; sys.exit(main({}))"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = start.format(list(arguments))
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    ran = run()
+    assert ran.returncode == 2
+    assert said in ran.stderr and "pip install torch==" in ran.stderr and ran.stderr.count("\n") == 1
+    assert run("list").returncode == 0
+    assert run("explain", "Dense").returncode == 0
+
+
+def test_a_fault_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    from conformance.faults import faults
+
+    with faults()[0].planted():
+        assert main(["--only", "Dense", "--examples", "20", "--jobs", "1"]) == 1
+    printed = capsys.readouterr().out
+    for part in ("FAILED Dense-input_gradients", "gradient of x", "expected", "x = f", "seed =", "--only Dense"):
+        assert part in printed

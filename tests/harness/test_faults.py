@@ -1,0 +1,33 @@
+"""The suite is red with any of the faults in numpyml, and green without."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conformance import runner
+from conformance.faults import Fault, faults, partial_replaced
+from numpyml.autograd.derivatives import TABLE
+
+
+def red(component: str) -> list[str]:
+    tasks = [task for task in runner.tasks(component) if task.check not in ("long_trajectory", "rejections")]
+    notes = (runner.run(task, "quick") for task in tasks)
+    return [note.check for note in notes if note.failure]
+
+
+@pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name.replace(" ", "_"))
+def test_fault_is_seen(fault: Fault) -> None:
+    with fault.planted():
+        assert red(fault.component)
+
+
+@pytest.mark.parametrize("component", sorted({fault.component for fault in faults()} | {"tanh"}))
+def test_without_a_fault_all_is_green(component: str) -> None:
+    assert red(component) == []
+
+
+@pytest.mark.parametrize("factor", [1.01, -1.0, 1 + 1e-5])
+def test_a_wrong_derivative_is_seen(factor: float) -> None:
+    with partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, y: right(g, y) * g.dtype.type(factor)):
+        assert "function_gradients" in red("tanh")
