@@ -311,3 +311,11 @@ def test_binary_cross_entropy_with_logits_has_one_gradient_at_both_zeros():
     weighted = BinaryCrossEntropyWithLogits(reduction="sum", pos_weight=np.array([2.0, 2.0]))
     weighted.forward(np.array([0.0, -0.0]), targets)
     np.testing.assert_array_equal(weighted.backward(), [0.125, 0.125])
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("kind", [MeanSquaredError, Huber, BinaryCrossEntropyWithLogits])
+def test_an_array_of_no_axes_is_not_widened(kind, reduction):
+    loss, x, t = kind(reduction=reduction), np.array(0.3, np.float32), np.array(1, np.float32)
+    assert loss.forward(x, t).dtype == np.float32
+    assert loss.backward(np.float32(1)).dtype == np.float32
