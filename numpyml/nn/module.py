@@ -81,8 +81,8 @@ class Module:
             input_gradient: False skips the gradient of the input where nobody reads it, as in the first layer.
 
         Returns:
-            The gradient with respect to the input, in its dtype (a tuple, where there are several inputs; None, where it
-            was skipped or the input has no derivative). The parameters' gradients are added to.
+            The gradient with respect to the input, in its dtype (a tuple, where there are several inputs; None, where
+            it was skipped or the input has no derivative). The parameters' gradients are added to.
 
         Raises:
             CallOrderError: before a ``forward`` on arrays, after one inside ``no_grad()``, or twice after one.
