@@ -2,7 +2,8 @@
 
 Each framework runs in a process of its own: the threads that PyTorch leaves spinning would slow NumPy's matrix products
 down. They alternate, so that both see the same machine; the ratio is the median of the ratios of neighbouring runs.
-PyTorch runs at the setting that was fastest in a first look at all of them.
+Each runs at the setting that was fastest in a first look at all of them: PyTorch with its threads and its ways to walk
+over the parameters, numpyml with the threads of NumPy's matrix products (a second one loses where other programs run).
 """
 
 from __future__ import annotations
@@ -18,35 +19,44 @@ from typing import Any
 
 from benchmarks.cases import CASES, Setting
 
-SETTINGS = [Setting(*s) for s in itertools.product(sorted({1, os.cpu_count() or 1}), ("fused", "foreach", "single"))]
+THREADS = sorted({1, os.cpu_count() or 1})
+SETTINGS = {
+    "numpyml": [Setting(n) for n in THREADS],
+    "pytorch": [Setting(n, way) for n, way in itertools.product(THREADS, ("fused", "foreach", "single"))],
+}
 
 
-def run(framework: str, *arguments: object) -> dict[str, Any]:
+def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str, Any]:
     """What a worker measured."""
-    command = [sys.executable, "-m", f"benchmarks.step_with_{framework}", *map(str, arguments)]
-    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, "-m", f"benchmarks.step_with_{framework}", case, str(seconds)]
+    command += [str(setting.threads), setting.implementation] if framework == "pytorch" else []
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(setting.threads)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 def steps(names: list[str], rounds: int, seconds: float) -> None:
     """Print a row for each case."""
     print(
-        f"{'training step':32}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)      target  faults  PyTorch at its best"
+        f"{'training step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
+        "numpyml at its best, PyTorch at its best"
     )
     for name in names:
         case = CASES[name]
-        first = {s: run("pytorch", name, seconds / 2, s.threads, s.implementation)["microseconds"] for s in SETTINGS}
-        best = min(first, key=first.__getitem__)
+        best = {}
+        for framework, settings in SETTINGS.items():
+            first = {setting: run(framework, name, seconds / 2, setting)["microseconds"] for setting in settings}
+            best[framework] = min(first, key=first.__getitem__)
         pairs = [
-            (run("numpyml", name, seconds), run("pytorch", name, seconds, best.threads, best.implementation))
+            [run(framework, name, seconds, best[framework])["microseconds"] for framework in ("numpyml", "pytorch")]
             for _ in range(rounds)
         ]
-        ours, theirs = (median(pair[i]["microseconds"] for pair in pairs) for i in (0, 1))
-        ratios = sorted(a["microseconds"] / b["microseconds"] for a, b in pairs)
-        faults = median(a["faults"] for a, _ in pairs)
+        ours, theirs = (median(pair[i] for pair in pairs) for i in (0, 1))
+        ratios = sorted(a / b for a, b in pairs)
         print(
-            f"{case.title:32}{ours:8.0f}us{theirs:8.0f}us   {median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-            f"{case.target:12.2f}{faults:8.0f}  {best}",
+            f"{case.title:30}{ours:8.0f}us{theirs:8.0f}us   {median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+            f"{case.target:10.2f}{case.flops / ours / 1e3:9.0f} GFLOP/s  {best['numpyml']}; {best['pytorch']}",
             flush=True,
         )
 

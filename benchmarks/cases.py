@@ -43,10 +43,11 @@ CASES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """How PyTorch is set up; numpyml has no such choice."""
+    """How a framework is set up."""
 
     threads: int
-    implementation: str  # "fused", "foreach" or "single": how the optimizer walks over the parameters
+    implementation: str = ""  # how PyTorch's optimizer walks over the parameters: "fused", "foreach" or "single"
 
     def __str__(self) -> str:
-        return f"{self.threads} thread{'s' * (self.threads > 1)}, {self.implementation}"
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{threads}, {self.implementation}" if self.implementation else threads

@@ -51,7 +51,7 @@ class Sigmoid(Module):
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ) as e^min(x, 0) / (1 + e^−|x|): no exponential overflows, and small values keep their digits."""
     y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
-    return y
+    return y.astype(x.dtype, copy=False)  # NumPy 1 widens an array of no axes beside a Python number
 
 
 def masked(g: Array, alive: Array) -> Array:

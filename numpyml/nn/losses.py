@@ -56,8 +56,9 @@ class Loss(Module):
 class ElementwiseLoss(Loss):
     """A loss of each output and the target in the same place; 'mean' divides by the number of elements."""
 
-    def reduce(self, losses: Array) -> Any:
-        """The elementwise losses -> the loss."""
+    def reduce(self, losses: Array, dtype: np.dtype[Any]) -> Any:
+        """The elementwise losses -> the loss, in the outputs' dtype."""
+        losses = losses.astype(dtype, copy=False)  # NumPy 1 widens an array of no axes beside a Python number
         if self.reduction == "none":
             return losses
         total = np.add.reduce(losses, axis=None)
@@ -102,7 +103,7 @@ class MeanSquaredError(ElementwiseLoss):
     def compute(self, outputs: Array, targets: Array) -> tuple[Any, Array]:
         x, t = paired(outputs, targets, self)
         e = x - t
-        return self.reduce(np.square(e)), e
+        return self.reduce(np.square(e), e.dtype), e
 
     def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
         gx = e * (2 * self.spread(gy, e.size))
@@ -136,7 +137,7 @@ class Huber(ElementwiseLoss):
         e = x - t
         a = np.abs(e)
         c = np.minimum(a, self.delta)
-        return self.reduce(c * (a - c / 2)), e
+        return self.reduce(c * (a - c / 2), e.dtype), e
 
     def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
         gx = np.clip(e, -self.delta, self.delta) * self.spread(gy, e.size)
@@ -184,7 +185,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             losses = np.where(np.isinf(x), np.where(surprised, x.dtype.type(np.inf), x.dtype.type(0)), losses)
         if w is not None:
             losses = weighted(losses, w)
-        return self.reduce(losses), (x, t, e)
+        return self.reduce(losses, x.dtype), (x, t, e)
 
     def pullback(
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)

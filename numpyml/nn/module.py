@@ -81,8 +81,8 @@ class Module:
             input_gradient: False skips the gradient of the input where nobody reads it, as in the first layer.
 
         Returns:
-            The gradient with respect to the input (a tuple, where there are several; None, where it was skipped).
-            The parameters' gradients are added to.
+            The gradient with respect to the input, in its dtype (a tuple, where there are several inputs; None, where it
+            was skipped or the input has no derivative). The parameters' gradients are added to.
 
         Raises:
             CallOrderError: before a ``forward`` on arrays, after one inside ``no_grad()``, or twice after one.
@@ -94,13 +94,18 @@ class Module:
                 "call forward first (on Tensors: backward of the loss)",
                 self,
             )
-        context, kinds, outputs, several = self._record
+        context, dtypes, outputs, several = self._record
         if len(gradients) != len(outputs):
             raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(gradients)}", self)
         gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(gradients, outputs, strict=True)]
         self._record = None
-        gx = self.pullback(context, gys if several else gys[0], [input_gradient and kind == "f" for kind in kinds])
-        return gx if input_gradient else None
+        wanted = [input_gradient and dtype.kind == "f" for dtype in dtypes]
+        gxs = self.pullback(context, gys if several else gys[0], wanted)
+        if not input_gradient:
+            return None
+        if isinstance(gxs, tuple):
+            return tuple(gx if gx is None else gx.astype(d, copy=False) for gx, d in zip(gxs, dtypes, strict=True))
+        return gxs if gxs is None else gxs.astype(dtypes[0], copy=False)
 
     # What it is made of
 
@@ -306,7 +311,7 @@ def _explicit(self: Module, *inputs: Any) -> Any:
     if tape.is_recording():
         several = isinstance(y, tuple)
         outputs = [(z.shape, z.dtype) for z in y] if several else [(y.shape, y.dtype)]
-        self._record = (context, [x.dtype.kind for x in inputs], outputs, several)
+        self._record = (context, [x.dtype for x in inputs], outputs, several)
     else:
         self._record = None
     return y

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
-from numpyml import parallel
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
 from numpyml.nn.parameter import owner_of
 from numpyml.nn.storage import neighbours, span
 
-_BLOCK = 1 << 15  # elements: what an update touches of them stays in a core's second-level cache
+_BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
 
 
 class _Group(dict[str, Any]):
@@ -142,21 +140,21 @@ class Optimizer:
             for name in run.fresh:
                 run.state[name] = np.zeros_like(run.p)
             run.step += 1
-            if run.p.ndim != 1 or run.p.size <= 2 * _BLOCK:
-                self._update(run, run.p, run.g, run.state)
-            else:
-                parallel.for_each(-(-run.p.size // _BLOCK), partial(self._update_blocks, run))
+            self._update(run)
 
-    def _update(self, run: Run, p: Array, g: Array, state: Mapping[str, Array]) -> None:
+    def _update(self, run: Run) -> None:
+        """Update a run block by block, so that all passes over a block but the first find it in cache.
+
+        One thread: NumPy gives the interpreter back between any two passes, and a second thread spends what it gains
+        on waiting for it.
+        """
+        scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
         with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
-            self.update(p, g, state, np.empty((2, *p.shape), p.dtype), run)
-
-    def _update_blocks(self, run: Run, blocks: Iterator[int]) -> None:
-        """Block by block, so that all passes over a block but the first find it in cache."""
-        scratch = np.empty((2, _BLOCK), run.p.dtype)
-        with np.errstate(all="ignore"):
-            for i in blocks:
-                block = slice(i * _BLOCK, (i + 1) * _BLOCK)
+            if run.p.ndim != 1:  # not contiguous: as it is, in one piece
+                self.update(run.p, run.g, run.state, np.empty((2, *run.p.shape), run.p.dtype), run)
+                return
+            for start in range(0, run.p.size, _BLOCK):
+                block = slice(start, start + _BLOCK)
                 p = run.p[block]
                 state = {name: array[block] for name, array in run.state.items()}
                 self.update(p, run.g[block], state, scratch[:, : p.size], run)

@@ -183,3 +183,10 @@ def test_a_pullback_of_the_wrong_shape_is_named() -> None:
     y.node = tape.Node(Broken(), None, [x], [y.data])
     with pytest.raises(ShapeError, match=r"Broken\(\) pulled back a gradient of shape \(1,\) .* shape \(2,\)"):
         y.backward(np.ones(2))
+
+
+def test_split_into_one_part_has_a_gradient():
+    x = Tensor(np.arange(3.0), requires_grad=True)
+    (part,) = np.split(x, 1)
+    part.backward(np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])

@@ -15,9 +15,12 @@ def test_dense_is_a_weighted_sum_along_the_last_axis(rng, shape, bias):
     x = rng.standard_normal(shape)
     y = layer.forward(x)
     expected = np.einsum("...i,oi->...o", x, layer.weight.data) + (layer.bias.data if bias else 0)
-    np.testing.assert_allclose(y, expected, strict=True)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected)
     gy = rng.standard_normal(y.shape)
-    np.testing.assert_allclose(layer.backward(gy), np.einsum("...o,oi->...i", gy, layer.weight.data), strict=True)
+    gx = layer.backward(gy)
+    assert gx.shape == shape
+    np.testing.assert_allclose(gx, np.einsum("...o,oi->...i", gy, layer.weight.data))
     np.testing.assert_allclose(
         layer.weight.grad, np.einsum("ro,ri->oi", gy.reshape(-1, 2), x.reshape(-1, 3)), atol=1e-15
     )
@@ -169,3 +172,11 @@ def test_layers_without_parameters_keep_the_dtype_and_refuse_integers(layer):
         assert layer.backward(np.ones(3)).dtype == dtype
     with pytest.raises(DTypeError, match="expected floating features"):
         layer.forward(np.ones(3, int))
+
+
+@pytest.mark.parametrize("layer", [activations.ReLU(), activations.Sigmoid(), layers.Dropout()])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_an_array_of_no_axes_is_not_widened(layer, shape):
+    y = layer.forward(np.ones(shape, np.float32))
+    assert y.dtype == np.float32
+    assert layer.backward(np.ones(shape, np.float32)).dtype == np.float32

@@ -288,3 +288,34 @@ def test_a_loss_on_tensors_gives_both_gradients(rng):
     MeanSquaredError(reduction="sum")(x, t).backward()
     np.testing.assert_allclose(x.grad, 2 * (x.data - t.data))
     np.testing.assert_allclose(t.grad, -x.grad)
+
+
+def test_an_infinite_binary_loss_of_weight_zero_counts_for_nothing():
+    loss = BinaryCrossEntropyWithLogits(np.array([0.0, 1.0]), reduction="sum")
+    assert loss.forward(np.array([np.inf, 0.0]), np.array([0.0, 1.0])) == np.log(2)
+    targets = Tensor(np.array([0.0, 1.0]), requires_grad=True)
+    loss(np.array([np.inf, 0.0]), targets).backward()
+    np.testing.assert_array_equal(targets.grad, [0.0, 0.0])
+
+
+def test_an_infinite_loss_of_a_class_of_weight_zero_counts_for_nothing():
+    loss = CrossEntropyWithLogits(np.array([0.0, 1.0]), reduction="sum")
+    assert loss.forward(np.array([[-np.inf, 0.0], [0.0, 0.0]]), np.array([0, 1])) == np.log(2)
+
+
+def test_binary_cross_entropy_with_logits_has_one_gradient_at_both_zeros():
+    loss = BinaryCrossEntropyWithLogits(reduction="sum")
+    targets = np.array([0.25, 0.25])
+    loss.forward(np.array([0.0, -0.0]), targets)
+    np.testing.assert_array_equal(loss.backward(), [0.25, 0.25])
+    weighted = BinaryCrossEntropyWithLogits(reduction="sum", pos_weight=np.array([2.0, 2.0]))
+    weighted.forward(np.array([0.0, -0.0]), targets)
+    np.testing.assert_array_equal(weighted.backward(), [0.125, 0.125])
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("kind", [MeanSquaredError, Huber, BinaryCrossEntropyWithLogits])
+def test_an_array_of_no_axes_is_not_widened(kind, reduction):
+    loss, x, t = kind(reduction=reduction), np.array(0.3, np.float32), np.array(1, np.float32)
+    assert loss.forward(x, t).dtype == np.float32
+    assert loss.backward(np.float32(1)).dtype == np.float32

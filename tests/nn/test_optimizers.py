@@ -61,7 +61,7 @@ def test_every_step_follows_the_formula(rng, kind, formula, options, shape):
     expected, state = p.copy(), {}
     for t in range(1, 6):
         g[...] = rng.standard_normal(shape)
-        expected = formula(expected, g, state, t, **{**optimizer.defaults})
+        expected = formula(expected, g, state, t, **optimizer.defaults)
         before = g.copy()
         optimizer.step()
         np.testing.assert_allclose(p, expected, rtol=1e-12, atol=1e-12)

@@ -1,0 +1,68 @@
+"""Every example runs on its own and prints the figures it promises."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FRAMEWORKS = pytest.mark.parametrize("framework", ["numpyml", "pytorch"])
+
+
+def run(*script: str) -> str:
+    """What the script prints; a warning is an error."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES.joinpath(*script))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    return done.stdout
+
+
+def number(pattern: str, text: str) -> float:
+    """The figure that follows ``pattern``."""
+    found = re.search(pattern + r" (-?[\d.]+)", text)
+    assert found, text
+    return float(found[1])
+
+
+@FRAMEWORKS
+def test_digits_reach_97_percent(framework: str) -> None:
+    assert number("test accuracy", run("digits", f"with_{framework}.py")) >= 0.97
+
+
+@FRAMEWORKS
+def test_breast_cancer_reaches_96_percent(framework: str) -> None:
+    assert number("test accuracy", run("breast_cancer", f"with_{framework}.py")) >= 0.96
+
+
+@FRAMEWORKS
+def test_diabetes_is_no_worse_than_scikit_learn(framework: str) -> None:
+    printed = run("diabetes", f"with_{framework}.py")
+    assert number("held-out R2", printed) >= number("MLPRegressor", printed)
+
+
+def test_losses_are_those_of_pytorch_at_every_step() -> None:
+    rows = re.findall(r"^(.+?) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+)$", run("same_losses", "compare.py"), re.MULTILINE)
+    assert [name for name, *_ in rows] == ["SGD", "SGD, nesterov", "Adam", "Adam, amsgrad"]
+    for name, exact, ours, theirs in rows:
+        assert float(exact) <= 1e-10, name
+        assert float(ours) <= float(theirs), name
+
+
+@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes"])
+def test_numpyml_half_needs_no_torch(task: str) -> None:
+    script = EXAMPLES / task / "with_numpyml.py"
+    code = f"import runpy, sys; runpy.run_path({str(script)!r}); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes"])
+def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
+    ours, theirs = (
+        (EXAMPLES / task / f"with_{name}.py").read_text("utf-8").splitlines() for name in ("numpyml", "pytorch")
+    )
+    assert len(theirs) == len(ours) + 1  # PyTorch's imports take a line more
+    shared = [line for line in ours if line in theirs]
+    assert len(shared) >= 0.6 * len(ours)
