@@ -5,7 +5,9 @@
     movement     how far the reference moves when every number that goes in (inputs, parameters, incoming gradient)
                  moves by one unit in the last place of the tested precision, up or down: the largest of several draws
     rounding     half a unit in the last place of the reference, in the tested precision
-    own error    how far PyTorch itself is from the reference, there and at the moved inputs: the largest of them
+    own error    how far PyTorch itself is from the reference at the same inputs: the largest of what it is there, at
+                 the moved inputs, and at a few inputs nearby (up to 1 % off), so that PyTorch's luck in one place does
+                 not make it the measure
 
 So an ill-conditioned element may move as far as its conditioning makes it, a well-conditioned one may not, and nobody
 is asked to be better than PyTorch by more than a factor. NaN and ±∞ must stand exactly where the reference has them.
@@ -28,7 +30,7 @@ reference is finite, the answer may do the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
+# Twice the largest ratio that correct code showed on seeds that are not the suite's: 4.0, in the gradient of cumsum.
+#     for seed in 9001 9003 9004 9006 9007; do python -m conformance --profile quick --seed $seed; done
+# prints it in units of the bound (0.500).
 K = 8.0
 DRAWS = 4
+NEARBY = 3
+DISTANCE = 0.01
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
 
 
@@ -89,7 +96,6 @@ class _Reference:
     torch: Array  # PyTorch in the tested precision
     movement: Array
     own: Array
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
 
 
 def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str, ...] = ("",)) -> Iterator[Verdict]:
@@ -128,19 +134,20 @@ def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
         return {name: given.values.astype(dtype) for name, given in problem.given.items()}
 
 
-def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
-    """Every number one unit in its last place up or down; zeros, ∞ and NaN stay.
+def moved(given: Given, exact: Array, rng: np.random.Generator, nearby: bool = False) -> Array:
+    """Every number one unit in its last place up or down, or to somewhere nearby; zeros, ∞ and NaN stay.
 
     Equal numbers move together where ties are what the values are for: a tie stays a tie.
     """
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
-        away = rng.integers(0, 2, distinct.shape)[place].reshape(exact.shape)
+        away = rng.uniform(-1, 1, distinct.shape)[place].reshape(exact.shape)
     else:
-        away = rng.integers(0, 2, exact.shape)
+        away = rng.uniform(-1, 1, exact.shape)
     with np.errstate(all="ignore"):
-        towards = np.where(away, np.copysign(np.inf, exact), 0).astype(exact.dtype)
-        stepped = np.where((exact == 0) | ~np.isfinite(exact), exact, np.nextafter(exact, towards))
+        towards = np.where(away > 0, np.copysign(np.inf, exact), 0).astype(exact.dtype)
+        shifted = (exact * (1 + DISTANCE * away)).astype(exact.dtype) if nearby else np.nextafter(exact, towards)
+        stepped = np.where((exact == 0) | ~np.isfinite(exact), exact, shifted)
         return np.clip(stepped, exact.dtype.type(given.low), exact.dtype.type(given.high))
 
 
@@ -153,12 +160,15 @@ def _references(
     wide_dtype = np.dtype(np.float64 if dtype == np.float32 else np.longdouble)
     wide = problem.torch if dtype == np.float32 else problem.ours
     references: dict[str, _Reference] = {}
-    for draw in range(DRAWS + 1):
+    for draw in range(DRAWS + NEARBY + 1):
         # Every draw has a generator of its own, the same for all arrays: equal numbers move together across them.
         inputs = (
             exact
             if not draw
-            else {name: moved(problem.given[name], x, np.random.default_rng([seed, draw])) for name, x in exact.items()}
+            else {
+                name: moved(problem.given[name], x, np.random.default_rng([seed, draw]), draw > DRAWS)
+                for name, x in exact.items()
+            }
         )
         values = wide({name: x.astype(wide_dtype) for name, x in inputs.items()})
         peers = problem.torch(inputs)
@@ -169,7 +179,8 @@ def _references(
             r = references[name]
             with np.errstate(all="ignore"):
                 same = (value == r.value) | (np.isnan(value) & np.isnan(r.value))
-                r.movement = np.maximum(r.movement, np.where(same, 0, _distance(value, r.value)))
+                if draw <= DRAWS:
+                    r.movement = np.maximum(r.movement, np.where(same, 0, _distance(value, r.value)))
                 finite = np.isfinite(peer) & np.isfinite(value)
                 r.own = np.maximum(r.own, np.where(finite, _distance(peer, value), 0))
     return references

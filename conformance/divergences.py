@@ -66,6 +66,9 @@ STRICTER = [
     Stricter("MeanSquaredError", "target", "targets that would be broadcast are a trap; complex ones are refused"),
     Stricter("Huber", "target", "targets that would be broadcast are a trap; complex ones are refused"),
     Stricter("BinaryCrossEntropyWithLogits", "target", "targets are probabilities from 0 to 1, in the outputs' shape"),
+    Stricter(
+        "CrossEntropyWithLogits", "input with an axis less", "one forecast has one class index, not a list of one"
+    ),
     Stricter("CrossEntropyWithLogits", "target", "probability targets lie in [0, 1]"),
 ]
 

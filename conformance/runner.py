@@ -41,8 +41,8 @@ EXAMPLES = {
     "restart": 30,
     "gradients_zeroed": 20,
 }
-USUAL = 60
-CENTRAL = {"output": 200, "input_gradients": 200, "parameter_gradients": 120}
+USUAL = 40
+CENTRAL = {"output": 120, "input_gradients": 120, "parameter_gradients": 80}
 PROGRAMS = "programs"
 
 
