@@ -132,3 +132,29 @@ def test_a_branching_model_follows_the_data(rng):
     assert net.up.weight.grad.any() and not net.down.weight.grad.any()
     net(Tensor(-np.ones((1, 2), "f"))).sum().backward()
     assert net.down.weight.grad.any()
+
+
+@pytest.mark.parametrize("make", [model.Sequential, model.ModuleList, lambda m: model.ModuleDict({"a": m})])
+def test_what_a_subclass_of_a_container_adds_belongs_to_the_model(make):
+    net = make(layers.Dense(2, 3)) if make is not model.ModuleList else make([layers.Dense(2, 3)])
+    net.head = layers.Dense(3, 1)
+    assert len(net.parameters()) == 4
+    assert "head.weight" in net.state_dict()
+
+
+def test_a_slice_of_a_sequential_is_one():
+    net = model.Sequential(layers.Dense(2, 3), activations.ReLU(), layers.Dense(3, 1))
+    assert repr(net[:2]) == "Sequential([Dense(2, 3), ReLU()])"
+    assert net[1:][-1] is net[2]
+    assert model.Sequential(net)[0] is net
+
+
+def test_a_module_dict_is_itself_whatever_it_holds():
+    a, b = model.ModuleDict(), model.ModuleDict()
+    assert a != b and len({a, b}) == 2
+
+
+@pytest.mark.parametrize("bad", [5, None])
+def test_a_sequential_of_no_module_is_an_error(bad):
+    with pytest.raises(DTypeError, match="Sequential expected modules"):
+        model.Sequential(bad)
