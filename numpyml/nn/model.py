@@ -7,7 +7,8 @@ from typing import Any
 
 from numpyml.autograd.tape import is_recording
 from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
-from numpyml.nn.module import Module, constructor_call
+from numpyml.nn.module import Module
+from numpyml.nn.representation import constructor_call
 
 
 def _checked(module: object, container: str) -> Module:

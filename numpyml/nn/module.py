@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -19,8 +18,9 @@ from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of
 from numpyml.nn.options import flag
 from numpyml.nn.parameter import Parameter
+from numpyml.nn.representation import constructor_call, is_default, short
 
-__all__ = ["Module", "Parameter", "as_floats", "constructor_call"]
+__all__ = ["Module", "Parameter", "as_floats"]
 
 M = TypeVar("M", bound="Module")
 
@@ -240,8 +240,8 @@ class Module:
             value = self.argument(name)
             if parameter.default is parameter.empty:
                 shown.append(repr(value))
-            elif not _same(value, parameter.default):
-                shown.append(f"{name}={_short(value)}")
+            elif not is_default(value, parameter.default):
+                shown.append(f"{name}={short(value)}")
         return constructor_call(f"{type(self).__name__}(", shown)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -255,25 +255,6 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_record"}
-
-
-def constructor_call(opening: str, arguments: Iterable[str], closing: str = ")") -> str:
-    """``Opening(arguments)`` on one line, or with an argument a line where that is too long."""
-    parts = list(arguments)
-    line = f"{opening}{', '.join(parts)}{closing}"
-    if len(line) <= 100 and "\n" not in line:
-        return line
-    return f"{opening}\n" + "".join(textwrap.indent(part, "    ") + ",\n" for part in parts) + closing
-
-
-def _same(value: Any, default: Any) -> bool:
-    return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
-        return repr(np.dtype(value).name)
-    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
 def _walk(module: Module, prefix: str, above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Module]]:
@@ -383,7 +364,9 @@ def _holds_tensor(x: Any) -> bool:
 
 def _as_parent(self: Module) -> Any:
     """The module as the layer its class was derived from: what ``super().forward`` means in a model's forward."""
-    own: Any = next(cls for cls in type(self).__mro__ if "compute" in vars(cls) and not hasattr(cls.compute, "program"))
+    own: Any = next(
+        cls for cls in type(self).__mro__ if "compute" in vars(cls) and not hasattr(vars(cls)["compute"], "program")
+    )
     return SimpleNamespace(
         compute=functools.partial(own.compute, self),
         pullback=functools.partial(own.pullback, self),
