@@ -25,6 +25,7 @@ def require() -> None:
         raise Misuse(f"conformance is held to PyTorch {SUPPORTED}, found {torch.__version__}: {REMEDY}")
     warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
     warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
+    warnings.filterwarnings("ignore", "Mean of empty slice")
     torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
 
 
