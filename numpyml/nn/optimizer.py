@@ -80,6 +80,7 @@ class Optimizer:
         self.param_groups: list[_Group] = []
         self._owners: list[Callable[[], Any]] = []
         self._frozen: list[bool] | None = None
+        self._frozen_gradients: list[Array] = []
         self._runs: list[Run] = []
         self._saved: dict[int, tuple[int, dict[str, Array]]] = {}  # step and state by parameter, frozen ones included
         groups = list(parameters)
@@ -128,9 +129,11 @@ class Optimizer:
         self._frozen = None
 
     def zero_grad(self) -> None:
-        """Fill the gradients with zeros."""
+        """Fill every gradient with zeros, those of frozen parameters too."""
         for run in self._current_runs():
             run.g.fill(0)
+        for g in self._frozen_gradients:
+            g.fill(0)
 
     def step(self) -> None:
         """Move every parameter that is not frozen by one step."""
@@ -148,11 +151,11 @@ class Optimizer:
         One thread: NumPy gives the interpreter back between any two passes, and a second thread spends what it gains
         on waiting for it.
         """
-        scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
         with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
             if run.p.ndim != 1:  # not contiguous: as it is, in one piece
                 self.update(run.p, run.g, run.state, np.empty((2, *run.p.shape), run.p.dtype), run)
                 return
+            scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
             for start in range(0, run.p.size, _BLOCK):
                 block = slice(start, start + _BLOCK)
                 p = run.p[block]
@@ -174,6 +177,7 @@ class Optimizer:
         if frozen != self._frozen:
             self._save()
             self._runs, self._frozen = self._plan(frozen), frozen
+            self._frozen_gradients = [g for (_, _, g), still in zip(self._arrays(), frozen, strict=True) if still]
         return self._runs
 
     def _save(self) -> None:
@@ -201,6 +205,9 @@ class Optimizer:
             if (
                 before is not None
                 and arrays[before][0] is group
+                # Only between whole Parameters is there nothing but padding, which may be written.
+                and owner_of(arrays[before][1]) is not None
+                and owner_of(p) is not None
                 and neighbours(arrays[before][1], p)
                 and neighbours(arrays[before][2], g)
                 and self._age(before) == self._age(i)

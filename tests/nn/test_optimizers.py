@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError
-from numpyml.nn import activations, layers, model
+from numpyml.nn import Parameter, activations, layers, model
 from numpyml.nn.optimizers import SGD, Adam
 
 
@@ -95,6 +95,27 @@ def test_arrays_that_are_not_contiguous_are_updated_in_place(rng):
     assert np.array_equal(p[1::2], before[1::2])
 
 
+def test_memory_between_two_views_of_one_buffer_is_not_written():
+    def views(buffer):
+        return [buffer[:40].view(np.float32), buffer[64:104].view(np.float32)]
+
+    parameters, gradients = np.zeros((2, 128), np.uint8)
+    gradients[:] = np.ones(32, np.float32).view(np.uint8)
+    optimizer = SGD(views(parameters), views(gradients), learning_rate=1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    assert not parameters[40:64].any() and gradients[40:64].any()
+    assert all((p == -1).all() for p in views(parameters))
+
+
+def test_memory_between_two_parts_of_one_parameter_is_not_written():
+    parameter = Parameter(np.zeros(32))
+    parameter.grad[...] = 1
+    parts = [[x[:10], x[16:26]] for x in (parameter.data, parameter.grad)]
+    SGD(*parts, learning_rate=1.0).step()
+    assert not parameter.data[10:16].any() and (parameter.data[16:26] == -1).all()
+
+
 def test_groups_have_their_own_options_and_can_be_changed(rng):
     a = net()
     for g in a.gradients():
@@ -114,6 +135,15 @@ def test_zero_grad_fills_every_gradient():
     a = net()
     for g in a.gradients():
         g[...] = 1
+    SGD(a.parameters(), a.gradients()).zero_grad()
+    assert not any(g.any() for g in a.gradients())
+
+
+def test_zero_grad_fills_the_gradients_of_frozen_parameters_too():
+    a = net()
+    for g in a.gradients():
+        g[...] = 1
+    a[0].requires_grad_(False)
     SGD(a.parameters(), a.gradients()).zero_grad()
     assert not any(g.any() for g in a.gradients())
 
