@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -17,23 +17,61 @@ from numpyml.nn.storage import neighbours, span
 _BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
 
 
-class _Group(dict[str, Any]):
-    """A parameter group: a dict that refuses an option out of its range."""
+G = TypeVar("G", bound="_Group")
+
+
+class _Group(MutableMapping[str, Any]):
+    """A parameter group: a mapping whose options can be set, in range, and whose arrays and keys stay.
+
+    ``dict(group)`` is a plain copy. Options that depend on each other are set together: ``group.update(...)``.
+    """
 
     def __init__(self, values: Mapping[str, Any], validate: Callable[[Mapping[str, Any]], None]) -> None:
-        super().__init__(values)
+        self._values = dict(values)
         self._validate = validate
-        validate(self)
+        self.update(self.options())
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def update(self, other: Any = (), /, **changes: Any) -> None:
+        """Set options, all or, where one is out of its range, none: the only way in."""
+        # A list could be changed later, behind the validation.
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(other, **changes).items()}
+        for name in options:
+            if name not in self.options():
+                raise OptionError(
+                    f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}; "
+                    "for other arrays make a new optimizer"
+                )
+        self._validate({**self._values, **options})
+        self._values.update(options)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name in ("parameters", "gradients") or name not in self:
-            raise OptionError(f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}")
-        self._validate({**self, name: value})
-        super().__setitem__(name, value)
+        self.update({name: value})
+
+    def __ior__(self: G, other: Any) -> G:
+        self.update(other)
+        return self
+
+    def __delitem__(self, name: str) -> None:
+        raise OptionError(f"a parameter group expected to keep all its options, got a deletion of {name!r}; set it")
+
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __repr__(self) -> str:
+        return f"<group of {len(self['parameters'])} parameters: {self.options()}>"
 
     def options(self) -> dict[str, Any]:
         """All but the arrays."""
-        return {name: value for name, value in self.items() if name not in ("parameters", "gradients")}
+        return {name: value for name, value in self._values.items() if name not in ("parameters", "gradients")}
 
 
 class Run:
@@ -123,7 +161,7 @@ class Optimizer:
         taken = {id(p) for other in self.param_groups for p in other["parameters"]}
         if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
             raise OwnershipError(f"{name} expected every parameter once, got one twice; give each to one group only")
-        values = {**self.defaults, **group, "parameters": parameters, "gradients": gradients}
+        values = {**self.defaults, **group, "parameters": tuple(parameters), "gradients": tuple(gradients)}
         self.param_groups.append(_Group(values, self.validate))
         self._owners += owners
         self._frozen = None

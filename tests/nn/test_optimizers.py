@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -216,6 +218,10 @@ def test_a_wrong_state_dict_changes_nothing():
         (Adam, {"betas": 0.9}, "betas to be a pair"),
         (Adam, {"eps": -1e-8}, "eps"),
         (Adam, {"learning_rate": "fast"}, "learning_rate"),
+        (Adam, {"learning_rate": 10**400}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": Fraction(1, 3)}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": Decimal("0.1")}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": True}, "learning_rate to be a finite"),
     ],
 )
 def test_an_option_out_of_range_is_an_error_at_once_and_later(kind, options, message):
@@ -228,6 +234,58 @@ def test_an_option_out_of_range_is_an_error_at_once_and_later(kind, options, mes
     with pytest.raises(OptionError):
         optimizer.param_groups[0][name] = value
     assert optimizer.param_groups[0][name] == before
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(1)])
+def test_a_number_may_be_pythons_or_numpys(value):
+    assert SGD([np.ones(2)], [np.ones(2)], learning_rate=value).param_groups[0]["learning_rate"] == value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda group: group.update(learning_rate=-1),
+        lambda group: group.update({"momentum": 0.5, "learning_rate": -1}),
+        lambda group: group.__ior__({"learning_rate": -1}),
+        lambda group: group.update(lr=0.1),
+        lambda group: group.update(parameters=[]),
+        lambda group: group.setdefault("lr", 0.1),
+        lambda group: group.pop("learning_rate"),
+        lambda group: group.popitem(),
+        lambda group: group.clear(),
+        lambda group: group.__delitem__("parameters"),
+    ],
+)
+def test_no_way_into_a_group_passes_the_validation(change):
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    before = dict(group)
+    with pytest.raises(OptionError, match="expected"):
+        change(group)
+    assert dict(group) == before
+
+
+def test_options_of_a_group_that_need_each_other_are_set_together():
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    group.update(nesterov=True, momentum=0.9)
+    group |= {"learning_rate": 0.5}
+    assert (group["nesterov"], group["momentum"], group["learning_rate"]) == (True, 0.9, 0.5)
+
+
+def test_a_list_given_as_an_option_can_not_be_changed_behind_the_validation():
+    betas = [0.9, 0.99]
+    group = Adam([np.ones(2)], [np.ones(2)], betas=betas).param_groups[0]
+    betas[0] = 7
+    assert group["betas"] == (0.9, 0.99)
+
+
+@pytest.mark.parametrize("copied", [dict, copy.copy, lambda group: {**group}])
+def test_a_copy_of_a_group_is_a_plain_dict(copied):
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    plain = copied(group)
+    assert type(plain) is dict and plain == group
+    plain["learning_rate"] = -1
+    assert group["learning_rate"] == 1e-3
+    assert repr(group).startswith("<group of 1 parameters: {'learning_rate': 0.001,")
 
 
 def test_an_unknown_option_is_an_error():
