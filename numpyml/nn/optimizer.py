@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -133,6 +133,11 @@ class Optimizer:
             raise OptionError(f"{type(self).__name__} expected at least one group of parameters, got none")
         for group in groups:
             self.add_param_group(group)
+
+    always_kept: ClassVar[tuple[str, ...]] = ()
+    """The state arrays of every parameter that was updated."""
+    kept_on_demand: ClassVar[tuple[str, ...]] = ()
+    """Those that a parameter has once an option asked for them, also after the option is off again."""
 
     @classmethod
     def validate(cls, options: Mapping[str, Any]) -> None:
@@ -280,7 +285,7 @@ class Optimizer:
         self._current_runs()
         self._save()
         saved = (self._saved.get(i, (0, {})) for i in range(len(self._owners)))
-        return [{"step": step, **arrays} if step else {} for step, arrays in saved]
+        return [{"step": step, **arrays} if step or arrays else {} for step, arrays in saved]
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state and of every group's options; parameters appear as their numbers."""
@@ -294,35 +299,105 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the state and options that ``state_dict()`` gave; an error changes nothing."""
-        groups, states = state_dict.get("param_groups", ()), state_dict.get("state", {})
-        sizes = [len(group["parameters"]) for group in self.param_groups]
-        arrays = self._arrays()
-        problems = []
-        if [len(group.get("parameters", ())) for group in groups] != sizes:
-            problems.append(f"groups of {sizes} parameters")
-        for i, state in states.items():
-            for name, array in state.items():
-                if i not in range(len(arrays)) or (name != "step" and np.shape(array) != arrays[i][1].shape):
-                    problems.append(f"state {name!r} of parameter {i} in its shape")
+        """Take over the state and options that ``state_dict()`` gave, in place of the present ones.
+
+        Raises:
+            StateError: listing everything that is not this optimizer's. Nothing is changed then.
+        """
+        problems: list[str] = []
+        groups, states = _entries_of(state_dict)
+        if groups is None or states is None:
+            problems.append("a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings)")
+        options = [] if groups is None else self._checked_options(groups, problems)
+        saved = {} if states is None else self._checked_states(states, problems)
         if problems:
             raise StateError(
-                f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded"
+                f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded; "
+                f"pass what state_dict() of {type(self).__name__} for such a model gave"
             )
-        options = [{name: group[name] for name in self.defaults if name in group} for group in groups]
-        for group, changes in zip(self.param_groups, options, strict=True):
-            self.validate({**group, **changes})
         for group, changes in zip(self.param_groups, options, strict=True):
             group.update(changes)
-        self._runs, self._frozen = [], None
-        self._saved = {
-            i: (int(state["step"]), {k: np.array(v, arrays[i][1].dtype) for k, v in state.items() if k != "step"})
-            for i, state in states.items()
-        }
+        self._runs, self._frozen, self._saved = [], None, saved
+
+    def _checked_options(self, groups: Sequence[Mapping[str, Any]], problems: list[str]) -> list[dict[str, Any]]:
+        """The options of each saved group."""
+        numbers = iter(range(len(self._owners)))
+        expected = [[next(numbers) for _ in group["parameters"]] for group in self.param_groups]
+        got = [group.get("parameters") for group in groups]
+        if got != expected:
+            problems.append(f"groups of the parameters {expected}, got {got!r:.80}")
+            return []
+        options = [{name: value for name, value in group.items() if name != "parameters"} for group in groups]
+        for i, (group, changes) in enumerate(zip(self.param_groups, options, strict=True)):
+            if unknown := [name for name in changes if name not in self.defaults]:
+                problems.append(f"group {i} with options of {list(self.defaults)} only, got {unknown}")
+            else:
+                try:
+                    self.validate({**group, **changes})
+                except OptionError as error:
+                    problems.append(f"options in range in group {i}, where {error}")
+        return options
+
+    def _checked_states(
+        self, states: Mapping[Any, Any], problems: list[str]
+    ) -> dict[int, tuple[int, dict[str, Array]]]:
+        """Step and state of each saved parameter, in its dtype."""
+        arrays = self._arrays()
+        names = (*self.always_kept, *self.kept_on_demand)
+        saved: dict[int, tuple[int, dict[str, Array]]] = {}
+        for i, state in states.items():
+            if not _is_whole(i) or i >= len(arrays) or not isinstance(state, Mapping):
+                problems.append(
+                    f"a mapping for each of the parameters 0 to {len(arrays) - 1}, got {i!r}: {state!r:.40}"
+                )
+                continue
+            step: Any = state.get("step")
+            p = arrays[i][1]
+            if not _is_whole(step):
+                problems.append(f"'step' of parameter {i} to be a whole number of 0 or more, got {step!r:.40}")
+            elif step and (missing := [name for name in self.always_kept if name not in state]):
+                problems.append(f"{missing} of parameter {i}, got {list(state)}")
+            if unknown := [name for name in state if name not in ("step", *names)]:
+                problems.append(f"of parameter {i} only 'step' and {list(names)}, got {unknown}")
+            kept = {}
+            for name in names:
+                if name in state:
+                    array = _as_array(state[name])
+                    if array is None or array.shape != p.shape or array.dtype.kind != "f":
+                        problems.append(
+                            f"{name!r} of parameter {i} to be floats of shape {p.shape}, got {kind_of(state[name])}"
+                        )
+                    else:
+                        with np.errstate(over="ignore"):  # to infinity, which shows in the parameters
+                            kept[name] = array.astype(p.dtype)
+            if _is_whole(step):
+                saved[int(i)] = int(step), kept
+        return saved
 
     def __repr__(self) -> str:
         lines = (f"group {i}: {group.options()}" for i, group in enumerate(self.param_groups))
         return f"{type(self).__name__}(" + "; ".join(lines) + ")"
+
+
+def _entries_of(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapping[Any, Any] | None]:
+    """The groups and the state in a state dict, None in place of what is not there or something else."""
+    if not isinstance(state_dict, Mapping):
+        return None, None
+    groups, states = state_dict.get("param_groups"), state_dict.get("state")
+    lists = isinstance(groups, (list, tuple)) and all(isinstance(group, Mapping) for group in groups)
+    return groups if lists else None, states if isinstance(states, Mapping) else None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether this is a whole number of 0 or more."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def _as_array(value: Any) -> Array | None:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # a ragged list, for one
+        return None
 
 
 def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Callable[[Array], Array]]:

@@ -190,17 +190,110 @@ def test_a_saved_optimizer_goes_on_with_the_same_bits(rng, kind, formula, option
     assert all(np.array_equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_a_wrong_state_dict_changes_nothing():
-    a = net()
-    optimizer = Adam(a.parameters(), a.gradients())
+def stepped(kind, **options):
+    parameters = [p.copy() for p in net().parameters()]
+    optimizer = kind(parameters, [np.ones_like(p) for p in parameters], **options)
     optimizer.step()
-    before = copy.deepcopy(optimizer.state_dict())
+    return optimizer
+
+
+def flat(state_dict):
+    """A state dict as something that == compares."""
+    states = {
+        (i, k): v.tolist() if isinstance(v, np.ndarray) else v
+        for i, s in state_dict["state"].items()
+        for k, v in s.items()
+    }
+    return states, state_dict["param_groups"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda d: d["state"][0].update(exp_avg=np.zeros(3)),
+            r"'exp_avg' of parameter 0 to be floats of shape \(4, 5\)",
+        ),
+        (lambda d: d["state"][1].update(exp_avg=np.zeros(4, int)), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=np.zeros(4, complex)), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=[[1.0], 2.0]), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=None), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].pop("exp_avg_sq"), r"\['exp_avg_sq'\] of parameter 1"),
+        (lambda d: d["state"][1].update(momentum_buffer=np.zeros(4)), "of parameter 1 only 'step' and"),
+        (lambda d: d["state"][2].pop("step"), "'step' of parameter 2 to be a whole number of 0 or more, got None"),
+        (lambda d: d["state"][2].update(step=-1), "'step' of parameter 2"),
+        (lambda d: d["state"][2].update(step=1.5), "'step' of parameter 2"),
+        (lambda d: d["state"][2].update(step=True), "'step' of parameter 2"),
+        (lambda d: d["state"].update({4: d["state"][0]}), "each of the parameters 0 to 3, got 4"),
+        (lambda d: d["state"].update({"0": d["state"][0]}), "each of the parameters 0 to 3, got '0'"),
+        (lambda d: d["state"].update({3: None}), "each of the parameters 0 to 3, got 3: None"),
+        (lambda d: d.pop("state"), "a mapping of 'state'"),
+        (lambda d: d.update(param_groups=3), "a mapping of 'state'"),
+        (lambda d: d["param_groups"].append({}), "groups of the parameters"),
+        (lambda d: d["param_groups"][0]["parameters"].reverse(), "groups of the parameters"),
+        (lambda d: d["param_groups"][0].update(lr=1), r"got \['lr'\]"),
+        (lambda d: d["param_groups"][0].update(eps=-1), "options in range in group 0, where Adam expected eps"),
+    ],
+)
+def test_a_wrong_state_dict_is_an_error_and_changes_nothing(spoil, message):
+    optimizer = stepped(Adam)
+    before = optimizer.state_dict()
     wrong = copy.deepcopy(before)
-    wrong["state"][0]["exp_avg"] = np.zeros(3)
     wrong["param_groups"][0]["learning_rate"] = 7
-    with pytest.raises(StateError, match="'exp_avg' of parameter 0"):
+    wrong["state"][0]["exp_avg_sq"] += 1
+    spoil(wrong)
+    with pytest.raises(StateError, match=message):
         optimizer.load_state_dict(wrong)
-    assert optimizer.param_groups[0]["learning_rate"] == before["param_groups"][0]["learning_rate"]
+    assert flat(optimizer.state_dict()) == flat(before)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [], "state"])
+def test_a_state_that_is_no_dict_is_an_error(wrong):
+    with pytest.raises(StateError, match="a mapping of 'state'"):
+        stepped(SGD).load_state_dict(wrong)
+
+
+def test_every_problem_of_a_state_dict_is_listed():
+    optimizer = stepped(Adam)
+    with pytest.raises(StateError) as caught:
+        optimizer.load_state_dict(stepped(SGD, momentum=0.9).state_dict())
+    for part in (
+        "group 0 with options",
+        "'momentum', 'dampening'",
+        "parameter 0 only",
+        "parameter 3 only",
+        "exp_avg_sq",
+    ):
+        assert part in str(caught.value)
+
+
+def test_state_of_the_other_optimizer_is_an_error():
+    for kind, other in ((SGD, Adam), (Adam, SGD)):
+        with pytest.raises(StateError, match="Nothing was loaded"):
+            stepped(kind).load_state_dict(stepped(other).state_dict())
+
+
+@pytest.mark.parametrize(("kind", "name", "on", "off"), [(SGD, "momentum", 0.9, 0), (Adam, "amsgrad", True, False)])
+def test_state_loads_also_where_an_option_was_switched_after_the_step(kind, name, on, off):
+    for first, then in ((on, off), (off, on)):
+        optimizer = stepped(kind, **{name: first})
+        optimizer.param_groups[0][name] = then
+        other = stepped(kind)
+        other.load_state_dict(optimizer.state_dict())
+        assert flat(other.state_dict()) == flat(optimizer.state_dict())
+        other.step()
+
+
+def test_loaded_state_is_a_copy_in_the_dtype_of_the_parameter():
+    saved = stepped(SGD, momentum=0.9).state_dict()
+    other = net()
+    for i, state in saved["state"].items():
+        saved["state"][i] = {**state, "momentum_buffer": state["momentum_buffer"].astype(np.float32)}
+    optimizer = SGD(other.parameters(), other.gradients())
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert all(s["momentum_buffer"].dtype == np.float64 for s in optimizer.state)
+    assert all((s["momentum_buffer"] == 1).all() for s in saved["state"].values())
 
 
 @pytest.mark.parametrize(
