@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from numpyml.autograd.tape import Array
+from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
 from numpyml.nn.storage import neighbours, span
 
@@ -109,8 +111,11 @@ class Optimizer:
 
     Raises:
         OptionError: when an option is out of its range, or there is nothing to optimize.
-        OwnershipError: when parameters and gradients do not match, and at the first call after their model has let go
-            of the parameters (by replacing a layer, say).
+        DTypeError: when something else than lists of floating arrays is given: a model, a Parameter, a number.
+        ShapeError: when a gradient has not the shape and dtype of its parameter.
+        OwnershipError: when parameters and gradients do not match; at a copy or a pickle; and at a call after a
+            parameter is gone. It is gone when nothing refers to its layer any more: a layer that was replaced in
+            the model but is still held, by a variable or by what was recorded for the backward, goes unnoticed.
     """
 
     def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
@@ -121,16 +126,17 @@ class Optimizer:
         self._frozen_gradients: list[Array] = []
         self._runs: list[Run] = []
         self._saved: dict[int, tuple[int, dict[str, Array]]] = {}  # step and state by parameter, frozen ones included
-        groups = list(parameters)
+        name = type(self).__name__
         if gradients is not None:
-            groups = [{"parameters": groups, "gradients": list(gradients)}]
-        elif any(not isinstance(group, Mapping) for group in groups):
-            raise OwnershipError(
-                f"{type(self).__name__} expected parameters and gradients, got no gradients; "
-                "pass model.parameters(), model.gradients()"
-            )
+            groups = [{"parameters": parameters, "gradients": gradients}]
+        else:
+            groups = _listed(name, "parameters", parameters)
+            if any(not isinstance(group, Mapping) for group in groups):
+                raise OwnershipError(
+                    f"{name} expected parameters and gradients, got no gradients; {_REMEDY}, both as arrays"
+                )
         if not groups:
-            raise OptionError(f"{type(self).__name__} expected at least one group of parameters, got none")
+            raise OptionError(f"{name} expected at least one group of parameters, got none")
         for group in groups:
             self.add_param_group(group)
 
@@ -161,7 +167,7 @@ class Optimizer:
                 f"{name} expected a group to have 'parameters', 'gradients' and any of {sorted(self.defaults)}, "
                 f"got {sorted(group)}"
             )
-        parameters, gradients = list(group["parameters"]), list(group["gradients"])
+        parameters, gradients = (_listed(name, role, group[role]) for role in ("parameters", "gradients"))
         owners = _check_arrays(name, parameters, gradients)
         taken = {id(p) for other in self.param_groups for p in other["parameters"]}
         if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
@@ -374,6 +380,12 @@ class Optimizer:
                 saved[int(i)] = int(step), kept
         return saved
 
+    def __reduce__(self) -> NoReturn:
+        raise OwnershipError(
+            f"{type(self).__name__} expected not to be copied or pickled: its arrays belong to a model; make a new "
+            "optimizer for the other model and hand over the state: load_state_dict(optimizer.state_dict())"
+        )
+
     def __repr__(self) -> str:
         lines = (f"group {i}: {group.options()}" for i, group in enumerate(self.param_groups))
         return f"{type(self).__name__}(" + "; ".join(lines) + ")"
@@ -412,6 +424,19 @@ def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Cal
     return [part(arrays[i][1]) for i in run.indices]
 
 
+_REMEDY = "pass model.parameters(), model.gradients()"
+
+
+def _listed(name: str, role: str, arrays: Any) -> list[Any]:
+    """What was given as the parameters or the gradients, or a DTypeError where it is no list."""
+    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
+        return list(arrays)
+    got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
+    number = isinstance(arrays, (int, float, np.number))
+    options = f", and options by their name: learning_rate={arrays!r}" if number else ""
+    raise DTypeError(f"{name} expected a list of arrays as {role}, got {got}; {_REMEDY}{options}")
+
+
 def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
     """Raise unless the two lists match; else give, for each parameter, a weak reference to its owner."""
     if not parameters:
@@ -424,6 +449,11 @@ def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]
     owners: list[Callable[[], Any]] = []
     for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
         for array in (p, g):
+            if isinstance(array, Tensor):
+                raise DTypeError(
+                    f"{name} expected arrays at place {i}, got a {type(array).__name__}; {_REMEDY}, which give each "
+                    "Parameter's .data and .grad"
+                )
             if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.flags.writeable:
                 raise DTypeError(f"{name} expected writable arrays of floats at place {i}, got {kind_of(array)}")
         if p.shape != g.shape or p.dtype != g.dtype:

@@ -403,6 +403,19 @@ def test_an_unknown_option_is_an_error():
         (lambda a, b: (2 * a.parameters(), 2 * a.gradients()), OwnershipError, "every parameter once"),
         (lambda a, b: ([np.ones(2, int)], [np.ones(2, int)]), DTypeError, "writable arrays of floats"),
         (lambda a, b: ([[1.0]], [[1.0]]), DTypeError, "writable arrays of floats"),
+        (lambda a, b: (a.parameters(), 0.1), DTypeError, r"model\.gradients\(\), and options by .* learning_rate=0\.1"),
+        (lambda a, b: (a,), DTypeError, r"as parameters, got a Sequential; pass model\.parameters\(\), model\.grad"),
+        (
+            lambda a, b: (a, 0.1),
+            DTypeError,
+            r"as parameters, got a Sequential; pass model\.parameters\(\), model\.grad",
+        ),
+        (lambda a, b: (a.parameters, a.gradients), DTypeError, r"pass model\.parameters\(\), model\.gradients\(\)"),
+        (lambda a, b: (a[0].weight, a[0].weight.grad), DTypeError, "expected a list of arrays as parameters, got"),
+        (lambda a, b: ({"parameters": a.parameters()},), DTypeError, "expected a list of arrays as parameters, got"),
+        (lambda a, b: ([{"parameters": a, "gradients": a}],), DTypeError, "got a Sequential"),
+        (lambda a, b: ([a[0].weight],), OwnershipError, r"pass model\.parameters\(\), .*\(\), both as arrays"),
+        (lambda a, b: ([a[0].weight], [a[0].weight.grad]), DTypeError, r"got a Parameter; .* \.data and \.grad"),
     ],
 )
 def test_lists_that_do_not_match_are_an_error(arrays, error, message):
@@ -418,6 +431,22 @@ def test_parameters_that_no_longer_belong_to_the_model_are_an_error():
     for call in (optimizer.step, optimizer.zero_grad):
         with pytest.raises(OwnershipError, match="make a new optimizer"):
             call()
+
+
+def test_a_replaced_layer_that_is_still_held_goes_unnoticed_until_it_is_let_go():
+    a = net()
+    optimizer = SGD(a.parameters(), a.gradients())
+    held, a.layers[0] = a.layers[0], layers.Dense(5, 4, dtype=np.float64)
+    optimizer.step()
+    del held
+    with pytest.raises(OwnershipError, match="make a new optimizer"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_optimizer_is_neither_copied_nor_pickled(duplicate):
+    with pytest.raises(OwnershipError, match=r"its arrays belong to a model; make a new optimizer .*state_dict\(\)"):
+        duplicate(stepped(Adam))
 
 
 def test_two_models_of_neighbouring_parameters_do_not_touch_each_other():
