@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import numpyml
 from numpyml import Tensor
 from numpyml.errors import DTypeError, OptionError
 from numpyml.nn import Module, Parameter, activations, layers, model
@@ -117,6 +118,39 @@ def test_summary_of_a_model_that_fails_leaves_it_as_it_was():
     with pytest.raises(ValueError, match="expected 4 features"):
         net.summary((8, 5))
     assert net.training and "compute" not in vars(net[0])
+
+
+def test_summary_counts_the_mask_of_dropout_and_draws_nothing():
+    own = np.random.default_rng(3)
+    net = model.Sequential(layers.Dropout(), layers.Dropout(generator=own))
+    numpyml.manual_seed(5)
+    expected = net.forward(np.ones((2, 3), np.float32))
+    own.bit_generator.state = np.random.default_rng(3).bit_generator.state
+    numpyml.manual_seed(5)
+    assert net.summary((2, 3)).endswith("48 B kept between forward and backward")
+    assert np.array_equal(net.forward(np.ones((2, 3), np.float32)), expected)
+    assert net.eval().summary((2, 3)).endswith("0 B kept between forward and backward")
+    assert not net.training and not net[0].training
+
+
+def test_summary_knows_the_output_of_a_model_inside_another():
+    class Outer(Module):
+        def __init__(self):
+            self.scaled = Scaled()
+
+        def forward(self, x):
+            return self.scaled(x)
+
+    lines = Outer().summary((2, 3)).splitlines()
+    assert lines[2].startswith("scaled ") and "(2, 4)" in lines[2]
+    assert lines[3].startswith("scaled.inner") and "(2, 4)" in lines[3]
+
+
+def test_summary_leaves_a_pending_backward_as_it_was(rng):
+    net, x = model.Sequential(layers.Dense(3, 2)), rng.standard_normal((4, 3)).astype("f")
+    net.forward(x)
+    net.summary((2, 3))
+    assert net.backward(np.ones((4, 2))).shape == x.shape
 
 
 def test_a_branching_model_follows_the_data(rng):

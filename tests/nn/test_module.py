@@ -180,7 +180,7 @@ def test_an_input_gradient_nobody_reads_is_not_computed(x, monkeypatch):
 
 def test_an_error_names_the_place_in_the_model(x):
     net = model.Sequential([layers.Dense(4, 5), activations.ReLU(), layers.Dense(6, 1)])
-    expected = r"^Sequential\[2\] Dense\(6, 1\) expected 6 features on the last axis, got x of shape \(6, 5\)$"
+    expected = r"^Sequential\[2\] Dense\(6, 1\) expected 6 features on the last axis, got x of shape \(6, 5\);"
     for call in (net.forward, lambda a: net(Tensor(a))):
         with pytest.raises(ShapeError, match=expected):
             call(x)
