@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 from weakref import ref
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from numpyml.autograd.tape import Array
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.nn.groups import ParameterGroup
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
 from numpyml.nn.storage import neighbours, span
@@ -19,68 +20,11 @@ from numpyml.nn.storage import neighbours, span
 _BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
 
 
-G = TypeVar("G", bound="_Group")
-
-
-class _Group(MutableMapping[str, Any]):
-    """A parameter group: a mapping whose options can be set, in range, and whose arrays and keys stay.
-
-    ``dict(group)`` is a plain copy. Options that depend on each other are set together: ``group.update(...)``.
-    """
-
-    def __init__(self, values: Mapping[str, Any], validate: Callable[[Mapping[str, Any]], None]) -> None:
-        self._values = dict(values)
-        self._validate = validate
-        self.update(self.options())
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def update(self, other: Any = (), /, **changes: Any) -> None:
-        """Set options, all or, where one is out of its range, none: the only way in."""
-        # A list could be changed later, behind the validation.
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(other, **changes).items()}
-        for name in options:
-            if name not in self.options():
-                raise OptionError(
-                    f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}; "
-                    "for other arrays make a new optimizer"
-                )
-        self._validate({**self._values, **options})
-        self._values.update(options)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.update({name: value})
-
-    def __ior__(self: G, other: Any) -> G:
-        self.update(other)
-        return self
-
-    def __delitem__(self, name: str) -> None:
-        raise OptionError(f"a parameter group expected to keep all its options, got a deletion of {name!r}; set it")
-
-    def __copy__(self) -> dict[str, Any]:
-        return dict(self)
-
-    def __repr__(self) -> str:
-        return f"<group of {len(self['parameters'])} parameters: {self.options()}>"
-
-    def options(self) -> dict[str, Any]:
-        """All but the arrays."""
-        return {name: value for name, value in self._values.items() if name not in ("parameters", "gradients")}
-
-
 class Run:
     """Parameters that are updated together: neighbours in memory, equally old, in one group."""
 
-    def __init__(self, group: _Group, indices: list[int], p: Array, g: Array, step: int) -> None:
-        self.group = group
+    def __init__(self, group: ParameterGroup, indices: list[int], p: Array, g: Array, step: int) -> None:
+        self.options: Mapping[str, Any] = group.values_in_use
         self.indices = indices
         self.p = p
         self.g = g
@@ -120,7 +64,7 @@ class Optimizer:
 
     def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
         self.defaults = defaults
-        self.param_groups: list[_Group] = []
+        self.param_groups: list[ParameterGroup] = []
         self._owners: list[Callable[[], Any]] = []
         self._frozen: list[bool] | None = None
         self._frozen_gradients: list[Array] = []
@@ -173,7 +117,7 @@ class Optimizer:
         if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
             raise OwnershipError(f"{name} expected every parameter once, got one twice; give each to one group only")
         values = {**self.defaults, **group, "parameters": tuple(parameters), "gradients": tuple(gradients)}
-        self.param_groups.append(_Group(values, self.validate))
+        self.param_groups.append(ParameterGroup(values, self.validate))
         self._owners += owners
         self._frozen = None
 
@@ -187,7 +131,7 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that is not frozen by one step."""
         for run in self._current_runs():
-            names = self.state_names(run.group)
+            names = self.state_names(run.options)
             run.fresh = frozenset(name for name in names if name not in run.state)
             for name in run.fresh:
                 run.state[name] = np.zeros_like(run.p)
@@ -235,7 +179,7 @@ class Optimizer:
             for i, place in zip(run.indices, _places(run, self._arrays()), strict=True):
                 self._saved[i] = run.step, {name: place(array) for name, array in run.state.items()}
 
-    def _arrays(self) -> list[tuple[_Group, Array, Array]]:
+    def _arrays(self) -> list[tuple[ParameterGroup, Array, Array]]:
         return [
             (group, *pair)
             for group in self.param_groups
@@ -412,7 +356,7 @@ def _as_array(value: Any) -> Array | None:
         return None
 
 
-def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Callable[[Array], Array]]:
+def _places(run: Run, arrays: Sequence[tuple[ParameterGroup, Array, Array]]) -> list[Callable[[Array], Array]]:
     """For each parameter of a run: from an array laid out like the run to the parameter's part of it."""
 
     def part(p: Array) -> Callable[[Array], Array]:

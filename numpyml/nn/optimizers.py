@@ -81,7 +81,7 @@ class SGD(Optimizer):
         return self.kept_on_demand if group["momentum"] else ()
 
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
-        group, (s, move) = run.group, scratch
+        group, (s, move) = run.options, scratch
         g = regularized(p, g, s, move, group)
         if group["momentum"]:
             b = state["momentum_buffer"]
@@ -170,7 +170,7 @@ class Adam(Optimizer):
         return (*self.always_kept, *(self.kept_on_demand if group["amsgrad"] else ()))
 
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
-        group, (s, move) = run.group, scratch
+        group, (s, move) = run.options, scratch
         (beta1, beta2), rate = group["betas"], group["learning_rate"]
         if group["decoupled_weight_decay"]:
             p *= 1 - rate * group["weight_decay"]
