@@ -11,7 +11,7 @@ from conformance.bound import Array
 from conformance.errors import Misuse
 
 SUPPORTED = "2.13.0"
-REMEDY = f"pip install torch=={SUPPORTED} --index-url https://download.pytorch.org/whl/cpu"
+REMEDY = f"pip install torch=={SUPPORTED} (the CPU build: see the selector on pytorch.org)"
 
 
 def require() -> None:
