@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from conformance.errors import Misuse
@@ -45,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser()
     given = made.parse_args(arguments)
     try:
+        if given.component is not None and given.command != "explain":
+            raise Misuse(f"{given.command} takes no component; for one alone: --only {given.component}")
+        if given.only and given.command != "run":
+            raise Misuse(f"{given.command} takes no --only; it is for running")
+        if find_spec("hypothesis") is None:
+            raise Misuse("hypothesis is not installed; pip install 'provengrad[conformance]', or run it through tox")
         if given.command == "list":
             return listing()
         if given.command == "explain":

@@ -176,8 +176,8 @@ class Adam(Optimizer):
             p *= 1 - rate * group["weight_decay"]
         g = regularized(p, g, s, move, group)
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        m *= beta1
-        np.multiply(g, 1 - beta1, out=move)
+        np.subtract(g, m, out=move)  # m + (1 − β₁)(g − m): near its mean, m keeps more digits so
+        move *= 1 - beta1
         m += move
         v *= beta2
         np.multiply(g, 1 - beta2, out=move)

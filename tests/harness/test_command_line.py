@@ -31,6 +31,8 @@ def test_a_run_that_passes_ends_with_the_table(capsys: pytest.CaptureFixture[str
         (["--only", "Dense", "--json", "/nowhere/at/all.json"], "cannot write"),
         (["explain"], "explain expects a component"),
         (["explain", "Dens"], "unknown component 'Dens'"),
+        (["run", "Dense"], "--only Dense"),
+        (["list", "--only", "Dense"], "takes no --only"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(

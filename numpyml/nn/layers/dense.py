@@ -72,7 +72,7 @@ class Dense(Module):
         rows = as_rows(gy)
         self.weight.accumulate_product(rows.T, as_rows(x))
         if self.bias is not None:
-            self.bias.accumulate(np.add.reduce(rows, axis=0))
+            self.bias.accumulate(np.ones(len(rows), rows.dtype) @ rows)  # keeps more digits than a sum row by row
         return (rows @ self.weight.data).reshape(x.shape) if wanted[0] else None
 
 
