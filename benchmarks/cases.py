@@ -31,7 +31,7 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("seed", (2, 25, 10, 1), 32, "bce", "SGD", 0.35),
+        Case("readme", (2, 25, 10, 1), 32, "bce", "SGD", 0.35),
         Case("small", (64, 128, 10), 64, "cross-entropy", "Adam", 0.5),
         Case("medium", (784, 256, 10), 64, "cross-entropy", "Adam", 1.0),
         Case("medium-wide-batch", (784, 256, 10), 256, "cross-entropy", "Adam", 1.0),

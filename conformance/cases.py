@@ -60,7 +60,11 @@ class ModuleCase:
         made = twin(module, dtype)
         dropouts = [inner for inner in made.modules() if isinstance(inner, torch.nn.Dropout)]
         for place, inner in enumerate(dropouts):
-            inner.register_forward_pre_hook(lambda *_, s=self.seed % 2**31 + place: torch.manual_seed(s) and None)
+
+            def restart(*_: Any, seed: int = self.seed % 2**31 + place) -> None:
+                torch.manual_seed(seed)
+
+            inner.register_forward_pre_hook(restart)
         return made
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:

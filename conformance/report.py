@@ -21,9 +21,10 @@ TITLES = (
 HEAD = f"{'component':32}" + "".join(f"{title:>{width}}" for title, width in TITLES)
 
 
-def progress(done: int, total: int, note: Note, stream: TextIO = sys.stderr) -> None:
+def progress(done: int, total: int, note: Note, stream: TextIO | None = None) -> None:
     """One line that overwrites itself on a terminal; elsewhere a line now and then."""
     text = f"[{done:4}/{total}] {note.row}-{note.check}"
+    stream = stream or sys.stderr
     if stream.isatty():
         stream.write(f"\r{text:79.79}" + ("\r" + " " * 79 + "\r" if done == total else ""))
         stream.flush()

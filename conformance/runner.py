@@ -31,7 +31,7 @@ PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}
 EXAMPLES = {
     "long_trajectory": 6,
     "initial_values": 5,
-    "mask_statistics": 5,
+    "mask_statistics": 30,
     "rejections": 20,
     "modes": 15,
     "trajectory": 80,

@@ -15,8 +15,26 @@ class NumpymlError(Exception):
     def __init__(self, message: str, layer: object = None) -> None:
         super().__init__(message, layer)
         self.message = message
-        self.layer = layer
+        self.layer = layer  # where the search for the place goes on
         self.place = "" if layer is None else name_of(layer)
+        self._name = self.place
+        self._trail = ""  # from that layer down to the one concerned
+
+    def at(self, container: object, trail: str) -> NumpymlError:
+        """The error, known to have come up in a container at ``trail``, such as ``[2]``."""
+        if self.layer is not None:
+            self.layer, self._trail = container, trail + self._trail
+        return self
+
+    def located(self, model: Any) -> NumpymlError:
+        """The error, its place told from the model that was called."""
+        for name, module in model.named_modules():
+            if module is self.layer and (name or self._trail):
+                parts = name.split(".") if name else []
+                path = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
+                self.place = f"{type(model).__name__}{path}{self._trail} {self._name}"
+                break
+        return self
 
     def __str__(self) -> str:
         return f"{self.place} {self.message}".lstrip()

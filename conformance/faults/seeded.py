@@ -116,10 +116,11 @@ def _never_fresh(right: Any) -> Any:
     return update
 
 
-def _doubled_scale(right: Any) -> Any:
+def _in_pairs(right: Any) -> Any:
     def mask(self: Any, shape: Any, dtype: Any) -> Any:
         kept = right(self, shape, dtype)
-        kept[..., 1:] = kept[..., :-1]
+        flat = kept.reshape(-1)
+        flat[1::2] = flat[: flat.size - 1 : 2]
         return kept
 
     return mask
@@ -164,6 +165,6 @@ FAULTS = [
     Fault("bias correction a step ahead", "Adam", optimizers.Adam, "update", _off_by_one),
     Fault("no bias correction", "Adam", optimizers.Adam, "update", _uncorrected),
     Fault("momentum starts from zero, dampened", "SGD", optimizers.SGD, "update", _never_fresh),
-    Fault("neighbouring masks are copies", "Dropout", layers.Dropout, "mask", _doubled_scale),
+    Fault("neighbouring masks are copies", "Dropout", layers.Dropout, "mask", _in_pairs),
     Fault("zero_grad does nothing", "Dense", module.Parameter, "zero_grad", _unsummed),
 ]

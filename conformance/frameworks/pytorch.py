@@ -11,7 +11,7 @@ from conformance.bound import Array
 from conformance.errors import Misuse
 
 SUPPORTED = "2.13.0"
-REMEDY = f"pip install torch=={SUPPORTED} --index-url https://download.pytorch.org/whl/cpu"
+REMEDY = f"pip install torch=={SUPPORTED} (the CPU build: see the selector on pytorch.org)"
 
 
 def require() -> None:
@@ -25,6 +25,7 @@ def require() -> None:
         raise Misuse(f"conformance is held to PyTorch {SUPPORTED}, found {torch.__version__}: {REMEDY}")
     warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
     warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
+    warnings.filterwarnings("ignore", "Mean of empty slice")
     torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
 
 

@@ -27,6 +27,7 @@ RIGHT, WRONG = "right", "wrong"
 KINK = "not differentiable here"
 NOISE = "too noisy to tell"
 NOT_FINITE = "not finite"
+Value = Callable[[], "tuple[Any, Any] | None"]
 RATIO = 4.0
 """Each step is this much shorter than the one before."""
 
@@ -100,17 +101,24 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         seed: of the random directions and cotangent.
 
     Everything is evaluated in float64, except for a module whose parameters are of another dtype.
-    Parameters, their gradients and buffers are afterwards, bit for bit, what they were before.
+    Parameters and their gradients are afterwards, bit for bit, what they were before.
 
     Raises:
-        DTypeError: when the function returns something other than Tensors, so that there is no gradient to check.
+        DTypeError: when no input is floating and no parameter requires a gradient, or when the function returns
+            something other than Tensors: there is no gradient to check then.
         GradientError: when two calls with the same inputs give different values.
     """
     generator = np.random.default_rng(seed)
-    parameters = {name: p for name, p in _named(function, "named_parameters") if p.requires_grad}
+    parameters = {name: p for name, p in _parameters(function) if p.requires_grad}
     dtype = np.result_type(*(p.data.dtype for p in parameters.values())) if parameters else np.dtype(np.float64)
     arguments = [_argument(x, dtype) for x in inputs]
     floats = {f"input {i}": x for i, x in enumerate(arguments) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
+
+    if not (floats or parameters):
+        raise DTypeError(
+            "gradcheck expected at least one floating input or parameter that requires a gradient, got "
+            f"{', '.join(map(kind_of, arguments)) or 'no inputs'}; pass floats, as with x.astype(float)"
+        )
 
     def call(leaves: Mapping[str, Tensor]) -> list[Tensor]:
         given = [
@@ -126,21 +134,25 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
     with _restored(function):
         gradients, cotangents = _gradients(call, floats, parameters, generator)
 
-        def value() -> tuple[Any, Any]:
-            """φ, and the magnitude of what was added up for it."""
+        def value() -> tuple[Any, Any] | None:
+            """φ, and the magnitude of what was added up for it; None where the outputs have other shapes."""
             with tape.no_grad(), np.errstate(all="ignore"):
-                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, call({}), strict=True)]
+                outputs = call({})
+                if [y.shape for y in outputs] != [c.shape for c in cotangents]:
+                    return None
+                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, outputs, strict=True)]
             return np.float64(sum(t.sum() for t in terms)), np.float64(sum(np.abs(t).sum() for t in terms))
 
-        if not np.array_equal(value()[0], value()[0], equal_nan=True):
+        first, second = value(), value()
+        if first is None or second is None or not np.array_equal(first[0], second[0], equal_nan=True):
             raise GradientError("gradcheck expected the same values each time, got others the second time; seed it")
         checked = floats | {name: p.data for name, p in parameters.items()}
-        entries = tuple(_settle(name, x, gradients[name], value, generator) for name, x in checked.items())
+        entries = tuple(_settle(name, x, gradients[name], first, value, generator) for name, x in checked.items())
     return GradcheckReport(entries, str(dtype))
 
 
-def _named(function: Any, method: str) -> list[tuple[str, Any]]:
-    return list(getattr(function, method)()) if hasattr(function, method) else []
+def _parameters(function: Any) -> list[tuple[str, Any]]:
+    return list(function.named_parameters()) if hasattr(function, "named_parameters") else []
 
 
 def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -156,12 +168,8 @@ def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
 
 @contextmanager
 def _restored(function: Any) -> Iterator[None]:
-    """Parameters, gradients and buffers afterwards as they were before, whatever happens in between."""
-    arrays = [a for _, p in _named(function, "named_parameters") for a in (p.data, p.grad) if a is not None]
-    for _, buffer in _named(function, "named_buffers"):
-        array = getattr(buffer, "data", buffer) if not isinstance(buffer, np.ndarray) else buffer
-        if isinstance(array, np.ndarray):
-            arrays.append(array)
+    """Parameters and gradients afterwards as they were before, whatever happens in between."""
+    arrays = [a for _, p in _parameters(function) for a in (p.data, p.grad) if a is not None]
     saved = [a.copy() for a in arrays]
     try:
         yield
@@ -192,37 +200,44 @@ def _gradients(
 
 
 def _settle(
-    name: str, x: Array, g: Array, value: Callable[[], tuple[Any, Any]], generator: np.random.Generator
+    name: str, x: Array, g: Array, start: tuple[Any, Any], value: Value, generator: np.random.Generator
 ) -> GradcheckEntry:
     """The first direction that tells, of three."""
     for _ in range(3):
-        entry = _check(name, x, g, value, generator)
+        entry = _check(name, x, g, start, value, generator)
         if entry.verdict != NOISE:
             break
     return entry
 
 
 def _check(
-    name: str, x: Array, g: Array, value: Callable[[], tuple[Any, Any]], generator: np.random.Generator
+    name: str, x: Array, g: Array, start: tuple[Any, Any], value: Value, generator: np.random.Generator
 ) -> GradcheckEntry:
-    """Move ``x`` to and fro along one direction, and compare."""
-    here, magnitude = value()
+    """Move ``x`` to and fro along one direction, and compare with the value at the start."""
+    here, magnitude = start
     if not (np.isfinite(here) and np.isfinite(g).all()):
         return GradcheckEntry(name, NOT_FINITE, np.nan, None)
-    start, epsilon = x.copy(), float(np.finfo(x.dtype).eps)
-    v = _direction(start.astype(np.float64), g, generator)
+    middle, epsilon = x.copy(), float(np.finfo(x.dtype).eps)
+    v = _direction(middle.astype(np.float64), g, generator)
     steps: list[tuple[float, ...]] = []
+    reshaped = False
     for h in RATIO ** -np.arange(1, 1 - np.log(epsilon) / np.log(RATIO) * 2 / 3):  # down to where rounding rules
-        x[...] = start + h * v
-        (ahead, above), forward = value(), x.astype(np.float64) - start  # what the step came to, after rounding
-        x[...] = start - h * v
-        (behind, below), backward = value(), start - x.astype(np.float64)
+        x[...] = middle + h * v
+        in_front, forward = value(), x.astype(np.float64) - middle  # what the step came to, after rounding
+        x[...] = middle - h * v
+        at_back, backward = value(), middle - x.astype(np.float64)
+        if in_front is None or at_back is None:
+            reshaped = True
+            continue
+        (ahead, above), (behind, below) = in_front, at_back
         if np.isfinite(ahead) and np.isfinite(behind):
             # What each one-sided slope is off by: the parts of E(h)
             off = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
             expected = float((g * (forward + backward)).sum() / (2 * h))
             steps.append((h, *off, expected, max(magnitude, above, below)))
-    x[...] = start
+    x[...] = middle
+    if reshaped and len(steps) < 4:
+        return GradcheckEntry(name, KINK, np.nan, None)
     return GradcheckEntry(name, *_verdict(np.array(steps).reshape(-1, 5), float(np.abs(g * v).sum()), epsilon))
 
 

@@ -110,7 +110,7 @@ def norm(g: Any, y: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bo
     if abs(ord) == np.inf:
         hit = np.abs(x) == y
         return np.where(hit, g * slope, 0) / hit.sum(axis=axis, keepdims=True)
-    return np.where(x == 0, 0, g * slope * (np.abs(x) / y) ** (ord - 1))
+    return np.where((x == 0) | (y == 0), 0, g * slope * (np.abs(x) / y) ** (ord - 1))
 
 
 def over_matrices(x: Any, axis: Any) -> bool:

@@ -17,6 +17,7 @@ from numpyml.autograd.tape import Array, Node
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 
 Axis = int | tuple[int, ...] | None
+FLOATS = (float, np.floating)
 REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: np.sum,
     np.multiply: np.prod,
@@ -39,7 +40,7 @@ class Tensor:
     ``t += u`` makes a new Tensor: nothing recorded is ever written to.
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "index", "node", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "_grad", "_requires_grad", "index", "node")
     __hash__ = object.__hash__
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False, dtype: DTypeLike | None = None) -> None:
@@ -48,16 +49,27 @@ class Tensor:
         array = np.asarray(data, dtype=dtype)
         if array.dtype.kind not in "biuf":
             raise DTypeError(f"Tensor expected bool, integer or floating data, got {kind_of(array)}; convert it first")
-        if requires_grad and array.dtype.kind != "f":
-            raise DTypeError(
-                f"Tensor expected floating data where requires_grad=True, got {kind_of(array)}; "
-                "pass dtype=np.float32 or requires_grad=False"
-            )
         self._data: Array = array
         self._grad: Array | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None
         self.index = 0  # which of the node's outputs this is
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether :meth:`backward` leaves a gradient in ``grad``."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise DTypeError(f"requires_grad expected True or False, got {kind_of(value)}")
+        if value and self._data.dtype.kind != "f":
+            raise DTypeError(
+                f"Tensor expected floating data where requires_grad=True, got {kind_of(self._data)}; "
+                "pass dtype=np.float32 or requires_grad=False"
+            )
+        self._requires_grad = bool(value)
 
     @property
     def data(self) -> Array:
@@ -120,6 +132,14 @@ class Tensor:
     def numpy(self) -> Array:
         """The array itself, as ``data``."""
         return self._data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.node is not None:
+            raise TypeError(
+                "copying or pickling a Tensor expected one that nothing was recorded for, got a computed one, whose "
+                "graph cannot be copied; copy t.detach()"
+            )
+        return type(self), (self._data, self.requires_grad)
 
     # NumPy's protocols
 
@@ -303,31 +323,31 @@ class Tensor:
         """The values in a new array."""
         return one(np.copy, (self,))
 
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.sum``."""
         return one(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.mean``."""
         return one(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def prod(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.prod``."""
         return one(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def var(self, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
         """``np.var``."""
         return one(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
 
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def std(self, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
         """``np.std``."""
         return one(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
 
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.max``."""
         return one(np.max, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.min``."""
         return one(np.min, (self,), {"axis": axis, "keepdims": keepdims})
 
@@ -335,11 +355,11 @@ class Tensor:
         """``np.cumsum``."""
         return one(np.cumsum, (self,), {"axis": axis})
 
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.all``."""
         return one(np.all, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
         """``np.any``."""
         return one(np.any, (self,), {"axis": axis, "keepdims": keepdims})
 
@@ -442,7 +462,7 @@ one: Callable[..., Tensor] = apply
 
 
 def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
-    """The value with the array in place of every Tensor in it, and a Python number as ``scalar``."""
+    """The value with the array in place of every Tensor in it, and a number that is no array as ``scalar``."""
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, (list, tuple)):
@@ -450,12 +470,12 @@ def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, slice):
         return slice(*map(_arrays, (value.start, value.stop, value.step)))
-    return scalar(value) if scalar is not None and type(value) in (int, float) else value
+    return scalar(value) if scalar is not None and (type(value) is int or isinstance(value, FLOATS)) else value
 
 
 def _scalar_type(values: Iterable[Any]) -> Callable[[Any], Any] | None:
-    """What a Python number becomes beside these: NumPy 1 lets it widen a float32 array of no axes."""
-    kinds = [x.dtype for x in values if hasattr(x, "dtype")]
+    """What a number becomes beside these: NumPy 1 lets Python's widen a scalar array, NumPy 2 its own any array."""
+    kinds = [x.dtype for x in values if isinstance(x, (Tensor, np.ndarray))]
     return np.result_type(*kinds).type if kinds and all(kind.kind == "f" for kind in kinds) else None
 
 

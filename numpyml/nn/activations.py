@@ -7,6 +7,8 @@ import numpy as np
 from numpyml.autograd.tape import Array
 from numpyml.nn.module import Module, as_floats
 
+__all__ = ["ReLU", "Sigmoid"]
+
 
 class ReLU(Module):
     """Negative elements become zero.

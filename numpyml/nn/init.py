@@ -11,7 +11,11 @@ from numpyml.random import default_generator
 
 
 def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Array:
-    """Fill with values drawn evenly from [a, b). PyTorch: nn.init.uniform_."""
+    """Fill with values drawn evenly from [a, b), and return the array.
+
+    Shapes: array any. Raises: ValueError (NumPy's) when the array is read-only; OverflowError when b − a is not finite.
+    PyTorch: nn.init.uniform_.
+    """
     array[...] = (generator or default_generator()).uniform(a, b, array.shape)
     return array
 
@@ -21,6 +25,8 @@ def kaiming_uniform_(array: Array, a: float = 0.0, generator: np.random.Generato
 
         U(−k, k),   k = √(6 / ((1 + a²) fan_in)),   fan_in = the length of all axes but the first
 
+    Shapes: array (fan_out, ...), of at least one axis; zeros where fan_in is 0.
+    Raises: TypeError (Python's) when the array has no axes.
     Source: He, Zhang, Ren, Sun 2015, arXiv:1502.01852. PyTorch: nn.init.kaiming_uniform_ (mode fan_in).
     """
     fan_in = array[0].size if len(array) else 0

@@ -61,26 +61,32 @@ class ElementwiseLoss(Loss):
         losses = losses.astype(dtype, copy=False)  # NumPy 1 widens an array of no axes beside a Python number
         if self.reduction == "none":
             return losses
-        total = np.add.reduce(losses, axis=None)
-        return total if self.reduction == "sum" else divided(total, losses.size)
+        total = np.add.reduce(losses, axis=None, dtype=accumulator(dtype))
+        return dtype.type(total) if self.reduction == "sum" else divided(total, losses.size, dtype)
 
     def spread(self, gy: Any, size: int) -> Any:
         """The gradient of the loss -> that of every elementwise loss: one number, where they are equal."""
-        return divided(gy, size) if self.reduction == "mean" else gy
+        return divided(gy, size, gy.dtype) if self.reduction == "mean" else gy
 
 
 def weighted(x: Array, w: Any) -> Array:
     """x ⊙ w; an infinite x of weight 0 counts for nothing, which is the limit, and not NaN."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", under="ignore"):
         y = np.asarray(x * w)
         if not np.isfinite(np.add.reduce(y, axis=None)):
             y[(w == 0) & np.isinf(x)] = 0
     return y
 
 
-def divided(total: Any, n: Any) -> Any:
-    """total / n, and the NaN that PyTorch gives for the mean of nothing, without a warning."""
-    return total / total.dtype.type(n) if n else total.dtype.type(np.nan)
+def divided(total: Any, n: Any, dtype: np.dtype[Any]) -> Any:
+    """total / n in dtype, and the NaN that PyTorch gives for the mean of nothing, without a warning."""
+    wide = accumulator(dtype).type
+    return dtype.type(wide(total) / wide(n)) if n else dtype.type(np.nan)
+
+
+def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Where sums and counts are kept: the dtype itself, but float32 for float16, which ends at 65 504."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
 class MeanSquaredError(ElementwiseLoss):
@@ -93,7 +99,8 @@ class MeanSquaredError(ElementwiseLoss):
         reduction: 'mean', 'sum' or 'none'.
 
     Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
-    Raises: ShapeError when the shapes differ (nothing is broadcast).
+    Raises: ShapeError when the shapes differ (nothing is broadcast); DTypeError when x is not floating or t not real;
+        OptionError when reduction is none of these.
     PyTorch: nn.MSELoss.
     """
 
@@ -124,7 +131,8 @@ class Huber(ElementwiseLoss):
         delta: where the two meet, above 0.
 
     Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
-    Raises: ShapeError when the shapes differ; OptionError when delta is not positive.
+    Raises: ShapeError when the shapes differ; DTypeError when x is not floating or t not real; OptionError when delta
+        is not positive or reduction none of these.
     Source: Huber 1964, Ann. Math. Statist. 35. PyTorch: nn.HuberLoss.
     """
 
@@ -158,7 +166,9 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         pos_weight: p, weight of the positive targets, broadcast against x.
 
     Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
-    Raises: ShapeError when the shapes differ; DataError when a target is no probability.
+    Raises: ShapeError when the shapes differ, or a weight does not broadcast to x's; DTypeError when x is not floating
+        or t not real; DataError when a target is no probability; OptionError when a weight is negative or not finite,
+        or reduction none of these.
     PyTorch: nn.BCEWithLogitsLoss.
     """
 
@@ -173,9 +183,9 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         x, t = paired(outputs, targets, self)
         probabilities(t, self)
         w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
-        e = np.exp(-np.abs(x))
-        tail = np.log1p(e)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞ and 0 · ∞, mended below
+        with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞ and 0 · ∞, mended below
+            e = np.exp(-np.abs(x))
+            tail = np.log1p(e)
             if p is None:
                 losses = np.maximum(x, 0) - x * t + tail
             else:
@@ -247,11 +257,12 @@ class CrossEntropyWithLogits(Loss):
         x = as_outputs(outputs, self)
         self._check(x, targets)
         w = None if self.weight is None else np.asarray(self.weight, x.dtype)
-        z = shifted(classes_first(x))  # (C, forecasts)
-        p = np.exp(z)
-        total = np.add.reduce(p, axis=0)
-        p /= total  # in place: allocated two lines up, as z is
-        log_total = np.log(total)
+        with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞
+            z = shifted(classes_first(x))  # (C, forecasts)
+            p = np.exp(z)
+            total = np.add.reduce(p, axis=0, dtype=accumulator(x.dtype))
+            p /= total  # in place: allocated two lines up, as z is
+            log_total = np.log(total)
         if targets.dtype.kind != "f" and not self.label_smoothing:
             t, ignored = self._indices(targets, len(p))
             at = t, np.arange(t.size)
@@ -273,15 +284,15 @@ class CrossEntropyWithLogits(Loss):
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
         context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
-            return losses.reshape(without_classes(x)), context
-        loss = np.add.reduce(losses)
-        return loss if count is None else divided(loss, count), context
+            return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
+        loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
+        return x.dtype.type(loss) if count is None else divided(loss, count, x.dtype), context
 
     def pullback(
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
         shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
-        g = gy.reshape(-1) if count is None else divided(gy, count)
+        g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         scaled = g if scale is None else g * scale
         gx = p * scaled
         if at is not None:
@@ -344,7 +355,7 @@ class CrossEntropyWithLogits(Loss):
         if low < 0 or high >= classes:
             raise DataError(
                 f"expected class indices from 0 to {classes - 1} (or ignore_index={self.ignore_index}), "
-                f"got {low if low < 0 else high}",
+                f"got {low if low < 0 else high}; number the classes from 0, or give the outputs one logit for each",
                 self,
             )
         return t, ignored
@@ -372,7 +383,7 @@ class CrossEntropyWithLogits(Loss):
             return targets.size // targets.shape[min(1, targets.ndim - 1)]
         t = targets.reshape(-1)
         counted = t if ignored is None else t[~ignored]
-        return counted.size if w is None else np.add.reduce(w[counted])
+        return counted.size if w is None else np.add.reduce(w[counted], dtype=accumulator(w.dtype))
 
 
 def without_classes(x: Array) -> tuple[int, ...]:
@@ -396,8 +407,7 @@ def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
 def shifted(z: Array) -> Array:
     """z − max z for each column; where the maximum is one +∞, its limit: 0 there and −∞ elsewhere."""
     largest = np.maximum.reduce(z, axis=0)
-    with np.errstate(invalid="ignore"):
-        difference: Array = z - largest
+    difference: Array = z - largest
     if np.isfinite(largest).all():
         return difference
     limit = np.where(np.isposinf(z), z.dtype.type(0), z.dtype.type(-np.inf))
@@ -407,8 +417,9 @@ def shifted(z: Array) -> Array:
 
 def expected_surprise(q: Array, log_p: Array) -> Array:
     """−Σ q log p over the classes; a class that cannot be (q = 0) adds nothing, however unlikely its forecast."""
-    with np.errstate(invalid="ignore"):
-        losses: Array = -np.add.reduce(q * log_p, axis=0)
-    if np.isnan(losses).any():
-        losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0)
+    wide = accumulator(q.dtype)
+    with np.errstate(invalid="ignore", under="ignore"):
+        losses: Array = -np.add.reduce(q * log_p, axis=0, dtype=wide)
+        if np.isnan(losses).any():
+            losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0, dtype=wide)
     return losses

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
-from numpyml.errors import DTypeError, OptionError, kind_of
-from numpyml.nn.module import Module, constructor_call
+from numpyml.autograd.tape import is_recording
+from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
+from numpyml.nn.module import Module
+from numpyml.nn.representation import constructor_call
 
 
 def _checked(module: object, container: str) -> Module:
@@ -30,10 +32,10 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module | Iterable[Module] | Mapping[str, Module]) -> None:
         first: Any = layers[0] if len(layers) == 1 else layers
+        if not isinstance(first, (Mapping, Iterable)) or (isinstance(first, Module) and first is layers[0]):
+            first = layers  # one module, which may be a container and so iterable
         named: Mapping[str, Module] = (
-            first
-            if isinstance(first, Mapping)
-            else {str(i): layer for i, layer in enumerate((first,) if isinstance(first, Module) else first)}
+            first if isinstance(first, Mapping) else {str(i): layer for i, layer in enumerate(first)}
         )
         if not named:
             raise OptionError("Sequential expected at least one layer, got none; pass a list of modules")
@@ -42,9 +44,14 @@ class Sequential(Module):
 
     def compute(self, x: Any) -> tuple[Any, Any]:
         contexts = []
-        for layer in self.layers:
-            x, context = layer.compute(x)
-            contexts.append(context)
+        recording = is_recording()
+        try:
+            for name, layer in zip(self.names, self.layers, strict=True):  # noqa: B007  # the error tells the name
+                x, context = layer.compute(x)
+                if recording:
+                    contexts.append(context)
+        except NumpymlError as error:
+            raise error.at(self, f"[{name}]" if name.isdigit() else f".{name}") from error.__cause__
         return x, contexts
 
     def pullback(self, contexts: Any, gy: Any, wanted: Sequence[bool] = (True,)) -> Any:
@@ -57,7 +64,8 @@ class Sequential(Module):
         return layers[first].pullback(contexts[first], gy, wanted) if first < len(layers) else None
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        return zip(self.names, self.layers, strict=True)
+        yield from zip(self.names, self.layers, strict=True)
+        yield from super().named_children()  # what a subclass added
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -65,13 +73,17 @@ class Sequential(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
 
-    def __getitem__(self, index: int) -> Module:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Sequential(dict(zip(self.names[index], self.layers[index], strict=True)))
         return self.layers[index]
 
     def __repr__(self) -> str:
         if self.names == [str(i) for i in range(len(self.names))]:
             return constructor_call("Sequential([", map(repr, self.layers), "])")
-        return constructor_call("Sequential({", (f"{name!r}: {layer!r}" for name, layer in self.named_children()), "})")
+        return constructor_call(
+            "Sequential({", (f"{name!r}: {layer!r}" for name, layer in zip(self.names, self.layers, strict=True)), "})"
+        )
 
 
 class ModuleList(Module, MutableSequence[Module]):
@@ -87,7 +99,8 @@ class ModuleList(Module, MutableSequence[Module]):
         self.items = [_checked(module, "ModuleList") for module in modules]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        return ((str(i), module) for i, module in enumerate(self.items))
+        yield from ((str(i), module) for i, module in enumerate(self.items))
+        yield from super().named_children()
 
     def insert(self, index: int, value: Module) -> None:
         self.items.insert(index, _checked(value, "ModuleList"))
@@ -126,7 +139,11 @@ class ModuleDict(Module, MutableMapping[str, Module]):
         self.update(modules or {})
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        return iter(self.named.items())
+        yield from self.named.items()
+        yield from super().named_children()
+
+    __eq__ = object.__eq__  # a module is itself, whatever it holds
+    __hash__ = object.__hash__
 
     def __getitem__(self, name: str) -> Module:
         return self.named[name]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import ArrayLike
 from numpyml.autograd import tape
 from numpyml.autograd.tape import Array, Node
 from numpyml.autograd.tensor import Tensor
-from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of, name_of
+from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of
+from numpyml.nn.options import flag
 from numpyml.nn.parameter import Parameter
+from numpyml.nn.representation import constructor_call, is_default, short
 
-__all__ = ["Module", "Parameter", "as_floats", "constructor_call"]
+__all__ = ["Module", "Parameter", "as_floats"]
 
 M = TypeVar("M", bound="Module")
 
@@ -47,6 +50,9 @@ class Module:
     forward: Callable[..., Any]
     """Run the module: Tensors in, Tensors out and recorded; arrays in, arrays out, and ``backward`` may follow."""
 
+    as_input: Callable[[Any], Any] = staticmethod(np.asarray)
+    """What a layer makes of an argument that is neither an array nor a Tensor."""
+
     _record: tuple[Any, Any, Any, Any] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -70,8 +76,8 @@ class Module:
 
     # The two drivers
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
 
     def backward(self, *gradients: ArrayLike, input_gradient: bool = True) -> Any:
         """Pull gradients back through the last ``forward`` on arrays.
@@ -99,7 +105,7 @@ class Module:
             raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(gradients)}", self)
         gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(gradients, outputs, strict=True)]
         self._record = None
-        wanted = [input_gradient and dtype.kind == "f" for dtype in dtypes]
+        wanted = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
         gxs = self.pullback(context, gys if several else gys[0], wanted)
         if not input_gradient:
             return None
@@ -149,6 +155,7 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Switch this module and all inside to training (or evaluation); returns the module."""
+        flag(self, "mode", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -182,6 +189,8 @@ class Module:
             StateError: listing every missing, unexpected, misshapen or non-numeric entry, and entries of one shared
                 parameter that disagree. Nothing is written then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise DTypeError(f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}", self)
         own = dict(_entries(self, ""))
         problems = [f"{name} is missing" for name in own if name not in state_dict]
         problems += [f"{name} is not in this model" for name in state_dict if name not in own]
@@ -231,38 +240,30 @@ class Module:
             value = self.argument(name)
             if parameter.default is parameter.empty:
                 shown.append(repr(value))
-            elif not _same(value, parameter.default):
-                shown.append(f"{name}={_short(value)}")
+            elif not is_default(value, parameter.default):
+                shown.append(f"{name}={short(value)}")
         return constructor_call(f"{type(self).__name__}(", shown)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and not (value is None or isinstance(value, Parameter)):
+            raise DTypeError(
+                f"expected a Parameter or None in place of the parameter {name}, got {kind_of(value)}; "
+                f"write its values with {name}.data = ...",
+                self,
+            )
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_record"}
 
 
-def constructor_call(opening: str, arguments: Iterable[str], closing: str = ")") -> str:
-    """``Opening(arguments)`` on one line, or with an argument a line where that is too long."""
-    parts = list(arguments)
-    line = f"{opening}{', '.join(parts)}{closing}"
-    if len(line) <= 100 and "\n" not in line:
-        return line
-    return f"{opening}\n" + "".join(textwrap.indent(part, "    ") + ",\n" for part in parts) + closing
-
-
-def _same(value: Any, default: Any) -> bool:
-    return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
-        return repr(np.dtype(value).name)
-    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
-
-
-def _walk(module: Module, prefix: str) -> Iterator[tuple[str, Module]]:
-    """The module and all inside, depth first, a shared one under each of its names."""
+def _walk(module: Module, prefix: str, above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Module]]:
+    """The module and all inside, depth first, a shared one under each of its names; a way back up is not taken."""
     yield prefix, module
+    above = (*above, module)
     for name, child in module.named_children():
-        yield from _walk(child, f"{prefix}.{name}" if prefix else name)
+        if not any(child is other for other in above):
+            yield from _walk(child, f"{prefix}.{name}" if prefix else name, above)
 
 
 def _entries(module: Module, prefix: str) -> Iterator[tuple[str, Parameter]]:
@@ -296,39 +297,59 @@ def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module) -> Array:
 # The drivers of the two kinds of module
 
 
+class _Inside(threading.local):
+    """The models whose own ``forward`` this thread is in, the innermost last."""
+
+    models: tuple[Module, ...] = ()
+
+
+_inside = _Inside()
+
+
 def _explicit(self: Module, *inputs: Any) -> Any:
     """``forward`` of every module: arrays are computed on here, Tensors go to the tape."""
     for x in inputs:
         if type(x) is not np.ndarray:
-            if any(isinstance(x, Tensor) for x in inputs):
+            if any(_holds_tensor(x) for x in inputs):
                 return _dynamic(self, inputs)
-            inputs = tuple(map(np.asarray, inputs))
+            if not _inside.models:
+                inputs = tuple(map(self.as_input, inputs))
             break
+    if _inside.models:  # on a constant, in a model's forward: the parameters are recorded all the same
+        return _dynamic(self, inputs)
+    return _compute_on_arrays(self, inputs, {})
+
+
+def _compute_on_arrays(self: Module, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     try:
-        y, context = self.compute(*inputs)
+        y, context = self.compute(*inputs, **options)
     except NumpymlError as error:
-        raise _located(error, self) from error.__cause__
+        raise error.located(self) from error.__cause__
+    record = None
     if tape.is_recording():
         several = isinstance(y, tuple)
         outputs = [(z.shape, z.dtype) for z in y] if several else [(y.shape, y.dtype)]
-        self._record = (context, [x.dtype for x in inputs], outputs, several)
-    else:
-        self._record = None
+        record = (context, [x.dtype if type(x) is np.ndarray else None for x in inputs], outputs, several)
+    vars(self)["_record"] = record
     return y
 
 
 def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
     """Run on Tensors: the module becomes one node of the tape."""
+    operation = _as_parent(self) if any(self is model for model in _inside.models) else self
+    models, _inside.models = _inside.models, ()  # compute works on arrays
     try:
-        y, context = self.compute(*(x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs))
+        y, context = operation.compute(*(x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs))
     except NumpymlError as error:
-        raise _located(error, self) from error.__cause__
+        raise error.located(self) from error.__cause__
+    finally:
+        _inside.models = models
     several = isinstance(y, tuple)
     outputs = [Tensor(z) for z in (y if several else (y,))]
     if tape.is_recording():
         tracked = [x if isinstance(x, Tensor) and (x.requires_grad or x.node) else _UNTRACKED for x in inputs]
         if any(x is not _UNTRACKED for x in tracked) or self.holds_trainable():
-            node = Node(self, context, tracked, [z.data for z in outputs], several)
+            node = Node(operation, context, tracked, [z.data for z in outputs], several)
             for index, z in enumerate(outputs):
                 z.node, z.index = node, index
     return tuple(outputs) if several else outputs[0]
@@ -337,54 +358,87 @@ def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
 _UNTRACKED = Tensor(0.0)
 
 
+def _holds_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and any(map(_holds_tensor, x)))
+
+
+def _as_parent(self: Module) -> Any:
+    """The module as the layer its class was derived from: what ``super().forward`` means in a model's forward."""
+    own: Any = next(
+        cls for cls in type(self).__mro__ if "compute" in vars(cls) and not hasattr(vars(cls)["compute"], "program")
+    )
+    return SimpleNamespace(
+        compute=functools.partial(own.compute, self),
+        pullback=functools.partial(own.pullback, self),
+        holds_trainable=self.holds_trainable,
+    )
+
+
 def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
     """Give a class that defines ``forward`` on Tensors its compute and pullback, so that both drivers fit it."""
 
-    def run(self: Module, tensors: Sequence[Any]) -> Any:
-        y = program(self, *tensors)
+    def run(self: Module, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        dtype = next((parameter.dtype for _, parameter in _entries(self, "")), None)
+        models, _inside.models = _inside.models, (*_inside.models, self)
+        try:
+            y = program(self, *(_at_boundary(x, dtype) for x in inputs), **options)
+        finally:
+            _inside.models = models
         if not all(isinstance(z, Tensor) for z in (y if isinstance(y, tuple) else (y,))):
             raise DTypeError(f"expected forward to return a Tensor or a tuple of Tensors, got {kind_of(y)}", self)
         return y
 
-    def compute(self: Module, *inputs: Array) -> tuple[Any, Any]:
-        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-        y = run(self, tensors)
+    def compute(self: Module, *inputs: Any, **options: Any) -> tuple[Any, Any]:
+        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") if type(x) is np.ndarray else x for x in inputs]
+        y = run(self, tensors, options)
         return tuple(z.data for z in y) if isinstance(y, tuple) else y.data, (tensors, y)
 
     def pullback(self: Module, context: Any, gy: Any, wanted: Sequence[bool]) -> Any:
         tensors, y = context
-        for x in tensors:
-            x.zero_grad()
+        pairs = list(zip(tensors, wanted, strict=True))
+        for x, is_wanted in pairs:
+            if is_wanted:
+                x.zero_grad()
         outputs, gys = (y, gy) if isinstance(y, tuple) else ((y,), (gy,))
-        unwanted = [x for x, is_wanted in zip(tensors, wanted, strict=True) if not is_wanted]
+        unwanted = [x for x, is_wanted in pairs if not is_wanted and isinstance(x, Tensor)]
         tape.backward(outputs, gys, retain_graph=True, unwanted=unwanted)
         gxs = tuple(
-            (x.grad if x.grad is not None else np.zeros(x.shape, x.dtype)) if is_wanted else None
-            for x, is_wanted in zip(tensors, wanted, strict=True)
+            (np.zeros(x.shape, x.dtype) if x.grad is None else x.grad) if is_wanted else None for x, is_wanted in pairs
         )
         return gxs[0] if len(gxs) == 1 else gxs
 
     @functools.wraps(program)
-    def forward(self: Module, *inputs: Any) -> Any:
-        if not any(isinstance(x, Tensor) for x in inputs):
-            return _explicit(self, *inputs)
+    def forward(self: Module, *inputs: Any, **options: Any) -> Any:
+        if not _inside.models and not any(map(_holds_tensor, (*inputs, *options.values()))):
+            return _compute_on_arrays(self, tuple(map(self.as_input, inputs)), options)
         try:
-            return run(self, inputs)
+            return run(self, inputs, options)
         except NumpymlError as error:
-            raise _located(error, self) from error.__cause__
+            raise error.located(self) from error.__cause__
 
+    compute.program = program  # type: ignore[attr-defined]  # tells it from a layer's own
     cls.forward, cls.compute, cls.pullback = forward, compute, pullback
+    cls.as_input = staticmethod(_argument)
+
+
+def _argument(x: Any) -> Any:
+    """What a model is given where no Tensor is: lists of numbers are arrays, anything else stays what it is."""
+    if isinstance(x, (list, tuple)):
+        try:
+            array = np.asarray(x)
+        except ValueError:  # ragged
+            return x
+        return array if array.dtype.kind in "biuf" else x
+    return x
+
+
+def _at_boundary(x: Any, dtype: np.dtype[Any] | None) -> Any:
+    """Data as a model's forward gets it: an array as a Tensor, floats in the parameters' dtype."""
+    if type(x) is np.ndarray:
+        x = Tensor(x)
+    if isinstance(x, Tensor) and dtype is not None and x.dtype.kind == "f" and x.dtype != dtype:
+        return x.astype(dtype)
+    return x
 
 
 Module.forward = _explicit
-
-
-def _located(error: NumpymlError, model: Module) -> NumpymlError:
-    """The error, its place told from the model that was called: ``Sequential[2] Dense(25, 1)``."""
-    if error.layer is not model:
-        for name, module in model.named_modules():
-            if module is error.layer:
-                place = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
-                error.place = f"{type(model).__name__}{place} {name_of(module)}"
-                break
-    return error

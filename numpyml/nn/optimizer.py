@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 from weakref import ref
 
 import numpy as np
 
 from numpyml.autograd.tape import Array
+from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.nn.groups import ParameterGroup
+from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
 from numpyml.nn.storage import neighbours, span
 
 _BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
 
 
-class _Group(dict[str, Any]):
-    """A parameter group: a dict that refuses an option out of its range."""
-
-    def __init__(self, values: Mapping[str, Any], validate: Callable[[Mapping[str, Any]], None]) -> None:
-        super().__init__(values)
-        self._validate = validate
-        validate(self)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name in ("parameters", "gradients") or name not in self:
-            raise OptionError(f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}")
-        self._validate({**self, name: value})
-        super().__setitem__(name, value)
-
-    def options(self) -> dict[str, Any]:
-        """All but the arrays."""
-        return {name: value for name, value in self.items() if name not in ("parameters", "gradients")}
-
-
 class Run:
     """Parameters that are updated together: neighbours in memory, equally old, in one group."""
 
-    def __init__(self, group: _Group, indices: list[int], p: Array, g: Array, step: int) -> None:
-        self.group = group
+    def __init__(self, group: ParameterGroup, indices: list[int], p: Array, g: Array, step: int) -> None:
+        self.options: Mapping[str, Any] = group.values_in_use
         self.indices = indices
         self.p = p
         self.g = g
@@ -71,29 +55,39 @@ class Optimizer:
 
     Raises:
         OptionError: when an option is out of its range, or there is nothing to optimize.
-        OwnershipError: when parameters and gradients do not match, and at the first call after their model has let go
-            of the parameters (by replacing a layer, say).
+        DTypeError: when something else than lists of floating arrays is given: a model, a Parameter, a number.
+        ShapeError: when a gradient has not the shape and dtype of its parameter.
+        OwnershipError: when parameters and gradients do not match; at a copy or a pickle; and at a call after a
+            parameter is gone. It is gone when nothing refers to its layer any more: a layer that was replaced in
+            the model but is still held, by a variable or by what was recorded for the backward, goes unnoticed.
     """
 
     def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
         self.defaults = defaults
-        self.param_groups: list[_Group] = []
+        self.param_groups: list[ParameterGroup] = []
         self._owners: list[Callable[[], Any]] = []
         self._frozen: list[bool] | None = None
+        self._frozen_gradients: list[Array] = []
         self._runs: list[Run] = []
         self._saved: dict[int, tuple[int, dict[str, Array]]] = {}  # step and state by parameter, frozen ones included
-        groups = list(parameters)
+        name = type(self).__name__
         if gradients is not None:
-            groups = [{"parameters": groups, "gradients": list(gradients)}]
-        elif any(not isinstance(group, Mapping) for group in groups):
-            raise OwnershipError(
-                f"{type(self).__name__} expected parameters and gradients, got no gradients; "
-                "pass model.parameters(), model.gradients()"
-            )
+            groups = [{"parameters": parameters, "gradients": gradients}]
+        else:
+            groups = _listed(name, "parameters", parameters)
+            if any(not isinstance(group, Mapping) for group in groups):
+                raise OwnershipError(
+                    f"{name} expected parameters and gradients, got no gradients; {_REMEDY}, both as arrays"
+                )
         if not groups:
-            raise OptionError(f"{type(self).__name__} expected at least one group of parameters, got none")
+            raise OptionError(f"{name} expected at least one group of parameters, got none")
         for group in groups:
             self.add_param_group(group)
+
+    always_kept: ClassVar[tuple[str, ...]] = ()
+    """The state arrays of every parameter that was updated."""
+    kept_on_demand: ClassVar[tuple[str, ...]] = ()
+    """Those that a parameter has once an option asked for them, also after the option is off again."""
 
     @classmethod
     def validate(cls, options: Mapping[str, Any]) -> None:
@@ -117,25 +111,27 @@ class Optimizer:
                 f"{name} expected a group to have 'parameters', 'gradients' and any of {sorted(self.defaults)}, "
                 f"got {sorted(group)}"
             )
-        parameters, gradients = list(group["parameters"]), list(group["gradients"])
+        parameters, gradients = (_listed(name, role, group[role]) for role in ("parameters", "gradients"))
         owners = _check_arrays(name, parameters, gradients)
         taken = {id(p) for other in self.param_groups for p in other["parameters"]}
         if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
             raise OwnershipError(f"{name} expected every parameter once, got one twice; give each to one group only")
-        values = {**self.defaults, **group, "parameters": parameters, "gradients": gradients}
-        self.param_groups.append(_Group(values, self.validate))
+        values = {**self.defaults, **group, "parameters": tuple(parameters), "gradients": tuple(gradients)}
+        self.param_groups.append(ParameterGroup(values, self.validate))
         self._owners += owners
         self._frozen = None
 
     def zero_grad(self) -> None:
-        """Fill the gradients with zeros."""
+        """Fill every gradient with zeros, those of frozen parameters too."""
         for run in self._current_runs():
             run.g.fill(0)
+        for g in self._frozen_gradients:
+            g.fill(0)
 
     def step(self) -> None:
         """Move every parameter that is not frozen by one step."""
         for run in self._current_runs():
-            names = self.state_names(run.group)
+            names = self.state_names(run.options)
             run.fresh = frozenset(name for name in names if name not in run.state)
             for name in run.fresh:
                 run.state[name] = np.zeros_like(run.p)
@@ -148,11 +144,11 @@ class Optimizer:
         One thread: NumPy gives the interpreter back between any two passes, and a second thread spends what it gains
         on waiting for it.
         """
-        scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
         with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
             if run.p.ndim != 1:  # not contiguous: as it is, in one piece
                 self.update(run.p, run.g, run.state, np.empty((2, *run.p.shape), run.p.dtype), run)
                 return
+            scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
             for start in range(0, run.p.size, _BLOCK):
                 block = slice(start, start + _BLOCK)
                 p = run.p[block]
@@ -174,6 +170,7 @@ class Optimizer:
         if frozen != self._frozen:
             self._save()
             self._runs, self._frozen = self._plan(frozen), frozen
+            self._frozen_gradients = [g for (_, _, g), still in zip(self._arrays(), frozen, strict=True) if still]
         return self._runs
 
     def _save(self) -> None:
@@ -182,7 +179,7 @@ class Optimizer:
             for i, place in zip(run.indices, _places(run, self._arrays()), strict=True):
                 self._saved[i] = run.step, {name: place(array) for name, array in run.state.items()}
 
-    def _arrays(self) -> list[tuple[_Group, Array, Array]]:
+    def _arrays(self) -> list[tuple[ParameterGroup, Array, Array]]:
         return [
             (group, *pair)
             for group in self.param_groups
@@ -201,6 +198,9 @@ class Optimizer:
             if (
                 before is not None
                 and arrays[before][0] is group
+                # Only between whole Parameters is there nothing but padding, which may be written.
+                and owner_of(arrays[before][1]) is not None
+                and owner_of(p) is not None
                 and neighbours(arrays[before][1], p)
                 and neighbours(arrays[before][2], g)
                 and self._age(before) == self._age(i)
@@ -235,7 +235,7 @@ class Optimizer:
         self._current_runs()
         self._save()
         saved = (self._saved.get(i, (0, {})) for i in range(len(self._owners)))
-        return [{"step": step, **arrays} if step else {} for step, arrays in saved]
+        return [{"step": step, **arrays} if step or arrays else {} for step, arrays in saved]
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state and of every group's options; parameters appear as their numbers."""
@@ -249,38 +249,114 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the state and options that ``state_dict()`` gave; an error changes nothing."""
-        groups, states = state_dict.get("param_groups", ()), state_dict.get("state", {})
-        sizes = [len(group["parameters"]) for group in self.param_groups]
-        arrays = self._arrays()
-        problems = []
-        if [len(group.get("parameters", ())) for group in groups] != sizes:
-            problems.append(f"groups of {sizes} parameters")
-        for i, state in states.items():
-            for name, array in state.items():
-                if i not in range(len(arrays)) or (name != "step" and np.shape(array) != arrays[i][1].shape):
-                    problems.append(f"state {name!r} of parameter {i} in its shape")
+        """Take over the state and options that ``state_dict()`` gave, in place of the present ones.
+
+        Raises:
+            StateError: listing everything that is not this optimizer's. Nothing is changed then.
+        """
+        problems: list[str] = []
+        groups, states = _entries_of(state_dict)
+        if groups is None or states is None:
+            problems.append("a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings)")
+        options = [] if groups is None else self._checked_options(groups, problems)
+        saved = {} if states is None else self._checked_states(states, problems)
         if problems:
             raise StateError(
-                f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded"
+                f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded; "
+                f"pass what state_dict() of {type(self).__name__} for such a model gave"
             )
-        options = [{name: group[name] for name in self.defaults if name in group} for group in groups]
-        for group, changes in zip(self.param_groups, options, strict=True):
-            self.validate({**group, **changes})
         for group, changes in zip(self.param_groups, options, strict=True):
             group.update(changes)
-        self._runs, self._frozen = [], None
-        self._saved = {
-            i: (int(state["step"]), {k: np.array(v, arrays[i][1].dtype) for k, v in state.items() if k != "step"})
-            for i, state in states.items()
-        }
+        self._runs, self._frozen, self._saved = [], None, saved
+
+    def _checked_options(self, groups: Sequence[Mapping[str, Any]], problems: list[str]) -> list[dict[str, Any]]:
+        """The options of each saved group."""
+        numbers = iter(range(len(self._owners)))
+        expected = [[next(numbers) for _ in group["parameters"]] for group in self.param_groups]
+        got = [group.get("parameters") for group in groups]
+        if got != expected:
+            problems.append(f"groups of the parameters {expected}, got {got!r:.80}")
+            return []
+        options = [{name: value for name, value in group.items() if name != "parameters"} for group in groups]
+        for i, (group, changes) in enumerate(zip(self.param_groups, options, strict=True)):
+            if unknown := [name for name in changes if name not in self.defaults]:
+                problems.append(f"group {i} with options of {list(self.defaults)} only, got {unknown}")
+            else:
+                try:
+                    self.validate({**group, **changes})
+                except OptionError as error:
+                    problems.append(f"options in range in group {i}, where {error}")
+        return options
+
+    def _checked_states(
+        self, states: Mapping[Any, Any], problems: list[str]
+    ) -> dict[int, tuple[int, dict[str, Array]]]:
+        """Step and state of each saved parameter, in its dtype."""
+        arrays = self._arrays()
+        names = (*self.always_kept, *self.kept_on_demand)
+        saved: dict[int, tuple[int, dict[str, Array]]] = {}
+        for i, state in states.items():
+            if not _is_whole(i) or i >= len(arrays) or not isinstance(state, Mapping):
+                problems.append(
+                    f"a mapping for each of the parameters 0 to {len(arrays) - 1}, got {i!r}: {state!r:.40}"
+                )
+                continue
+            step: Any = state.get("step")
+            p = arrays[i][1]
+            if not _is_whole(step):
+                problems.append(f"'step' of parameter {i} to be a whole number of 0 or more, got {step!r:.40}")
+            elif step and (missing := [name for name in self.always_kept if name not in state]):
+                problems.append(f"{missing} of parameter {i}, got {list(state)}")
+            if unknown := [name for name in state if name not in ("step", *names)]:
+                problems.append(f"of parameter {i} only 'step' and {list(names)}, got {unknown}")
+            kept = {}
+            for name in names:
+                if name in state:
+                    array = _as_array(state[name])
+                    if array is None or array.shape != p.shape or array.dtype.kind != "f":
+                        problems.append(
+                            f"{name!r} of parameter {i} to be floats of shape {p.shape}, got {kind_of(state[name])}"
+                        )
+                    else:
+                        with np.errstate(over="ignore"):  # to infinity, which shows in the parameters
+                            kept[name] = array.astype(p.dtype)
+            if _is_whole(step):
+                saved[int(i)] = int(step), kept
+        return saved
+
+    def __reduce__(self) -> NoReturn:
+        raise OwnershipError(
+            f"{type(self).__name__} expected not to be copied or pickled: its arrays belong to a model; make a new "
+            "optimizer for the other model and hand over the state: load_state_dict(optimizer.state_dict())"
+        )
 
     def __repr__(self) -> str:
         lines = (f"group {i}: {group.options()}" for i, group in enumerate(self.param_groups))
         return f"{type(self).__name__}(" + "; ".join(lines) + ")"
 
 
-def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Callable[[Array], Array]]:
+def _entries_of(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapping[Any, Any] | None]:
+    """The groups and the state in a state dict, None in place of what is not there or something else."""
+    if not isinstance(state_dict, Mapping):
+        return None, None
+    groups, states = state_dict.get("param_groups"), state_dict.get("state")
+    lists = isinstance(groups, (list, tuple)) and all(isinstance(group, Mapping) for group in groups)
+    return groups if lists else None, states if isinstance(states, Mapping) else None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether this is a whole number of 0 or more."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def _as_array(value: Any) -> Array | None:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # a ragged list, for one
+        return None
+
+
+def _places(run: Run, arrays: Sequence[tuple[ParameterGroup, Array, Array]]) -> list[Callable[[Array], Array]]:
     """For each parameter of a run: from an array laid out like the run to the parameter's part of it."""
 
     def part(p: Array) -> Callable[[Array], Array]:
@@ -290,6 +366,19 @@ def _places(run: Run, arrays: Sequence[tuple[_Group, Array, Array]]) -> list[Cal
         return lambda flat: flat[start : start + p.size].reshape(p.shape)
 
     return [part(arrays[i][1]) for i in run.indices]
+
+
+_REMEDY = "pass model.parameters(), model.gradients()"
+
+
+def _listed(name: str, role: str, arrays: Any) -> list[Any]:
+    """What was given as the parameters or the gradients, or a DTypeError where it is no list."""
+    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
+        return list(arrays)
+    got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
+    number = isinstance(arrays, (int, float, np.number))
+    options = f", and options by their name: learning_rate={arrays!r}" if number else ""
+    raise DTypeError(f"{name} expected a list of arrays as {role}, got {got}; {_REMEDY}{options}")
 
 
 def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
@@ -304,6 +393,11 @@ def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]
     owners: list[Callable[[], Any]] = []
     for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
         for array in (p, g):
+            if isinstance(array, Tensor):
+                raise DTypeError(
+                    f"{name} expected arrays at place {i}, got a {type(array).__name__}; {_REMEDY}, which give each "
+                    "Parameter's .data and .grad"
+                )
             if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.flags.writeable:
                 raise DTypeError(f"{name} expected writable arrays of floats at place {i}, got {kind_of(array)}")
         if p.shape != g.shape or p.dtype != g.dtype:

@@ -38,8 +38,11 @@ class SGD(Optimizer):
         maximize: climb instead.
 
     State: momentum_buffer (b).
+    Raises: see :class:`Optimizer`.
     Source: Sutskever et al. 2013, ICML. PyTorch: optim.SGD.
     """
+
+    kept_on_demand = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -75,10 +78,10 @@ class SGD(Optimizer):
         require(look_ahead, cls.__name__, "nesterov", True, "False where momentum is 0 or dampening is not")
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
+        return self.kept_on_demand if group["momentum"] else ()
 
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
-        group, (s, move) = run.group, scratch
+        group, (s, move) = run.options, scratch
         g = regularized(p, g, s, move, group)
         if group["momentum"]:
             b = state["momentum_buffer"]
@@ -119,8 +122,12 @@ class Adam(Optimizer):
         decoupled_weight_decay: shrink the parameters themselves, as AdamW does.
 
     State: exp_avg (m), exp_avg_sq (v), max_exp_avg_sq.
+    Raises: see :class:`Optimizer`.
     Source: Kingma, Ba 2014, arXiv:1412.6980; Reddi et al. 2018, arXiv:1904.09237 (amsgrad). PyTorch: optim.Adam.
     """
+
+    always_kept = ("exp_avg", "exp_avg_sq")
+    kept_on_demand = ("max_exp_avg_sq",)
 
     def __init__(
         self,
@@ -160,10 +167,10 @@ class Adam(Optimizer):
             flag(cls.__name__, name, options[name])
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
+        return (*self.always_kept, *(self.kept_on_demand if group["amsgrad"] else ()))
 
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
-        group, (s, move) = run.group, scratch
+        group, (s, move) = run.options, scratch
         (beta1, beta2), rate = group["betas"], group["learning_rate"]
         if group["decoupled_weight_decay"]:
             p *= 1 - rate * group["weight_decay"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from numpyml.autograd.tape import Array
+from numpyml.autograd.tape import Array, is_recording
 from numpyml.autograd.tensor import Tensor
-from numpyml.errors import DTypeError, ShapeError, kind_of
+from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
+
+P = TypeVar("P", bound="Parameter")
 
 
 class Parameter(Tensor):
@@ -82,6 +84,31 @@ class Parameter(Tensor):
     def zero_grad(self) -> None:
         """Fill ``grad`` with zeros."""
         self._grad.fill(0)
+
+    def _in_place(self, ufunc: np.ufunc, other: Any) -> None:
+        """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
+        if is_recording():
+            raise CallOrderError(
+                "Parameter expected in-place arithmetic only inside no_grad(), got it where calls are recorded; "
+                "write to the array, p.data += ..., or say p + ... for a new Tensor"
+            )
+        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
+
+    def __iadd__(self: P, other: Any) -> P:
+        self._in_place(np.add, other)
+        return self
+
+    def __isub__(self: P, other: Any) -> P:
+        self._in_place(np.subtract, other)
+        return self
+
+    def __imul__(self: P, other: Any) -> P:
+        self._in_place(np.multiply, other)
+        return self
+
+    def __itruediv__(self: P, other: Any) -> P:
+        self._in_place(np.true_divide, other)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._data, self._grad, self.requires_grad)

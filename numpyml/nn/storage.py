@@ -51,11 +51,10 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array
 
 
 def neighbours(a: Array, b: Array) -> bool:
-    """Whether b was allocated right behind a."""
+    """Whether b was allocated right behind a; both have to be arrays that ``allocate`` gave, not parts of them."""
     return (
         a.base is not None
         and a.base is b.base
-        and a.base.dtype == np.uint8
         and a.dtype == b.dtype
         and b.ctypes.data == a.ctypes.data + -(-a.nbytes // _ALIGNMENT) * _ALIGNMENT
     )

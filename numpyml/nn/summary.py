@@ -11,6 +11,7 @@ from numpyml.autograd.tape import Array, no_grad
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import name_of
 from numpyml.nn.module import Module, Parameter
+from numpyml.random import default_generator
 
 
 class _Row:
@@ -20,6 +21,9 @@ class _Row:
         self.shapes: list[tuple[int, ...]] = []
         self.kept: dict[int, Array] = {}  # what the contexts keep, by where it lies in memory
 
+    def note(self, y: Any) -> None:
+        self.shapes += [np.shape(z) for z in (y if isinstance(y, tuple) else (y,))]
+
 
 def summary(model: Module, *inputs: Any) -> str:
     """A table of the layers: output shape, parameters, and the bytes each keeps for the backward.
@@ -28,7 +32,8 @@ def summary(model: Module, *inputs: Any) -> str:
         model: any module.
         inputs: example arrays, or shapes (tuples) to make arrays of zeros of; none: output shapes stay unknown.
 
-    The example is run once, in evaluation mode and with nothing recorded. An array that two layers keep counts for the
+    The example is run once, in the mode the model is in and with nothing recorded; afterwards the attributes of its
+    modules and the random generators are as they were. An array that two layers keep counts for the
     first. What a model's own ``forward`` records between its layers is not in the table. Parameters shared by several
     layers count once in the total.
     """
@@ -70,34 +75,41 @@ def _own(module: Module) -> list[Parameter]:
 
 
 def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: tuple[Any, ...]) -> None:
-    """Run the model on the example, with each layer's compute replaced by one that notes what it did."""
+    """Run the model on the example, with each layer's compute and forward replaced by ones that note what they did."""
     dtype = next((p.dtype for _, p in model.named_parameters()), np.dtype(np.float32))
     arrays = [np.zeros(x, dtype) if isinstance(x, tuple) else x for x in inputs]
-    modes = [(module, module.training) for module in model.modules()]
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    generators = [value for _, attributes in before for value in attributes.values()] + [default_generator()]
+    states = [(g, g.bit_generator.state) for g in generators if isinstance(g, np.random.Generator)]
 
-    def noting(module: Module) -> Any:
-        compute = module.compute
+    def watch(module: Module) -> None:
+        compute, forward, row = module.compute, module.forward, rows[id(module)]
 
-        def watched(*x: Any) -> tuple[Any, Any]:
+        def watched_compute(*x: Any) -> tuple[Any, Any]:
             y, context = compute(*x)
-            rows[id(module)].shapes += [np.shape(z) for z in (y if isinstance(y, tuple) else (y,))]
             for array in _arrays(context):
-                rows[id(module)].kept[array.__array_interface__["data"][0]] = array
+                row.kept[array.__array_interface__["data"][0]] = array
+            row.note(y)
             return y, context
 
-        return watched
+        def watched_forward(*x: Any) -> Any:  # a model on Tensors runs its forward and no compute
+            y = forward(*x)
+            row.note(y)
+            return y
+
+        vars(module).update(compute=watched_compute, forward=watched_forward)
 
     try:
         for module in leaves:
-            vars(module)["compute"] = noting(module)
-        model.eval()
+            watch(module)
         with no_grad():
             model.forward(*arrays)
     finally:
-        for module in leaves:
-            vars(module).pop("compute", None)
-        for module, mode in modes:
-            module.training = mode
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+        for generator, state in states:
+            generator.bit_generator.state = state
 
 
 def _arrays(context: Any) -> Iterator[Array]:

@@ -53,5 +53,9 @@ def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -
         return None
     array = np.asarray(value, x.dtype)
     if array.ndim > x.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], x.shape[::-1], strict=False)):
-        raise ShapeError(f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}", layer)
+        raise ShapeError(
+            f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}; "
+            "give one weight, or one for each entry of the last axes",
+            layer,
+        )
     return array

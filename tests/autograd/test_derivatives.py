@@ -530,3 +530,11 @@ def test_new_keywords_have_gradients() -> None:
 @pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) >= "2.1.0", reason="the keyword is gone")
 def test_old_keyword_of_reshape_has_a_gradient() -> None:
     gradcheck(lambda a: np.reshape(a, newshape=(2, 4)), np.linspace(-2, 2, 8)).raise_if_failed()
+
+
+@pytest.mark.parametrize("order", [None, 3, 4])
+def test_a_norm_that_underflows_has_no_slope(order):
+    x = Tensor(np.array([1e-170, 1e-170]), requires_grad=True)
+    with np.errstate(all="ignore"):
+        np.linalg.norm(x, order).backward()
+    np.testing.assert_array_equal(x.grad, [0, 0])

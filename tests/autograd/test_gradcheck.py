@@ -38,17 +38,12 @@ class Affine:
         generator = np.random.default_rng(5)
         self.weight = Parameter(generator.standard_normal((4, 4)).astype(dtype))
         self.bias = Parameter(generator.standard_normal(4).astype(dtype))
-        self.calls = np.zeros(())
         self.fault = fault
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         yield from (("weight", self.weight), ("bias", self.bias))
 
-    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        yield "calls", self.calls
-
     def __call__(self, x: Tensor) -> Tensor:
-        self.calls += 1
         y = Tensor(np.tanh(x.data @ self.weight.data + self.bias.data))
         y.node = tape.Node(self, (x.data, y.data), [x, self.weight, self.bias], [y.data])
         return y
@@ -167,7 +162,6 @@ def test_everything_is_put_back_bit_for_bit() -> None:
     gradcheck(module, x)
     for a, b in zip(arrays, before, strict=True):
         assert a.tobytes() == b.tobytes()
-    assert module.calls == 0
 
 
 def test_everything_is_put_back_after_an_error() -> None:
@@ -207,6 +201,28 @@ def test_a_function_that_changes_its_mind_is_an_error() -> None:
     numbers = itertools.count()
     with pytest.raises(GradientError, match="same values each time"):
         gradcheck(lambda x: x * float(next(numbers)), X)
+
+
+def test_nothing_to_check_is_an_error() -> None:
+    module = Affine()
+    module.weight.requires_grad = module.bias.requires_grad = False
+    for function, inputs in ((np.square, (np.arange(3),)), (module, ()), (lambda: Tensor(1.0), ())):
+        with pytest.raises(DTypeError, match="expected at least one floating input or parameter"):
+            gradcheck(function, *inputs)
+
+
+def test_an_output_whose_shape_follows_the_data_is_not_differentiable_where_it_changes() -> None:
+    def positive(x: Tensor) -> Any:
+        return x[x > 0]
+
+    assert gradcheck(positive, np.array([0.0, 1.0, 2.0])).entries[0].verdict == KINK
+    assert gradcheck(positive, np.array([1e-3, 1.0, 2.0, -1.0])).passed
+
+
+def test_outputs_of_other_shapes_the_second_time_are_an_error() -> None:
+    lengths = itertools.count(2)
+    with pytest.raises(GradientError, match="same values each time"):
+        gradcheck(lambda x: x[: next(lengths)], X)
 
 
 def test_same_seed_same_report() -> None:

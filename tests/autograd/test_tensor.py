@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import operator
+import pickle
 from typing import Any
 
 import numpy as np
@@ -246,3 +248,27 @@ def test_repr_says_whether_a_gradient_is_required() -> None:
 def test_tensors_are_hashed_by_identity() -> None:
     x, y = leaf([1]), leaf([1])
     assert len({x, y, x}) == 2
+
+
+def test_only_a_tensor_without_a_graph_is_copied():
+    leaf = Tensor([1.0, 2.0], requires_grad=True)
+    for other in (copy.deepcopy(leaf), pickle.loads(pickle.dumps(leaf))):
+        assert other.requires_grad and np.array_equal(other.data, leaf.data)
+    for call in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"copy t\.detach\(\)"):
+            call(leaf * 3)
+
+
+def test_requires_grad_is_checked_whenever_it_is_set():
+    whole = Tensor([1, 2])
+    with pytest.raises(DTypeError, match="expected floating data"):
+        whole.requires_grad = True
+    with pytest.raises(DTypeError, match="True or False"):
+        Tensor([1.0]).requires_grad = "no"
+
+
+def test_a_numpy_scalar_widens_no_tensor():
+    t = Tensor(np.ones(3, np.float32))
+    assert (t * np.sqrt(2.0)).dtype == np.float32
+    assert (np.float64(2) / t).dtype == np.float32
+    assert (t * np.ones(3)).dtype == np.float64  # an array does, as in NumPy

@@ -1,5 +1,7 @@
 """Dense, Dropout, Flatten and the activations."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -51,10 +53,18 @@ def test_manual_seed_repeats_the_bits():
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("shape", [(), (2,), (4, 2)])
-def test_dense_refuses_another_number_of_features(shape):
-    with pytest.raises(ShapeError, match="expected 3 features on the last axis"):
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((), "pass features on the last axis$"),
+        ((2,), "or build the layer with in_features=2$"),
+        ((3, 2), "or build the layer with in_features=2$"),
+    ],
+)
+def test_dense_refuses_another_number_of_features(shape, remedy):
+    with pytest.raises(ShapeError, match="expected 3 features on the last axis") as caught:
         layers.Dense(3, 2).forward(np.zeros(shape, np.float32))
+    assert re.search(remedy, str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +141,17 @@ def test_flatten_joins_axes_and_pulls_back_to_the_shape(rng, options, shape, exp
 def test_flatten_refuses_axes_that_are_not_there(options, shape):
     with pytest.raises(ShapeError, match="expected x to have the axes"):
         layers.Flatten(*options).forward(np.zeros(shape))
+
+
+@pytest.mark.parametrize("dtype", ["c8", "U1", "O", "M8[s]"])
+def test_flatten_refuses_what_is_no_real_number(dtype):
+    with pytest.raises(DTypeError, match="expected real numbers"):
+        layers.Flatten().forward(np.zeros((2, 3, 4), "i4").astype(dtype))
+
+
+def test_flatten_takes_whole_numbers_as_pytorch_does():
+    for dtype in (bool, np.uint8, np.int64):
+        assert layers.Flatten().forward(np.ones((2, 3, 4), dtype)).dtype == dtype
 
 
 def test_relu_at_zero_and_beyond_numbers():

@@ -319,3 +319,54 @@ def test_an_array_of_no_axes_is_not_widened(kind, reduction):
     loss, x, t = kind(reduction=reduction), np.array(0.3, np.float32), np.array(1, np.float32)
     assert loss.forward(x, t).dtype == np.float32
     assert loss.backward(np.float32(1)).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [MeanSquaredError, Huber, BinaryCrossEntropyWithLogits])
+@pytest.mark.parametrize("make", [np.ones, np.zeros])
+def test_the_mean_of_many_float16_losses_does_not_overflow(kind, make):
+    x, t = make(100_000, np.float16) + np.float16(1), np.ones(100_000, np.float16)
+    half, single = kind(), kind()
+    y = half.forward(x, t)
+    assert y.dtype == np.float16
+    assert y == np.float16(single.forward(x.astype("f"), t))
+    gx = half.backward()
+    assert gx.dtype == np.float16
+    np.testing.assert_allclose(gx, single.backward(), atol=6e-8)
+
+
+@pytest.mark.parametrize("weight", [None, np.ones(2)])
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+@REDUCTIONS
+def test_many_float16_forecasts_over_classes_do_not_overflow(weight, smoothing, reduction):
+    n = 1000 if reduction == "sum" else 100_000
+    x, t = np.zeros((n, 2), np.float16), np.ones(n, int)
+    half, single = (CrossEntropyWithLogits(weight, reduction=reduction, label_smoothing=smoothing) for _ in range(2))
+    y = half.forward(x, t)
+    assert y.dtype == np.float16 and y.shape == (() if reduction != "none" else (n,))
+    np.testing.assert_allclose(y, single.forward(x.astype("f"), t), rtol=2e-3)
+    gy = (np.ones(n),) if reduction == "none" else ()
+    gx = half.backward(*gy)
+    assert gx.dtype == np.float16
+    np.testing.assert_allclose(gx, single.backward(*gy), rtol=2e-3, atol=6e-8)
+
+
+def test_many_float16_classes_are_added_up_in_float32():
+    x = np.zeros((1, 5000), np.float16)
+    assert CrossEntropyWithLogits().forward(x, np.array([3])) == np.float16(np.log(5000))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0])])
+def test_a_sure_forecast_raises_nothing_where_numpy_is_told_to_raise(dtype, weight):
+    x = np.array([[1e4, -1e4], [-1e4, 1e4], [80, -100]], dtype)
+    t = np.array([[1, 0], [0.5, 1], [1, 0]], dtype)
+    with np.errstate(all="raise"):
+        assert np.isfinite(BinaryCrossEntropyWithLogits(weight, reduction="sum").forward(x, t))
+        assert np.isfinite(BinaryCrossEntropyWithLogits(pos_weight=weight).forward(x, t))
+        assert np.isfinite(CrossEntropyWithLogits(weight).forward(x, np.array([0, 1, 1])))
+        assert np.isfinite(CrossEntropyWithLogits(weight).forward(x, np.array([[1, 0], [0.5, 0.5], [0, 1]])))
+
+
+def test_a_class_index_out_of_range_tells_the_remedy():
+    with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
+        CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))

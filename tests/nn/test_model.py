@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import numpyml
 from numpyml import Tensor
 from numpyml.errors import DTypeError, OptionError
 from numpyml.nn import Module, Parameter, activations, layers, model
@@ -119,6 +120,39 @@ def test_summary_of_a_model_that_fails_leaves_it_as_it_was():
     assert net.training and "compute" not in vars(net[0])
 
 
+def test_summary_counts_the_mask_of_dropout_and_draws_nothing():
+    own = np.random.default_rng(3)
+    net = model.Sequential(layers.Dropout(), layers.Dropout(generator=own))
+    numpyml.manual_seed(5)
+    expected = net.forward(np.ones((2, 3), np.float32))
+    own.bit_generator.state = np.random.default_rng(3).bit_generator.state
+    numpyml.manual_seed(5)
+    assert net.summary((2, 3)).endswith("48 B kept between forward and backward")
+    assert np.array_equal(net.forward(np.ones((2, 3), np.float32)), expected)
+    assert net.eval().summary((2, 3)).endswith("0 B kept between forward and backward")
+    assert not net.training and not net[0].training
+
+
+def test_summary_knows_the_output_of_a_model_inside_another():
+    class Outer(Module):
+        def __init__(self):
+            self.scaled = Scaled()
+
+        def forward(self, x):
+            return self.scaled(x)
+
+    lines = Outer().summary((2, 3)).splitlines()
+    assert lines[2].startswith("scaled ") and "(2, 4)" in lines[2]
+    assert lines[3].startswith("scaled.inner") and "(2, 4)" in lines[3]
+
+
+def test_summary_leaves_a_pending_backward_as_it_was(rng):
+    net, x = model.Sequential(layers.Dense(3, 2)), rng.standard_normal((4, 3)).astype("f")
+    net.forward(x)
+    net.summary((2, 3))
+    assert net.backward(np.ones((4, 2))).shape == x.shape
+
+
 def test_a_branching_model_follows_the_data(rng):
     class Branching(Module):
         def __init__(self):
@@ -132,3 +166,29 @@ def test_a_branching_model_follows_the_data(rng):
     assert net.up.weight.grad.any() and not net.down.weight.grad.any()
     net(Tensor(-np.ones((1, 2), "f"))).sum().backward()
     assert net.down.weight.grad.any()
+
+
+@pytest.mark.parametrize("make", [model.Sequential, model.ModuleList, lambda m: model.ModuleDict({"a": m})])
+def test_what_a_subclass_of_a_container_adds_belongs_to_the_model(make):
+    net = make(layers.Dense(2, 3)) if make is not model.ModuleList else make([layers.Dense(2, 3)])
+    net.head = layers.Dense(3, 1)
+    assert len(net.parameters()) == 4
+    assert "head.weight" in net.state_dict()
+
+
+def test_a_slice_of_a_sequential_is_one():
+    net = model.Sequential(layers.Dense(2, 3), activations.ReLU(), layers.Dense(3, 1))
+    assert repr(net[:2]) == "Sequential([Dense(2, 3), ReLU()])"
+    assert net[1:][-1] is net[2]
+    assert model.Sequential(net)[0] is net
+
+
+def test_a_module_dict_is_itself_whatever_it_holds():
+    a, b = model.ModuleDict(), model.ModuleDict()
+    assert a != b and len({a, b}) == 2
+
+
+@pytest.mark.parametrize("bad", [5, None])
+def test_a_sequential_of_no_module_is_an_error(bad):
+    with pytest.raises(DTypeError, match="Sequential expected modules"):
+        model.Sequential(bad)

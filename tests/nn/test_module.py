@@ -180,7 +180,7 @@ def test_an_input_gradient_nobody_reads_is_not_computed(x, monkeypatch):
 
 def test_an_error_names_the_place_in_the_model(x):
     net = model.Sequential([layers.Dense(4, 5), activations.ReLU(), layers.Dense(6, 1)])
-    expected = r"^Sequential\[2\] Dense\(6, 1\) expected 6 features on the last axis, got x of shape \(6, 5\)$"
+    expected = r"^Sequential\[2\] Dense\(6, 1\) expected 6 features on the last axis, got x of shape \(6, 5\);"
     for call in (net.forward, lambda a: net(Tensor(a))):
         with pytest.raises(ShapeError, match=expected):
             call(x)
@@ -359,3 +359,144 @@ def test_super_forward_runs_the_parents_model(x):
     numpyml.manual_seed(0)
     assert np.array_equal(more.forward(x), 2 * Residual(4).forward(x))
     assert np.array_equal(more(Tensor(x)).data, more.forward(x))
+
+
+class Recurrent(Module):
+    """Starts from a constant that is no input."""
+
+    def __init__(self, width):
+        self.width = width
+        self.read = layers.Dense(4, width, dtype=np.float64)
+        self.remember = model.Sequential(layers.Dense(width, width, dtype=np.float64))
+
+    def forward(self, x):
+        h = np.zeros((len(x), self.width))
+        return np.tanh(self.read(x) + self.remember(h))
+
+
+def test_a_layer_called_on_a_constant_in_a_models_forward_gets_its_gradient(x):
+    net = Recurrent(3)
+    for run in (lambda: net.backward(np.ones_like(net.forward(x))), lambda: net(Tensor(x)).sum().backward()):
+        net.zero_grad()
+        run()
+        assert net.read.bias.grad.any()
+        np.testing.assert_array_equal(net.read.bias.grad, net.remember[0].bias.grad)
+    assert numpyml.gradcheck(net, x).passed
+
+
+@pytest.mark.parametrize("parent", [lambda cls: layers.Dense, lambda cls: model.Sequential])
+def test_super_forward_runs_the_parent_layer(x, parent):
+    base = parent(None)
+
+    class Doubled(base):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    numpyml.manual_seed(0)
+    arguments = (4, 3) if base is layers.Dense else (layers.Dense(4, 3),)
+    net = Doubled(*arguments)
+    numpyml.manual_seed(0)
+    plain = layers.Dense(4, 3)
+    np.testing.assert_array_equal(net.forward(x), 2 * plain.forward(x))
+    np.testing.assert_array_equal(net(Tensor(x)).data, net.forward(x))
+    gy = np.ones((6, 3))
+    gx = net.backward(gy)
+    np.testing.assert_allclose(gx, 2 * plain.backward(gy), rtol=1e-6)
+    np.testing.assert_allclose(net.gradients()[0], 2 * plain.gradients()[0], rtol=1e-6)
+
+
+def test_a_models_other_arguments_reach_its_forward_as_they_are(x):
+    class Scaled(Module):
+        def forward(self, x, scale, mode="up", *, shift=None):
+            assert mode in ("up", "down") and (shift is None or shift == 3)
+            return x * scale if mode == "up" else x / scale
+
+    net, x = Scaled(), x.astype(np.float32)
+    for argument in (x, Tensor(x)):
+        y = net(argument, 2.0, "down", shift=3)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y, x / 2)
+    gx, nothing, nor_here = (net.forward(x, 2.0, "down"), net.backward(x))[1]
+    np.testing.assert_array_equal(gx, x / 2)
+    assert nothing is None and nor_here is None
+
+
+def test_tensors_in_a_list_are_tensors(x):
+    class Sum(Module):
+        def forward(self, parts):
+            return parts[0] + parts[1]
+
+    assert isinstance(Sum()([Tensor(x), Tensor(x)]), Tensor)
+
+
+def test_a_models_parameters_decide_the_dtype_of_its_data(x):
+    class Plus(Module):
+        def __init__(self):
+            self.inner = layers.Dense(4, 4)
+
+        def forward(self, x):
+            return x + self.inner(x)
+
+    net, t = Plus(), Tensor(x, requires_grad=True)
+    assert net.forward(x).dtype == np.float32
+    y = net(t)
+    assert y.dtype == np.float32
+    y.sum().backward()
+    assert t.grad.dtype == np.float64
+    np.testing.assert_array_equal(net.backward(np.ones_like(x)), t.grad)
+
+
+def test_no_grad_keeps_no_context(x):
+    net = model.Sequential(layers.Dense(4, 4), activations.Sigmoid())
+    with numpyml.no_grad():
+        assert net.compute(x)[1] == []
+
+
+def test_a_parameter_is_not_replaced_by_mistake(x):
+    layer = layers.Dense(4, 3)
+    with pytest.raises(CallOrderError, match=r"p\.data \+= \.\.\."):
+        layer.weight -= 0.1
+    with pytest.raises(DTypeError, match=r"weight\.data = "):
+        layer.weight = np.zeros((3, 4))
+    with pytest.raises(DTypeError, match=r"weight\.data = "):
+        layer.weight = layer.weight * 2
+    before, array = layer.weight.data.copy(), layer.weight.data
+    with numpyml.no_grad():
+        layer.weight -= 0.5
+        layer.weight *= 2
+    assert layer.weight.data is array
+    np.testing.assert_allclose(array, (before - 0.5) * 2)
+    layer.bias = None
+    assert len(layer.parameters()) == 1
+
+
+def test_a_way_back_up_is_not_followed():
+    class Node(Module):
+        def __init__(self, parent=None):
+            self.layer = layers.Dense(1, 1)
+            if parent is None:
+                self.child = Node(self)
+            else:
+                self.parent = parent
+
+    assert list(Node().state_dict()) == ["layer.weight", "layer.bias", "child.layer.weight", "child.layer.bias"]
+
+
+def test_a_layer_that_stands_twice_fails_at_its_place():
+    layer = layers.Dense(3, 2)
+    net = model.Sequential(model.Sequential([layer, activations.ReLU(), layer]))
+    with pytest.raises(ShapeError, match=r"^Sequential\[0\]\[2\] Dense\(3, 2\)"):
+        net.forward(np.ones((1, 3), np.float32))
+
+
+@pytest.mark.parametrize("bad", [None, 3, "state"])
+def test_a_state_dict_is_a_dict(bad):
+    with pytest.raises(DTypeError, match="expected a dict of arrays"):
+        small_net().load_state_dict(bad)
+
+
+def test_a_mode_is_true_or_false():
+    with pytest.raises(ValueError, match="mode to be True or False"):
+        small_net().train("off")
+    with pytest.raises(DTypeError, match="requires_grad expected True or False"):
+        small_net().requires_grad_("no")

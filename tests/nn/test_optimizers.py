@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError
-from numpyml.nn import activations, layers, model
+from numpyml.nn import Parameter, activations, layers, model
 from numpyml.nn.optimizers import SGD, Adam
 
 
@@ -95,6 +97,27 @@ def test_arrays_that_are_not_contiguous_are_updated_in_place(rng):
     assert np.array_equal(p[1::2], before[1::2])
 
 
+def test_memory_between_two_views_of_one_buffer_is_not_written():
+    def views(buffer):
+        return [buffer[:40].view(np.float32), buffer[64:104].view(np.float32)]
+
+    parameters, gradients = np.zeros((2, 128), np.uint8)
+    gradients[:] = np.ones(32, np.float32).view(np.uint8)
+    optimizer = SGD(views(parameters), views(gradients), learning_rate=1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    assert not parameters[40:64].any() and gradients[40:64].any()
+    assert all((p == -1).all() for p in views(parameters))
+
+
+def test_memory_between_two_parts_of_one_parameter_is_not_written():
+    parameter = Parameter(np.zeros(32))
+    parameter.grad[...] = 1
+    parts = [[x[:10], x[16:26]] for x in (parameter.data, parameter.grad)]
+    SGD(*parts, learning_rate=1.0).step()
+    assert not parameter.data[10:16].any() and (parameter.data[16:26] == -1).all()
+
+
 def test_groups_have_their_own_options_and_can_be_changed(rng):
     a = net()
     for g in a.gradients():
@@ -114,6 +137,15 @@ def test_zero_grad_fills_every_gradient():
     a = net()
     for g in a.gradients():
         g[...] = 1
+    SGD(a.parameters(), a.gradients()).zero_grad()
+    assert not any(g.any() for g in a.gradients())
+
+
+def test_zero_grad_fills_the_gradients_of_frozen_parameters_too():
+    a = net()
+    for g in a.gradients():
+        g[...] = 1
+    a[0].requires_grad_(False)
     SGD(a.parameters(), a.gradients()).zero_grad()
     assert not any(g.any() for g in a.gradients())
 
@@ -158,17 +190,110 @@ def test_a_saved_optimizer_goes_on_with_the_same_bits(rng, kind, formula, option
     assert all(np.array_equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_a_wrong_state_dict_changes_nothing():
-    a = net()
-    optimizer = Adam(a.parameters(), a.gradients())
+def stepped(kind, **options):
+    parameters = [p.copy() for p in net().parameters()]
+    optimizer = kind(parameters, [np.ones_like(p) for p in parameters], **options)
     optimizer.step()
-    before = copy.deepcopy(optimizer.state_dict())
+    return optimizer
+
+
+def flat(state_dict):
+    """A state dict as something that == compares."""
+    states = {
+        (i, k): v.tolist() if isinstance(v, np.ndarray) else v
+        for i, s in state_dict["state"].items()
+        for k, v in s.items()
+    }
+    return states, state_dict["param_groups"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda d: d["state"][0].update(exp_avg=np.zeros(3)),
+            r"'exp_avg' of parameter 0 to be floats of shape \(4, 5\)",
+        ),
+        (lambda d: d["state"][1].update(exp_avg=np.zeros(4, int)), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=np.zeros(4, complex)), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=[[1.0], 2.0]), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].update(exp_avg=None), "'exp_avg' of parameter 1 to be floats"),
+        (lambda d: d["state"][1].pop("exp_avg_sq"), r"\['exp_avg_sq'\] of parameter 1"),
+        (lambda d: d["state"][1].update(momentum_buffer=np.zeros(4)), "of parameter 1 only 'step' and"),
+        (lambda d: d["state"][2].pop("step"), "'step' of parameter 2 to be a whole number of 0 or more, got None"),
+        (lambda d: d["state"][2].update(step=-1), "'step' of parameter 2"),
+        (lambda d: d["state"][2].update(step=1.5), "'step' of parameter 2"),
+        (lambda d: d["state"][2].update(step=True), "'step' of parameter 2"),
+        (lambda d: d["state"].update({4: d["state"][0]}), "each of the parameters 0 to 3, got 4"),
+        (lambda d: d["state"].update({"0": d["state"][0]}), "each of the parameters 0 to 3, got '0'"),
+        (lambda d: d["state"].update({3: None}), "each of the parameters 0 to 3, got 3: None"),
+        (lambda d: d.pop("state"), "a mapping of 'state'"),
+        (lambda d: d.update(param_groups=3), "a mapping of 'state'"),
+        (lambda d: d["param_groups"].append({}), "groups of the parameters"),
+        (lambda d: d["param_groups"][0]["parameters"].reverse(), "groups of the parameters"),
+        (lambda d: d["param_groups"][0].update(lr=1), r"got \['lr'\]"),
+        (lambda d: d["param_groups"][0].update(eps=-1), "options in range in group 0, where Adam expected eps"),
+    ],
+)
+def test_a_wrong_state_dict_is_an_error_and_changes_nothing(spoil, message):
+    optimizer = stepped(Adam)
+    before = optimizer.state_dict()
     wrong = copy.deepcopy(before)
-    wrong["state"][0]["exp_avg"] = np.zeros(3)
     wrong["param_groups"][0]["learning_rate"] = 7
-    with pytest.raises(StateError, match="'exp_avg' of parameter 0"):
+    wrong["state"][0]["exp_avg_sq"] += 1
+    spoil(wrong)
+    with pytest.raises(StateError, match=message):
         optimizer.load_state_dict(wrong)
-    assert optimizer.param_groups[0]["learning_rate"] == before["param_groups"][0]["learning_rate"]
+    assert flat(optimizer.state_dict()) == flat(before)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [], "state"])
+def test_a_state_that_is_no_dict_is_an_error(wrong):
+    with pytest.raises(StateError, match="a mapping of 'state'"):
+        stepped(SGD).load_state_dict(wrong)
+
+
+def test_every_problem_of_a_state_dict_is_listed():
+    optimizer = stepped(Adam)
+    with pytest.raises(StateError) as caught:
+        optimizer.load_state_dict(stepped(SGD, momentum=0.9).state_dict())
+    for part in (
+        "group 0 with options",
+        "'momentum', 'dampening'",
+        "parameter 0 only",
+        "parameter 3 only",
+        "exp_avg_sq",
+    ):
+        assert part in str(caught.value)
+
+
+def test_state_of_the_other_optimizer_is_an_error():
+    for kind, other in ((SGD, Adam), (Adam, SGD)):
+        with pytest.raises(StateError, match="Nothing was loaded"):
+            stepped(kind).load_state_dict(stepped(other).state_dict())
+
+
+@pytest.mark.parametrize(("kind", "name", "on", "off"), [(SGD, "momentum", 0.9, 0), (Adam, "amsgrad", True, False)])
+def test_state_loads_also_where_an_option_was_switched_after_the_step(kind, name, on, off):
+    for first, then in ((on, off), (off, on)):
+        optimizer = stepped(kind, **{name: first})
+        optimizer.param_groups[0][name] = then
+        other = stepped(kind)
+        other.load_state_dict(optimizer.state_dict())
+        assert flat(other.state_dict()) == flat(optimizer.state_dict())
+        other.step()
+
+
+def test_loaded_state_is_a_copy_in_the_dtype_of_the_parameter():
+    saved = stepped(SGD, momentum=0.9).state_dict()
+    other = net()
+    for i, state in saved["state"].items():
+        saved["state"][i] = {**state, "momentum_buffer": state["momentum_buffer"].astype(np.float32)}
+    optimizer = SGD(other.parameters(), other.gradients())
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert all(s["momentum_buffer"].dtype == np.float64 for s in optimizer.state)
+    assert all((s["momentum_buffer"] == 1).all() for s in saved["state"].values())
 
 
 @pytest.mark.parametrize(
@@ -186,6 +311,10 @@ def test_a_wrong_state_dict_changes_nothing():
         (Adam, {"betas": 0.9}, "betas to be a pair"),
         (Adam, {"eps": -1e-8}, "eps"),
         (Adam, {"learning_rate": "fast"}, "learning_rate"),
+        (Adam, {"learning_rate": 10**400}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": Fraction(1, 3)}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": Decimal("0.1")}, "learning_rate to be a finite"),
+        (Adam, {"learning_rate": True}, "learning_rate to be a finite"),
     ],
 )
 def test_an_option_out_of_range_is_an_error_at_once_and_later(kind, options, message):
@@ -198,6 +327,58 @@ def test_an_option_out_of_range_is_an_error_at_once_and_later(kind, options, mes
     with pytest.raises(OptionError):
         optimizer.param_groups[0][name] = value
     assert optimizer.param_groups[0][name] == before
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.float64(0.5), np.int64(1)])
+def test_a_number_may_be_pythons_or_numpys(value):
+    assert SGD([np.ones(2)], [np.ones(2)], learning_rate=value).param_groups[0]["learning_rate"] == value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda group: group.update(learning_rate=-1),
+        lambda group: group.update({"momentum": 0.5, "learning_rate": -1}),
+        lambda group: group.__ior__({"learning_rate": -1}),
+        lambda group: group.update(lr=0.1),
+        lambda group: group.update(parameters=[]),
+        lambda group: group.setdefault("lr", 0.1),
+        lambda group: group.pop("learning_rate"),
+        lambda group: group.popitem(),
+        lambda group: group.clear(),
+        lambda group: group.__delitem__("parameters"),
+    ],
+)
+def test_no_way_into_a_group_passes_the_validation(change):
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    before = dict(group)
+    with pytest.raises(OptionError, match="expected"):
+        change(group)
+    assert dict(group) == before
+
+
+def test_options_of_a_group_that_need_each_other_are_set_together():
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    group.update(nesterov=True, momentum=0.9)
+    group |= {"learning_rate": 0.5}
+    assert (group["nesterov"], group["momentum"], group["learning_rate"]) == (True, 0.9, 0.5)
+
+
+def test_a_list_given_as_an_option_can_not_be_changed_behind_the_validation():
+    betas = [0.9, 0.99]
+    group = Adam([np.ones(2)], [np.ones(2)], betas=betas).param_groups[0]
+    betas[0] = 7
+    assert group["betas"] == (0.9, 0.99)
+
+
+@pytest.mark.parametrize("copied", [dict, copy.copy, lambda group: {**group}])
+def test_a_copy_of_a_group_is_a_plain_dict(copied):
+    group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
+    plain = copied(group)
+    assert type(plain) is dict and plain == group
+    plain["learning_rate"] = -1
+    assert group["learning_rate"] == 1e-3
+    assert repr(group).startswith("<group of 1 parameters: {'learning_rate': 0.001,")
 
 
 def test_an_unknown_option_is_an_error():
@@ -222,6 +403,19 @@ def test_an_unknown_option_is_an_error():
         (lambda a, b: (2 * a.parameters(), 2 * a.gradients()), OwnershipError, "every parameter once"),
         (lambda a, b: ([np.ones(2, int)], [np.ones(2, int)]), DTypeError, "writable arrays of floats"),
         (lambda a, b: ([[1.0]], [[1.0]]), DTypeError, "writable arrays of floats"),
+        (lambda a, b: (a.parameters(), 0.1), DTypeError, r"model\.gradients\(\), and options by .* learning_rate=0\.1"),
+        (lambda a, b: (a,), DTypeError, r"as parameters, got a Sequential; pass model\.parameters\(\), model\.grad"),
+        (
+            lambda a, b: (a, 0.1),
+            DTypeError,
+            r"as parameters, got a Sequential; pass model\.parameters\(\), model\.grad",
+        ),
+        (lambda a, b: (a.parameters, a.gradients), DTypeError, r"pass model\.parameters\(\), model\.gradients\(\)"),
+        (lambda a, b: (a[0].weight, a[0].weight.grad), DTypeError, "expected a list of arrays as parameters, got"),
+        (lambda a, b: ({"parameters": a.parameters()},), DTypeError, "expected a list of arrays as parameters, got"),
+        (lambda a, b: ([{"parameters": a, "gradients": a}],), DTypeError, "got a Sequential"),
+        (lambda a, b: ([a[0].weight],), OwnershipError, r"pass model\.parameters\(\), .*\(\), both as arrays"),
+        (lambda a, b: ([a[0].weight], [a[0].weight.grad]), DTypeError, r"got a Parameter; .* \.data and \.grad"),
     ],
 )
 def test_lists_that_do_not_match_are_an_error(arrays, error, message):
@@ -237,6 +431,22 @@ def test_parameters_that_no_longer_belong_to_the_model_are_an_error():
     for call in (optimizer.step, optimizer.zero_grad):
         with pytest.raises(OwnershipError, match="make a new optimizer"):
             call()
+
+
+def test_a_replaced_layer_that_is_still_held_goes_unnoticed_until_it_is_let_go():
+    a = net()
+    optimizer = SGD(a.parameters(), a.gradients())
+    held, a.layers[0] = a.layers[0], layers.Dense(5, 4, dtype=np.float64)
+    optimizer.step()
+    del held
+    with pytest.raises(OwnershipError, match="make a new optimizer"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_optimizer_is_neither_copied_nor_pickled(duplicate):
+    with pytest.raises(OwnershipError, match=r"its arrays belong to a model; make a new optimizer .*state_dict\(\)"):
+        duplicate(stepped(Adam))
 
 
 def test_two_models_of_neighbouring_parameters_do_not_touch_each_other():

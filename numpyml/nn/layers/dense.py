@@ -29,7 +29,8 @@ class Dense(Module):
         generator: where the initial values come from, U(−1/√in, 1/√in); by default the one of ``manual_seed``.
 
     Shapes: x (..., in_features), y (..., out_features); weight (out_features, in_features), bias (out_features,).
-    Raises: ShapeError when the last axis of x is not in_features; DTypeError when x is not floating.
+    Raises: ShapeError when the last axis of x is not in_features; DTypeError when x is not floating, or dtype is
+        not; OptionError when a size is no whole number of 0 or more, or bias is not True or False.
     PyTorch: nn.Linear.
     """
 
@@ -56,7 +57,12 @@ class Dense(Module):
         weight = self.weight.data
         x = as_floats(x, weight.dtype, self)
         if not x.ndim or x.shape[-1] != weight.shape[1]:
-            raise ShapeError(f"expected {self.in_features} features on the last axis, got x of shape {x.shape}", self)
+            remedy = f", or build the layer with in_features={x.shape[-1]}" if x.ndim else ""
+            raise ShapeError(
+                f"expected {self.in_features} features on the last axis, got x of shape {x.shape}; "
+                f"pass features on the last axis{remedy}",
+                self,
+            )
         y = as_rows(x) @ weight.T
         if self.bias is not None:
             y += self.bias.data  # in place: y was allocated the line above

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from numpyml.autograd.tape import Array
-from numpyml.errors import ShapeError
+from numpyml.errors import DTypeError, ShapeError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.options import integer
 
@@ -20,7 +20,8 @@ class Flatten(Module):
         end_dim: the last one.
 
     Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). No data is copied where a view will do.
-    Raises: ShapeError when x lacks these axes, or start_dim lies behind end_dim.
+    Raises: ShapeError when x lacks these axes, or start_dim lies behind end_dim; DTypeError when x is not made of real
+        numbers; OptionError when an option is no whole number.
     PyTorch: nn.Flatten.
     """
 
@@ -29,12 +30,14 @@ class Flatten(Module):
         self.end_dim = integer(self, "end_dim", end_dim)
 
     def compute(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        if x.dtype.kind not in "biuf":
+            raise DTypeError(f"expected real numbers, got {kind_of(x)}; convert them: x.astype(float32)", self)
         axes = max(x.ndim, 1)  # PyTorch takes a scalar for an array of one axis
         start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
         if not 0 <= start <= end < axes:
             raise ShapeError(
                 f"expected x to have the axes from {self.start_dim} to {self.end_dim}, in this order, "
-                f"got x of shape {x.shape}",
+                f"got x of shape {x.shape}; choose start_dim and end_dim among its axes",
                 self,
             )
         return x.reshape(*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :]), x.shape
