@@ -176,9 +176,13 @@ class Adam(Optimizer):
             p *= 1 - rate * group["weight_decay"]
         g = regularized(p, g, s, move, group)
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        np.subtract(g, m, out=move)  # m + (1 − β₁)(g − m): near its mean, m keeps more digits so
-        move *= 1 - beta1
-        m += move
+        np.subtract(g, m, out=move)
+        if beta1 >= 0.5:  # from the nearer end: so the step that is rounded is the shorter one
+            move *= 1 - beta1
+            m += move
+        else:
+            move *= beta1
+            np.subtract(g, move, out=m)
         v *= beta2
         np.multiply(g, 1 - beta2, out=move)
         move *= g

@@ -464,3 +464,12 @@ def test_two_models_of_neighbouring_parameters_do_not_touch_each_other():
 def test_repr_shows_the_options():
     a = net()
     assert "'learning_rate': 0.25" in repr(SGD(a.parameters(), a.gradients(), 0.25))
+
+
+def test_adam_without_memory_forgets_even_a_huge_gradient():
+    p, g = np.zeros(1, np.float32), np.array([1e30], np.float32)
+    optimizer = Adam([p], [g], betas=(0.0, 0.999))
+    optimizer.step()
+    g[...] = 1
+    optimizer.step()
+    assert optimizer.state[0]["exp_avg"] == 1
