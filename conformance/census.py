@@ -11,6 +11,19 @@ from conformance.bound import Problem, judge
 from conformance.errors import Mismatch
 
 
+# The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
+SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
+
+
+@dataclass
+class Curve:
+    """One quantity over the steps of a run, on both sides."""
+
+    title: str
+    ours: list[float]
+    torch: list[float]
+
+
 @dataclass
 class Note:
     """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
@@ -23,7 +36,17 @@ class Note:
     ulps: float = 0.0
     torch_ulps: float = 0.0
     failure: str = ""
+    not_offered: int = 0  # examples that the framework has no way to run
     remarks: set[str] = field(default_factory=set)  # divergences that this check met
+    findings: dict[str, int] = field(default_factory=dict)  # what PyTorch gets wrong -> in how many elements
+    # How many elements are off by how many units in the last place, in the bins of SPREAD
+    spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    # "float32" -> the smallest error planted in one element, in units in the last place, that is always noticed
+    resolution: dict[str, float] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
+    promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
+    reached: set[str] = field(default_factory=set)  # and what of it was drawn
 
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> None:
         """Hold the answers whose names start with a prefix to the comparison rule."""

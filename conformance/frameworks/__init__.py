@@ -1,1 +1,163 @@
-"""How the checks speak to a framework. One file each; PyTorch, which all are held to, is one of them."""
+"""How the checks speak to a framework. One file each; PyTorch, which all are held to, is one of them.
+
+An adapter is a Python file. Everything in it goes by PyTorch's names (``nn.Linear``, ``in_features``, ``lr``,
+``weight``), and every array is NumPy's. It defines what its framework offers and leaves out the rest, which is then
+reported as not offered, never as passed:
+
+    NAME            how reports call the framework
+
+    modules         make, forward, backward, parameters, gradients
+        and, where there is such a thing: zero_grad, train, modes, dynamic, used_twice, state_dict, load_state_dict,
+        seed, inject_masks, masks, copies, REJECTIONS
+    functions       NAMESPACE, differentiate
+    optimizers      optimizer, step, state; change_option, save, restore
+
+:class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
+NotImplementedError will do) for a component, an option or a value of an option that its framework lacks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from conformance.bound import Array
+from conformance.errors import Misuse
+
+NotOffered = NotImplementedError
+
+
+class Adapter(Protocol):
+    """What an adapter may define. The first five are enough for layers and losses."""
+
+    NAME: str
+
+    # Modules
+
+    def make(self, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+        """The component, such as "nn.Linear", with these options and its parameters in this dtype."""
+
+    def forward(self, module: Any, *inputs: Array) -> Array:
+        """The output (a loss: of outputs and targets). ``backward`` follows at most once."""
+
+    def backward(self, module: Any, gy: Array) -> Sequence[Array | None]:
+        """The gradient of each input of the last ``forward``, None where there is none to be had; adds to the
+        parameters' gradients."""
+
+    def parameters(self, module: Any) -> dict[str, Array]:
+        """The parameters, by PyTorch's names: the arrays themselves, which the harness writes to."""
+
+    def gradients(self, module: Any) -> dict[str, Array]:
+        """What was accumulated for each parameter, by PyTorch's names."""
+
+    def zero_grad(self, module: Any) -> None:
+        """Set the gradients to zero."""
+
+    def train(self, module: Any, mode: bool) -> None:
+        """Training or evaluation."""
+
+    def modes(self, module: Any) -> list[bool]:
+        """The mode of every module inside, in PyTorch's order."""
+
+    def dynamic(self, module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, Sequence[Array | None]]:
+        """Output and input gradients by a second way of running, such as a tape."""
+
+    def used_twice(self, module: Any, inputs: Sequence[Array], gy: Array) -> Sequence[Array | None]:
+        """The input gradients of m(x) + m(x), the one module standing twice in one graph."""
+
+    def state_dict(self, module: Any) -> dict[str, Array]:
+        """What is saved, by PyTorch's keys."""
+
+    def load_state_dict(self, module: Any, state: Mapping[str, Array]) -> None:
+        """And loaded."""
+
+    def seed(self, seed: int) -> None:
+        """Restart the framework's randomness."""
+
+    def inject_masks(self, module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
+        """Let every module that drops elements take its mask from ``mask(place, p, shape, dtype)``."""
+
+    def masks(self, module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
+        """p and a mask of ``size`` elements, the framework's own, of every module that drops elements."""
+
+    def copies(self, module: Any) -> Mapping[str, Any]:
+        """Copies of the module by the name of how they were made: "deepcopy", "pickle"."""
+
+    REJECTIONS: tuple[type[Exception], ...]  # what a bad call raises
+
+    # Functions
+
+    NAMESPACE: Any  # where NumPy's functions are, by NumPy's names
+
+    def differentiate(
+        self, function: Callable[..., Any], operands: Sequence[Array], gys: Sequence[Array]
+    ) -> tuple[list[Array], list[Array]]:
+        """Outputs of ``function(*operands)``, which uses NAMESPACE, and the gradient of each operand for these
+        gradients of the outputs."""
+
+    # Optimizers
+
+    def optimizer(self, component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
+        """An optimizer such as "optim.SGD"; a group holds lists of arrays under ``params`` and ``grads``, and options
+        of its own. The arrays are written to and read in place."""
+
+    def step(self, optimizer: Any) -> None:
+        """One step on what stands in the gradients."""
+
+    def state(self, optimizer: Any) -> list[dict[str, Array]]:
+        """The state arrays of each parameter, by PyTorch's names."""
+
+    def change_option(self, optimizer: Any, group: int, name: str, value: Any) -> None:
+        """Set an option of a group, such as ``lr``, between two steps."""
+
+    def save(self, optimizer: Any) -> Any:
+        """What a restart needs."""
+
+    def restore(self, optimizer: Any, saved: Any) -> None:
+        """Take over what :meth:`save` gave."""
+
+
+_chosen: list[Any] = []
+
+
+def under_test() -> Any:
+    """The adapter of the framework that is held to PyTorch: numpyml, unless :func:`use` chose another."""
+    return _chosen[-1] if _chosen else importlib.import_module("conformance.frameworks.numpyml")
+
+
+def use(adapter: Any) -> None:
+    """Hold this framework to PyTorch from now on; None: numpyml."""
+    _chosen[:] = [] if adapter is None else [adapter]
+
+
+def load(path: str | Path | None) -> Any:
+    """The adapter in this file, or that of this name in ``conformance.frameworks``.
+
+    Raises: Misuse when there is none, when it fails to import, or offers nothing.
+    """
+    if path is None:
+        return None
+    file = Path(path)
+    own = Path(__file__).with_name(f"{path}.py")
+    if file.suffix != ".py" and own.is_file() and file.name != "pytorch":
+        file = own
+    if not file.is_file():
+        raise Misuse(f"--framework expects the path of an adapter, a Python file; there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    adapter = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(adapter)
+    except Exception as error:
+        raise Misuse(f"--framework {path} cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(adapter, "NAME") or not any(hasattr(adapter, f) for f in ("make", "differentiate", "optimizer")):
+        raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
+    return adapter
+
+
+def offers(adapter: Any, *names: str) -> bool:
+    """Whether the adapter defines all of these."""
+    return all(hasattr(adapter, name) for name in names)
