@@ -76,6 +76,7 @@ class Problem:
     given: Mapping[str, Given]
     ours: Run
     torch: Run
+    wide: Run  # in extended precision
 
 
 @dataclass
@@ -103,7 +104,7 @@ def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str
     exact = arrays_of(problem, dtype)
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
     references = _references(problem, exact, dtype, seed, answers)
-    wider = problem.ours({name: x.astype(np.longdouble) for name, x in exact.items()}) if dtype == np.float32 else {}
+    wider = problem.wide({name: x.astype(np.longdouble) for name, x in exact.items()}) if dtype == np.float32 else {}
     largest = max([0.0, *(_largest(given) for given in exact.values())])
     for name, answer in answers.items():
         reference = references[name]
@@ -158,7 +159,7 @@ def _references(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Mapping[str, Any]
 ) -> dict[str, _Reference]:
     wide_dtype = np.dtype(np.float64 if dtype == np.float32 else np.longdouble)
-    wide = problem.torch if dtype == np.float32 else problem.ours
+    wide = problem.torch if dtype == np.float32 else problem.wide
     references: dict[str, _Reference] = {}
     for draw in range(DRAWS + NEARBY + 1):
         # Every draw has a generator of its own, the same for all arrays: equal numbers move together across them.

@@ -10,7 +10,6 @@ import numpy as np
 from conformance.bound import Problem, judge
 from conformance.errors import Mismatch
 
-
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
 
@@ -54,6 +53,9 @@ class Note:
             if verdict.failure:
                 raise Mismatch(verdict.failure)
             self.record(verdict.compared, verdict.error, verdict.ulps, verdict.torch_ulps)
+
+    def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
+        """x"""
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""
