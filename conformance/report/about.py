@@ -1,0 +1,43 @@
+"""What a reader must know besides the notes: seed, versions, the rule, and what each component and check is."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+
+from conformance import bound, completeness, contracts, divergences, runner
+from conformance.census import About, Component
+from conformance.rows import FunctionRow
+
+
+def about(profile: str, seed: int, examples: int | None = None) -> About:
+    """The frame of a run in this process's environment. Nothing in it tells one machine or day from another."""
+    import numpyml
+
+    pytorch: Any = __import__("torch")
+    components = {
+        row.name: Component(group, f"numpy.{row.name}" if isinstance(row, FunctionRow) else f"torch.{row.torch}")
+        for group, rows in contracts.groups().items()
+        for row in rows
+    }
+    components[runner.PROGRAMS] = Component("programs", "random models, trained side by side")
+    texts = {task.check: " ".join((job.check.__doc__ or "").split()) for task, job in runner.jobs().items()}
+    return About(
+        seed=seed,
+        profile=profile,
+        examples=examples,
+        versions={
+            "numpyml": numpyml.__version__,
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+            "PyTorch": pytorch.__version__,
+        },
+        k=bound.K,
+        rule=(bound.__doc__ or "").strip(),
+        components=components,
+        checks=texts,
+        differences=divergences.told(),
+        incomplete=completeness.problems(),
+    )

@@ -1,0 +1,222 @@
+"""The page and the Markdown table: one self-contained file each, the same bytes for the same census."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median_high
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from conformance.census import Census, Curve, Line, Note
+from conformance.report import svg
+from conformance.report.terminal import PRECISIONS, counted, marks, planted, short
+
+TEMPLATES = Path(__file__).parent
+
+
+@dataclass
+class Part:
+    """A component on the page."""
+
+    line: Line
+    torch: str
+    notes: list[Note]
+    curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Note]:
+        return [note for note in self.notes if note.failure]
+
+    @property
+    def mark(self) -> str:
+        return ", ".join(marks(self.line))
+
+    @property
+    def remarks(self) -> list[str]:
+        return sorted(filter(None, self.line.remarks))
+
+    @property
+    def offered_in_part(self) -> list[Note]:
+        """Checks that the framework could run on some of the examples only."""
+        return [note for note in self.notes if note.not_offered]
+
+
+def parts(census: Census) -> dict[str, list[Part]]:
+    """The components by family."""
+    notes: dict[str, list[Note]] = {}
+    for note in census.notes:
+        notes.setdefault(note.row, []).append(note)
+    known = census.about.components
+    return {
+        group: [
+            Part(
+                line,
+                known[line.row].torch if line.row in known else "",
+                notes[line.row],
+                [curve for note in notes[line.row] for curve in note.curves if curve.ours],
+            )
+            for line in lines
+        ]
+        for group, lines in census.groups().items()
+    }
+
+
+@dataclass
+class Figure:
+    """One of the big numbers at the top."""
+
+    value: str
+    name: str
+    aside: str = ""
+
+
+def figures(census: Census) -> list[Figure]:
+    """What is proven, in five numbers."""
+    lines, total = census.lines(), census.total()
+    known = len(census.about.components)
+    aside = [
+        f"{n:,} {what}"
+        for n, what in ((total.not_offered, "not offered"), (total.idle, "with nothing to compare"))
+        if n
+    ]
+    worst = max(lines, key=lambda line: line.error, default=None)
+    found = [
+        Figure(f"{len(lines):,}", "components", f"of {known:,}" if known > len(lines) else "all there are"),
+        Figure(f"{total.passed:,}", "checks passed", ", ".join([f"{total.failed:,} failed", *aside])),
+        Figure(f"{total.comparisons:,}", "comparisons", f"in {total.examples:,} examples"),
+    ]
+    if worst is not None and total.comparisons:
+        found.append(Figure(share(worst.error), "worst error, of what is allowed", f"in {worst.row}"))
+    for name in PRECISIONS:
+        resolutions = [line.resolution[name] for line in lines if name in line.resolution]
+        if resolutions:
+            middle, largest = (planted(Line("", resolution={name: f(resolutions)}), name) for f in (median_high, max))
+            found.append(
+                Figure(f"{middle} ulps", f"smallest error noticed, {name}", f"median component; at worst {largest}")
+            )
+    return found
+
+
+def verdict(census: Census) -> tuple[bool, str]:
+    """Whether everything holds, and the sentence that says it."""
+    lines, total, about = census.lines(), census.total(), census.about
+    if total.failed:
+        return False, f"{total.failed:,} of {total.checks:,} checks failed"
+    if about.incomplete:
+        return False, f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
+    if not total.passed:
+        return False, "Nothing was compared"
+    which = f"All {len(lines):,} components conform" if len(lines) > 1 else f"{lines[0].row} conforms"
+    return True, f"{which}{' in what is offered' if total.not_offered else ''}"
+
+
+def share(error: float) -> str:
+    """Units of the bound, as a share."""
+    return f"{100 * error:.3g} %" if error <= 1 else f"{error:.3g} ×"
+
+
+def html(census: Census) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "commas": lambda n: f"{n:,}",
+        "short": short,
+        "planted": planted,
+        "counted": counted,
+        "ratio": lambda error: f"{error:.3f}" if math.isfinite(error) else "∞",
+        "bar": svg.bar,
+        "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
+    }
+    groups = parts(census)
+    holds, said = verdict(census)
+    return environment.get_template("page.html").render(
+        about=census.about,
+        groups=groups,
+        all=[part for members in groups.values() for part in members],
+        figures=figures(census),
+        holds=holds,
+        verdict=said,
+        total=census.total(),
+        failures=census.failures,
+        svg=svg,
+        precisions=PRECISIONS,
+        again=again(census),
+    )
+
+
+def again(census: Census) -> str:
+    """The command line that repeats the run."""
+    about = census.about
+    ran = [line.row for line in census.lines()]
+    parts = ["python -m conformance", f"--profile {about.profile}", f"--seed {about.seed}"]
+    parts += [f"--examples {about.examples}"] if about.examples is not None else []
+    parts += [f"--only {row}" for row in ran] if len(ran) < min(len(about.components), 8) else []
+    return " ".join(parts)
+
+
+def markdown(census: Census) -> str:
+    """The table and what belongs to it, for a page of the documentation or a comment."""
+    about, total = census.about, census.total()
+    holds, said = verdict(census)
+    name = about.framework
+    versions = ", ".join(f"{name} {version}" for name, version in about.versions.items())
+    out = [
+        f"# {_cell(name)} held to PyTorch",
+        f"**{'✓' if holds else '✗'} {_cell(said)}.** "
+        + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
+        f"`{again(census)}`" + (f" with {versions}" if versions else ""),
+    ]
+    head = ("Component", "PyTorch", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps")
+    head += ("PyTorch, ulps", "Notices, float32", "Notices, float64", "")
+    for group, members in parts(census).items():
+        rows = [_row([*head]), "|---|---|" + "---:|" * 8 + "---|"]
+        rows += [_row(_cells(part.line, part.torch)) for part in members]
+        out += [f"## {_cell(group.capitalize())}", "\n".join(rows)]
+    out += ["## Total", "\n".join([_row([*head]), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
+    out.append(
+        f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: units in the "
+        "last place. Notices: the smallest error, planted in one element, that the comparison always noticed, in ulps."
+    )
+    if about.incomplete:
+        out += ["## Incomplete", "\n".join(f"- {_cell(line)}" for line in about.incomplete)]
+    if census.failures:
+        out += ["## Failures", *(f"{_cell(n.row)}, {_cell(n.check)}\n\n{_fenced(n.failure)}" for n in census.failures)]
+    if total.findings:
+        found = [f"- {_cell(what)}: {counted(count, 'element')}" for what, count in sorted(total.findings.items())]
+        out += ["## Where PyTorch is the one that is off", "\n".join(found)]
+    return "\n\n".join(out) + "\n"
+
+
+def _cells(line: Line, torch: str) -> list[str]:
+    resolutions = [planted(line, name) for name in PRECISIONS]
+    worst = [f"{line.error:.3f}", short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
+    said = ", ".join(marks(line))
+    counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
+    return [_cell(line.row), _cell(torch), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Text that stands in Markdown for itself."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(escaped.split()))
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
