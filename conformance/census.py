@@ -151,10 +151,10 @@ class Line:
 
 @dataclass
 class Component:
-    """Where a component stands in the table, and what it is held to."""
+    """Where a component stands in the table, and what it is held to: a name in torch, or words."""
 
     group: str
-    torch: str
+    peer: str
 
 
 @dataclass
@@ -191,12 +191,12 @@ class Census:
         return list(lines.values())
 
     def groups(self) -> dict[str, list[Line]]:
-        """The lines by family; what belongs to none stands under programs."""
-        groups: dict[str, list[Line]] = {}
+        """The lines by family; what belongs to none stands under others."""
+        known = self.about.components
+        groups: dict[str, list[Line]] = {component.group: [] for component in known.values()} | {"others": []}
         for line in self.lines():
-            known = self.about.components.get(line.row)
-            groups.setdefault(known.group if known else "programs", []).append(line)
-        return groups
+            groups[known[line.row].group if line.row in known else "others"].append(line)
+        return {group: lines for group, lines in groups.items() if lines}
 
     def total(self) -> Line:
         """Everything."""

@@ -18,11 +18,13 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
 
     pytorch: Any = __import__("torch")
     components = {
-        row.name: Component(group, f"numpy.{row.name}" if isinstance(row, FunctionRow) else f"torch.{row.torch}")
+        row.name: Component(
+            group, f"what PyTorch makes of numpy.{row.name}" if isinstance(row, FunctionRow) else f"torch.{row.torch}"
+        )
         for group, rows in contracts.groups().items()
         for row in rows
     }
-    components[runner.PROGRAMS] = Component("programs", "random models, trained side by side")
+    components[runner.PROGRAMS] = Component("programs", "the same model, trained by PyTorch")
     texts = {task.check: " ".join((job.check.__doc__ or "").split()) for task, job in runner.jobs().items()}
     return About(
         seed=seed,

@@ -18,7 +18,7 @@ find.addEventListener("input", filter);
 failed?.addEventListener("change", filter);
 
 every("table.main thead th").forEach((head, column, all) => {
-  if (head.textContent === "Spread") return;
+  if (head.classList.contains("sparkcell")) return;
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = head.textContent;

@@ -24,7 +24,7 @@ class Part:
     """A component on the page."""
 
     line: Line
-    torch: str
+    peer: str
     notes: list[Note]
     curves: list[Curve] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def parts(census: Census) -> dict[str, list[Part]]:
         group: [
             Part(
                 line,
-                known[line.row].torch if line.row in known else "",
+                known[line.row].peer if line.row in known else "",
                 notes[line.row],
                 [curve for note in notes[line.row] for curve in note.curves if curve.ours],
             )
@@ -111,8 +111,12 @@ def verdict(census: Census) -> tuple[bool, str]:
         return False, f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
     if not total.passed:
         return False, "Nothing was compared"
-    which = f"All {len(lines):,} components conform" if len(lines) > 1 else f"{lines[0].row} conforms"
-    return True, f"{which}{' in what is offered' if total.not_offered else ''}"
+    if len(lines) == 1:
+        said = f"{lines[0].row} conforms"
+    else:
+        said = f"{'All' if len(lines) == len(about.components) else 'The'} {len(lines):,} components "
+        said += "conform" if len(lines) == len(about.components) else "that ran conform"
+    return True, f"{said}{' in what is offered' if total.not_offered else ''}"
 
 
 def share(error: float) -> str:
@@ -177,11 +181,11 @@ def markdown(census: Census) -> str:
         + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
     ]
-    head = ("Component", "PyTorch", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps")
+    head = ("Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps")
     head += ("PyTorch, ulps", "Notices, float32", "Notices, float64", "")
     for group, members in parts(census).items():
         rows = [_row([*head]), "|---|---|" + "---:|" * 8 + "---|"]
-        rows += [_row(_cells(part.line, part.torch)) for part in members]
+        rows += [_row(_cells(part.line, part.peer)) for part in members]
         out += [f"## {_cell(group.capitalize())}", "\n".join(rows)]
     out += ["## Total", "\n".join([_row([*head]), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
     out.append(
@@ -198,12 +202,12 @@ def markdown(census: Census) -> str:
     return "\n\n".join(out) + "\n"
 
 
-def _cells(line: Line, torch: str) -> list[str]:
+def _cells(line: Line, peer: str) -> list[str]:
     resolutions = [planted(line, name) for name in PRECISIONS]
     worst = [f"{line.error:.3f}", short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
     said = ", ".join(marks(line))
     counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
-    return [_cell(line.row), _cell(torch), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]
+    return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]
 
 
 def _row(cells: Sequence[str]) -> str:
