@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from markupsafe import Markup
 
 from conformance.census import Census, Curve, Line, Note
 from conformance.report import svg
-from conformance.report.terminal import PRECISIONS, counted, marks, planted, short
+from conformance.report.terminal import PRECISIONS, counted, marks, planted, short, units
 
 TEMPLATES = Path(__file__).parent
 
@@ -58,7 +57,7 @@ def parts(census: Census) -> dict[str, list[Part]]:
                 line,
                 known[line.row].peer if line.row in known else "",
                 notes[line.row],
-                [curve for note in notes[line.row] for curve in note.curves if curve.ours],
+                [curve for note in notes[line.row] for curve in note.curves if curve.ours and curve.torch],
             )
             for line in lines
         ]
@@ -138,7 +137,7 @@ def html(census: Census) -> str:
         "short": short,
         "planted": planted,
         "counted": counted,
-        "ratio": lambda error: f"{error:.3f}" if math.isfinite(error) else "∞",
+        "units": units,
         "bar": svg.bar,
         "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
     }
@@ -204,7 +203,7 @@ def markdown(census: Census) -> str:
 
 def _cells(line: Line, peer: str) -> list[str]:
     resolutions = [planted(line, name) for name in PRECISIONS]
-    worst = [f"{line.error:.3f}", short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
+    worst = [units(line.error), short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
     said = ", ".join(marks(line))
     counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
     return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]

@@ -70,12 +70,15 @@ def _steps(counts: Sequence[int], left: float, base: float, step: float, height:
 
 def trajectory(curve: Curve, framework: str) -> Markup:
     """Both frameworks over each other, and below it the difference, a panel each on one axis of steps."""
-    left, width, steps = 48.0, 312.0, len(curve.ours)
-    differences = [a - b for a, b in zip(curve.ours, curve.torch, strict=True)]
+    left, width = 48.0, 312.0
+    differences = [a - b for a, b in zip(curve.ours, curve.torch, strict=False)]
+    steps = len(differences)
     finite = [y for y in (*curve.ours, *curve.torch) if math.isfinite(y)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     logarithmic = low > 0 and high > 50 * low
-    scale: Callable[[float], float] = math.log10 if logarithmic else float
+    scale: Callable[[float], float] = (
+        math.log10 if logarithmic else lambda y: y / 4
+    )  # a quarter: the largest floats overflow
     bottom, reach = scale(low), (scale(high) - scale(low)) or 1.0
     largest = max((abs(d) for d in differences if math.isfinite(d)), default=0.0)
 
@@ -83,10 +86,10 @@ def trajectory(curve: Curve, framework: str) -> Markup:
         return left + width * i / max(1, steps - 1)
 
     def above(y: float) -> float:
-        return 88 - 80 * (scale(y) - bottom) / reach
+        return 88 - 80 * ((scale(y) - bottom) / reach)
 
     def below(d: float) -> float:
-        return 132 - (20 * d / largest if largest else 0)
+        return 132 - (20 * (d / largest) if largest else 0)
 
     thin = sorted({round(i * (steps - 1) / (POINTS - 1)) for i in range(POINTS)}) if steps > POINTS else range(steps)
     edges = (

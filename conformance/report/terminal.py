@@ -73,13 +73,18 @@ def _row(line: Line, indent: str = "  ") -> str:
         f"{line.passed + line.failed}",
         f"{line.examples:,}",
         f"{line.comparisons:,}",
-        f"{line.error:.3f}" if line.comparisons else "-",
+        units(line.error) if line.comparisons else "-",
         short(line.ulps) if line.comparisons else "-",
         short(line.torch_ulps) if line.comparisons else "-",
         *(planted(line, precision) for precision in PRECISIONS),
     )
     numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS[1:], strict=True))
     return f"{indent + line.row:{WIDTHS[0]}}{numbers}  {''.join(marks(line)[:1])}".rstrip()
+
+
+def units(error: float) -> str:
+    """An error in units of the bound, in at most seven characters."""
+    return f"{error:.3f}" if error < 1e3 else f"{error:.1e}"
 
 
 def short(ulps: float) -> str:
