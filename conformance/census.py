@@ -131,10 +131,8 @@ class Line:
             self.not_offered += note.outcome == "not offered"
             self.idle += note.outcome == "nothing to compare"
         else:
-            self.checks, self.passed, self.failed = (
-                self.checks + note.checks, self.passed + note.passed, self.failed + note.failed
-            )  # fmt: skip
-            self.not_offered, self.idle = self.not_offered + note.not_offered, self.idle + note.idle
+            for count in ("checks", "passed", "failed", "not_offered", "idle"):
+                setattr(self, count, getattr(self, count) + getattr(note, count))
         self.examples += note.examples
         self.comparisons += note.comparisons
         self.error, self.ulps = max(self.error, note.error), max(self.ulps, note.ulps)
@@ -208,6 +206,12 @@ class Census:
     @property
     def failures(self) -> list[Note]:
         return [note for note in self.notes if note.failure]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no check failed, none is missing, and something passed at all."""
+        total = self.total()
+        return not total.failed and not self.about.incomplete and total.passed > 0
 
     def as_json(self) -> dict[str, Any]:
         """For machines, and for a report made later. Numbers that JSON lacks are the strings inf, -inf and nan."""

@@ -84,8 +84,9 @@ def figures(census: Census) -> list[Figure]:
         if n
     ]
     worst = max(lines, key=lambda line: line.error, default=None)
+    ran = sum(line.passed + line.failed > 0 for line in lines)
     found = [
-        Figure(f"{len(lines):,}", "components", f"of {known:,}" if known > len(lines) else "all there are"),
+        Figure(f"{ran:,}", "components", f"of {known:,}" if known > ran else "all there are"),
         Figure(f"{total.passed:,}", "checks passed", ", ".join([f"{total.failed:,} failed", *aside])),
         Figure(f"{total.comparisons:,}", "comparisons", f"in {total.examples:,} examples"),
     ]
@@ -101,21 +102,25 @@ def figures(census: Census) -> list[Figure]:
     return found
 
 
-def verdict(census: Census) -> tuple[bool, str]:
-    """Whether everything holds, and the sentence that says it."""
+def verdict(census: Census) -> str:
+    """The sentence that says whether everything holds."""
     lines, total, about = census.lines(), census.total(), census.about
     if total.failed:
-        return False, f"{total.failed:,} of {total.checks:,} checks failed"
+        return f"{total.failed:,} of {total.checks:,} checks failed"
     if about.incomplete:
-        return False, f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
+        return f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
     if not total.passed:
-        return False, "Nothing was compared"
-    if len(lines) == 1:
-        said = f"{lines[0].row} conforms"
-    else:
-        said = f"{'All' if len(lines) == len(about.components) else 'The'} {len(lines):,} components "
-        said += "conform" if len(lines) == len(about.components) else "that ran conform"
-    return True, f"{said}{' in what is offered' if total.not_offered else ''}"
+        return "Nothing was compared"
+    offered = [line for line in lines if line.passed]
+    whole = sum(not line.passed and line.not_offered > 0 for line in lines)
+    lacking = f"; {whole:,} not offered" if whole else ""
+    if total.not_offered and not lacking:
+        lacking = " in what is offered"
+    if len(offered) == 1:
+        return f"{offered[0].row} conforms{lacking}"
+    if len(offered) == len(about.components):
+        return f"All {len(offered):,} components conform{lacking}"
+    return f"The {len(offered):,} components that ran conform{lacking}"
 
 
 def share(error: float) -> str:
@@ -142,14 +147,13 @@ def html(census: Census) -> str:
         "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
     }
     groups = parts(census)
-    holds, said = verdict(census)
     return environment.get_template("page.html").render(
         about=census.about,
         groups=groups,
         all=[part for members in groups.values() for part in members],
         figures=figures(census),
-        holds=holds,
-        verdict=said,
+        holds=census.holds,
+        verdict=verdict(census),
         total=census.total(),
         failures=census.failures,
         svg=svg,
@@ -171,12 +175,11 @@ def again(census: Census) -> str:
 def markdown(census: Census) -> str:
     """The table and what belongs to it, for a page of the documentation or a comment."""
     about, total = census.about, census.total()
-    holds, said = verdict(census)
     name = about.framework
     versions = ", ".join(f"{name} {version}" for name, version in about.versions.items())
     out = [
         f"# {_cell(name)} held to PyTorch",
-        f"**{'✓' if holds else '✗'} {_cell(said)}.** "
+        f"**{'✓' if census.holds else '✗'} {_cell(verdict(census))}.** "
         + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
     ]

@@ -227,7 +227,7 @@ def test_a_failure_is_told_in_full_and_escaped() -> None:
     text = page.html(census)
     elements = parsed(text)
     assert "<script>alert" not in text and SCRIPT in "".join(elements.text)
-    assert "2 of" in page.verdict(census)[1] and not page.verdict(census)[0]
+    assert page.verdict(census).startswith("2 of") and not census.holds
     rows = [
         attributes["class"] or "" for tag, attributes in elements.attributes if tag == "tr" and "data-n" in attributes
     ]
@@ -248,16 +248,19 @@ def test_what_is_not_offered_or_compared_nothing_has_not_passed() -> None:
     assert total.passed + total.not_offered + total.idle == total.checks
     assert (total.not_offered, total.idle) == (1, 9)
     assert "1 not offered" in report.table(census) and "1 are not offered" in report.footer(census)
-    assert page.verdict(census) == (True, "All 26 components conform in what is offered")
+    assert census.holds and page.verdict(census) == "All 26 components conform in what is offered"
     lacking = Census()
     lacking.notes = [Note("LSTM", "output", not_offered=3)]
-    assert not page.verdict(lacking)[0] and "passed" not in terminal.verdict(lacking)
+    assert not lacking.holds and "passed" not in terminal.verdict(lacking)
+    assert page.verdict(lacking) == "Nothing was compared"
+    lacking.notes.append(Note("tanh", "output", 1, 1))
+    assert lacking.holds and page.verdict(lacking) == "tanh conforms; 1 not offered"
 
 
 def test_what_is_incomplete_is_red() -> None:
     census = synthetic(failing=False)
     census.about.incomplete = ["numpyml.nn.layers.New has no contract row"]
-    assert not page.verdict(census)[0]
+    assert not census.holds and "1 gap" in page.verdict(census)
     assert "New has no contract row" in page.html(census) and "New has no contract row" in page.markdown(census)
 
 
