@@ -128,7 +128,7 @@ PAIRS = (
     (0.5, 0.3), (-3.0, 0.3), (0.5, -1.7), (-3.0, -1.7), (40.0, 39.9), (39.9, -40.0), (-40.0, 1e-8), (1e-8, -3.0),
     (1e-30, -1e-8), (1e-310, 0.3), (-1.7, 5e-324), (1e30, -3.0), (0.5, 1e30), (-1e30, 1e-30), (700.25, -0.1),
 )  # fmt: skip
-NEAR = (*(pair for pair in PAIRS if 1e-300 < abs(pair[1]) and max(map(abs, pair)) < 1e5), (876.5, 876.25))
+NEAR = (*(pair for pair in PAIRS if abs(pair[1]) > 1e-300 and max(map(abs, pair)) < 1e5), (876.5, 876.25))
 SATURATED = (*(pair for pair in NEAR if pair[0] != 1e-310), (-700.0, 700.25), (5876.5, 1e-8))
 POWERS = tuple((abs(a), b) for a, b in NEAR)
 BINARY: dict[str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]] = {
