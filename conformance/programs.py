@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance import contracts
-from conformance.bound import STEPWISE, TRAINING, Array, K
+from conformance.bound import STEPWISE, TRAINING, K
 from conformance.census import Curve, Note
 from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
@@ -336,9 +336,9 @@ class Recurrent(Node):
 TARGETS = {"BinaryCrossEntropyWithLogits": "chances", "CrossEntropyWithLogits": "classes"}  # of any other loss: values
 
 
-@dataclass(frozen=True)
+@dataclass
 class Program:
-    """A model, a loss, an optimizer and data."""
+    """A model, a loss, an optimizer and data; and how it is run, once a check has said it."""
 
     features: int
     front: Recurrent | None
@@ -353,20 +353,18 @@ class Program:
     check: str = "lockstep"
     dtype: str = "float64"
 
-    def run(self, check: str, dtype: str) -> Program:
-        """The program as this check runs it.
+    @property
+    def steps(self) -> int:
+        return LOCKSTEP if self.check == "lockstep" else FREE
+
+    @property
+    def tree(self) -> tuple[Node, ...]:
+        """The body as it is run.
 
         Left to itself in float32, a run decides by the data alone: a computed value that is next to a limit falls on
         either side of it, and the two runs are two programs from there on.
         """
-        body = self.body
-        if (check, dtype) == ("free", "float32"):
-            body = tuple(map(_decided_by_data, body))
-        return replace(self, check=check, dtype=dtype, body=body)
-
-    @property
-    def steps(self) -> int:
-        return LOCKSTEP if self.check == "lockstep" else FREE
+        return tuple(map(_decided_by_data, self.body)) if (self.check, self.dtype) == ("free", "float32") else self.body
 
     def nodes(self) -> Iterator[Node]:
         """Every node of the tree."""
@@ -400,7 +398,7 @@ class Program:
         outputs = CLASSES if weighted or kind == "classes" else 2
         into = Class("Model", sequences=self.front is not None)
         lines, width = written([self.front] if self.front else [], into, self.features)
-        more, width = written(self.body, into, width)
+        more, width = written(self.tree, into, width)
         answer = into.dense(width, outputs)
         return "\n\n".join(
             [into.finish([*lines, *more, same(f"x = {answer}(x)")]), self._parts(), self._steps(), self._data(kind, outputs)]
@@ -581,29 +579,20 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
 
 def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
     """Run the script's own text, and hold every array it gives to what it allows."""
-    ran = case.run(check, dtype)
-    try:
-        curve = _run(ran, note)
-    except Exception as error:
-        raise Mismatch(f"{error if isinstance(error, Mismatch) else f'{type(error).__name__}: {error}'}\n{ran!r}") from error
-    if len(note.curves) < CURVES:
-        title = f"{ran.loss.name}, {ran.optimizer.name}, {dtype}"
-        note.curves.append(Curve(title, *(list(map(float, side)) for side in curve)))
-
-
-def _run(ran: Program, note: Note) -> tuple[Array, Array]:
+    case.check, case.dtype = check, dtype
     names: dict[str, Any] = {"__name__": "program"}
-    exec(compile(ran.script(), "program.py", "exec"), names)
-    program = SimpleNamespace(**names)
+    exec(compile(case.script(), "program.py", "exec"), names)
     curve: list[tuple[float, float]] = []
-    for step, name, ours, theirs, room in names[ran.check](program, ran.dtype, ran.steps):
+    for step, name, ours, theirs, room in names[check](SimpleNamespace(**names), dtype, case.steps):
         apart = names["distance"](ours, theirs)
         if not apart <= room:
             raise Mismatch(names["told"](step, name, ours, theirs, room))
         note.record(np.size(ours), apart / room if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))
-    return np.array(curve).reshape(-1, 2).T[0], np.array(curve).reshape(-1, 2).T[1]
+    if len(note.curves) < CURVES:
+        ours, theirs = map(list, zip(*curve, strict=True))
+        note.curves.append(Curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", ours, theirs))
 
 
 def lockstep_float64(case: Program, note: Note) -> None:
