@@ -68,7 +68,7 @@ def gradients(step, side, x, t):
     """Loss, output and the gradient of every parameter, by name."""
     value, y = step(side.net, side.loss, x, t)
     found = {"loss": array(value), "output": array(y)}
-    for name, p in side.net.named_parameters():
+    for name, p in side.named:
         if p.requires_grad:
             found[f"gradient of {name}"] = np.zeros(tuple(p.shape)) if p.grad is None else array(p.grad)
     return found
@@ -76,29 +76,30 @@ def gradients(step, side, x, t):
 
 def parameters(side):
     """The values of all parameters."""
-    return {name: array(p) for name, p in side.net.named_parameters()}
+    return {name: array(p) for name, p in side.named}
 
 
 def state(side):
     """The optimizer's arrays, by the parameter and PyTorch's name for them."""
     states = side.optimizer.state
     if not isinstance(states, list):
-        states = [states.get(p, {}) for p in side.net.parameters()]
+        states = [states.get(p, {}) for _, p in side.named]
     found = {}
-    for (name, _), own in zip(side.net.named_parameters(), states, strict=True):
+    for (name, _), own in zip(side.named, states, strict=True):
         found |= {(name, key): array(x) for key, x in own.items() if key != "step" and x is not None}
     return found
 
 
 def our_side(program, dtype):
     net, loss, optimizer = program.ours(np.dtype(dtype))
-    return SimpleNamespace(net=net, loss=loss, optimizer=optimizer)
+    return SimpleNamespace(net=net, loss=loss, optimizer=optimizer, named=list(net.named_parameters()))
 
 
 def their_side(program, dtype, values):
     net, loss, optimizer = program.theirs(getattr(torch, np.dtype(dtype).name))
-    side = SimpleNamespace(net=net, loss=loss, optimizer=optimizer, dtype=np.dtype(dtype))
-    for p in net.parameters():
+    side = SimpleNamespace(net=net, loss=loss, optimizer=optimizer, named=list(net.named_parameters()))
+    side.dtype = np.dtype(dtype)
+    for _, p in side.named:
         p.grad = torch.zeros_like(p) if p.requires_grad else None  # as in numpyml, where no backward comes by
     take(side, values)
     return side
@@ -107,7 +108,7 @@ def their_side(program, dtype, values):
 @torch.no_grad()
 def take(side, values, grads=(), states=()):
     """Write numbers into PyTorch's parameters, gradients and optimizer."""
-    for name, p in side.net.named_parameters():
+    for name, p in side.named:
         p.copy_(torch.from_numpy(values[name]))
         if f"gradient of {name}" in grads:
             p.grad = torch.from_numpy(grads[f"gradient of {name}"].astype(side.dtype))
