@@ -99,6 +99,11 @@ class Reference:
     own: Array
     failure: str = ""  # a reference that PyTorch does not confirm
 
+    def element(self, place: int) -> Reference:
+        """What one element is held to."""
+        arrays = (self.value, self.torch, self.movement, self.rounding, self.own)
+        return Reference(*(x.reshape(-1)[place : place + 1] for x in arrays), self.failure)
+
     @property
     def bound(self) -> Array:
         with np.errstate(all="ignore"):
@@ -110,8 +115,10 @@ def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str
     """Hold the framework's answers, those whose names start with a prefix, to the rule."""
     exact = arrays_of(problem, dtype)
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
-    for name, reference in references(problem, exact, dtype, seed, list(answers)).items():
-        yield compare(name, answers[name], reference, dtype)
+    held = references(problem, exact, dtype, seed, list(answers))
+    for name, answer in answers.items():
+        unknown = Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
+        yield compare(name, answer, held[name], dtype) if name in held else unknown
 
 
 def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
@@ -123,8 +130,11 @@ def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
 def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
     """Every number one unit in its last place up or down; zeros, ∞ and NaN stay.
 
-    Equal numbers move together where ties are what the values are for: a tie stays a tie.
+    Equal numbers move together where ties are what the values are for: a tie stays a tie. Where the numbers say
+    which way to round, it is any way.
     """
+    if given.kind == ROUNDINGS:
+        return rng.choice(np.array([-1, 1], exact.dtype), exact.shape)
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
         away = rng.integers(0, 2, distinct.shape)[place].reshape(exact.shape)
@@ -137,6 +147,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
 
 
 COUPLED = frozenset({"ties", "signed zeros"})
+ROUNDINGS = "roundings"  # of what a long run computes on the way: no number of these moves, or each by one unit
 
 
 def references(
@@ -151,6 +162,7 @@ def references(
         return run({name: x.astype(carrier) for name, x in inputs.items()})
 
     value = at(exact)
+    names = [name for name in names if name in value]
     wide = problem.wide({name: x.astype(np.longdouble) for name, x in exact.items()}) if single else value
     peer = problem.torch(exact)
     confirming = value if single else peer
@@ -164,6 +176,10 @@ def references(
     largest = max(map(_largest, exact.values()), default=0.0)
     found = {}
     for name, most in movement.items():
+        if wide[name].shape != peer[name].shape:
+            failure = f"{name}: shape {wide[name].shape} in extended precision, PyTorch's is {peer[name].shape}"
+            found[name] = Reference(value[name], peer[name], most, most, most, failure)
+            continue
         ceiling = 0 if problem.independent else CONFIRMED * max(largest, _largest(wide[name]))
         found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
     return found
@@ -172,17 +188,25 @@ def references(
 def _reference(
     name: str, value: Array, wide: Array, peer: Array, confirming: Array, movement: Array, dtype: Any, ceiling: float
 ) -> Reference:
-    rounding = ulp(wide, dtype) / 2
+    """Where there is a ceiling, the wide answer is numpyml's own, and counts only as far as PyTorch confirms it."""
     with np.errstate(all="ignore"):
         apart = _distance(confirming, wide)
-        chosen = np.where(apart > rounding, wide, value) if dtype == np.float32 else value
+        finite = np.isfinite(wide) & np.isfinite(confirming)
+        rounding = ulp(np.where(finite, wide, value), dtype) / 2
+        chosen = np.where(finite & (apart > rounding), wide, value) if dtype == np.float32 else value
         reference = Reference(chosen, peer, movement, rounding, _distance(peer, chosen))
+        lost = np.isfinite(confirming) & ~np.isfinite(wide.astype(np.float64))
+        if lost.any():
+            at = _first(lost)
+            reference.failure = (
+                f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, the wider reference {wide[at]!r}"
+            )
         if ceiling:
-            finite = np.isfinite(wide) & np.isfinite(confirming)
-            limit = np.maximum(ceiling, K * (movement + rounding) if dtype == np.float64 else 0)
+            narrower = np.finfo(np.float64).eps / np.finfo(dtype).eps  # a movement in float64, from one in dtype
+            limit = np.maximum(ceiling, K * narrower * (movement + rounding))
             unconfirmed = finite & (apart > limit) & np.isfinite(limit)
             if unconfirmed.any():
-                at = tuple(int(i) for i in np.argwhere(unconfirmed)[0])
+                at = _first(unconfirmed)
                 reference.failure = (
                     f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, numpyml in extended precision "
                     f"{wide[at]!r}: they should agree to {float(limit[at] if limit.ndim else limit):.3g}"
@@ -204,6 +228,10 @@ def _distance(a: Array, b: Array) -> Array:
         distance: Array = np.abs(np.subtract(a, b, dtype=np.result_type(a, b)))
         same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.where(same, 0, np.where(np.isnan(distance), np.inf, distance))
+
+
+def _first(x: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(x)[0])
 
 
 def _largest(x: Array) -> float:
@@ -236,7 +264,7 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
         )  # fmt: skip
         verdict.wrong = int((both & (reference.own > K * (reference.movement + reference.rounding))).sum())
     if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        at = _first(bad)
         verdict.error = float(np.max(ratio[bad & measured], initial=1.0))
         verdict.failure = (
             f"{what}[{', '.join(map(str, at))}]: got {answer[at]!r}, expected {value[at]!r} "
@@ -248,28 +276,75 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
     return verdict
 
 
+# How sharp the eye is
+
+NOTICED = 64.0  # units in the last place: an error of so many must be noticed where the problem is well conditioned
+CONDITIONED, FAITHFUL = 2.0, 4.0  # units that an element may move, and PyTorch be off by, for that
+PLANTS = 4  # elements of each array
+
+
+@dataclass
+class Plant:
+    """An error in one element of a right answer: the smallest that is noticed, in units in the last place."""
+
+    what: str
+    noticed: float
+    conditioned: bool
+
+
+def sharpness(problem: Problem, dtype: np.dtype[Any], seed: int) -> Iterator[Plant]:
+    """Plant errors of 1, 2, 4, ... units in the last place in single elements, and see which are noticed."""
+    exact = arrays_of(problem, dtype)
+    names = list(problem.torch(exact))
+    rng = np.random.default_rng([seed, 1])
+    for name, reference in references(problem, exact, dtype, seed, names).items():
+        with np.errstate(all="ignore"):
+            right = reference.value.astype(dtype)
+            usable = np.flatnonzero(np.isfinite(right) & np.isfinite(reference.bound) & np.isfinite(reference.own))
+        for place in rng.permutation(usable)[:PLANTS]:
+            at = reference.element(place)
+            unit = float(2 * at.rounding[0])
+            sign = rng.choice([-1, 1])
+            for power in range(64):
+                planted = (at.value + sign * 2.0**power * unit).astype(dtype)
+                if compare(name, planted, at, dtype).failure:
+                    break
+            conditioned = at.movement[0] <= CONDITIONED * unit and at.own[0] <= FAITHFUL * unit
+            yield Plant(f"{name} {place}", 2.0**power, bool(conditioned))
+
+
 # Optimizers and whole training runs: what issue and README promise of trajectories, stated once
 
 STEPWISE = 1e-12  # float64, identical gradients: of the largest number in the array, at every step
 TRAINING = 1e-10  # float64, each side on its own gradients: of the loss, at every step
 
 
-def off_scale(what: str, got: Array, expected: Array) -> Verdict:
-    """Two float64 histories, axis 0 the steps: every element within STEPWISE of its array's scale at that step."""
+RECENT = 10  # an array's scale is its largest number in so many steps: all of it may cross zero at once
+
+
+def _before(x: Array, steps: int) -> Array:
+    """What stood there so many steps earlier."""
+    return np.concatenate([x[:1].repeat(min(steps, len(x)), 0), x])[: len(x)]
+
+
+def off_scale(what: str, got: Array, expected: Array, movement: Array | float = 0.0) -> Verdict:
+    """Two float64 histories, axis 0 the steps: every element within STEPWISE of its array's scale, or, where the
+    problem is ill-conditioned, within K times what roundings alone move it."""
     if got.shape != expected.shape:
         return Verdict(what, failure=f"{what}: shape {got.shape}, expected {expected.shape}")
     with np.errstate(all="ignore"):
         error = _distance(got, expected)
-        scale = np.max(
-            np.where(np.isfinite(expected), np.abs(expected), 0), tuple(range(1, got.ndim)), keepdims=True, initial=0
-        )
-        ratio = np.where(error == 0, 0, error / (STEPWISE * scale))
+        finite = np.where(np.isfinite(expected), np.abs(expected), 0)
+        scale = np.max(finite, tuple(range(1, got.ndim)), keepdims=True, initial=0)
+        scale = np.max([scale, *(_before(scale, n) for n in range(1, RECENT))], axis=0)
+        ratio = np.where(error == 0, 0, error / np.maximum(STEPWISE * scale, K * movement))
     verdict = Verdict(what, got.size, float(np.max(ratio, initial=0)))
     if verdict.error > 1 or np.isnan(ratio).any():
         at = tuple(int(i) for i in np.unravel_index(np.nanargmax(ratio), ratio.shape))
         verdict.failure = (
             f"{what}, step {at[0] + 1}, element {list(at[1:])}: got {got[at]!r}, expected {expected[at]!r}: "
-            f"off by {float(error[at]):.3g}, allowed are {STEPWISE:g} of the array's scale"
+            f"off by {float(error[at]):.3g}, allowed are {STEPWISE:g} of the array's scale, "
+            f"or {K:g} x what roundings alone move it"
         )
     return verdict
 
