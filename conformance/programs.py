@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from conformance import contracts
 from conformance.bound import STEPWISE, TRAINING, K
-from conformance.census import Curve, Note
+from conformance.census import SCRIPT, Curve, Note
 from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch
@@ -69,7 +69,9 @@ class Class:
     def finish(self, lines: Sequence[Line]) -> str:
         """Both classes, with these lines as their forward."""
         written = []
-        for i, (prefix, base, start) in enumerate((("Our", "Module", []), ("Their", "nn.Module", ["super().__init__()"]))):
+        for i, (prefix, base, start) in enumerate(
+            (("Our", "Module", []), ("Their", "nn.Module", ["super().__init__()"]))
+        ):
             init = textwrap.indent("\n".join([*start, *(pair[i] for pair in self.made)] or ["pass"]), " " * 8)
             forward = textwrap.indent("\n".join(["x = inputs", *(pair[i] for pair in lines), "return x"]), " " * 8)
             written.append(
@@ -211,7 +213,9 @@ class Chain(Node):
         ]
         if self.listed:
             ours, theirs = ([pair[i] for pair in parts] for i in (0, 1))
-            name = into.make("blocks", f"model.ModuleList([{', '.join(ours)}])", f"nn.ModuleList([{', '.join(theirs)}])")
+            name = into.make(
+                "blocks", f"model.ModuleList([{', '.join(ours)}])", f"nn.ModuleList([{', '.join(theirs)}])"
+            )
             lines = [same(f"for block in {name}:"), ("    x = np.tanh(block(x))", "    x = torch.tanh(block(x))")]
             return lines, self.widths[-1]
         ours = [f"{pair[0]}, activations.Sigmoid()" for pair in parts]
@@ -401,7 +405,12 @@ class Program:
         more, width = written(self.tree, into, width)
         answer = into.dense(width, outputs)
         return "\n\n".join(
-            [into.finish([*lines, *more, same(f"x = {answer}(x)")]), self._parts(), self._steps(), self._data(kind, outputs)]
+            [
+                into.finish([*lines, *more, same(f"x = {answer}(x)")]),
+                self._parts(),
+                self._steps(),
+                self._data(kind, outputs),
+            ]
         )
 
     def _parts(self) -> str:
@@ -451,7 +460,9 @@ class Program:
         value = "loss.forward(y, t)"
         if self.driver == "dynamic":
             forward, back, value = "net(Tensor(x))", "value.backward()", "loss(y, t)"
-        step = "def {}(net, loss, x, t):\n    y = {}\n    value = {}\n    net.zero_grad({})\n    {}\n    return value, y\n"
+        step = (
+            "def {}(net, loss, x, t):\n    y = {}\n    value = {}\n    net.zero_grad({})\n    {}\n    return value, y\n"
+        )
         ours = step.format("our_step", forward, value, "", back)
         return f"{ours}\n\n" + step.format(
             "their_step", "net(x)", "loss(y, t)", "set_to_none=False", "value.backward()"
@@ -459,7 +470,10 @@ class Program:
 
     def _data(self, kind: str, outputs: int) -> str:
         times = TIMES if self.front else [None] * len(BATCHES)
-        shapes = [(n, self.features) if time is None else (n, time, self.features) for n, time in zip(BATCHES, times, strict=True)]
+        shapes = [
+            (n, self.features) if time is None else (n, time, self.features)
+            for n, time in zip(BATCHES, times, strict=True)
+        ]
         targets = {
             "values": f"rng.standard_normal((len(x), {outputs}))",
             "chances": f"rng.integers(0, 2, (len(x), {outputs})).astype(float)",
@@ -481,9 +495,14 @@ class Program:
         machinery = Path(__file__).with_name("sidebyside.py").read_text()
         imports = "from conformance.bound import K, STEPWISE, TRAINING"
         assert imports in machinery
-        body = machinery.replace(imports, f"K, STEPWISE, TRAINING = {K}, {STEPWISE}, {TRAINING}  # conformance/bound.py")
+        body = machinery.replace(
+            imports, f"K, STEPWISE, TRAINING = {K}, {STEPWISE}, {TRAINING}  # conformance/bound.py"
+        )
         head, marker, tail = body.partition("import numpy as np\nimport torch\n")
-        names = "from numpyml import Tensor\nfrom numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers\n"
+        names = (
+            "from numpyml import Tensor\n"
+            "from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers\n"
+        )
         program = f"\n# The program, in numpyml and in PyTorch\n\n{self.source()}\n\n# How the two are compared\n"
         last = (
             '\n\nif __name__ == "__main__":\n'
@@ -492,7 +511,7 @@ class Program:
         return head + marker + "from torch import nn\n\n" + names + program + tail + last
 
     def __repr__(self) -> str:
-        return f"Save this as program.py; python program.py\n\n{self.script()}"
+        return f"{SCRIPT}{self.script()}"
 
 
 def _decided_by_data(node: Node) -> Node:
@@ -590,7 +609,7 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
         note.record(np.size(ours), apart / room if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))
-    if len(note.curves) < CURVES:
+    if curve and len(note.curves) < CURVES:
         ours, theirs = map(list, zip(*curve, strict=True))
         note.curves.append(Curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", ours, theirs))
 

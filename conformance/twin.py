@@ -106,7 +106,9 @@ class _Twins:
         made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
         # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
         state = made.state_dict()
-        values = {name: pytorch.tensor(x.astype(self.dtype)) for name, x in module.state_dict().items() if name in state}
+        values = {
+            name: pytorch.tensor(x.astype(self.dtype)) for name, x in module.state_dict().items() if name in state
+        }
         made.load_state_dict({**state, **values})
         for name, parameter in module.named_parameters():
             owner, _, leaf = name.rpartition(".")

@@ -94,7 +94,11 @@ def off(attribute: str, factor: float, at: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("attribute", "at", "said"),
-    [("output", (2, 1), r"output\[2, 1\]"), ("input", (3, 0), r"gradient of the input\[3, 0\]"), ("beta", 2, r"gradient of beta\[2\]")],
+    [
+        ("output", (2, 1), r"output\[2, 1\]"),
+        ("input", (3, 0), r"gradient of the input\[3, 0\]"),
+        ("beta", 2, r"gradient of beta\[2\]"),
+    ],
 )
 @pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
 def test_one_wrong_element_is_named(attribute: str, at: Any, said: str, factor: float) -> None:
@@ -138,7 +142,7 @@ def test_nothing_changes() -> None:
     net = model.Sequential([layers.Dense(3, 3), layers.Dropout(0.5)])
     net[1].eval()
     for g in net.gradients():
-        g += 3
+        g.fill(3)
     state, modes = net.state_dict(), [inner.training for inner in net.modules()]
     generator = numpyml.random.default_generator()
     before = generator.bit_generator.state, torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -158,7 +162,10 @@ def test_nothing_changes() -> None:
         (lambda: assert_conforms(Swish(), X), "no contract row"),
         (lambda: assert_conforms(layers.Dense(5, 2), X), "cannot run on these inputs"),
         (lambda: assert_conforms(layers.Dense(3, 2), "x"), "arrays of numbers"),
-        (lambda: assert_conforms(layers.Dense(3, 2), X, twin=torch.nn.Linear(3, 4, bias=False)), "bias is missing.*shape"),
+        (
+            lambda: assert_conforms(layers.Dense(3, 2), X, twin=torch.nn.Linear(3, 4, bias=False)),
+            "bias is missing.*shape",
+        ),
         (lambda: assert_conforms(Swish(), X, twin=TorchSwish(), reference=swish), "got both"),
         (lambda: assert_conforms(Swish(), X, reference=lambda x, beta: 3), "PyTorch tensors"),
     ],

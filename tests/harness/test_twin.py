@@ -180,7 +180,7 @@ MASK = np.array([True, False, True])
 CALLED = {
     "methods": lambda x: x.sum(axis=0) + x.mean(0) * x.max() - x.min(axis=0) + x.T[0, 0] + x.reshape(-1)[3],
     "variance": lambda x: x.var(axis=0, ddof=1) + x.std(1, keepdims=True).ravel()[:3],
-    "indexing": lambda x: x[1:, MASK] * x[[0, 2, 1]][:3, :2] + x[..., None, 0] + x[x > 0.1].sum(),
+    "indexing": lambda x: x[1:, MASK] * x[[0, 2, 1]][:3, :2] + x[1:, None, 0] + x[x > 0.1].sum(),
     "clip": lambda x: np.clip(x, -0.5, None) + x.clip(a_max=0.3) + np.clip(x, a_min=x * 0.5, a_max=1),
     "where": lambda x: np.where(x > 0, x, 0.1 * x) + np.where(MASK, 1.0, x),
     "joined": lambda x: np.concatenate([x, np.ones((1, 3)), x[:1]], axis=0) @ np.stack([x[0], x[1]], axis=1),
@@ -188,20 +188,28 @@ CALLED = {
     "append": lambda x: np.append(x, [[1.0, 2.0, 3.0]], axis=0),
     "split": lambda x: np.split(x, [1], axis=1),
     "hsplit": lambda x: np.hsplit(x, 3),
-    "shapes": lambda x: np.squeeze(np.expand_dims(x, (0, 2)), 2).transpose(2, 0, 1) + np.broadcast_to(x[:3, :1, None], (3, 1, 4)),
+    "shapes": lambda x: (
+        np.squeeze(np.expand_dims(x, (0, 2)), 2).transpose(2, 0, 1) + np.broadcast_to(x[:3, :1, None], (3, 1, 4))
+    ),
     "tile": lambda x: np.tile(x, 2) + np.repeat(x, 2, axis=1) + np.roll(np.tile(x, (1, 2)), 1, axis=0),
     "turned": lambda x: np.rot90(x, axes=(1, 0)) + np.flip(x, 0)[:3, :1] + np.swapaxes(x, 0, 1),
     "pad": lambda x: np.pad(x, 1) + np.pad(x, ((1, 1), (1, 1)), constant_values=2.0) + np.pad(x, 1, mode="edge"),
-    "products": lambda x: np.dot(x.T, x) + np.einsum("ij,ik->jk", x, x) + np.tensordot(x, x, ([0], [0])) + np.inner(x.T, x.T),
+    "products": lambda x: (
+        np.dot(x.T, x) + np.einsum("ij,ik->jk", x, x) + np.tensordot(x, x, ([0], [0])) + np.inner(x.T, x.T)
+    ),
     "outer": lambda x: np.outer(x[0], x[1]) * np.vdot(x[0], [1.0, 2.0, 3.0]),
     "norms": lambda x: np.linalg.norm(x, axis=1) + np.sqrt(np.square(x).sum(-1)),
     "diagonals": lambda x: np.trace(x[:3]) + np.diagonal(x, offset=1, axis1=1, axis2=0) + np.tril(x)[0, :1],
-    "sorted": lambda x: np.sort(x, axis=0) + np.take(x, [2, 0, 1, 1], axis=0) + np.take_along_axis(x, np.argsort(x, 0), 0),
+    "sorted": lambda x: (
+        np.sort(x, axis=0) + np.take(x, [2, 0, 1, 1], axis=0) + np.take_along_axis(x, np.argsort(x, 0), 0)
+    ),
     "round": lambda x: np.round(x, 1) + x * np.rint(x) + x // 0.3 + x % 0.7,
-    "powers": lambda x: np.abs(x) ** 1.5 + 2.0 ** x + x**2 + np.power(np.exp(x), x),
+    "powers": lambda x: np.abs(x) ** 1.5 + 2.0**x + x**2 + np.power(np.exp(x), x),
     "reduce": lambda x: np.add.reduce(x) + np.maximum.reduce(x, axis=0) + np.logaddexp(x, 0.0)[0],
     "iteration": lambda x: np.stack([row * (i + len(x)) for i, row in enumerate(x)]),
-    "constants": lambda x: x * np.ones(3, np.float32) + Tensor(np.arange(3.0)) - np.zeros_like(x) + x.astype(np.float32),
+    "constants": lambda x: (
+        x * np.ones(3, np.float32) + Tensor(np.arange(3.0)) - np.zeros_like(x) + x.astype(np.float32)
+    ),
     "fill": lambda x: x * np.full_like(x, x[0, 0]) + np.copy(x) + np.atleast_3d(x)[..., 0] + x.size / x.ndim,
     "counting": lambda x: x * np.argmax(x, axis=1)[:, None] + np.isfinite(x) + (x.argmin() if x[0, 0] > x[1, 0] else 1),
     "cumulated": lambda x: np.cumsum(x, axis=0) * np.diff(x, axis=1)[:, :1] + np.ptp(x, axis=0) + x.prod(axis=0),
@@ -247,7 +255,7 @@ def test_a_layer_without_a_row_is_told_what_to_do() -> None:
         def pullback(self, context: Any, gy: Any) -> Any:
             return gy
 
-    with pytest.raises(Misuse, match="Mine .* no contract row"):
+    with pytest.raises(Misuse, match=r"Mine .* no contract row"):
         conformance.twin(Mine())
     with pytest.raises(Misuse, match="expects a numpyml module"):
         conformance.twin(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
