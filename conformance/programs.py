@@ -493,10 +493,10 @@ class Program:
     def script(self) -> str:
         """Everything, as one file that runs on its own."""
         machinery = Path(__file__).with_name("sidebyside.py").read_text()
-        imports = "from conformance.bound import K, STEPWISE, TRAINING"
+        imports = "from conformance.bound import STEPWISE, TRAINING, K"
         assert imports in machinery
         body = machinery.replace(
-            imports, f"K, STEPWISE, TRAINING = {K}, {STEPWISE}, {TRAINING}  # conformance/bound.py"
+            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/bound.py"
         )
         head, marker, tail = body.partition("import numpy as np\nimport torch\n")
         names = (
