@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=int, metavar="N", help="another seed than the suite's; the same seed, the same run"
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the census to this file")
+    made.add_argument(
+        "--record-floors", action="store_true", help="make what this run compares the measure of later runs"
+    )
     made.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes; the result is the same")
     return made
 
@@ -99,17 +102,27 @@ def suite(given: argparse.Namespace) -> int:
     wanted = runner.planned(given.only, given.profile, given.examples)
     if given.json is not None and not given.json.resolve().parent.is_dir():
         raise Misuse(f"cannot write {given.json}: its folder does not exist; make it first")
+    if given.record_floors and (given.examples is not None or given.seed is not None):
+        raise Misuse(
+            "--record-floors takes the suite's own seed and the profile's examples; leave out --seed and --examples"
+        )
     runner.ready()
 
     from conformance import completeness, report
     from conformance.census import Census
 
-    missing = completeness.problems()
     census = Census()
     seed = runner.SEED if given.seed is None else given.seed
     for note in runner.run_all(wanted, given.profile, seed, given.examples, given.jobs):
         census.notes.append(note)
         report.progress(len(census.notes), len(wanted), note)
+    missing = completeness.problems() + completeness.dropped((task.row, task.check) for task in runner.jobs())
+    if given.examples is None:
+        missing += completeness.unreached(census.notes)
+    if given.record_floors:
+        completeness.record(census.notes, given.profile)
+    elif given.examples is None:
+        missing += completeness.shortfalls(census.notes, given.profile)
     for note in census.failures:
         print(report.failure(note) + "\n")
     for line in missing:

@@ -10,7 +10,6 @@ import numpy as np
 from conformance.bound import Problem, judge
 from conformance.errors import Mismatch
 
-
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
 
@@ -127,5 +126,6 @@ class Census:
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        notes = [{**asdict(note), "remarks": sorted(note.remarks)} for note in self.notes]
+        sets = ("remarks", "promised", "reached")
+        notes = [{**asdict(note), **{name: sorted(getattr(note, name)) for name in sets}} for note in self.notes]
         return {"total": asdict(self.total()), "components": [asdict(line) for line in self.lines()], "checks": notes}

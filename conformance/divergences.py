@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-# PyTorch's constructor arguments that are not ours.
+# PyTorch's arguments that are not ours, anywhere or of one component.
 ABSENT = {
     "inplace": "nothing that a caller holds is written to",
     "device": "there is one device",
@@ -17,12 +17,16 @@ ABSENT = {
     "capturable": "an implementation switch of PyTorch's",
     "differentiable": "an implementation switch of PyTorch's",
     "params": "parameters and gradients are two lists here",
+    "tensor": "initial values are written into an array",
+    "kaiming_uniform_.mode": "fan_in is counted, as PyTorch does by default",
+    "kaiming_uniform_.nonlinearity": "a leaky ReLU's gain, as PyTorch does by default",
 }
 # Arguments of ours that are not PyTorch's.
 ADDED = {
     "dtype": "every check runs in both precisions instead of drawing this option",
     "generator": "PyTorch's layers have none; the checks of randomness use it",
     "parameters": "PyTorch's params",
+    "array": "PyTorch's tensor",
     "gradients": "PyTorch finds them on its parameters",
 }
 

@@ -13,7 +13,11 @@ def test_conforms(task: runner.Task, request: pytest.FixtureRequest) -> None:
     note = runner.run(task, option("profile"), runner.SEED if seed is None else seed, option("examples"))
     if note.failure:
         pytest.fail(note.failure, pytrace=False)
+    if option("examples") is None:
+        assert completeness.unreached([note]) == []
+        assert completeness.shortfalls([note], option("profile")) == []
 
 
 def test_every_component_and_option_has_a_row() -> None:
     assert completeness.problems() == []
+    assert completeness.dropped((task.row, task.check) for task in runner.jobs()) == []

@@ -6,8 +6,8 @@ import operator
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
+from conformance.divergences import given_kinds
 from conformance.draws import (
     axes_of,
     axis_of,
@@ -21,27 +21,33 @@ from conformance.draws import (
     nonempty,
     norms,
     on,
+    orders_of,
     pads,
+    places,
+    places_along_the_last,
     products,
     repeats,
     sections,
     several,
     shifts,
     tensordots,
+    tilings,
+    turned,
     two,
     where,
 )  # fmt: skip
 from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
+from conformance.reach import among, between
 from conformance.rows import FunctionRow
-from conformance.strategies import EXTREME, NASTY, SATURATED, shapes
+from conformance.strategies import EXTREME, NASTY, ORDINARY, SATURATED, shapes
 
 row = FunctionRow
 any_sign = on(kinds=NASTY)
 moderate = on(kinds=("ordinary", "ties", "signed zeros"))
-positive = on(kinds=EXTREME, into=np.abs, low=1e-30)
+positive = on(kinds=(*ORDINARY, "wide"), into=np.abs, low=1e-30)
 inside = on(kinds=("ordinary", "signed zeros"), into=np.sin)
 pair = two(EXTREME)
-flags = st.booleans()
+flags = among(False, True)
 
 ELEMENTWISE = [
     row(np.positive, lambda t, x: +x, any_sign),
@@ -50,8 +56,8 @@ ELEMENTWISE = [
     row(np.reciprocal, lambda t, x: t.reciprocal(x), any_sign),
     row(np.sqrt, lambda t, x: t.sqrt(x), any_sign),
     row(np.cbrt, lambda t, x: t.sign(x) * t.abs(x) ** (1 / 3), positive),
-    row(np.absolute, lambda t, x: t.abs(x), any_sign),
-    row(np.fabs, lambda t, x: t.abs(x), any_sign),
+    row(np.absolute, lambda t, x: t.abs(x), on(kinds=given_kinds("absolute", NASTY))),
+    row(np.fabs, lambda t, x: t.abs(x), on(kinds=given_kinds("fabs", NASTY))),
     row(np.exp, lambda t, x: t.exp(x), on(kinds=(*SATURATED, "subnormal", "infinite", "nan"))),
     row(np.exp2, lambda t, x: t.exp2(x), on(kinds=SATURATED)),
     row(np.expm1, lambda t, x: t.expm1(x), on(kinds=(*SATURATED, "subnormal"))),
@@ -80,8 +86,8 @@ ELEMENTWISE = [
     row(np.ceil, lambda t, x: t.ceil(x), any_sign),
     row(np.rint, lambda t, x: t.round(x), any_sign),
     row(np.trunc, lambda t, x: t.trunc(x), any_sign),
-    row(np.round, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=st.just(0))),
-    row(np.around, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=st.just(0))),
+    row(np.round, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=among(0))),
+    row(np.around, lambda t, a, decimals: t.round(a), on(kinds=EXTREME, decimals=among(0))),
     row(
         np.ndarray.astype,
         lambda t, a: a.to(t.float32).to(a.dtype),
@@ -135,12 +141,12 @@ REDUCTIONS = [
     row(
         np.var,
         lambda t, a, axis, keepdims, ddof: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(0, 4, 2), ("ordinary", "ties"), axis=axes_of, keepdims=flags, ddof=st.sampled_from([0, 1])),
+        on(shapes(0, 4, 2), ("ordinary", "ties"), axis=axes_of, keepdims=flags, ddof=among(0, 1)),
     ),
     row(
         np.std,
         lambda t, a, axis, keepdims, ddof: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(1, 4, 2), ("ordinary",), axis=axes_of, keepdims=flags, ddof=st.sampled_from([0, 1]), layouts=("C",)),
+        on(shapes(1, 4, 2), ("ordinary",), axis=axes_of, keepdims=flags, ddof=among(0, 1), layouts=("C",)),
     ),
     row(
         np.prod,
@@ -161,11 +167,11 @@ REDUCTIONS = [
 ]
 
 SHAPES = [
-    row(np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=lambda s: st.just((*s[::-1], 1)))),
+    row(np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=turned)),
     row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on()),
     row(np.squeeze, lambda t, a: t.squeeze(a), on()),
     row(np.expand_dims, lambda t, a, axis: t.unsqueeze(a, axis), on(axis=extra_axes)),
-    row(np.transpose, lambda t, a, axes: t.permute(a, axes), on(axes=lambda s: st.permutations(range(len(s))))),
+    row(np.transpose, lambda t, a, axes: t.permute(a, axes), on(axes=orders_of)),
     row(
         np.swapaxes,
         lambda t, a, axis1, axis2: t.swapaxes(a, axis1, axis2),
@@ -181,7 +187,7 @@ SHAPES = [
     row(np.fliplr, lambda t, m: t.fliplr(m), on(shapes(2, 4))),
     row(np.flipud, lambda t, m: t.flipud(m), on(shapes(1, 4))),
     row(np.roll, lambda t, a, shift, axis: t.roll(a, shift, axis), shifts()),
-    row(np.rot90, lambda t, m, k: t.rot90(m, k), on(shapes(2, 4), k=st.integers(-5, 5))),
+    row(np.rot90, lambda t, m, k: t.rot90(m, k), on(shapes(2, 4), k=between(-5, 5))),
     row(
         np.repeat,
         lambda t, a, repeats, axis: t.repeat_interleave(a, tensor(np.asarray(repeats, np.int64)), dim=axis),
@@ -190,7 +196,7 @@ SHAPES = [
     row(
         np.tile,
         lambda t, a, reps: t.tile(a, reps),
-        on(shapes(0, 3), reps=st.lists(st.integers(0, 3), max_size=4).map(tuple)),
+        on(shapes(0, 3), reps=tilings),
     ),
     row(
         np.pad,
@@ -264,9 +270,7 @@ INDEXING = [
         on(
             nonempty,
             axis=axis_or_flat,
-            indices=lambda s: (
-                st.lists(st.integers(0, min(s) - 1), max_size=5).map(np.array).map(lambda i: i.astype(np.int64))
-            ),
+            indices=places,
         ),
     ),
     row(
@@ -274,19 +278,17 @@ INDEXING = [
         lambda t, arr, indices, axis: t.take_along_dim(arr, tensor(indices), axis),
         on(
             shapes(1, 3, 1),
-            axis=st.just(-1),
-            indices=lambda s: st.integers(0, 99).map(
-                lambda seed: np.random.default_rng(seed).integers(0, s[-1], (*s[:-1], 3))
-            ),
+            axis=among(-1),
+            indices=places_along_the_last,
         ),
     ),
     row(np.sort, lambda t, a, axis: ordered(t, *placed(a, axis)), on(shapes(1, 4), axis=axis_or_flat)),
-    row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=st.integers(-3, 3))),
-    row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=st.integers(-3, 3))),
-    row(np.diagonal, lambda t, a, offset: t.diagonal(a, offset), on(matrices, NASTY, offset=st.integers(-2, 2))),
-    row(np.diag, lambda t, v, k: t.diag(v, k), on(shapes(1, 2, 3), NASTY, k=st.integers(-2, 2))),
+    row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=between(-3, 3))),
+    row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=between(-3, 3))),
+    row(np.diagonal, lambda t, a, offset: t.diagonal(a, offset), on(matrices, NASTY, offset=between(-2, 2))),
+    row(np.diag, lambda t, v, k: t.diag(v, k), on(shapes(1, 2, 3), NASTY, k=between(-2, 2))),
     row(np.trace, lambda t, a: t.diagonal(a).sum(-1), on(matrices)),
-    row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=st.integers(0, 3), axis=axis_of)),
+    row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=between(0, 3), axis=axis_of)),
 ]
 
 PRODUCTS = [
