@@ -36,28 +36,29 @@ HELD_OTHERWISE = {
     "numpyml.manual_seed": "the check same_seed",
     "numpyml.nn.Module": "the base of every layer",
     "numpyml.nn.Parameter": "every row with parameters",
+    "numpyml.nn.module.as_floats": "how every layer takes its data: the checks dtype_kept and rejections",
     "numpyml.nn.losses.Loss": "the base of every loss",
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
 }
 
 
-def public(namespace: ModuleType = numpyml) -> Iterator[tuple[str, Any]]:
-    """Path and object of every public name, in the package and in its public namespaces."""
-    for name in getattr(namespace, "__all__", ()):
-        found = getattr(namespace, name)
-        if isinstance(found, ModuleType):
-            yield from public(found)
-        yield f"{namespace.__name__}.{name}", found
+def modules() -> list[ModuleType]:
+    """Every module of numpyml."""
+    found = pkgutil.walk_packages(numpyml.__path__, "numpyml.")
+    return [numpyml, *(importlib.import_module(module.name) for module in found)]
+
+
+def public() -> dict[str, Any]:
+    """Everything that an ``__all__`` of numpyml's names, by its path."""
+    return {f"{m.__name__}.{name}": getattr(m, name) for m in modules() for name in getattr(m, "__all__", ())}
 
 
 def components() -> Iterator[type[Any]]:
     """Every layer, activation, loss, container and optimizer that numpyml defines, exported or forgotten."""
-    for found in pkgutil.walk_packages(numpyml.__path__, "numpyml."):
-        importlib.import_module(found.name)
+    modules()
     for base in (Module, optimizers.Optimizer):
         for made in _descendants(base):
-            own = made.__module__.split(".")[0] == "numpyml" and not made.__name__.startswith("_")
-            if own and not inspect.isabstract(made) and not _abstract(made):
+            if made.__module__.split(".")[0] == "numpyml" and not made.__name__.startswith("_") and not _abstract(made):
                 yield made
 
 
@@ -89,19 +90,19 @@ def problems(rows: Sequence[Row] | None = None) -> list[str]:
         if not isinstance(row, FunctionRow):
             found += option_problems(row)
     names = [row.name for row in rows]
-    found += [f"{namespace} has no __all__, which tells what is public" for namespace in _untold()]
+    untold = [m for m in public().values() if isinstance(m, ModuleType) and not hasattr(m, "__all__")]
+    found += [f"{m.__name__} has no __all__, which tells what is public" for m in untold]
     return found + [f"two rows are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
 
 
 def _to_hold() -> dict[str, Any]:
+    """What must have a row, by its path."""
     classes = {f"{made.__module__}.{made.__name__}": made for made in components()}
-    named = {path: thing for path, thing in public() if not isinstance(thing, ModuleType)}
-    known = {*classes.values(), *(named.get(path) for path in HELD_OTHERWISE)}
-    return classes | {path: thing for path, thing in named.items() if thing not in known}
-
-
-def _untold() -> list[str]:
-    return [path for path, thing in public() if isinstance(thing, ModuleType) and not hasattr(thing, "__all__")]
+    names = public()
+    known = {*classes.values(), *(names.get(path) for path in HELD_OTHERWISE)}
+    return classes | {
+        path: thing for path, thing in names.items() if not isinstance(thing, ModuleType) and thing not in known
+    }
 
 
 def unreached(notes: Iterable[Note]) -> list[str]:
@@ -147,9 +148,8 @@ def dropped(planned: Iterable[tuple[str, str]], recorded: Floors | None = None) 
     """Checks of components that have a floor and no longer run. ``planned``: the component and check of every task."""
     known, left = floors() if recorded is None else recorded, set(planned)
     once = {(row, check): None for rows in known.values() for row, checks in rows.items() for check in checks}
-    return [
-        f"{row}-{check} has a floor and no longer runs; {RECORD}" for row, check in once if (row, check) not in left
-    ]
+    lost = [task for task in once if task not in left]
+    return [f"{row}-{check} has a floor and no longer runs; {RECORD}" for row, check in lost]
 
 
 RECORD = "record it: python -m conformance --record-floors"
