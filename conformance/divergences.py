@@ -41,6 +41,7 @@ LIMITS = {
 NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
+    ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
 }
 
 # State that PyTorch keeps in buffers and numpyml in the constructor's arguments.
@@ -88,6 +89,7 @@ LAXER = {
 
 # What is different without any one call that shows it.
 REMARKS = [
+    "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "Sequential without a layer is refused.",
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",

@@ -25,6 +25,9 @@ ORDINARY = ("ordinary", "ordinary", "ties", "signed zeros")
 EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
+EVERY = (*NASTY, "saturated")
+# For what NumPy squares, which overflows where PyTorch rescales; Tensors give NumPy's own bits.
+NOT_WIDE = tuple(kind for kind in NASTY if kind != "wide")
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
 VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
@@ -79,7 +82,7 @@ def _packed(x: Array) -> bool:
 seeds = st.integers(0, 2**32 - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawn(Given):
     """An array from a strategy that says what it is for."""
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from conformance.reach import Purposeful, Strategy, purposeful
 from conformance.rows import ModuleRow
-from conformance.strategies import floats, shapes
+from conformance.strategies import EVERY, floats, shapes
 from numpyml.nn import activations, layers, model
 
 WIDTH = 4
@@ -42,7 +42,7 @@ lists = st.lists(parts, min_size=1, max_size=4)
 dicts = st.dictionaries(st.sampled_from(["first", "hidden", "last", "a_b"]), parts, min_size=1, max_size=4)
 either = inside(lists | dicts)
 recipes, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ": in a list")
-features = floats(shapes(1, 3).map(lambda s: (*s, WIDTH)), ("ordinary", "ties"))
+features = floats(shapes(1, 3).map(lambda s: (*s, WIDTH)), EVERY)
 
 ROWS = [
     ModuleRow(model.Sequential, "nn.Sequential", {"layers": either}, lambda o: st.tuples(features)),
