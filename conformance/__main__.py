@@ -122,7 +122,7 @@ def suite(given: argparse.Namespace) -> int:
     if given.record_floors:
         completeness.record(census.notes, given.profile)
     elif given.examples is None:
-        missing += completeness.shortfalls(census.notes, given.profile)
+        missing += completeness.shortfalls(census.notes, given.profile, completeness.same_draws(seed, runner.SEED))
     for note in census.failures:
         print(report.failure(note) + "\n")
     for line in missing:

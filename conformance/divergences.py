@@ -89,6 +89,7 @@ LAXER = {
 
 # What is different without any one call that shows it.
 REMARKS = [
+    "linalg.norm: of other orders than 2, the gradient at NaN is NaN here, 0 in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "Sequential without a layer is refused.",
     "A parameter's grad is an array of zeros before the first backward, never None.",

@@ -26,8 +26,8 @@ EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
 EVERY = (*NASTY, "saturated")
-# For what NumPy squares, which overflows where PyTorch rescales; Tensors give NumPy's own bits.
-NOT_WIDE = tuple(kind for kind in NASTY if kind != "wide")
+# For what NumPy squares, where PyTorch rescales: no numbers whose squares overflow or vanish. Tensors give NumPy's bits.
+SQUARED = (*ORDINARY, "infinite", "nan")
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
 VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
