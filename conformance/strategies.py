@@ -26,7 +26,7 @@ EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
 EVERY = (*NASTY, "saturated")
-# For what NumPy squares, where PyTorch rescales: no numbers whose squares overflow or vanish. Tensors give NumPy's bits.
+# For what NumPy squares and PyTorch rescales: no numbers whose squares overflow or vanish. Tensors give NumPy's bits.
 SQUARED = (*ORDINARY, "infinite", "nan")
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
@@ -92,16 +92,19 @@ class Drawn(Given):
 @cache
 def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.inf, high: float = np.inf) -> Purpose:
     outside = {"-0": low >= 0, "0": low > 0, "-inf": low > -np.inf, "inf": high < np.inf}
-    tests = {f": {label}": test for kind in kinds for label, test in HOLDS[kind].items() if not outside.get(label)}
+    tests = {
+        kind: {f": {label}": test for label, test in HOLDS[kind].items() if not outside.get(label)} for kind in kinds
+    }
 
     def of(drawn: tuple[Given, Any]) -> list[str]:
+        """Whether it is what it was meant to be; what else it happens to be is not asked."""
         given, dtype = drawn
         with np.errstate(all="ignore"):
             x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
-        found = [label for label, test in tests.items() if test(x)]
-        return found + [f": {name} layout" for name in layouts if x.size and LIES[name](x)]
+        found = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
+        return [*found, f": {given.layout} layout"] if x.size and LIES[given.layout](x) else found
 
-    return Purpose((*tests, *(f": {name} layout" for name in layouts)), of)
+    return Purpose((*(label for kind in tests for label in tests[kind]), *(f": {name} layout" for name in layouts)), of)
 
 
 def shapes(
