@@ -45,6 +45,7 @@ NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
+    ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
     **{
         (row, kind): reason
         for row, reason in {
