@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.bound import NOTICED, Problem, judge, sharpness
+from conformance.divergences import finding
 from conformance.errors import Mismatch
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
@@ -72,7 +73,8 @@ class Note:
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
                     spread[place] += int(n)
             if verdict.wrong:
-                found = f"{self.row}: {verdict.what} in {np.dtype(dtype)}"
+                reason = finding(self.row, verdict.what) or "not on record yet"
+                found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
 
     def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
