@@ -48,6 +48,7 @@ NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
+    ("prod", "wide"): "which partial products overflow depends on the order of the factors, and neither order is right",
     ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
     **{
         (row, kind): reason

@@ -546,6 +546,13 @@ def test_a_slope_keeps_its_digits_at_the_end_of_the_domain(function, x, slope) -
     np.testing.assert_allclose(operand.grad, slope, rtol=1e-15)
 
 
+@pytest.mark.parametrize("scale", [1e-19, 1e-30, 1e25])
+def test_the_gradient_of_an_angle_needs_no_squares(scale) -> None:
+    a, b = (Tensor(np.float32(x * scale), requires_grad=True) for x in (1.0, 2.0))
+    np.arctan2(a, b).backward()
+    np.testing.assert_allclose([a.grad * scale, b.grad * scale], [0.4, -0.2], rtol=1e-6)
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)
