@@ -50,6 +50,9 @@ NOT_GIVEN = {
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
     ("prod", "wide"): "which partial products overflow depends on the order of the factors, and neither order is right",
     ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
+    ("prod", "nan"): "the gradient is the product of the others; PyTorch divides by x, and the NaN's own is NaN, too",
+    ("arctan2", "subnormal"): "the gradient, of the size of 1 / a, all but overflows; PyTorch gives 0",
+    ("arctan2", "tiny"): "the gradient, of the size of 1 / a, overflows; PyTorch gives 0",
     **{
         (row, kind): reason
         for row, reason in {
