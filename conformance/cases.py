@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
+from conformance import divergences
 from conformance.bound import Array, Given, Problem
-from conformance.divergences import LIMITS, NOT_GIVEN
-from conformance.frameworks import numpyml as framework
-from conformance.frameworks import pytorch
+from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.rows import Call, FunctionRow, ModuleRow
 from conformance.strategies import Draw, laid_out, seeds, single
-from conformance.twin import twin
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -31,41 +29,63 @@ class ModuleCase:
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
 
-    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
-        """Our module, its parameters as in ``arrays`` (by default the case's own), its masks PyTorch's."""
-        module = framework.make(self.row, self.options, dtype or self.dtype).train(self.training)
-        framework.inject_masks(module, self._mask)
+    # The component on either side
+
+    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Any:
+        """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's."""
+        framework = framework or under_test()
+        module = built(framework, self.row.torch, self.options, dtype or self.dtype)
+        if offers(framework, "train"):
+            framework.train(module, self.training)
+        elif not self.training:
+            raise NotOffered("there is no evaluation mode")
+        if offers(framework, "inject_masks"):
+            framework.inject_masks(module, self._mask)
+        elif self._drops:
+            raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
-            data[...] = (arrays or {})[name] if arrays is not None else self.parameter(name, data.shape)
+            data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
         return module
+
+    def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
+        import torch
+
+        made = built(pytorch, self.row.torch, self.options, dtype or self.dtype)
+        with torch.no_grad():
+            for name, p in made.named_parameters():
+                values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
+                p.copy_(pytorch.tensor(values))
+        for place, inner in enumerate(pytorch.dropping(made)):
+
+            def restart(*_: Any, seed: int = self._mask_seed(place)) -> None:
+                torch.manual_seed(seed)
+
+            inner.register_forward_pre_hook(restart)
+        return made.train(self.training)
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, *map(ord, name)])
         return single(rng.standard_normal(shape))
 
+    @cached_property
+    def _drops(self) -> bool:
+        return self.training and bool(pytorch.dropping(built(pytorch, self.row.torch, self.options, self.dtype)))
+
+    def _mask_seed(self, place: int) -> int:
+        return self.seed % 2**31 + place
+
     def _mask(self, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
         import torch
 
-        torch.manual_seed(self.seed % 2**31 + place)
+        torch.manual_seed(self._mask_seed(place))
         kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
         mask = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
         if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
             return np.where(mask != 0, np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype), 0)
         return mask
 
-    def twin(self, module: Any, dtype: Any) -> Any:
-        """The PyTorch twin, every Dropout inside drawing the mask that was injected into ours."""
-        import torch
-
-        made = twin(module, dtype)
-        dropouts = [inner for inner in made.modules() if isinstance(inner, torch.nn.Dropout)]
-        for place, inner in enumerate(dropouts):
-
-            def restart(*_: Any, seed: int = self.seed % 2**31 + place) -> None:
-                torch.manual_seed(seed)
-
-            inner.register_forward_pre_hook(restart)
-        return made
+    # What goes in
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The inputs, in their memory layouts and read-only."""
@@ -77,34 +97,41 @@ class ModuleCase:
     @cached_property
     def given(self) -> dict[str, Given]:
         """Every floating number that goes in, by name."""
-        module = self.make(np.float64)
+        made = self.twin(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
-        given |= {name: Given(np.array(data)) for name, data in framework.parameters(module).items()}
-        y = self.twin(module, np.float64)(*map(pytorch.tensor, self.arrays({n: g.values for n, g in given.items()})))
+        given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
+        y = made(*map(pytorch.tensor, self.arrays({n: g.values for n, g in given.items()})))
         gy = np.random.default_rng([self.seed, 7]).standard_normal(tuple(y.shape))
         given["incoming gradient"] = Given(single(gy))
         return given
 
-    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
+    # What comes out
+
+    def _run(self, arrays: Mapping[str, Array], driver: str, framework: Any) -> dict[str, Array]:
         gy = arrays["incoming gradient"]
-        module = self.make(gy.dtype, arrays)
+        module = self.make(gy.dtype, arrays, framework)
         gy = laid_out(gy, "fortran" if self.seed % 2 else "strided")
         with np.errstate(all="ignore"):
-            y, gxs = getattr(framework, driver)(module, self.arrays(arrays), gy)
+            if driver == "dynamic" and offers(framework, "dynamic"):
+                y, gxs = framework.dynamic(module, self.arrays(arrays), gy)
+            else:
+                y = framework.forward(module, *self.arrays(arrays))
+                gxs = framework.backward(module, gy)
         found = {"output": y}
         for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
-            if given.floating:
+            if given.floating and gx is not None:
                 found[f"gradient of {name}"] = np.asarray(gx)
         return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
 
-    def dynamic(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return self.ours(arrays, "dynamic")
+    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
+        """The framework's answers."""
+        return self._run(arrays, driver, under_test())
 
     def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
         found = self._torch(arrays)
         logits = arrays[self.names[0]]
-        if self.row.name in LIMITS and np.isinf(logits).any():
+        if divergences.limits(self.row.name) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
             near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)})
             for name, value in near.items():
@@ -114,7 +141,7 @@ class ModuleCase:
 
     def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         gy = arrays["incoming gradient"]
-        made = self.twin(self.make(gy.dtype, arrays), gy.dtype)
+        made = self.twin(gy.dtype, arrays)
         inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
         y = made(*inputs)
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
@@ -125,10 +152,17 @@ class ModuleCase:
         }
 
     def problem(self, driver: str = "dynamic") -> Problem:
-        return Problem(self.given, self.dynamic if driver == "dynamic" else self.ours, self.torch)
+        """The call, by one of the drivers."""
+        return Problem(
+            self.given,
+            lambda arrays: self.ours(arrays, driver),
+            self.torch,
+            lambda arrays: self._run(arrays, "dynamic", numpyml),
+        )
 
     def __repr__(self) -> str:
-        lines = [f"{framework.make(self.row, self.options, self.dtype)!r}, {self.dtype}, training={self.training}"]
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        lines = [f"{self.row.name}({options}), {self.dtype}, training={self.training}"]
         lines += [f"    {name} = {given!r}" for name, given in zip(self.names, self.inputs, strict=True)]
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
@@ -146,7 +180,7 @@ class FunctionCase:
     def given(self) -> dict[str, Given]:
         given = dict(self.call.operands)
         operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
-        for i, y in enumerate(_listed(self._torch(operands))):
+        for i, y in enumerate(listed(self._torch(operands))):
             gy = np.random.default_rng([self.seed, i]).standard_normal(tuple(y.shape))
             given[f"incoming gradient {i}"] = Given(single(gy))
         return given
@@ -156,37 +190,37 @@ class FunctionCase:
 
         return self.row.torch(torch, *operands, **self.call.options)
 
-    def apply(self, operands: list[Any]) -> Any:
-        """The function itself, on arrays or Tensors."""
+    def function(self, namespace: Any) -> Callable[..., Any]:
+        """The function with its options, from this namespace: it takes the operands."""
+        return lambda *operands: self.row.call(namespace, *operands, **self.call.options)
+
+    def _run(self, arrays: Mapping[str, Array], framework: Any, **options: Any) -> dict[str, Array]:
+        gys = [laid_out(x, "C") for name, x in arrays.items() if name.startswith("incoming gradient")]
         with np.errstate(all="ignore"):
-            return (self.row.ours or self.row.function)(*operands, **self.call.options)
+            ys, gxs = framework.differentiate(self.function(framework.NAMESPACE), self.arrays(arrays), gys, **options)
+        found = {f"output {i}": np.asarray(y) for i, y in enumerate(ys)}
+        return found | {f"gradient of {name}": np.asarray(g) for name, g in zip(self.call.operands, gxs, strict=True)}
 
-    def ours(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
-        operands = [framework.tensor(x) for x in self.arrays(arrays)]
-        ys = _listed(self.apply(operands))
-        for i, y in enumerate(ys):
-            for _ in range(times if y.node is not None or y.requires_grad else 0):
-                y.backward(laid_out(arrays[f"incoming gradient {i}"], "C"), retain_graph=True)
-        found = {f"output {i}": y.data for i, y in enumerate(ys)}
-        for name, x in zip(self.call.operands, operands, strict=True):
-            found[f"gradient of {name}"] = np.zeros_like(x.data) if x.grad is None else x.grad
-        return found
+    def ours(self, arrays: Mapping[str, Array], **options: Any) -> dict[str, Array]:
+        """The framework's answers."""
+        return self._run(arrays, under_test(), **options)
 
-    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
         operands = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
-        ys = _listed(self._torch(operands))
+        ys = listed(self._torch(operands))
         gxs = pytorch.gradients(ys, operands, [arrays[f"incoming gradient {i}"] for i in range(len(ys))])
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
-        return found | {f"gradient of {name}": g for name, g in zip(self.call.operands, gxs, strict=True)}
+        return found | {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=True)}
 
     def problem(self, times: int = 1) -> Problem:
         """The call, and as many backwards."""
-
-        def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            found = self.torch(arrays)
-            return {name: y * times if name.startswith("gradient") else y for name, y in found.items()}
-
-        return Problem(self.given, lambda arrays: self.ours(arrays, times), torch)
+        several = {} if times == 1 else {"times": times}
+        return Problem(
+            self.given,
+            lambda arrays: self.ours(arrays, **several),
+            lambda arrays: self.torch(arrays, times),
+            lambda arrays: self._run(arrays, numpyml, **several),
+        )
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.call.options.items())
@@ -195,7 +229,8 @@ class FunctionCase:
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
-def _listed(y: Any) -> list[Any]:
+def listed(y: Any) -> Sequence[Any]:
+    """One output as a list of one."""
     return list(y) if isinstance(y, (list, tuple)) else [y]
 
 
@@ -210,5 +245,5 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 @st.composite
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
-    calls = row.calls.filter(lambda call: not any((row.name, x.kind) in NOT_GIVEN for x in call.operands.values()))
+    calls = row.calls.filter(lambda call: all(divergences.given(row.name, x.kind) for x in call.operands.values()))
     return FunctionCase(row, draw(calls), draw(st.sampled_from(DTYPES)), draw(seeds))

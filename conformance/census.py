@@ -10,7 +10,6 @@ import numpy as np
 from conformance.bound import Problem, judge
 from conformance.errors import Mismatch
 
-
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
 
@@ -53,13 +52,22 @@ class Note:
         for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",)):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
-            self.record(verdict.compared, verdict.error, verdict.ulps, verdict.torch_ulps)
+            self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
+            for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
+                for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
+                    spread[place] += int(n)
+            if verdict.wrong:
+                found = f"{self.row}: {verdict.what} in {np.dtype(dtype)}"
+                self.findings[found] = self.findings.get(found, 0) + verdict.wrong
+
+    def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
+        """x"""
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""
         self.comparisons += compared
-        self.error, self.ulps = max(self.error, error), max(self.ulps, ulps)
-        self.torch_ulps = max(self.torch_ulps, torch_ulps)
+        self.error, self.ulps = max(self.error, float(error)), max(self.ulps, float(ulps))
+        self.torch_ulps = max(self.torch_ulps, float(torch_ulps))
 
     def same(self, what: str, got: Any, expected: Any) -> None:
         """The same bits (a NaN is a NaN, and 0 is -0)."""
@@ -127,5 +135,8 @@ class Census:
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        notes = [{**asdict(note), "remarks": sorted(note.remarks)} for note in self.notes]
+        notes = [
+            {name: sorted(value) if isinstance(value, set) else value for name, value in asdict(note).items()}
+            for note in self.notes
+        ]
         return {"total": asdict(self.total()), "components": [asdict(line) for line in self.lines()], "checks": notes}

@@ -1,65 +1,97 @@
 """The checks of modules and functions: one plain function for each property, run on every row it fits.
 
-A check takes a drawn case and the note it writes to. What optimizers, bad calls and whole models promise stands in
+A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone; what it
+needs of that beyond the essential stands above it. What optimizers, bad calls and whole models promise stands in
 trajectories.py, rejections.py and programs.py.
 """
 
 from __future__ import annotations
 
-import copy
-import pickle
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
+from conformance import divergences, frameworks
 from conformance.bound import arrays_of
 from conformance.cases import FunctionCase, ModuleCase
 from conformance.census import Note
-from conformance.divergences import OPTIONS_NOT_STATE
-from conformance.frameworks import numpyml as framework
-from conformance.frameworks import pytorch
+from conformance.frameworks import built, pytorch, under_test
 from conformance.twin import twin
-from numpyml.autograd.derivatives import COMPOSITES
+
+Check = TypeVar("Check", bound=Callable[..., None])
+
+
+def needs(*names: str) -> Callable[[Check], Check]:
+    """What of the adapter a check calls; where that is missing, the check is not offered."""
+
+    def marked(check: Check) -> Check:
+        vars(check)["needs"] = names
+        return check
+
+    return marked
+
+
+ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
 
 # Modules
 
 
+@needs(*ESSENTIAL)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, by the comparison rule."""
     note.judge(case.problem("explicit"), case.dtype, case.seed, "output")
 
 
+@needs(*ESSENTIAL)
 def input_gradients(case: ModuleCase, note: Note) -> None:
-    """The gradient of every floating input, for a random incoming gradient, through the tape."""
+    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
     note.judge(case.problem(), case.dtype, case.seed, *(f"gradient of {name}" for name in case.names))
 
 
+@needs(*ESSENTIAL)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
-    parameters = framework.parameters(case.make())
-    if parameters:
-        names = [f"gradient of {name}" for name in parameters]
+    names = [f"gradient of {name}" for name, _ in case.twin().named_parameters()]
+    if names:
         note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
 
 
+@needs(*ESSENTIAL)
+def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
+    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
+    time; where the problem is well conditioned, one of 64 must be noticed."""
+    note.sharpness(case.problem(), case.dtype, case.seed)
+
+
+@needs(*ESSENTIAL, "dynamic")
 def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
     arrays = arrays_of(case.problem(), case.dtype)
-    explicit, dynamic = case.ours(arrays), case.dynamic(arrays)
+    explicit, dynamic = case.ours(arrays), case.ours(arrays, "dynamic")
     for name, value in explicit.items():
         note.same(f"{name}, explicit against dynamic", value, dynamic[name])
 
 
+@needs(*ESSENTIAL)
 def inputs_untouched(case: ModuleCase, note: Note) -> None:
     """Nothing that came in is written to, and no later call changes what an earlier one gave."""
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     module, inputs = case.make(None, arrays), case.arrays(arrays)
     gy = arrays["incoming gradient"]
-    for driver in (framework.explicit, framework.dynamic):
+
+    def explicit(xs: list[Any], g: Any) -> Any:
+        return framework.forward(module, *xs), framework.backward(module, g)
+
+    def dynamic(xs: list[Any], g: Any) -> Any:
+        return framework.dynamic(module, xs, g)
+
+    for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
         before = [x.tobytes() for x in (*inputs, gy)]
-        y, gxs = driver(module, inputs, gy)
+        y, gxs = driver(inputs, gy)
         kept = [(x, np.array(x)) for x in (y, *gxs) if x is not None]
-        driver(module, [np.roll(x, 1) for x in inputs], -gy)
+        driver([np.roll(x, 1) for x in inputs], -gy)
         after = [x.tobytes() for x in (*inputs, gy)]
         for name, old, new in zip([*case.names, "incoming gradient"], before, after, strict=True):
             note.require(old == new, f"{name} was written to")
@@ -67,56 +99,65 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
             note.same("an array returned earlier, after a later call", x, copied)
 
 
+@needs(*ESSENTIAL, "zero_grad")
 def accumulation(case: ModuleCase, note: Note) -> None:
-    """Backward adds to the gradients that are there; zero_grad fills them with zeros in place."""
+    """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
+
+    def run(module: Any, g: Any) -> None:
+        framework.forward(module, *inputs)
+        framework.backward(module, g)
+
     alone = []
     for g in (gy, gy * 3):
         module = case.make(None, arrays)
-        framework.explicit(module, inputs, g)
+        run(module, g)
         alone.append({name: np.array(x) for name, x in framework.gradients(module).items()})
     module = case.make(None, arrays)
     held = framework.gradients(module)
-    framework.explicit(module, inputs, gy)
-    framework.dynamic(module, inputs, gy * 3)
+    run(module, gy)
+    run(module, gy * 3)
     with np.errstate(all="ignore"):
-        for name, g in held.items():
+        for name, g in framework.gradients(module).items():
             note.same(f"gradient of {name} after two backwards", g, alone[0][name] + alone[1][name])
-    module.zero_grad()
+    framework.zero_grad(module)
     for name, g in framework.gradients(module).items():
-        note.require(g is held[name], f"the gradient of {name} is another array than before")
+        if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
+            note.require(g is held[name], f"the gradient of {name} is another array than before")
         note.same(f"gradient of {name} after zero_grad", g, np.zeros_like(g))
 
 
+@needs(*ESSENTIAL, "dynamic", "used_twice")
 def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
     once, twice = case.make(None, arrays), case.make(None, arrays)
     _, gxs = framework.dynamic(once, inputs, gy)
-    tensors: list[Any] = [framework.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
-    first, second = twice(*tensors), twice(*tensors)
-    (first + second).backward(gy)
+    both = framework.used_twice(twice, inputs, gy)
     with np.errstate(all="ignore"):
-        for name, x, gx in zip(case.names, tensors, gxs, strict=True):
+        for name, found, gx in zip(case.names, both, gxs, strict=True):
             if gx is not None:
-                note.same(f"gradient of {name}", x.grad, gx + gx)
+                note.same(f"gradient of {name}", found, gx + gx)
         for name, g in framework.gradients(once).items():
             note.same(f"gradient of {name}", framework.gradients(twice)[name], g + g)
 
 
+@needs("make", "train", "modes")
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
-    module = case.make()
-    made = case.twin(module, case.dtype)
+    module, made = case.make(), case.twin()
     for mode in (False, True):
-        module.train(mode)
+        under_test().train(module, mode)
         made.train(mode)
-        ours = [inner.training for inner in module.modules()]
+        ours = under_test().modes(module)
         note.require(ours == [inner.training for inner in made.modules()], f"train({mode}) gave {ours}")
 
 
+@needs(*ESSENTIAL)
 def dtype_kept(case: ModuleCase, note: Note) -> None:
     """float32 stays float32 and float64 stays float64, through both drivers."""
     for driver in ("explicit", "dynamic"):
@@ -124,87 +165,138 @@ def dtype_kept(case: ModuleCase, note: Note) -> None:
             note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype} ({driver})")
 
 
+@needs(*ESSENTIAL, "state_dict", "load_state_dict")
 def state_dict(case: ModuleCase, note: Note) -> None:
-    """PyTorch's keys, in its order, and shapes; and each side loads what the other saved."""
+    """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes buffers as
+    PyTorch's does, and nothing else."""
+    framework = under_test()
     module = case.make()
-    made = twin(module, case.dtype)
-    ours = module.state_dict()
+    made = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
+    _same_state(case, note, module, made, "")
+    other = built(framework, case.row.torch, case.options, case.dtype)
+    framework.load_state_dict(other, _torch_state(case, note, made))
+    _same_state(case, note, other, made, " after load_state_dict")
+    arrays = arrays_of(case.problem(), case.dtype)
+    inputs = case.arrays(arrays)
+    with np.errstate(all="ignore"):
+        framework.forward(module, *inputs)
+        framework.backward(module, arrays["incoming gradient"])
+    made.train(case.training)(*map(pytorch.tensor, inputs))
+    _same_state(case, note, module, made, " after a call")
+
+
+def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
     theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
     for name in list(theirs):
-        if (case.row.name, name) in OPTIONS_NOT_STATE:
-            note.remarks.add(OPTIONS_NOT_STATE[case.row.name, name])
+        if reason := divergences.option_not_state(case.row.name, name):
+            note.remarks.add(reason)
             del theirs[name]
-    note.require(list(ours) == list(theirs), f"state_dict has the keys {list(ours)}, PyTorch's has {list(theirs)}")
+    return theirs
+
+
+def _same_state(case: ModuleCase, note: Note, module: Any, made: Any, when: str) -> None:
+    ours, theirs = under_test().state_dict(module), _torch_state(case, note, made)
+    note.require(
+        list(ours) == list(theirs), f"state_dict{when} has the keys {list(ours)}, PyTorch's has {list(theirs)}"
+    )
     for name, x in ours.items():
-        note.same(name, x, theirs[name])
-    other = framework.make(case.row, case.options, case.dtype)
-    other.load_state_dict(theirs)
-    for name, x in other.state_dict().items():
-        note.same(f"{name} after load_state_dict", x, theirs[name])
+        note.same(f"{name}{when}", x, theirs[name])
 
 
+@needs(*ESSENTIAL, "copies")
 def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
-    inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
-    module = framework.make(case.row, case.options, case.dtype).eval()
-    y, _ = framework.explicit(module, inputs, gy)
-    for how, other in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(pickle.dumps(module)))):
-        note.same(f"output of a {how}", framework.explicit(other, inputs, gy)[0], y)
+    inputs = case.arrays(arrays)
+    module = built(framework, case.row.torch, case.options, case.dtype)
+    framework.train(module, False)
+    y = framework.forward(module, *inputs)
+    for how, other in framework.copies(module).items():
+        note.same(f"output of a {how}", framework.forward(other, *inputs), y)
         for name, data in framework.parameters(other).items():
             note.require(not np.shares_memory(data, framework.parameters(module)[name]), f"{name} shares memory")
 
 
+@needs(*ESSENTIAL, "seed", "train")
 def same_seed(case: ModuleCase, note: Note) -> None:
     """Two runs of one seed give the same bits: initial values, masks and all."""
-    from numpyml import manual_seed
-
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     runs: list[dict[str, Any]] = []
     for _ in range(2):
-        manual_seed(case.seed)
-        module = framework.make(case.row, case.options, case.dtype).train(case.training)
-        y, _ = framework.explicit(module, case.arrays(arrays), arrays["incoming gradient"])
+        framework.seed(case.seed)
+        module = built(framework, case.row.torch, case.options, case.dtype)
+        framework.train(module, case.training)
+        y = framework.forward(module, *case.arrays(arrays))
         runs.append({"output": np.array(y), **framework.parameters(module)})
     for name, value in runs[0].items():
         note.same(f"{name} of a second run", value, runs[1][name])
 
 
 MODULE_CHECKS = [
-    output, input_gradients, parameter_gradients, drivers_agree, inputs_untouched, accumulation, used_twice, modes,
-    dtype_kept, state_dict, copies, same_seed,
-]  # fmt: skip
+    output,
+    input_gradients,
+    parameter_gradients,
+    resolution,
+    drivers_agree,
+    inputs_untouched,
+    accumulation,
+    used_twice,
+    modes,
+    dtype_kept,
+    state_dict,
+    copies,
+    same_seed,
+]
 
 # Functions
 
 
+@needs("NAMESPACE", "differentiate")
 def function_output(case: FunctionCase, note: Note) -> None:
     """The value of the function, by the comparison rule."""
     note.judge(case.problem(), case.dtype, case.seed, "output")
 
 
+@needs("NAMESPACE", "differentiate")
 def function_gradients(case: FunctionCase, note: Note) -> None:
     """The gradient of every operand, for a random incoming gradient."""
     note.judge(case.problem(), case.dtype, case.seed, "gradient")
 
 
+@needs("NAMESPACE", "differentiate")
+def function_resolution(case: FunctionCase, note: Note) -> None:
+    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
+    time; where the problem is well conditioned, one of 64 must be noticed."""
+    note.sharpness(case.problem(), case.dtype, case.seed)
+
+
+@needs("NAMESPACE", "differentiate")
 def function_promises(case: FunctionCase, note: Note) -> None:
-    """Tensors give NumPy's own bits, nothing is written to, the precision stays, and two backwards add up.
+    """Nothing is written to, the precision stays; where NumPy itself dispatches to the framework, the value is NumPy's
+    own to the bit, and two backwards add up.
 
     A composite, which is written in other functions, may sum in another order: it is held to the rule, not to the bits.
     """
+    from numpyml.autograd.derivatives import COMPOSITES
+
+    framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     operands = case.arrays(arrays)
     before = [x.tobytes() for x in operands]
-    plain = case.apply(operands)
     recorded = case.ours(arrays)
+    note.require([x.tobytes() for x in operands] == before, "an operand was written to")
+    for name, value in recorded.items():
+        note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype}")
+    if framework.NAMESPACE is not np:
+        return
+    with np.errstate(all="ignore"):
+        plain = case.function(np)(*operands)
     composite = case.row.function in COMPOSITES
     for i, y in enumerate(plain if isinstance(plain, (list, tuple)) else [plain]):
         if not composite:
             note.same(f"output {i}, on Tensors against arrays", recorded[f"output {i}"], np.asarray(y))
-    note.require([x.tobytes() for x in operands] == before, "an operand was written to")
-    for name, value in recorded.items():
-        note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype}")
     if composite or len(recorded) - len(operands) > 1:
         note.judge(case.problem(times=2), case.dtype, case.seed, "gradient")
         return
@@ -214,4 +306,4 @@ def function_promises(case: FunctionCase, note: Note) -> None:
         note.same(f"gradient of {name} after two backwards", again[f"gradient of {name}"], once + once)
 
 
-FUNCTION_CHECKS = [function_output, function_gradients, function_promises]
+FUNCTION_CHECKS = [function_output, function_gradients, function_resolution, function_promises]

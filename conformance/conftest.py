@@ -9,12 +9,15 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--profile, --conformance-seed and --examples; or CONFORMANCE_PROFILE, _SEED and _EXAMPLES."""
+    """--profile, --conformance-seed, --examples, --framework; or CONFORMANCE_PROFILE, _SEED, _EXAMPLES, _FRAMEWORK."""
     group = parser.getgroup("conformance")
     group.addoption(
         "--profile", default=os.environ.get("CONFORMANCE_PROFILE", "default"), help="quick, default or thorough"
     )
     group.addoption("--conformance-seed", type=int, default=_number("CONFORMANCE_SEED"), help="another seed")
+    group.addoption(
+        "--framework", default=os.environ.get("CONFORMANCE_FRAMEWORK"), help="the adapter of another framework"
+    )
     group.addoption("--examples", type=int, default=_number("CONFORMANCE_EXAMPLES"), help="examples for each check")
 
 
@@ -26,11 +29,12 @@ def _number(name: str) -> int | None:
 def pytest_generate_tests(metafunc: Any) -> None:
     """One test for each row and check, such as LayerNorm-parameter_gradients."""
     if "task" in metafunc.fixturenames:
-        from conformance import runner
+        from conformance import frameworks, runner
         from conformance.errors import Misuse
 
         try:
             runner.ready()
+            frameworks.use(frameworks.load(metafunc.config.getoption("framework")))
             tasks = runner.planned(None, metafunc.config.getoption("profile"), metafunc.config.getoption("examples"))
         except Misuse as error:
             pytest.exit(f"conformance: {error}", returncode=2)

@@ -12,7 +12,6 @@ from conformance.bound import Array, off_course
 from conformance.census import Note
 from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
-from conformance.frameworks import numpyml as framework
 from conformance.frameworks import pytorch
 from conformance.rows import OptimizerRow
 from conformance.strategies import Draw, seeds
@@ -60,9 +59,7 @@ class Program:
     def ours(self, dtype: Any) -> Array:
         """The loss at every step."""
         made, loss = self.model(dtype), getattr(losses, self.loss)()
-        stepper = framework.optimizer(
-            self.row, [{"parameters": made.parameters(), "gradients": made.gradients()}], self.options()
-        )
+        stepper = self.row.ours(made.parameters(), made.gradients(), **self.options())
         batches, curve = self.batches(*self.data(dtype)), []
         for step in range(STEPS):
             x, t = batches[step % len(batches)]

@@ -1,4 +1,4 @@
-"""What PyTorch rejects, numpyml rejects, by an error of its own: valid calls, spoilt in one way each.
+"""What PyTorch rejects, the framework rejects, by an error of its own: valid calls, spoilt in one way each.
 
 And the checks of what is random: initial values and masks.
 """
@@ -14,10 +14,9 @@ from conformance import divergences
 from conformance.bound import Array
 from conformance.cases import ModuleCase
 from conformance.census import Note
+from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
-from conformance.frameworks import numpyml as framework
-from conformance.frameworks import pytorch
-from conformance.twin import RENAMED, twin
+from conformance.frameworks import built, pytorch, under_test
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -50,21 +49,34 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
             yield f"{role} {way}", [y if j == i else z for j, z in enumerate(inputs)]
 
 
+@needs(*ESSENTIAL, "REJECTIONS")
 def rejections(case: ModuleCase, note: Note) -> None:
     """Both sides take a spoilt call or refuse it alike, but for the divergences on record."""
-    module = case.make()
-    made = twin(module, case.dtype)
+    framework = under_test()
+    module, made = case.make(), case.twin()
     inputs = case.arrays(
         {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
     )
     for spoilt, arrays in spoilt_inputs(case, inputs):
-        alike(case, note, spoilt, lambda xs=arrays: module.forward(*xs), lambda xs=arrays: made(*map(_tensor, xs)))
+        alike(
+            case,
+            note,
+            spoilt,
+            lambda xs=arrays: framework.forward(module, *xs),
+            lambda xs=arrays: made(*map(_tensor, xs)),
+        )
     for name in case.row.options:
         for word, value in OPTIONS.items():
             changed = {**case.options, name: value}
-            ours = lambda o=changed: framework.make(case.row, o, case.dtype).forward(*inputs)  # noqa: E731
-            theirs = lambda o=changed: _torch(case, o)(*map(_tensor, inputs))  # noqa: E731
-            alike(case, note, f"option {name}: {word}", ours, theirs)
+
+            def run(side: Any, options: dict[str, Any] = changed) -> Any:
+                return built(side, case.row.torch, options, case.dtype)
+
+            alike(
+                case, note, f"option {name}: {word}",
+                lambda make=run: framework.forward(make(framework), *inputs),
+                lambda make=run: make(pytorch)(*map(_tensor, inputs)),
+            )  # fmt: skip
 
 
 def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> None:
@@ -72,17 +84,17 @@ def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> 
     name = case.row.name
     mine, refusal = _outcome(ours)
     peer, reason = _outcome(theirs)
-    if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
-        raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of numpyml's own: {refusal}")
+    if refusal is not None and not isinstance(refusal, under_test().REJECTIONS):
+        raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:
         excuse = divergences.laxer(name, spoilt)
         if not excuse:
-            raise Mismatch(f"{spoilt}: PyTorch refuses it ({reason}), numpyml accepts it")
+            raise Mismatch(f"{spoilt}: PyTorch refuses it ({reason}), it is accepted")
         note.remarks.add(excuse)
     if refusal is not None and reason is None:
         excuse = divergences.stricter(name, spoilt)
         if not excuse:
-            raise Mismatch(f"{spoilt}: PyTorch accepts it, numpyml refuses it: {refusal}")
+            raise Mismatch(f"{spoilt}: PyTorch accepts it, it is refused: {refusal}")
         note.remarks.add(excuse)
     if refusal is None and reason is None and np.shape(mine) != tuple(peer.shape):
         raise Mismatch(f"{spoilt}: shape {np.shape(mine)}, PyTorch's is {tuple(peer.shape)}")
@@ -104,36 +116,27 @@ def _tensor(x: Array) -> Any:
     return pytorch.tensor(x)
 
 
-def _torch(case: ModuleCase, options: dict[str, Any]) -> Any:
-    arguments = {
-        RENAMED.get(name, name): pytorch.tensor(x.astype(case.dtype)) if isinstance(x, np.ndarray) else x
-        for name, x in options.items()
-    }
-    made = pytorch.attribute(case.row.torch)(**arguments)
-    return made.double() if case.dtype == np.float64 else made
-
-
 DRAWN = 4000
 
 
+@needs("make", "parameters", "seed")
 def initial_values(case: ModuleCase, note: Note) -> None:
     """Every parameter starts from PyTorch's distribution: the same extremes, and no telling two samples apart
     (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
     import torch
 
-    from numpyml import manual_seed
-
-    manual_seed(case.seed)
+    framework = under_test()
+    framework.seed(case.seed)
     torch.manual_seed(case.seed % 2**31)
-    module = framework.make(case.row, case.options, case.dtype)
+    module = built(framework, case.row.torch, case.options, case.dtype)
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
     rounds = -(-DRAWN // min(sizes.values()))
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
-        ours = framework.parameters(framework.make(case.row, case.options, case.dtype))
-        theirs = dict(_torch(case, case.options).named_parameters())
+        ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))
+        ours, theirs = framework.parameters(ours), dict(theirs.named_parameters())
         for name, (mine, peers) in drawn.items():
             mine.append(np.array(ours[name]).ravel())
             peers.append(pytorch.array(theirs[name]).ravel())
@@ -149,23 +152,19 @@ def initial_values(case: ModuleCase, note: Note) -> None:
         )
 
 
+@needs("make", "seed", "masks")
 def mask_statistics(case: ModuleCase, note: Note) -> None:
-    """Masks of our own: the rate is right, and neighbours know nothing of each other (five standard deviations)."""
-    from numpyml import manual_seed
-
-    module = framework.make(case.row, case.options, case.dtype)
-    for inner in module.modules():
-        if hasattr(inner, "mask"):
-            manual_seed(case.seed)
-            n = 20_000
-            kept = np.asarray(inner.mask((n,), case.dtype)) != 0
-            spread = np.sqrt(inner.p * (1 - inner.p))
-            rate = 1 - kept.mean()
-            note.require(
-                abs(rate - inner.p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {inner.p}"
-            )
-            together = np.mean((kept[1:] - (1 - inner.p)) * (kept[:-1] - (1 - inner.p)))
-            note.require(abs(together) <= 5 * spread**2 / np.sqrt(n), f"neighbours correlate: {together:.2g}")
+    """Masks of its own: the rate is right, and neighbours know nothing of each other (five standard deviations)."""
+    framework, n = under_test(), 20_000
+    framework.seed(case.seed)
+    module = built(framework, case.row.torch, case.options, case.dtype)
+    for p, mask in framework.masks(module, n, case.dtype):
+        kept = mask != 0
+        spread = np.sqrt(p * (1 - p))
+        rate = 1 - kept.mean()
+        note.require(abs(rate - p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {p}")
+        together = np.mean((kept[1:] - (1 - p)) * (kept[:-1] - (1 - p)))
+        note.require(abs(together) <= 5 * spread**2 / np.sqrt(n), f"neighbours correlate: {together:.2g}")
 
 
 REJECTION_CHECKS = [rejections]

@@ -13,6 +13,17 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A component inside a container: PyTorch's name and options. Every framework makes its own of it."""
+
+    component: str
+    options: Options = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{self.component}({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
+
+
+@dataclass(frozen=True)
 class ModuleRow:
     """A layer, an activation, a loss or a container.
 
@@ -58,8 +69,8 @@ class Call:
 class FunctionRow:
     """A NumPy function with a derivative: what PyTorch writes for it, and how it may be called.
 
-    ``torch`` takes the torch module, the operands and the options. ``ours`` takes the operands and options;
-    by default it is the function itself, operands first.
+    ``torch`` takes the torch module, the operands and the options. ``ours`` takes the namespace of NumPy's functions
+    (numpyml's is NumPy itself), the operands and the options; by default it calls the function, operands first.
     """
 
     function: Callable[..., Any]
@@ -74,6 +85,17 @@ class FunctionRow:
         if name == "getitem":
             return "indexing"
         return f"linalg.{name}" if "linalg" in module else name
+
+    def call(self, namespace: Any, *operands: Any, **options: Any) -> Any:
+        """The function of this name in a namespace, or what ``ours`` says."""
+        if self.ours is not None:
+            return self.ours(namespace, *operands, **options)
+        function = namespace
+        for part in self.name.split("."):
+            if not hasattr(function, part):
+                raise NotImplementedError(f"there is no {self.name} in {getattr(namespace, '__name__', namespace)}")
+            function = getattr(function, part)
+        return function(*operands, **options)
 
 
 Row = ModuleRow | OptimizerRow | FunctionRow

@@ -14,12 +14,12 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
-from conformance import contracts
+from conformance import contracts, frameworks
 from conformance.cases import function_cases, module_cases
 from conformance.census import Note
 from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS
 from conformance.errors import Mismatch, Misuse
-from conformance.frameworks import pytorch
+from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
 from conformance.rows import FunctionRow, OptimizerRow, Row
@@ -98,7 +98,10 @@ def examples_of(check: str, profile: str, examples: int | None = None) -> int:
 def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
     """Run one check on one row; a difference becomes the note's failure, shrunk."""
     pytorch.require()
-    job, note = jobs()[task], Note(task.row, task.check)
+    job, note, framework = jobs()[task], Note(task.row, task.check), under_test()
+    if not offers(framework, *vars(job.check).get("needs", ())):
+        note.not_offered = examples_of(task.check, profile, examples)
+        return note
 
     @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()))
     @hypothesis.settings(
@@ -112,6 +115,9 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
             with np.errstate(all="ignore"):  # overflow is what some values are for
                 job.check(case, note)
         except Exception as error:
+            if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
+                note.not_offered += 1
+                return
             note.failure = f"{_told(error)}\n{case!r}"
             raise
         if not note.failure:
@@ -135,7 +141,8 @@ def _told(error: Exception) -> str:
 
 def tasks(only: str | None = None) -> list[Task]:
     """The tasks of one component, or all."""
-    found = [task for task in jobs() if only is None or task.row == only]
+    row = row_of(only) if only is not None else None
+    found = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
     if not found:
         raise Misuse(f"unknown component {only!r}; `python -m conformance list` shows all {len(names())}")
     return found
@@ -147,8 +154,8 @@ def names() -> list[str]:
 
 
 def row_of(name: str) -> Row | None:
-    """The contract row of a component; whole programs have none."""
-    return next((row for row in contracts.rows() if row.name == name), None)
+    """The contract row of a component, by our name or PyTorch's (nn.Linear); whole programs have none."""
+    return next((row for row in contracts.rows() if name in (row.name, row.torch)), None)
 
 
 def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> list[Task]:
@@ -165,14 +172,21 @@ def ready() -> None:
     pytorch.require()
 
 
-def run_all(wanted: list[Task], profile: str, seed: int, examples: int | None, workers: int) -> Iterator[Note]:
+def _use(framework: str | None) -> None:
+    """What every worker begins with: a process that was spawned has forgotten it."""
+    frameworks.use(frameworks.load(framework))
+
+
+def run_all(
+    wanted: list[Task], profile: str, seed: int, examples: int | None, workers: int, framework: str | None = None
+) -> Iterator[Note]:
     """The notes of all tasks in their order, however many processes share the work."""
     if workers < 2 or len(wanted) < 8:
         for task in wanted:
             yield run(task, profile, seed, examples)
         return
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, context, _use, (framework,)) as pool:
         waiting = [pool.submit(run, task, profile, seed, examples) for task in wanted]
         for future in waiting:
             yield future.result()

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from conformance.bound import Array, Given, Problem, arrays_of, off_scale
 from conformance.cases import DTYPES
 from conformance.census import Note
+from conformance.checks import needs
 from conformance.divergences import stricter
 from conformance.errors import Mismatch
-from conformance.frameworks import numpyml as framework
-from conformance.frameworks import pytorch
+from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
 from conformance.strategies import Draw, Shape, seeds, single
 from conformance.twin import RENAMED, torch_optimizer
 
+FALL = 0.7  # of the learning rate, each time it changes
 SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, [(40_000,)]]
 GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
 
@@ -33,6 +34,7 @@ class OptimizerCase:
     ) -> None:  # fmt: skip
         self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
         self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
+        self.changing = offers(under_test(), "change_option")
 
     @cached_property
     def given(self) -> dict[str, Given]:
@@ -56,44 +58,58 @@ class OptimizerCase:
         """All parameters in one group, or, where a second group has options of its own, the last in that."""
         if not self.own or len(arrays) < 2:
             return [{key: arrays}]
-        return [{key: arrays[:-1]}, {key: arrays[-1:], **self.own}]
+        return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
 
-    def new_rate(self, step: int, groups: Any, key: str) -> None:
-        """Now and then the learning rate of the first group changes."""
-        if step and step % 7 == 0:
-            groups[0][key] = groups[0][key] * 0.7
+    def rates(self) -> list[dict[str, Any]]:
+        """The learning rate that each group begins with."""
+        return [{"lr": self.options["learning_rate"], **group} for group in self.groups(self.shapes, "params")]
 
-    def make(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Array], list[Array]]:
-        """Our optimizer, and the parameters and gradients it works on: neighbours in memory for even seeds."""
-        from numpyml.nn import Parameter
+    def new_rate(self, step: int) -> bool:
+        """Whether the learning rate of the first group changes here, as it does now and then."""
+        return self.changing and step > 0 and step % 7 == 0
 
+    def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
+        """The framework's optimizer, and the parameters and gradients it works on.
+
+        numpyml's are neighbours in memory for even seeds: it runs through those in one pass.
+        """
         values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
-        if self.seed % 2:
+        if self.seed % 2 or framework is not numpyml:
             parameters, gradients = [np.array(x) for x in values], [np.zeros_like(x) for x in values]
         else:
+            from numpyml.nn import Parameter
+
             self.owners = [Parameter(x, dtype=x.dtype) for x in values]
             parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
-        groups = self.groups(parameters, "parameters")
+        groups = self.groups(parameters, "params")
         for group in groups:
-            group["gradients"] = [
-                gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["parameters"])
-            ]
-        return framework.optimizer(self.row, groups, self.options), parameters, gradients
+            group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
+        return framework.optimizer(self.row.torch, groups, torch_names(self.options)), parameters, gradients
 
     def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[str, Array]:
-        stepper, parameters, gradients = self.make(arrays)
+        """Every parameter and state array at every step."""
+        return self._run(arrays, under_test(), reload_at)
+
+    def wide(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return self._run(arrays, numpyml)
+
+    def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[str, Array]:
+        stepper, parameters, gradients = self.make(arrays, framework)
+        rates = [group["lr"] for group in self.rates()]
         history: dict[str, list[Array]] = {}
         for step in range(self.steps):
             if step == reload_at:
-                saved, before = stepper.state_dict(), [np.array(p) for p in parameters]
-                stepper, parameters, gradients = self.make(arrays)
+                saved, before = framework.save(stepper), [np.array(p) for p in parameters]
+                stepper, parameters, gradients = self.make(arrays, framework)
                 for p, old in zip(parameters, before, strict=True):
                     p[...] = old
-                stepper.load_state_dict(saved)
-            self.new_rate(step, stepper.param_groups, "learning_rate")
+                framework.restore(stepper, saved)
+            if self.new_rate(step):
+                rates[0] *= FALL
+                framework.change_option(stepper, 0, "lr", rates[0])
             for i, g in enumerate(gradients):
                 g[...] = arrays[f"gradient {i}"][step]
-            stepper.step()
+            framework.step(stepper)
             states = framework.state(stepper)
             for i, p in enumerate(parameters):
                 for name, x in {"parameter": p, **states[i]}.items():
@@ -106,7 +122,8 @@ class OptimizerCase:
         gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
         history: dict[str, list[Array]] = {}
         for step in range(self.steps):
-            self.new_rate(step, stepper.param_groups, RENAMED["learning_rate"])
+            if self.new_rate(step):
+                stepper.param_groups[0]["lr"] *= FALL
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g[step].clone()
             stepper.step()
@@ -116,11 +133,20 @@ class OptimizerCase:
                     history.setdefault(f"{name} {i}", []).append(pytorch.array(x))
         return {name: np.stack(xs) for name, xs in history.items()}
 
+    def problem(self) -> Problem:
+        """The trajectory."""
+        return Problem(self.given, self.ours, self.torch, self.wide)
+
     def __repr__(self) -> str:
         return (
             f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
             f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
         )
+
+
+def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under PyTorch's names."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
 
 
 @st.composite
@@ -137,19 +163,19 @@ def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerC
 
 def accepted(case: OptimizerCase, note: Note) -> bool:
     """Whether PyTorch takes these options; where it refuses them, so must we."""
-    arrays = arrays_of(Problem(case.given, case.ours, case.torch), np.dtype(np.float64))
+    arrays = arrays_of(case.problem(), np.dtype(np.float64))
     reasons = [_refusal(case, own) for own in ({}, case.own)]
     try:
-        case.make(arrays)
-    except framework.REJECTIONS as refusal:
+        case.make(arrays, under_test())
+    except getattr(under_test(), "REJECTIONS", ()) as refusal:
         # PyTorch looks at a group's options later or never; numpyml holds a group to what PyTorch asks of an optimizer.
         if not any(reasons):
-            raise Mismatch(f"PyTorch accepts these options, numpyml refuses them: {refusal}") from refusal
+            raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
         note.remarks.add(stricter(case.row.name, "option"))
         note.record(1)
         return False
     if reasons[0]:
-        raise Mismatch(f"PyTorch refuses these options ({reasons[0]}), numpyml accepts them")
+        raise Mismatch(f"PyTorch refuses these options ({reasons[0]}), they are accepted")
     return True
 
 
@@ -162,11 +188,12 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
     return None
 
 
+@needs("optimizer", "step", "state")
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, float32 by the rule."""
     if not accepted(case, note):
         return
-    problem = Problem(case.given, case.ours, case.torch)
+    problem = case.problem()
     if case.dtype == np.float32 and max(map(np.prod, case.shapes)) < 1000:
         note.judge(problem, case.dtype, case.seed)
         return
@@ -180,32 +207,36 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
         note.record(verdict.compared, verdict.error)
 
 
+@needs("optimizer", "step", "state")
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
     """The same over 1,000 steps in float64."""
     case.dtype = np.dtype(np.float64)
     trajectory(case, note)
 
 
+@needs("optimizer", "step", "state", "save", "restore")
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
     if accepted(case, note):
-        arrays = arrays_of(Problem(case.given, case.ours, case.torch), case.dtype)
+        arrays = arrays_of(case.problem(), case.dtype)
         straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
         for name, expected in straight.items():
             note.same(f"{name} after a restart", resumed[name], expected)
 
 
+@needs("optimizer", "step", "state", "zero_gradients")
 def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
     """zero_grad fills the gradients with zeros; a step writes to no gradient."""
     if accepted(case, note):
-        arrays = arrays_of(Problem(case.given, case.ours, case.torch), case.dtype)
-        stepper, _, gradients = case.make(arrays)
+        arrays = arrays_of(case.problem(), case.dtype)
+        framework = under_test()
+        stepper, _, gradients = case.make(arrays, framework)
         for i, g in enumerate(gradients):
             g[...] = arrays[f"gradient {i}"][0]
-        stepper.step()
+        framework.step(stepper)
         for i, g in enumerate(gradients):
             note.same(f"gradient {i} after a step", g, arrays[f"gradient {i}"][0])
-        stepper.zero_grad()
+        framework.zero_gradients(stepper)
         for i, g in enumerate(gradients):
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 

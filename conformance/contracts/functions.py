@@ -86,7 +86,7 @@ ELEMENTWISE = [
         np.ndarray.astype,
         lambda t, a: a.to(t.float32).to(a.dtype),
         moderate,
-        lambda a: a.astype(np.float32).astype(a.dtype),
+        lambda n, a: a.astype(np.float32).astype(a.dtype),
     ),
     row(
         np.full_like,
@@ -116,7 +116,7 @@ ELEMENTWISE = [
         np.where,
         lambda t, x, y, condition: t.where(tensor(condition), x, y),
         where(),
-        lambda x, y, condition: np.where(condition, x, y),
+        lambda n, x, y, condition: n.where(condition, x, y),
     ),
 ]
 
@@ -211,9 +211,9 @@ def ordered(t: Any, a: Any, axis: int) -> Any:
     return t.sort(a, dim=axis, stable=True).values
 
 
-def joined(function: Any, *, sequence: bool = True) -> Any:
-    """The function, given its arrays one by one."""
-    return (lambda *arrays, **options: function(arrays, **options)) if sequence else function
+def joined(name: str) -> Any:
+    """The function of this name, given its arrays one by one."""
+    return lambda n, *arrays, **options: getattr(n, name)(arrays, **options)
 
 
 JOINING = [
@@ -221,29 +221,29 @@ JOINING = [
         np.concatenate,
         lambda t, *xs, axis: _cat(t, xs, axis),
         several("a b c", NASTY, axis=axis_or_flat),
-        joined(np.concatenate),
+        joined("concatenate"),
     ),
-    row(np.stack, lambda t, *xs, axis: t.stack(xs, axis), several("a b c", NASTY, axis=extra_axes), joined(np.stack)),
-    row(np.vstack, lambda t, *xs: t.vstack(xs), several("a b", NASTY), joined(np.vstack)),
-    row(np.hstack, lambda t, *xs: t.hstack(xs), several("a b c", NASTY), joined(np.hstack)),
-    row(np.dstack, lambda t, *xs: t.dstack(xs), several("a b", NASTY), joined(np.dstack)),
-    row(np.column_stack, lambda t, *xs: t.column_stack(xs), several("a b", NASTY), joined(np.column_stack)),
+    row(np.stack, lambda t, *xs, axis: t.stack(xs, axis), several("a b c", NASTY, axis=extra_axes), joined("stack")),
+    row(np.vstack, lambda t, *xs: t.vstack(xs), several("a b", NASTY), joined("vstack")),
+    row(np.hstack, lambda t, *xs: t.hstack(xs), several("a b c", NASTY), joined("hstack")),
+    row(np.dstack, lambda t, *xs: t.dstack(xs), several("a b", NASTY), joined("dstack")),
+    row(np.column_stack, lambda t, *xs: t.column_stack(xs), several("a b", NASTY), joined("column_stack")),
     row(np.append, lambda t, a, b, axis: _cat(t, (a, b), axis), several("a b", NASTY, axis=axis_or_flat)),
     row(
         np.split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(even=True),
-        lambda a, cuts, axis: np.split(a, cuts, axis),
+        lambda n, a, cuts, axis: n.split(a, cuts, axis),
     ),
     row(
         np.array_split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(),
-        lambda a, cuts, axis: np.array_split(a, cuts, axis),
+        lambda n, a, cuts, axis: n.array_split(a, cuts, axis),
     ),
-    row(np.hsplit, lambda t, a: t.hsplit(a, [1, 2]), on(shapes(1, 4)), lambda a: np.hsplit(a, [1, 2])),
-    row(np.vsplit, lambda t, a: t.vsplit(a, [1, 2]), on(shapes(2, 4)), lambda a: np.vsplit(a, [1, 2])),
-    row(np.dsplit, lambda t, a: t.dsplit(a, [1, 2]), on(shapes(3, 4)), lambda a: np.dsplit(a, [1, 2])),
+    row(np.hsplit, lambda t, a: t.hsplit(a, [1, 2]), on(shapes(1, 4)), lambda n, a: n.hsplit(a, [1, 2])),
+    row(np.vsplit, lambda t, a: t.vsplit(a, [1, 2]), on(shapes(2, 4)), lambda n, a: n.vsplit(a, [1, 2])),
+    row(np.dsplit, lambda t, a: t.dsplit(a, [1, 2]), on(shapes(3, 4)), lambda n, a: n.dsplit(a, [1, 2])),
 ]
 
 
@@ -256,7 +256,7 @@ INDEXING = [
         operator.getitem,
         lambda t, x, index: picked(x, np.arange(x.numel()).reshape(x.shape)[index]),
         indexed(),
-        lambda x, index: x[index],
+        lambda n, x, index: x[index],
     ),
     row(
         np.take,
@@ -304,7 +304,7 @@ PRODUCTS = [
         np.einsum,
         lambda t, *xs, subscripts: t.einsum(subscripts, *xs),
         einsums(),
-        lambda *xs, subscripts: np.einsum(subscripts, *xs),
+        lambda n, *xs, subscripts: n.einsum(subscripts, *xs),
     ),
 ]
 

@@ -10,7 +10,7 @@ reported as not offered, never as passed:
         and, where there is such a thing: zero_grad, train, modes, dynamic, used_twice, state_dict, load_state_dict,
         seed, inject_masks, masks, copies, REJECTIONS
     functions       NAMESPACE, differentiate
-    optimizers      optimizer, step, state; change_option, save, restore
+    optimizers      optimizer, step, state; change_option, zero_gradients, save, restore
 
 :class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
 NotImplementedError will do) for a component, an option or a value of an option that its framework lacks.
@@ -26,8 +26,11 @@ from typing import Any, Protocol
 
 from conformance.bound import Array
 from conformance.errors import Misuse
+from conformance.rows import Part
 
-NotOffered = NotImplementedError
+
+class NotOffered(NotImplementedError):
+    """The framework has no such component, option or value."""
 
 
 class Adapter(Protocol):
@@ -113,6 +116,9 @@ class Adapter(Protocol):
     def change_option(self, optimizer: Any, group: int, name: str, value: Any) -> None:
         """Set an option of a group, such as ``lr``, between two steps."""
 
+    def zero_gradients(self, optimizer: Any) -> None:
+        """Set the gradients to zero."""
+
     def save(self, optimizer: Any) -> Any:
         """What a restart needs."""
 
@@ -161,3 +167,16 @@ def load(path: str | Path | None) -> Any:
 def offers(adapter: Any, *names: str) -> bool:
     """Whether the adapter defines all of these."""
     return all(hasattr(adapter, name) for name in names)
+
+
+def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    """The component as the adapter makes it, the parts inside it made first."""
+
+    def follow(value: Any) -> Any:
+        if isinstance(value, Part):
+            return built(adapter, value.component, value.options, dtype)
+        if isinstance(value, list):
+            return [follow(one) for one in value]
+        return {name: follow(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+    return adapter.make(component, {name: follow(value) for name, value in options.items()}, dtype)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+import numpyml
 from conformance.bound import Array
-from conformance.rows import ModuleRow, OptimizerRow
 from numpyml import Tensor
 from numpyml.errors import NumpymlError
 from numpyml.nn import Module
 
-REJECTIONS = (NumpymlError, TypeError)  # what a bad call may raise
+NAME = "numpyml"
+REJECTIONS = (NumpymlError, TypeError)
+NAMESPACE = np
 
 
 class Apply(Module):
@@ -28,75 +33,148 @@ class Apply(Module):
         return x + 0 if isinstance(x, Tensor) and x.node is None else x
 
 
-def make(row: ModuleRow, options: Mapping[str, Any], dtype: Any) -> Any:
-    """The component with these options, its parameters in this dtype. Recipes of modules inside are followed."""
-    import inspect
+# Modules
 
-    arguments = {name: _followed(value, dtype) for name, value in options.items()}
+
+def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    """Our class under our names; every row knows it."""
+    row = _row(component)
     names = inspect.signature(row.ours).parameters
+    arguments = {_ours(name): value for name, value in options.items()}
     if "dtype" in names:
         arguments["dtype"] = dtype
-    positional = [arguments.pop(name) for name in list(arguments) if name in names and _starred(names[name])]
-    module = row.ours(*positional, **arguments)
+    starred = [name for name in names if names[name].kind == inspect.Parameter.VAR_POSITIONAL]
+    module = row.ours(*[arguments.pop(name) for name in starred], **arguments)
     return Apply(module) if row.wrap else module
 
 
-def _starred(parameter: Any) -> bool:
-    return bool(parameter.kind == parameter.VAR_POSITIONAL)
+def _row(component: str) -> Any:
+    from conformance import contracts  # contracts is written in terms of the frameworks
+
+    return next(row for row in (*contracts.module_rows(), *contracts.optimizer_rows()) if row.torch == component)
 
 
-def _followed(value: Any, dtype: Any) -> Any:
-    if isinstance(value, list) and value and callable(value[0]):
-        return [recipe(dtype) for recipe in value]
-    if isinstance(value, dict):
-        return {name: recipe(dtype) for name, recipe in value.items()}
-    return value
+def _ours(name: str) -> str:
+    return "learning_rate" if name == "lr" else name
 
 
-def parameters(module: Any) -> dict[str, Array]:
-    """The arrays, under PyTorch's names."""
-    return {name: parameter.data for name, parameter in module.named_parameters()}
+def forward(module: Any, *inputs: Array) -> Array:
+    return np.asarray(module.forward(*inputs))
 
 
-def gradients(module: Any) -> dict[str, Array]:
-    """The accumulated gradients, under PyTorch's names."""
-    return {name: parameter.grad for name, parameter in module.named_parameters()}
-
-
-def explicit(module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, list[Array | None]]:
-    """Output and gradient of the first input (``backward`` of a loss gives no other; a layer's, of every one)."""
-    y = module.forward(*inputs)
+def backward(module: Any, gy: Array) -> Sequence[Array | None]:
+    """A layer gives the gradient of every input, a loss that of its outputs alone."""
     gx = module.backward(gy)
-    return np.asarray(y), list(gx) if isinstance(gx, tuple) else [gx]
+    return gx if isinstance(gx, tuple) else [gx]
 
 
-def dynamic(module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, list[Array | None]]:
-    """Output and gradient of every input, through the tape."""
+def dynamic(module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, Sequence[Array | None]]:
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
     y = module(*tensors)
     y.backward(gy)
     return y.data, [x.grad for x in tensors]
 
 
-def tensor(x: Array) -> Tensor:
-    """A leaf that wants a gradient."""
-    return Tensor(x, requires_grad=True)
+def used_twice(module: Any, inputs: Sequence[Array], gy: Array) -> Sequence[Array | None]:
+    tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
+    (module(*tensors) + module(*tensors)).backward(gy)
+    return [x.grad for x in tensors]
+
+
+def parameters(module: Any) -> dict[str, Array]:
+    return {name: parameter.data for name, parameter in module.named_parameters()}
+
+
+def gradients(module: Any) -> dict[str, Array]:
+    return {name: parameter.grad for name, parameter in module.named_parameters()}
+
+
+def zero_grad(module: Any) -> None:
+    module.zero_grad()
+
+
+def train(module: Any, mode: bool) -> None:
+    module.train(mode)
+
+
+def modes(module: Any) -> list[bool]:
+    return [inner.training for inner in module.modules()]
+
+
+def state_dict(module: Any) -> dict[str, Array]:
+    state: dict[str, Array] = module.state_dict()
+    return state
+
+
+def load_state_dict(module: Any, state: Mapping[str, Array]) -> None:
+    module.load_state_dict(state)
+
+
+def copies(module: Any) -> Mapping[str, Any]:
+    return {"deepcopy": copy.deepcopy(module), "pickle": pickle.loads(pickle.dumps(module))}
+
+
+def seed(seed: int) -> None:
+    numpyml.manual_seed(seed)
 
 
 def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
-    """Replace the random masks: ``mask`` is told the how-manieth module with masks asks, its p, shape and dtype."""
-    place = 0
-    for inner in module.modules():
-        if hasattr(inner, "mask"):
-            inner.mask = lambda shape, dtype, place=place, p=inner.p: mask(place, p, shape, dtype)
-            place += 1
+    for place, inner in enumerate(_dropping(module)):
+        inner.mask = lambda shape, dtype, place=place, p=inner.p: mask(place, p, shape, dtype)
 
 
-def optimizer(row: OptimizerRow, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
-    """An optimizer of groups: dicts of ``parameters``, ``gradients`` and options of their own."""
-    return row.ours([dict(group) for group in groups], **options)
+def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
+    return [(inner.p, np.asarray(inner.mask((size,), np.dtype(dtype)))) for inner in _dropping(module)]
 
 
-def state(stepper: Any) -> list[dict[str, Array]]:
-    """For every parameter its state arrays, under PyTorch's names."""
-    return [{name: np.asarray(value) for name, value in one.items() if name != "step"} for one in stepper.state]
+def _dropping(module: Any) -> list[Any]:
+    return [inner for inner in module.modules() if hasattr(inner, "mask")]
+
+
+# Functions
+
+
+def differentiate(
+    function: Callable[..., Any], operands: Sequence[Array], gys: Sequence[Array], times: int = 1
+) -> tuple[list[Array], list[Array]]:
+    """``times`` backwards through one graph, whose gradients add up."""
+    tensors = [Tensor(x, requires_grad=True) for x in operands]
+    ys = function(*tensors)
+    ys = list(ys) if isinstance(ys, (list, tuple)) else [ys]
+    for y, gy in zip(ys, gys, strict=True):
+        for _ in range(times if y.node is not None or y.requires_grad else 0):
+            y.backward(gy, retain_graph=True)
+    return [y.data for y in ys], [np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors]
+
+
+# Optimizers
+
+
+def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
+    named = {"params": "parameters", "grads": "gradients"}
+    ours = [{named.get(name, _ours(name)): value for name, value in group.items()} for group in groups]
+    return _row(component).ours(ours, **{_ours(name): value for name, value in options.items()})
+
+
+def step(optimizer: Any) -> None:
+    optimizer.step()
+
+
+def state(optimizer: Any) -> list[dict[str, Array]]:
+    return [{name: np.asarray(value) for name, value in one.items() if name != "step"} for one in optimizer.state]
+
+
+def change_option(optimizer: Any, group: int, name: str, value: Any) -> None:
+    optimizer.param_groups[group][_ours(name)] = value
+
+
+def save(optimizer: Any) -> Any:
+    return optimizer.state_dict()
+
+
+def restore(optimizer: Any, saved: Any) -> None:
+    optimizer.load_state_dict(saved)
+
+
+def zero_gradients(optimizer: Any) -> None:
+    optimizer.zero_grad()

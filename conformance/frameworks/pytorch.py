@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,46 @@ def attribute(path: str) -> Any:
     for part in path.split("."):
         found = getattr(found, part)
     return found
+
+
+def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    """The component, arrays among its options as tensors; a container without a forward applies its modules in turn."""
+    import torch
+
+    arguments = {
+        name: tensor(value.astype(dtype)) if isinstance(value, np.ndarray) else value for name, value in options.items()
+    }
+    kind = attribute(component)
+    if issubclass(kind, (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)):
+        (inside,) = arguments.values()
+        if kind is not torch.nn.Sequential:
+            return applied(kind(inside))
+        return kind(OrderedDict(inside)) if isinstance(inside, dict) else kind(*inside)
+    return kind(**arguments).to(torch.float64 if np.dtype(dtype) == np.float64 else torch.float32)
+
+
+def applied(modules: Any) -> Any:
+    """A module that applies the modules of a container in turn."""
+    from torch import nn
+
+    class Apply(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.modules_in_turn = modules
+
+        def forward(self, x: Any) -> Any:
+            for module in modules.values() if isinstance(modules, nn.ModuleDict) else modules:
+                x = module(x)
+            return x
+
+    return Apply()
+
+
+def dropping(made: Any) -> list[Any]:
+    """The modules inside that drop elements at random."""
+    import torch
+
+    return [inner for inner in made.modules() if isinstance(inner, torch.nn.Dropout)]
 
 
 def tensor(x: Array, requires_grad: bool = False) -> Any:

@@ -28,7 +28,7 @@ def planted(relative: float) -> Any:
 
 
 def verdict(ours: Any, dtype: Any, torch: Any = squares, given: Given = VALUES) -> Any:
-    (found,) = judge(Problem({"x": given}, ours, torch), np.dtype(dtype), 1)
+    (found,) = judge(Problem({"x": given}, ours, torch, ours), np.dtype(dtype), 1)
     return found
 
 
