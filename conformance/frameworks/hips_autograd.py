@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import autograd.numpy
@@ -18,7 +19,8 @@ from conformance.bound import Array
 from conformance.frameworks import NotOffered
 
 NAME = "autograd"
-NAMESPACE = autograd.numpy
+NAMESPACE = SimpleNamespace(**vars(autograd.numpy))
+NAMESPACE.broadcast_to = lambda x, shape: autograd.numpy.broadcast_to(x, shape)  # it wants its shape by position
 warnings.filterwarnings("ignore", "Output seems independent of input")  # of np.floor it is
 
 
@@ -32,5 +34,9 @@ def differentiate(
     try:
         vjp, ys = make_vjp(outputs, [*range(len(operands))])(*operands)
         return list(ys), list(vjp(tuple(gys)))
-    except KeyError as lacking:  # for a function without any derivative it raises what counts as NotOffered itself
-        raise NotOffered(f"no derivative by argument {lacking}") from lacking
+    except (KeyError, AssertionError) as error:
+        # For a function without any derivative it raises NotImplementedError; but by the third argument, and of what
+        # "is not supported", these.
+        if isinstance(error, KeyError) or "supported" in str(error):
+            raise NotOffered(f"no derivative: {error}") from error
+        raise
