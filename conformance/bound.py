@@ -99,6 +99,11 @@ class Reference:
     own: Array
     failure: str = ""  # a reference that PyTorch does not confirm
 
+    def element(self, place: int) -> Reference:
+        """What one element is held to."""
+        arrays = (self.value, self.torch, self.movement, self.rounding, self.own)
+        return Reference(*(x.reshape(-1)[place : place + 1] for x in arrays), self.failure)
+
     @property
     def bound(self) -> Array:
         with np.errstate(all="ignore"):
@@ -123,8 +128,11 @@ def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
 def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
     """Every number one unit in its last place up or down; zeros, ∞ and NaN stay.
 
-    Equal numbers move together where ties are what the values are for: a tie stays a tie.
+    Equal numbers move together where ties are what the values are for: a tie stays a tie. Where the numbers say
+    which way to round, it is any way.
     """
+    if given.kind == ROUNDINGS:
+        return rng.choice(np.array([-1, 1], exact.dtype), exact.shape)
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
         away = rng.integers(0, 2, distinct.shape)[place].reshape(exact.shape)
@@ -137,6 +145,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
 
 
 COUPLED = frozenset({"ties", "signed zeros"})
+ROUNDINGS = "roundings"  # of what a long run computes on the way: no number of these moves, or each by one unit
 
 
 def references(
@@ -179,7 +188,8 @@ def _reference(
         reference = Reference(chosen, peer, movement, rounding, _distance(peer, chosen))
         if ceiling:
             finite = np.isfinite(wide) & np.isfinite(confirming)
-            limit = np.maximum(ceiling, K * (movement + rounding) if dtype == np.float64 else 0)
+            narrower = np.finfo(np.float64).eps / np.finfo(dtype).eps  # a movement in float64, from one in dtype
+            limit = np.maximum(ceiling, K * narrower * (movement + rounding))
             unconfirmed = finite & (apart > limit) & np.isfinite(limit)
             if unconfirmed.any():
                 at = tuple(int(i) for i in np.argwhere(unconfirmed)[0])
@@ -248,28 +258,75 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
     return verdict
 
 
+# How sharp the eye is
+
+NOTICED = 64.0  # units in the last place: an error of so many must be noticed where the problem is well conditioned
+CONDITIONED, FAITHFUL = 2.0, 4.0  # units that an element may move, and PyTorch be off by, for that
+PLANTS = 4  # elements of each array
+
+
+@dataclass
+class Plant:
+    """An error in one element of a right answer: the smallest that is noticed, in units in the last place."""
+
+    what: str
+    noticed: float
+    conditioned: bool
+
+
+def sharpness(problem: Problem, dtype: np.dtype[Any], seed: int) -> Iterator[Plant]:
+    """Plant errors of 1, 2, 4, ... units in the last place in single elements, and see which are noticed."""
+    exact = arrays_of(problem, dtype)
+    names = list(problem.torch(exact))
+    rng = np.random.default_rng([seed, 1])
+    for name, reference in references(problem, exact, dtype, seed, names).items():
+        with np.errstate(all="ignore"):
+            right = reference.value.astype(dtype)
+            usable = np.flatnonzero(np.isfinite(right) & np.isfinite(reference.bound) & np.isfinite(reference.own))
+        for place in rng.permutation(usable)[:PLANTS]:
+            at = reference.element(place)
+            unit = float(2 * at.rounding[0])
+            sign = rng.choice([-1, 1])
+            for power in range(64):
+                planted = (at.value + sign * 2.0**power * unit).astype(dtype)
+                if compare(name, planted, at, dtype).failure:
+                    break
+            conditioned = at.movement[0] <= CONDITIONED * unit and at.own[0] <= FAITHFUL * unit
+            yield Plant(f"{name} {place}", 2.0**power, bool(conditioned))
+
+
 # Optimizers and whole training runs: what issue and README promise of trajectories, stated once
 
 STEPWISE = 1e-12  # float64, identical gradients: of the largest number in the array, at every step
 TRAINING = 1e-10  # float64, each side on its own gradients: of the loss, at every step
 
 
-def off_scale(what: str, got: Array, expected: Array) -> Verdict:
-    """Two float64 histories, axis 0 the steps: every element within STEPWISE of its array's scale at that step."""
+RECENT = 10  # an array's scale is its largest number in so many steps: all of it may cross zero at once
+
+
+def _before(x: Array, steps: int) -> Array:
+    """What stood there so many steps earlier."""
+    return np.concatenate([x[:1].repeat(min(steps, len(x)), 0), x])[: len(x)]
+
+
+def off_scale(what: str, got: Array, expected: Array, movement: Array | float = 0.0) -> Verdict:
+    """Two float64 histories, axis 0 the steps: every element within STEPWISE of its array's scale, or, where the
+    problem is ill-conditioned, within K times what roundings alone move it."""
     if got.shape != expected.shape:
         return Verdict(what, failure=f"{what}: shape {got.shape}, expected {expected.shape}")
     with np.errstate(all="ignore"):
         error = _distance(got, expected)
-        scale = np.max(
-            np.where(np.isfinite(expected), np.abs(expected), 0), tuple(range(1, got.ndim)), keepdims=True, initial=0
-        )
-        ratio = np.where(error == 0, 0, error / (STEPWISE * scale))
+        finite = np.where(np.isfinite(expected), np.abs(expected), 0)
+        scale = np.max(finite, tuple(range(1, got.ndim)), keepdims=True, initial=0)
+        scale = np.max([scale, *(_before(scale, n) for n in range(1, RECENT))], axis=0)
+        ratio = np.where(error == 0, 0, error / np.maximum(STEPWISE * scale, K * movement))
     verdict = Verdict(what, got.size, float(np.max(ratio, initial=0)))
     if verdict.error > 1 or np.isnan(ratio).any():
         at = tuple(int(i) for i in np.unravel_index(np.nanargmax(ratio), ratio.shape))
         verdict.failure = (
             f"{what}, step {at[0] + 1}, element {list(at[1:])}: got {got[at]!r}, expected {expected[at]!r}: "
-            f"off by {float(error[at]):.3g}, allowed are {STEPWISE:g} of the array's scale"
+            f"off by {float(error[at]):.3g}, allowed are {STEPWISE:g} of the array's scale, "
+            f"or {K:g} x what roundings alone move it"
         )
     return verdict
 

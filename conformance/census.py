@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Problem, judge
+from conformance.bound import NOTICED, Problem, judge, sharpness
 from conformance.errors import Mismatch
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
@@ -61,7 +61,16 @@ class Note:
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
 
     def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
-        """x"""
+        """Plant errors, and keep the smallest that is always noticed where the problem is well conditioned."""
+        name = str(np.dtype(dtype))
+        for plant in sharpness(problem, np.dtype(dtype), seed):
+            if plant.conditioned:
+                self.require(
+                    plant.noticed <= NOTICED,
+                    f"{plant.what} in {name}: an error of {plant.noticed:g} units in the last place is the smallest "
+                    f"that is noticed, and the problem is well conditioned; it should be {NOTICED:g} or less",
+                )
+                self.resolution[name] = max(plant.noticed, self.resolution.get(name, 0.0))
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""

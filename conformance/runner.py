@@ -27,7 +27,8 @@ from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
 SEED = 20_260_101
-PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}
+PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}  # of the examples below
+LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long trajectory
 EXAMPLES = {
     "long_trajectory": 6,
     "initial_values": 5,
@@ -65,11 +66,11 @@ class Job:
     cases: Strategy[Any]
 
 
-def _checks_of(row: Row) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
+def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
     if isinstance(row, FunctionRow):
         return [(check, function_cases(row)) for check in FUNCTION_CHECKS]
     if isinstance(row, OptimizerRow):
-        long = {"long_trajectory": 1000}
+        long = {"long_trajectory": LONG[profile]}
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in OPTIMIZER_CHECKS]
     plain = not row.ours.__module__.endswith(".model")  # bad options of the parts inside are the parts' own
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
@@ -77,12 +78,12 @@ def _checks_of(row: Row) -> list[tuple[Callable[[Any, Note], None], Strategy[Any
 
 
 @cache
-def jobs() -> dict[Task, Job]:
+def jobs(profile: str = "default") -> dict[Task, Job]:
     """Every check of every row it fits, in the order of the table."""
     found = {
         Task(row.name, check.__name__): Job(check, cases)
         for row in contracts.rows()
-        for check, cases in _checks_of(row)
+        for check, cases in _checks_of(row, profile)
     }
     return found | {Task(PROGRAMS, check.__name__): Job(check, programs()) for check in PROGRAM_CHECKS}
 
@@ -98,7 +99,7 @@ def examples_of(check: str, profile: str, examples: int | None = None) -> int:
 def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
     """Run one check on one row; a difference becomes the note's failure, shrunk."""
     pytorch.require()
-    job, note, framework = jobs()[task], Note(task.row, task.check), under_test()
+    job, note, framework = jobs(profile)[task], Note(task.row, task.check), under_test()
     whole = task.row == PROGRAMS and framework.NAME != "numpyml"  # programs are written in numpyml's modules
     if whole or not offers(framework, *vars(job.check).get("needs", ())):
         note.not_offered = examples_of(task.check, profile, examples)

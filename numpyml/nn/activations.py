@@ -36,24 +36,33 @@ class Sigmoid(Module):
         y = 1 / (1 + e⁻ˣ)
         gx = gy y (1 − y)
 
+    With e = e^−|x| both keep all their digits, however large x is: y = max(e, [x ≥ 0]) / (1 + e) and
+    y (1 − y) = e / (1 + e)². The context is that slope; from y alone its digits could not be had back.
+
     Shapes: y as x, any.
     Raises: DTypeError when x is not floating.
     PyTorch: nn.Sigmoid.
     """
 
     def compute(self, x: Array) -> tuple[Array, Array]:
-        y = sigmoid(as_floats(x, None, self))
-        return y, y
+        y, slope = sigmoid(as_floats(x, None, self))
+        return y, slope
 
-    def pullback(self, y: Array, gy: Array) -> Array:
-        gx: Array = gy * ((1 - y) * y)
-        return gx
+    def pullback(self, slope: Array, gy: Array) -> Array:
+        return gy * slope
 
 
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e⁻ˣ) as e^min(x, 0) / (1 + e^−|x|): no exponential overflows, and small values keep their digits."""
-    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
-    return y.astype(x.dtype, copy=False)  # NumPy 1 widens an array of no axes beside a Python number
+def sigmoid(x: Array) -> tuple[Array, Array]:
+    """1 / (1 + e⁻ˣ) and its derivative, from the one exponential that does not overflow."""
+    e = np.abs(x, out=np.empty(x.shape, x.dtype))  # arrays also where x has no axes
+    np.exp(np.negative(e, out=e), out=e)
+    d = np.add(e, 1, out=np.empty_like(e))
+    y = np.greater_equal(x, 0, out=np.empty_like(e))
+    np.maximum(e, y, out=y)
+    y /= d
+    d *= d
+    e /= d
+    return y, e
 
 
 def masked(g: Array, alive: Array) -> Array:

@@ -186,6 +186,14 @@ def test_sigmoid_saturates_without_overflow_and_keeps_small_values(rng):
     assert numpyml.gradcheck(layer, rng.standard_normal((3, 4))).passed
 
 
+@pytest.mark.parametrize("x", [-30.0, -9.0, 0.0, 9.0, 12.0, 30.0])
+def test_sigmoid_gradient_keeps_its_digits_where_it_is_saturated(x: float) -> None:
+    layer = activations.Sigmoid()
+    layer.forward(np.float32([x]))
+    e = np.exp(-abs(x))
+    np.testing.assert_allclose(layer.backward(np.float32([1])), [e / (1 + e) ** 2], rtol=4e-7)
+
+
 @pytest.mark.parametrize("layer", [activations.ReLU(), activations.Sigmoid(), layers.Dropout()])
 def test_layers_without_parameters_keep_the_dtype_and_refuse_integers(layer):
     for dtype in (np.float32, np.float64):
