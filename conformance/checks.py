@@ -62,6 +62,7 @@ def parameter_gradients(case: ModuleCase, note: Note) -> None:
 def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
     """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
     time; where the problem is well conditioned, one of 64 must be noticed."""
+    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
 
 
@@ -270,6 +271,7 @@ def function_gradients(case: FunctionCase, note: Note) -> None:
 def function_resolution(case: FunctionCase, note: Note) -> None:
     """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
     time; where the problem is well conditioned, one of 64 must be noticed."""
+    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
 
 

@@ -119,6 +119,8 @@ def stepper(
 ) -> Any:  # fmt: skip
     if component not in ("optim.SGD", "optim.Adam") or any(lacking.values()):
         raise NotOffered(f"{component}({lacking})")
+    if momentum and not lr:
+        raise NotOffered("its velocity is PyTorch's buffer times the negative rate: of a rate of 0 nothing is left")
     tensors = [mygrad.tensor(x, copy=False) for x in params]
     if component == "optim.SGD":
         return SGD(tensors, learning_rate=lr, momentum=momentum, weight_decay=weight_decay)
@@ -136,7 +138,6 @@ def state(optimizer: list[Any]) -> list[dict[str, Array]]:
     return [found for stepper, _ in optimizer for found in STATES[type(stepper)](stepper)]
 
 
-# The velocity of mynn's SGD is PyTorch's buffer times the negative rate.
 STATES: dict[type, Callable[[Any], list[dict[str, Array]]]] = {
     SGD: lambda o: [{"momentum_buffer": v / -o.learning_rate} for v in o.param_moments] or [{}] * len(o.params),
     Adam: lambda o: [{"exp_avg": m, "exp_avg_sq": v} for m, v in zip(o.m, o.v, strict=True)],
