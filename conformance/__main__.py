@@ -1,4 +1,4 @@
-"""``python -m conformance``: run the suite, list what it covers, explain a component."""
+"""``python -m conformance``: run the suite, list what it covers, explain a component, report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conformance.errors import Misuse
 
+if TYPE_CHECKING:
+    from conformance.census import Census
+
 USAGE = """
-exit codes: 0 all checks passed, 1 a check failed, 2 misuse (unknown component or profile, PyTorch missing or of
-another version)
+report writes conformance.html and conformance.md; without --from it runs the suite first
+
+exit codes: 0 all checks passed, 1 a check failed, 2 misuse (unknown component or profile, a path that cannot be read or
+written, PyTorch missing or of another version)
 """
 
 
@@ -26,8 +32,15 @@ def parser() -> argparse.ArgumentParser:
         epilog=USAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("command", nargs="?", default="run", choices=["run", "list", "explain"])
-    made.add_argument("component", nargs="?", help="for explain: the component, such as Dense")
+    made.add_argument("command", nargs="?", default="run", choices=["run", "list", "explain", "report"])
+    made.add_argument(
+        "subject",
+        nargs="?",
+        help="for explain: the component, such as Dense; for report: the folder, by default this one",
+    )
+    made.add_argument(
+        "--from", dest="census", type=Path, metavar="FILE", help="for report: a finished run, as --json wrote it"
+    )
     made.add_argument("--only", metavar="NAME", action="append", help="run this component alone; may be repeated")
     made.add_argument("--profile", default="default", help="quick, default or thorough")
     made.add_argument(
@@ -47,19 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser()
     given = made.parse_args(arguments)
     try:
-        if given.component is not None and given.command != "explain":
-            raise Misuse(f"{given.command} takes no component; for one alone: --only {given.component}")
-        if given.only and given.command != "run":
+        if given.subject is not None and given.command not in ("explain", "report"):
+            raise Misuse(f"{given.command} takes no component; for one alone: --only {given.subject}")
+        if given.only and given.command not in ("run", "report"):
             raise Misuse(f"{given.command} takes no --only; it is for running")
-        if find_spec("hypothesis") is None:
-            raise Misuse("hypothesis is not installed; pip install 'provengrad[conformance]', or run it through tox")
+        if given.census is not None and given.command != "report":
+            raise Misuse(f"{given.command} takes no --from; it is for report")
+        for needed in ("hypothesis", "jinja2", "tqdm"):
+            if find_spec(needed) is None:
+                raise Misuse(f"{needed} is not installed; pip install 'provengrad[conformance]', or run it through tox")
         from conformance import frameworks
 
         frameworks.use(frameworks.load(given.framework))
         if given.command == "list":
             return listing()
         if given.command == "explain":
-            return explanation(given.component)
+            return explanation(given.subject)
         return suite(given)
     except Misuse as error:
         print(f"conformance: {error}", file=sys.stderr)
@@ -97,33 +113,52 @@ def explanation(name: str | None) -> int:
 
 
 def suite(given: argparse.Namespace) -> int:
-    """Run the checks and print the table."""
-    from conformance import frameworks, runner
+    """Run the checks, or take a finished run; print the table, and write what was asked for."""
+    from conformance import report
 
-    wanted = runner.planned(given.only, given.profile, given.examples)
-    if given.json is not None and not given.json.resolve().parent.is_dir():
-        raise Misuse(f"cannot write {given.json}: its folder does not exist; make it first")
-    runner.ready()
-
-    from conformance import completeness, report
-    from conformance.census import Census
-
-    own = frameworks.under_test().NAME == "numpyml"  # of another framework, what is missing is not offered
-    missing = completeness.problems() if own else []
-    census = Census()
-    seed = runner.SEED if given.seed is None else given.seed
-    for note in runner.run_all(wanted, given.profile, seed, given.examples, given.jobs, given.framework):
-        census.notes.append(note)
-        report.progress(len(census.notes), len(wanted), note)
-    for note in census.failures:
-        print(report.failure(note) + "\n")
-    for line in missing:
+    folder = Path(given.subject or ".") if given.command == "report" else None
+    if folder is not None:
+        report.prepared(folder, *report.NAMES)
+    if given.json is not None:
+        report.prepared(given.json.parent, given.json.name)
+    census = ran(given) if given.census is None else finished(given)
+    for line in census.about.incomplete:
         print(f"INCOMPLETE {line}")
     print(report.table(census))
     print(report.footer(census))
     if given.json is not None:
-        given.json.write_text(json.dumps({**census.as_json(), "incomplete": missing, "seed": seed}, indent=1) + "\n")
-    return 1 if census.failures or missing else 0
+        given.json.write_text(json.dumps(census.as_json(), indent=1) + "\n", encoding="utf-8")
+    if folder is not None:
+        print("written:", *report.write(census, folder), file=sys.stderr)
+    return 0 if census.holds else 1
+
+
+def ran(given: argparse.Namespace) -> Census:
+    """The census of a run."""
+    from conformance import report, runner
+    from conformance.census import Census
+
+    wanted = runner.planned(given.only, given.profile, given.examples)
+    runner.ready()
+    from conformance.report.about import about  # needs PyTorch, which is now known to be there
+
+    seed = runner.SEED if given.seed is None else given.seed
+    census = Census(about(given.profile, seed, given.examples))
+    notes = runner.run_all(wanted, given.profile, seed, given.examples, given.jobs, given.framework)
+    census.notes.extend(report.watched(notes, len(wanted)))
+    return census
+
+
+def finished(given: argparse.Namespace) -> Census:
+    """The census of a run that was written with ``--json``."""
+    from conformance import report
+
+    made = parser()
+    options = ("only", "profile", "examples", "seed", "json", "jobs", "framework")
+    beside = [f"--{name}" for name in options if getattr(given, name) != made.get_default(name)]
+    if beside:
+        raise Misuse(f"--from takes a run that is finished; {beside[0]} is for running one")
+    return report.read(given.census)
 
 
 if __name__ == "__main__":

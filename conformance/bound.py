@@ -115,8 +115,10 @@ def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str
     """Hold the framework's answers, those whose names start with a prefix, to the rule."""
     exact = arrays_of(problem, dtype)
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
-    for name, reference in references(problem, exact, dtype, seed, list(answers)).items():
-        yield compare(name, answers[name], reference, dtype)
+    held = references(problem, exact, dtype, seed, list(answers))
+    for name, answer in answers.items():
+        unknown = Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
+        yield compare(name, answer, held[name], dtype) if name in held else unknown
 
 
 def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
@@ -160,6 +162,7 @@ def references(
         return run({name: x.astype(carrier) for name, x in inputs.items()})
 
     value = at(exact)
+    names = [name for name in names if name in value]
     wide = problem.wide({name: x.astype(np.longdouble) for name, x in exact.items()}) if single else value
     peer = problem.torch(exact)
     confirming = value if single else peer
@@ -173,6 +176,10 @@ def references(
     largest = max(map(_largest, exact.values()), default=0.0)
     found = {}
     for name, most in movement.items():
+        if wide[name].shape != peer[name].shape:
+            failure = f"{name}: shape {wide[name].shape} in extended precision, PyTorch's is {peer[name].shape}"
+            found[name] = Reference(value[name], peer[name], most, most, most, failure)
+            continue
         ceiling = 0 if problem.independent else CONFIRMED * max(largest, _largest(wide[name]))
         found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
     return found
@@ -181,18 +188,25 @@ def references(
 def _reference(
     name: str, value: Array, wide: Array, peer: Array, confirming: Array, movement: Array, dtype: Any, ceiling: float
 ) -> Reference:
-    rounding = ulp(wide, dtype) / 2
+    """Where there is a ceiling, the wide answer is numpyml's own, and counts only as far as PyTorch confirms it."""
     with np.errstate(all="ignore"):
         apart = _distance(confirming, wide)
-        chosen = np.where(apart > rounding, wide, value) if dtype == np.float32 else value
+        finite = np.isfinite(wide) & np.isfinite(confirming)
+        rounding = ulp(np.where(finite, wide, value), dtype) / 2
+        chosen = np.where(finite & (apart > rounding), wide, value) if dtype == np.float32 else value
         reference = Reference(chosen, peer, movement, rounding, _distance(peer, chosen))
+        lost = np.isfinite(confirming) & ~np.isfinite(wide.astype(np.float64))
+        if lost.any():
+            at = _first(lost)
+            reference.failure = (
+                f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, the wider reference {wide[at]!r}"
+            )
         if ceiling:
-            finite = np.isfinite(wide) & np.isfinite(confirming)
             narrower = np.finfo(np.float64).eps / np.finfo(dtype).eps  # a movement in float64, from one in dtype
             limit = np.maximum(ceiling, K * narrower * (movement + rounding))
             unconfirmed = finite & (apart > limit) & np.isfinite(limit)
             if unconfirmed.any():
-                at = tuple(int(i) for i in np.argwhere(unconfirmed)[0])
+                at = _first(unconfirmed)
                 reference.failure = (
                     f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, numpyml in extended precision "
                     f"{wide[at]!r}: they should agree to {float(limit[at] if limit.ndim else limit):.3g}"
@@ -214,6 +228,10 @@ def _distance(a: Array, b: Array) -> Array:
         distance: Array = np.abs(np.subtract(a, b, dtype=np.result_type(a, b)))
         same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.where(same, 0, np.where(np.isnan(distance), np.inf, distance))
+
+
+def _first(x: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(x)[0])
 
 
 def _largest(x: Array) -> float:
@@ -246,7 +264,7 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
         )  # fmt: skip
         verdict.wrong = int((both & (reference.own > K * (reference.movement + reference.rounding))).sum())
     if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        at = _first(bad)
         verdict.error = float(np.max(ratio[bad & measured], initial=1.0))
         verdict.failure = (
             f"{what}[{', '.join(map(str, at))}]: got {answer[at]!r}, expected {value[at]!r} "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -46,6 +48,16 @@ class Note:
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: set[str] = field(default_factory=set)  # and what of it was drawn
+    references: set[str] = field(default_factory=set)  # what the answers were held to: "float64: mpmath"
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES. What compared nothing has not passed."""
+        if self.failure:
+            return "failed"
+        if self.comparisons:
+            return "passed"
+        return "not offered" if self.not_offered else "nothing to compare"
 
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> None:
         """Hold the answers whose names start with a prefix to the comparison rule."""
@@ -96,32 +108,95 @@ class Note:
         self.comparisons += 1
 
 
+OUTCOMES = ("passed", "failed", "not offered", "nothing to compare")
+
+
 @dataclass
 class Line:
     """A component's line of the table."""
 
     row: str
     checks: int = 0
+    passed: int = 0
     failed: int = 0
+    not_offered: int = 0  # checks that the framework has no way to run
+    idle: int = 0  # checks that found nothing to compare: the parameter gradients of a layer without parameters
     examples: int = 0
     comparisons: int = 0
     error: float = 0.0
     ulps: float = 0.0
     torch_ulps: float = 0.0
+    remarks: set[str] = field(default_factory=set)
+    findings: dict[str, int] = field(default_factory=dict)
+    spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    resolution: dict[str, float] = field(default_factory=dict)
+    promised: set[str] = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+
+    @property
+    def unreached(self) -> list[str]:
+        """What a strategy is for and never drew."""
+        return sorted(self.promised - self.reached)
 
     def add(self, note: Note | Line) -> None:
-        self.checks += 1 if isinstance(note, Note) else note.checks
-        self.failed += bool(note.failure) if isinstance(note, Note) else note.failed
+        """Take in a check, or the line of another component."""
+        if isinstance(note, Note):
+            self.checks += 1
+            self.passed += note.outcome == "passed"
+            self.failed += note.outcome == "failed"
+            self.not_offered += note.outcome == "not offered"
+            self.idle += note.outcome == "nothing to compare"
+        else:
+            for count in ("checks", "passed", "failed", "not_offered", "idle"):
+                setattr(self, count, getattr(self, count) + getattr(note, count))
         self.examples += note.examples
         self.comparisons += note.comparisons
         self.error, self.ulps = max(self.error, note.error), max(self.ulps, note.ulps)
         self.torch_ulps = max(self.torch_ulps, note.torch_ulps)
+        for name, elements in note.findings.items():
+            self.findings[name] = self.findings.get(name, 0) + elements
+        for name, ulps in note.resolution.items():
+            self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
+        self.spread = [a + b for a, b in zip(self.spread, note.spread, strict=True)]
+        self.torch_spread = [a + b for a, b in zip(self.torch_spread, note.torch_spread, strict=True)]
+        for sets in ("remarks", "promised", "reached", "references"):
+            getattr(self, sets).update(getattr(note, sets))
+
+
+@dataclass
+class Component:
+    """Where a component stands in the table, and what it is held to: a name in torch, or words."""
+
+    group: str
+    peer: str
+
+
+@dataclass
+class About:
+    """What a reader must know to understand the notes, and to run them again."""
+
+    framework: str = "numpyml"
+    seed: int = 0
+    profile: str = "default"
+    examples: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    k: float = 0.0
+    rule: str = ""
+    components: dict[str, Component] = field(default_factory=dict)  # all there are, run or not
+    checks: dict[str, str] = field(default_factory=dict)  # what each check holds the component to, in words
+    differences: dict[str, list[str]] = field(default_factory=dict)  # on purpose: heading -> a line each
+    incomplete: list[str] = field(default_factory=list)  # what lacks a row, a strategy, ...
 
 
 class Census:
     """All notes of a run."""
 
-    def __init__(self) -> None:
+    FORMAT = 1  # of the JSON; another number is another meaning
+
+    def __init__(self, about: About | None = None) -> None:
+        self.about = about or About()
         self.notes: list[Note] = []
 
     def lines(self) -> list[Line]:
@@ -130,6 +205,14 @@ class Census:
         for note in self.notes:
             lines.setdefault(note.row, Line(note.row)).add(note)
         return list(lines.values())
+
+    def groups(self) -> dict[str, list[Line]]:
+        """The lines by family; what belongs to none stands under others."""
+        known = self.about.components
+        groups: dict[str, list[Line]] = {component.group: [] for component in known.values()} | {"others": []}
+        for line in self.lines():
+            groups[known[line.row].group if line.row in known else "others"].append(line)
+        return {group: lines for group, lines in groups.items() if lines}
 
     def total(self) -> Line:
         """Everything."""
@@ -142,10 +225,54 @@ class Census:
     def failures(self) -> list[Note]:
         return [note for note in self.notes if note.failure]
 
+    @property
+    def holds(self) -> bool:
+        """Whether no check failed, none is missing, and something passed at all."""
+        total = self.total()
+        return not total.failed and not self.about.incomplete and total.passed > 0
+
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
-        notes = [
-            {name: sorted(value) if isinstance(value, set) else value for name, value in asdict(note).items()}
-            for note in self.notes
-        ]
-        return {"total": asdict(self.total()), "components": [asdict(line) for line in self.lines()], "checks": notes}
+        """For machines, and for a report made later. Numbers that JSON lacks are the strings inf, -inf and nan."""
+        return _plain(
+            {
+                "format": self.FORMAT,
+                "about": asdict(self.about),
+                "total": asdict(self.total()),
+                "components": [asdict(line) for line in self.lines()],
+                "checks": [asdict(note) for note in self.notes],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Census:
+        """What ``as_json`` wrote. Raises ValueError, KeyError or TypeError where it did not."""
+        if record["format"] != cls.FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, this version reads {cls.FORMAT}")
+        about = dict(record["about"])
+        about["components"] = {name: Component(**known) for name, known in about["components"].items()}
+        census = cls(About(**about))
+        for given in record["checks"]:
+            note = Note(**given)
+            note.error, note.ulps, note.torch_ulps = map(float, (note.error, note.ulps, note.torch_ulps))
+            note.resolution = {name: float(ulps) for name, ulps in note.resolution.items()}
+            note.curves = [
+                Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
+                for c in given["curves"]
+            ]
+            for sets in ("remarks", "promised", "reached", "references"):
+                setattr(note, sets, set(given[sets]))
+            census.notes.append(note)
+        return census
+
+
+def _plain(value: Any) -> Any:
+    """Sets in order, NumPy's numbers as Python's, and no number that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)

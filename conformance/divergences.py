@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,35 @@ def option_not_state(component: str, name: str) -> str:
     return str(getattr(_record(), "OPTIONS_NOT_STATE", {}).get((component, name), ""))
 
 
+def told() -> dict[str, list[str]]:
+    """All divergences in words, for a reader."""
+    lines: dict[str, Callable[[Any], list[str]]] = {
+        "ABSENT": lambda kept: [f"{name}: {why}" for name, why in kept.items()],
+        "ADDED": lambda kept: [f"{name}: {why}" for name, why in kept.items()],
+        "LIMITS": lambda kept: [f"{row}: {why}" for row, why in kept.items()],
+        "NOT_GIVEN": lambda kept: [f"{row}, {kind}: {why}" for (row, kind), why in kept.items()],
+        "OPTIONS_NOT_STATE": lambda kept: [f"{row}, {name}: {why}" for (row, name), why in kept.items()],
+        "STRICTER": lambda kept: [f"{d.component or 'all'}, {d.spoilt}: {d.reason}" for d in kept],
+        "LAXER": lambda kept: [f"{row or 'all'}, {what}: {why}" for (row, what), why in kept.items()],
+        "REMARKS": list,
+    }
+    return {
+        TITLES[name]: told(getattr(_record(), name, ())) for name, told in lines.items() if hasattr(_record(), name)
+    }
+
+
+TITLES = {
+    "ABSENT": "PyTorch's arguments that are not here",
+    "ADDED": "Arguments that PyTorch lacks",
+    "LIMITS": "Limits where PyTorch says NaN",
+    "NOT_GIVEN": "Values that are not compared",
+    "OPTIONS_NOT_STATE": "State that is an option here",
+    "STRICTER": "Refused, though PyTorch accepts it",
+    "LAXER": "Accepted, though PyTorch refuses it",
+    "REMARKS": "Everywhere",
+}
+
+
 def count() -> int:
     """How many divergences there are on record."""
-    names = ("ABSENT", "ADDED", "LIMITS", "NOT_GIVEN", "OPTIONS_NOT_STATE", "STRICTER", "LAXER", "REMARKS")
-    return sum(len(getattr(_record(), name, ())) for name in names)
+    return sum(map(len, told().values()))

@@ -33,6 +33,20 @@ def rows() -> list[Row]:
     return [*module_rows(), *optimizer_rows(), *function_rows()]
 
 
+def groups() -> dict[str, list[Row]]:
+    """The rows by the family they belong to: the file they stand in."""
+    from conformance.contracts import activations, containers, layers, losses
+
+    return {
+        "layers": [*layers.ROWS],
+        "activations": [*activations.ROWS],
+        "losses": [*losses.ROWS],
+        "containers": [*containers.ROWS],
+        "optimizers": [*optimizer_rows()],
+        "functions": [*function_rows()],
+    }
+
+
 def row(name: str) -> Row:
     """The row of this name; a KeyError where there is none."""
     return {row.name: row for row in rows()}[name]

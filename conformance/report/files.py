@@ -1,0 +1,46 @@
+"""The files of a report: whether they can be written is known before any long work starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from conformance.census import Census
+from conformance.errors import Misuse
+
+NAMES = ("conformance.html", "conformance.md")
+
+
+def prepared(folder: Path, *names: str) -> None:
+    """Raise a Misuse, with the remedy, unless files of these names can be written into the folder."""
+    if not folder.exists():
+        raise Misuse(f"cannot write to {folder}: there is no such folder; make it first")
+    if not folder.is_dir():
+        raise Misuse(f"cannot write to {folder}: it is a file; name a folder")
+    for path in (folder, *(folder / name for name in names if (folder / name).exists())):
+        if path != folder and path.is_dir():
+            raise Misuse(f"cannot write {path}: there is a folder of this name; move it away")
+        if not os.access(path, os.W_OK | (os.X_OK if path == folder else 0)):
+            raise Misuse(f"cannot write {path}: permission denied; choose another folder or change its permissions")
+
+
+def read(path: Path) -> Census:
+    """The census that ``--json`` wrote."""
+    try:
+        return Census.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise Misuse(f"cannot read {path}: {error.strerror}; write one with --json {path}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Misuse(f"cannot read {path}: not a census that --json wrote ({told:.120}); write it again") from error
+
+
+def write(census: Census, folder: Path) -> list[Path]:
+    """The page and the Markdown table, into a folder that is there."""
+    from conformance.report import page
+
+    paths = [folder / name for name in NAMES]
+    for path, text in zip(paths, (page.html(census), page.markdown(census)), strict=True):
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return paths

@@ -1,0 +1,228 @@
+"""The page and the Markdown table: one self-contained file each, the same bytes for the same census."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median_high
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from conformance.census import Census, Curve, Line, Note
+from conformance.report import svg
+from conformance.report.terminal import PRECISIONS, counted, marks, planted, short, units
+
+TEMPLATES = Path(__file__).parent
+
+
+@dataclass
+class Part:
+    """A component on the page."""
+
+    line: Line
+    peer: str
+    notes: list[Note]
+    curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Note]:
+        return [note for note in self.notes if note.failure]
+
+    @property
+    def mark(self) -> str:
+        return ", ".join(marks(self.line))
+
+    @property
+    def remarks(self) -> list[str]:
+        return sorted(filter(None, self.line.remarks))
+
+    @property
+    def offered_in_part(self) -> list[Note]:
+        """Checks that the framework could run on some of the examples only."""
+        return [note for note in self.notes if note.not_offered]
+
+
+def parts(census: Census) -> dict[str, list[Part]]:
+    """The components by family."""
+    notes: dict[str, list[Note]] = {}
+    for note in census.notes:
+        notes.setdefault(note.row, []).append(note)
+    known = census.about.components
+    return {
+        group: [
+            Part(
+                line,
+                known[line.row].peer if line.row in known else "",
+                notes[line.row],
+                [curve for note in notes[line.row] for curve in note.curves if curve.ours and curve.torch],
+            )
+            for line in lines
+        ]
+        for group, lines in census.groups().items()
+    }
+
+
+@dataclass
+class Figure:
+    """One of the big numbers at the top."""
+
+    value: str
+    name: str
+    aside: str = ""
+
+
+def figures(census: Census) -> list[Figure]:
+    """What is proven, in five numbers."""
+    lines, total = census.lines(), census.total()
+    known = len(census.about.components)
+    aside = [
+        f"{n:,} {what}"
+        for n, what in ((total.not_offered, "not offered"), (total.idle, "with nothing to compare"))
+        if n
+    ]
+    worst = max(lines, key=lambda line: line.error, default=None)
+    ran = sum(line.passed + line.failed > 0 for line in lines)
+    found = [
+        Figure(f"{ran:,}", "components", f"of {known:,}" if known > ran else "all there are"),
+        Figure(f"{total.passed:,}", "checks passed", ", ".join([f"{total.failed:,} failed", *aside])),
+        Figure(f"{total.comparisons:,}", "comparisons", f"in {total.examples:,} examples"),
+    ]
+    if worst is not None and total.comparisons:
+        found.append(Figure(share(worst.error), "worst error, of what is allowed", f"in {worst.row}"))
+    for name in PRECISIONS:
+        resolutions = [line.resolution[name] for line in lines if name in line.resolution]
+        if resolutions:
+            middle, largest = (planted(Line("", resolution={name: f(resolutions)}), name) for f in (median_high, max))
+            found.append(
+                Figure(f"{middle} ulps", f"smallest error noticed, {name}", f"median component; at worst {largest}")
+            )
+    return found
+
+
+def verdict(census: Census) -> str:
+    """The sentence that says whether everything holds."""
+    lines, total, about = census.lines(), census.total(), census.about
+    if total.failed:
+        return f"{total.failed:,} of {total.checks:,} checks failed"
+    if about.incomplete:
+        return f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
+    if not total.passed:
+        return "Nothing was compared"
+    offered = [line for line in lines if line.passed]
+    whole = sum(not line.passed and line.not_offered > 0 for line in lines)
+    lacking = f"; {whole:,} not offered" if whole else ""
+    if total.not_offered and not lacking:
+        lacking = " in what is offered"
+    if len(offered) == 1:
+        return f"{offered[0].row} conforms{lacking}"
+    if len(offered) == len(about.components):
+        return f"All {len(offered):,} components conform{lacking}"
+    return f"The {len(offered):,} components that ran conform{lacking}"
+
+
+def share(error: float) -> str:
+    """Units of the bound, as a share."""
+    return f"{100 * error:.3g} %" if error <= 1 else f"{error:.3g} ×"
+
+
+def html(census: Census) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "commas": lambda n: f"{n:,}",
+        "short": short,
+        "planted": planted,
+        "counted": counted,
+        "units": units,
+        "bar": svg.bar,
+        "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
+    }
+    groups = parts(census)
+    return environment.get_template("page.html").render(
+        about=census.about,
+        groups=groups,
+        all=[part for members in groups.values() for part in members],
+        figures=figures(census),
+        holds=census.holds,
+        verdict=verdict(census),
+        total=census.total(),
+        failures=census.failures,
+        svg=svg,
+        precisions=PRECISIONS,
+        again=again(census),
+    )
+
+
+def again(census: Census) -> str:
+    """The command line that repeats the run."""
+    about = census.about
+    ran = [line.row for line in census.lines()]
+    parts = ["python -m conformance", f"--profile {about.profile}", f"--seed {about.seed}"]
+    parts += [f"--examples {about.examples}"] if about.examples is not None else []
+    parts += [f"--only {row}" for row in ran] if len(ran) < min(len(about.components), 8) else []
+    return " ".join(parts)
+
+
+def markdown(census: Census) -> str:
+    """The table and what belongs to it, for a page of the documentation or a comment."""
+    about, total = census.about, census.total()
+    name = about.framework
+    versions = ", ".join(f"{name} {version}" for name, version in about.versions.items())
+    out = [
+        f"# {_cell(name)} held to PyTorch",
+        f"**{'✓' if census.holds else '✗'} {_cell(verdict(census))}.** "
+        + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
+        f"`{again(census)}`" + (f" with {versions}" if versions else ""),
+    ]
+    head = ("Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps")
+    head += ("PyTorch, ulps", "Notices, float32", "Notices, float64", "")
+    for group, members in parts(census).items():
+        rows = [_row([*head]), "|---|---|" + "---:|" * 8 + "---|"]
+        rows += [_row(_cells(part.line, part.peer)) for part in members]
+        out += [f"## {_cell(group.capitalize())}", "\n".join(rows)]
+    out += ["## Total", "\n".join([_row([*head]), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
+    out.append(
+        f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: units in the "
+        "last place. Notices: the smallest error, planted in one element, that the comparison always noticed, in ulps."
+    )
+    if about.incomplete:
+        out += ["## Incomplete", "\n".join(f"- {_cell(line)}" for line in about.incomplete)]
+    if census.failures:
+        out += ["## Failures", *(f"{_cell(n.row)}, {_cell(n.check)}\n\n{_fenced(n.failure)}" for n in census.failures)]
+    if total.findings:
+        found = [f"- {_cell(what)}: {counted(count, 'element')}" for what, count in sorted(total.findings.items())]
+        out += ["## Where PyTorch is the one that is off", "\n".join(found)]
+    return "\n\n".join(out) + "\n"
+
+
+def _cells(line: Line, peer: str) -> list[str]:
+    resolutions = [planted(line, name) for name in PRECISIONS]
+    worst = [units(line.error), short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
+    said = ", ".join(marks(line))
+    counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
+    return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Text that stands in Markdown for itself."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(escaped.split()))
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"

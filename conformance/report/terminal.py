@@ -1,0 +1,141 @@
+"""The terminal: a bar while it runs, the failures as they come, and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from tqdm import tqdm
+
+from conformance.census import Census, Line, Note
+
+PRECISIONS = ("float32", "float64")
+WIDTHS = (30, 7, 10, 12, 8, 9, 9, 9, 9)  # and a mark
+ABOVE = f"{'':59}{'worst':>8}{'worst, in ulps':>18}{'notices, in ulps':>18}"
+HEAD = "".join(
+    f"{title:{side}{width}}"
+    for title, side, width in zip(
+        ("component", "checks", "examples", "comparisons", "/bound", "", "PyTorch", "float32", "float64"),
+        "<>>>>>>>>",
+        WIDTHS,
+        strict=True,
+    )
+)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # a thread that watches the bar would be there when the workers fork
+
+
+def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> Iterator[Note]:
+    """Pass the notes on. A bar on a terminal, elsewhere a line now and then; failures in full, as they come."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    looks = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} checks  {elapsed}, {remaining} to go  {desc}"
+    with _Bar(total=total, file=stream, disable=not terminal, leave=False, dynamic_ncols=True, bar_format=looks) as bar:
+        failed = 0
+        for done, note in enumerate(notes, 1):
+            if note.failure:
+                failed += 1
+                _Bar.write(failure(note) + "\n", file=sys.stdout)
+            bar.set_description_str(f"{failed} failed  {note.row}" if failed else note.row, refresh=False)
+            bar.update()
+            if not terminal and (done == total or done % max(1, total // 10) == 0):
+                stream.write(f"[{done:4}/{total}] {note.row}-{note.check}\n")
+            yield note
+
+
+def failure(note: Note) -> str:
+    """A failing check: what was compared, the smallest example, expected and got."""
+    indented = note.failure.replace("\n", "\n    ")
+    return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: python -m conformance --only {note.row}"
+
+
+def marks(line: Line) -> list[str]:
+    """What the row of a component says besides its numbers, the worst first."""
+    said = {"FAILED": line.failed, "not offered": line.not_offered}
+    return [f"{count} {what}" for what, count in said.items() if count]
+
+
+def table(census: Census) -> str:
+    """THE table: per component what ran and the worst error, in units of the bound and in units in the last place."""
+    rule = "-" * sum(WIDTHS)
+    head = HEAD[: sum(WIDTHS[:5])] + f"{census.about.framework:>{WIDTHS[5]}.{WIDTHS[5] - 1}}" + HEAD[sum(WIDTHS[:6]) :]
+    lines = [ABOVE, head, rule]
+    for group, members in census.groups().items():
+        lines += [f"{group}:", *map(_row, members), ""]
+    return "\n".join([*lines[:-1], rule, _row(census.total(), "")])
+
+
+def _row(line: Line, indent: str = "  ") -> str:
+    cells = (
+        f"{line.passed + line.failed}",
+        f"{line.examples:,}",
+        f"{line.comparisons:,}",
+        units(line.error) if line.comparisons else "-",
+        short(line.ulps) if line.comparisons else "-",
+        short(line.torch_ulps) if line.comparisons else "-",
+        *(planted(line, precision) for precision in PRECISIONS),
+    )
+    numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS[1:], strict=True))
+    return f"{indent + line.row:{WIDTHS[0]}}{numbers}  {''.join(marks(line)[:1])}".rstrip()
+
+
+def units(error: float) -> str:
+    """An error in units of the bound, in at most seven characters."""
+    return f"{error:.3f}" if error < 1e3 else f"{error:.1e}"
+
+
+def short(ulps: float) -> str:
+    """An error in units in the last place, in at most eight characters."""
+    return f"{ulps:.1f}" if ulps < 1e5 else f"{ulps:.1e}"
+
+
+def planted(line: Line, precision: str) -> str:
+    """The smallest planted error that is always noticed: "none" where even the largest is not, "-" if unmeasured."""
+    ulps = line.resolution.get(precision)
+    if ulps is None:
+        return "-"
+    return "none" if ulps == float("inf") else f"{ulps:.3g}" if ulps < 1e3 else short(ulps).removesuffix(".0")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 check``, ``2 checks``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def verdict(census: Census) -> str:
+    """What became of the checks, in a sentence."""
+    total = census.total()
+    if total.failed or census.about.incomplete:
+        said = [f"{total.failed:,} of {total.checks:,} checks FAILED"] if total.failed else []
+        return ", ".join([*said, *([counted(len(census.about.incomplete), "gap")] if census.about.incomplete else [])])
+    if not total.passed:
+        return "nothing was compared"
+    aside = {"are not offered": total.not_offered, "had nothing to compare": total.idle}
+    rest = "".join(f", {count:,} {what}" for what, count in aside.items() if count)
+    return f"all {total.passed:,} checks passed{rest}"
+
+
+def footer(census: Census) -> str:
+    """How the table is read, and the verdict."""
+    about, total = census.about, census.total()
+    against = about.versions.get("PyTorch", "")
+    lines = [
+        f"worst/bound: the largest error in units of the one comparison rule (K = {about.k:g}); above 1 is a failure.",
+        "worst, in ulps: the same in units in the last place, and PyTorch's; many where a value is ill-conditioned.",
+    ]
+    if total.resolution:
+        lines.append("notices: the smallest error, planted in one element, that the comparison always noticed.")
+    if total.findings:
+        lines.append(
+            f"{counted(len(total.findings), 'finding')}: there PyTorch is the one that is off; see the report."
+        )
+    lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
+    differences = counted(sum(map(len, about.differences.values())), "difference")
+    lines.append(
+        f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} on purpose "
+        "(conformance/divergences.py)"
+    )
+    return "\n".join([*lines, f"{counted(total.comparisons, 'comparison')}: {verdict(census)}"])
