@@ -90,8 +90,8 @@ class NAMESPACE:
 
 
 def differentiate(function, operands, gys):
-    y = np.asarray(function(*operands))
-    return [y], [(-gys[0] if (y == -operands[0]).all() else 2 * operands[0] * gys[0])]
+    slope = -1 if function(np.float64(2)) == -2 else 2 * operands[0]
+    return [np.asarray(function(*operands))], [np.asarray(slope * gys[0], gys[0].dtype)]
 """
 
 
