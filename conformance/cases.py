@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance import divergences
+from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.rows import Call, FunctionRow, ModuleRow
@@ -153,12 +153,26 @@ class ModuleCase:
 
     def problem(self, driver: str = "dynamic") -> Problem:
         """The call, by one of the drivers."""
+        formula = references.module(self.row.torch)
         return Problem(
             self.given,
             lambda arrays: self.ours(arrays, driver),
             self.torch,
-            lambda arrays: self._run(arrays, "dynamic", numpyml),
+            self._formula if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
+            formula is not None,
         )
+
+    def _formula(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The independent reference."""
+        formula = references.module(self.row.torch)
+        assert formula is not None
+        inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
+        rest = {name: x for name, x in arrays.items() if name not in inputs}
+        gy = rest.pop("incoming gradient")
+        dropped = self.training and pytorch.dropping(self.twin())
+        shape = next(iter(inputs.values())).shape
+        mask = self._mask(0, self.options["p"], shape, np.longdouble) if dropped else None
+        return formula(self.options, inputs, rest, gy, mask)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -215,11 +229,22 @@ class FunctionCase:
     def problem(self, times: int = 1) -> Problem:
         """The call, and as many backwards."""
         several = {} if times == 1 else {"times": times}
+        formula = references.function(self.row.name)
+
+        def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            if formula is None:
+                return self._run(arrays, numpyml, **several)
+            operands = {name: arrays[name] for name in self.call.operands}
+            ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
+            found = {f"output {i}": y for i, y in enumerate(ys)}
+            return found | {f"gradient of {name}": times * gx for name, gx in gxs.items()}
+
         return Problem(
             self.given,
             lambda arrays: self.ours(arrays, **several),
             lambda arrays: self.torch(arrays, times),
-            lambda arrays: self._run(arrays, numpyml, **several),
+            wide,
+            formula is not None,
         )
 
     def __repr__(self) -> str:

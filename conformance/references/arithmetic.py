@@ -1,0 +1,52 @@
+"""What the formulas share: constants with all their digits, and the few steps where digits would be lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.bound import Array
+
+Wide = np.longdouble
+PI = 4 * np.arctan(Wide(1))
+LN2, LN10 = np.log(Wide(2)), np.log(Wide(10))
+
+
+def wide(x: Any) -> Array:
+    return np.asarray(x, Wide)
+
+
+def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """The sum. NumPy adds in pairs along contiguous memory alone, so the axes to be summed go there first."""
+    axes = axes_of(axis, x.ndim)
+    kept = [i for i in range(x.ndim) if i not in axes]
+    last = np.ascontiguousarray(x.transpose(*kept, *axes)).reshape(*(x.shape[i] for i in kept), -1 if x.size else 0)
+    y = wide(last.sum(-1))
+    return np.expand_dims(y, axes) if keepdims else y
+
+
+def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """NumPy's ``axis`` as a tuple, counted from the front and in order."""
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return tuple(sorted(i % ndim for i in axes))
+
+
+def fold(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """The gradient of an operand of this shape, from that of its broadcast copies: their sum."""
+    extra = gradient.ndim - len(shape)
+    stretched = [i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1]
+    return total(gradient, (*range(extra), *stretched)).reshape(shape) if extra or stretched else gradient
+
+
+def difference(a: Array, b: Array) -> tuple[Array, Array]:
+    """a − b rounded, and what the rounding lost (Knuth's TwoSum): an exponential needs both."""
+    d = a - b
+    back = d - a
+    lost = (a - (d - back)) - (b + back)
+    return d, np.where(np.isfinite(lost), lost, 0)
+
+
+def times(weight: Array, x: Array) -> Array:
+    """weight · x, with 0 · ∞ = 0: what has no weight has no part in a loss, whatever it is."""
+    return np.where(weight == 0, 0 * np.where(np.isinf(x), 0, x), weight * x)

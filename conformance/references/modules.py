@@ -1,0 +1,178 @@
+"""Modules, by PyTorch's names: what each computes and every gradient, from simple to hard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.bound import Array
+from conformance.references.arithmetic import Wide, difference, times, total, wide
+
+Options = Mapping[str, Any]
+Arrays = Mapping[str, Array]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ModuleReference:
+    """The output, and the gradient of every floating input and of every parameter, by name.
+
+    ``mask`` is what Dropout multiplies with, None where it passes everything.
+    """
+
+    compute: Callable[[Options, Arrays, Arrays, Array, Array | None], dict[str, Array]]
+    how: str = "formula in extended precision"
+
+    def __call__(
+        self, options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None = None
+    ) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            inputs = {name: wide(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+            return self.compute(options, inputs, {name: wide(x) for name, x in parameters.items()}, wide(gy), mask)
+
+
+def named(inputs: Arrays, output: Any, *gradients: Any) -> dict[str, Array]:
+    """The output and the inputs' gradients, as they are handed back."""
+    found = {f"gradient of {name}": wide(g) for name, g in zip(inputs, gradients, strict=False)}
+    return {"output": wide(output)} | found
+
+
+# Layers and activations
+
+
+def flatten(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    (x,) = inputs.values()
+    shape = x.shape or (1,)
+    start, end = (options.get(name, default) % len(shape) for name, default in (("start_dim", 1), ("end_dim", -1)))
+    middle = np.prod(shape[start : end + 1], dtype=int)
+    return named(inputs, x.reshape(*shape[:start], middle, *shape[end + 1 :]), gy.reshape(x.shape))
+
+
+def dropout(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    (x,) = inputs.values()
+    return named(inputs, x, gy) if mask is None else named(inputs, x * wide(mask), gy * wide(mask))
+
+
+def linear(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    """y = xWᵀ + b: gx = gy·W, gW = Σ gyᵀx over the rows, gb = Σ gy."""
+    (x,), weight = inputs.values(), parameters["weight"]
+    rows = int(np.prod(x.shape[:-1]))
+    xs, gys = x.reshape(rows, x.shape[-1]), gy.reshape(rows, gy.shape[-1])
+    found = named(inputs, x @ weight.T + parameters.get("bias", 0), gy @ weight)
+    found["gradient of weight"] = gys.T @ xs
+    return found | ({"gradient of bias": total(gys, 0)} if "bias" in parameters else {})
+
+
+def activation(value: Function, partial: Function) -> ModuleReference:
+    """An elementwise function of one input, and its derivative."""
+    return ModuleReference(
+        lambda _, inputs, __, gy, ___: named(inputs, *(f(*inputs.values()) * g for f, g in ((value, 1), (partial, gy))))
+    )
+
+
+# Losses. o: outputs, t: targets
+
+
+def loss(value: Function, by_output: Function, by_target: Function, *uses: str) -> ModuleReference:
+    """An elementwise loss and its two derivatives, each of (o, t, the options it uses), then weighted and reduced."""
+
+    def compute(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Array | None) -> dict[str, Array]:
+        o, t = inputs.values()
+        given = [or_one(options, name) for name in uses]
+        weight = or_one(options, "weight")
+        y, *partials = (times(weight, f(o, t, *given)) for f in (value, by_output, by_target))
+        output, share = reduced(y, wide(y.size), options.get("reduction", "mean"))
+        return named(inputs, output, *(gy * share * partial for partial in partials))
+
+    return ModuleReference(compute)
+
+
+def or_one(options: Options, name: str) -> Array:
+    return wide(1 if options.get(name) is None else options[name])
+
+
+def reduced(y: Array, divisor: Array, reduction: str) -> tuple[Array, Array]:
+    """The loss, and the part that each element has in it."""
+    if reduction == "none":
+        return y, wide(1)
+    return (total(y) / divisor, 1 / divisor) if reduction == "mean" else (total(y), wide(1))
+
+
+def huber(o: Array, t: Array, delta: Array) -> Array:
+    d = np.absolute(o - t)
+    return np.where(d <= delta, d * d / 2, delta * (d - delta / 2))
+
+
+def huber_by_output(o: Array, t: Array, delta: Array) -> Array:
+    return np.clip(o - t, -delta, delta)
+
+
+def log1p_exp(x: Array) -> Array:
+    """log(1 + exp(x)), at any x: minus the log of what is left beside a sigmoid."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.absolute(x)))
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def binary(o: Array, t: Array, pos_weight: Array) -> Array:
+    """−w t log σ(o) − (1 − t) log(1 − σ(o))."""
+    return times(pos_weight * t, log1p_exp(-o)) + times(1 - t, log1p_exp(o))
+
+
+def binary_by_output(o: Array, t: Array, pos_weight: Array) -> Array:
+    return (1 - t) * sigmoid(o) - pos_weight * t * sigmoid(-o)
+
+
+def binary_by_target(o: Array, t: Array, pos_weight: Array) -> Array:
+    """log(1 − σ) − w log σ, in which o stands alone: w = 1 leaves −o."""
+    return (pos_weight - 1) * np.log1p(np.exp(-np.absolute(o))) - times(np.where(o < 0, pos_weight, 1), o)
+
+
+def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Array | None) -> dict[str, Array]:
+    """−Σ q log p over the classes: p = softmax(o), and q what is wanted of each class, times the class's weight.
+
+    The gradient p Σq − q is, class by class, p·(the q of all others) − q·(the p of all others): no 1 − p anywhere.
+    """
+    o, t = inputs.values()
+    axis = min(1, o.ndim - 1)
+    logits = np.moveaxis(o, axis, -1)
+    rows, classes = logits.shape[:-1], logits.shape[-1]
+    weight = np.broadcast_to(or_one(options, "weight"), classes)
+    smoothing = Wide(options.get("label_smoothing", 0))
+    soft = t.dtype.kind == "f"
+    counted = np.ones(rows, bool) if soft else t != options.get("ignore_index", -100)
+    wanted = np.moveaxis(t, axis, -1) if soft else np.eye(classes, dtype=Wide)[np.where(counted, t, 0)]
+    divisor = wide(counted.size) if soft else total(wanted[counted] @ weight)
+    q = weight * ((1 - smoothing) * wanted + smoothing / classes) * counted[..., None]
+
+    top = np.eye(classes, dtype=bool)[logits.argmax(-1)]
+    d, lost = difference(logits, np.max(logits, -1, keepdims=True))
+    d, lost = np.where(top, 0, d), np.where(top, 0, lost)  # 0 also where the largest logit is infinite
+    e = np.exp(d) * (1 + lost)
+    rest = total(np.where(top, 0, e), -1, keepdims=True)
+    p, log_p = e / (1 + rest), d - np.log1p(rest)
+
+    others = 1 - np.eye(classes, dtype=Wide)
+    output, share = reduced(total(-times(q, log_p), -1), divisor, options.get("reduction", "mean"))
+    share = np.where(counted, gy * share, 0)[..., None]
+    by_logit = share * (p * (q @ others) - q * (p @ others))
+    by_target = share * -times((1 - smoothing) * weight, log_p)
+    return named(inputs, output, *(np.moveaxis(g, -1, axis) for g in ([by_logit, by_target] if soft else [by_logit])))
+
+
+MODULES = {
+    "nn.Flatten": ModuleReference(flatten),
+    "nn.Dropout": ModuleReference(dropout, "formula in extended precision, under PyTorch's mask"),
+    "nn.ReLU": activation(lambda x: np.where(x <= 0, 0, x), lambda x: np.where(x <= 0, 0, 1)),  # a NaN passes
+    "nn.Sigmoid": activation(sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+    "nn.Linear": ModuleReference(linear),
+    "nn.MSELoss": loss(lambda o, t: (o - t) ** 2, lambda o, t: 2 * (o - t), lambda o, t: 2 * (t - o)),
+    "nn.HuberLoss": loss(huber, huber_by_output, lambda o, t, delta: huber_by_output(t, o, delta), "delta"),
+    "nn.BCEWithLogitsLoss": loss(binary, binary_by_output, binary_by_target, "pos_weight"),
+    "nn.CrossEntropyLoss": ModuleReference(cross_entropy),
+}
