@@ -18,6 +18,30 @@ from conformance.strategies import Draw, laid_out, seeds, single
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The mask that PyTorch's Dropout draws in this place of a model whose masks restart at a seed."""
+    import torch
+
+    torch.manual_seed(seed % 2**31 + place)
+    kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
+    mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
+    if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
+        return np.where(mask != 0, np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype), 0)
+    return mask
+
+
+def restart_masks(made: Any, seed: int) -> None:
+    """Let every Dropout inside a PyTorch module draw the masks that :func:`dropout_mask` tells."""
+    import torch
+
+    for place, inner in enumerate(pytorch.dropping(made)):
+
+        def restart(*_: Any, seed: int = seed % 2**31 + place) -> None:
+            torch.manual_seed(seed)
+
+        inner.register_forward_pre_hook(restart)
+
+
 class ModuleCase:
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
@@ -40,7 +64,7 @@ class ModuleCase:
         elif not self.training:
             raise NotOffered("there is no evaluation mode")
         if offers(framework, "inject_masks"):
-            framework.inject_masks(module, self._mask)
+            framework.inject_masks(module, lambda *given: dropout_mask(self.seed, *given))
         elif self._drops:
             raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
@@ -56,12 +80,7 @@ class ModuleCase:
             for name, p in made.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
-        for place, inner in enumerate(pytorch.dropping(made)):
-
-            def restart(*_: Any, seed: int = self._mask_seed(place)) -> None:
-                torch.manual_seed(seed)
-
-            inner.register_forward_pre_hook(restart)
+        restart_masks(made, self.seed)
         return made.train(self.training)
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
@@ -71,19 +90,6 @@ class ModuleCase:
     @cached_property
     def _drops(self) -> bool:
         return self.training and bool(pytorch.dropping(built(pytorch, self.row.torch, self.options, self.dtype)))
-
-    def _mask_seed(self, place: int) -> int:
-        return self.seed % 2**31 + place
-
-    def _mask(self, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-        import torch
-
-        torch.manual_seed(self._mask_seed(place))
-        kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
-        mask = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
-        if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
-            return np.where(mask != 0, np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype), 0)
-        return mask
 
     # What goes in
 

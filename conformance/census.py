@@ -16,6 +16,9 @@ from conformance.errors import Mismatch
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
 
 
+SCRIPT = "Save this as program.py; python program.py\n\n"  # after this line, a failure is a script
+
+
 @dataclass
 class Curve:
     """One quantity over the steps of a run, on both sides."""

@@ -1,119 +1,637 @@
-"""Whole models: random sequences of known parts, a random loss and optimizer, trained on both sides for 200 steps."""
+"""Whole programs: random models with control flow, a random loss, optimizer and batches, trained side by side.
+
+A program is a small tree that is written out as source text twice, in numpyml and in PyTorch, line beside line. The
+text is what runs: ``sidebyside.py``, which compares the two, is a part of it. So a failure prints one script that
+needs numpy, torch and numpyml alone, and shows both frameworks step by step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Array, off_course
-from conformance.census import Note
-from conformance.contracts import optimizer_rows
+from conformance import contracts
+from conformance.bound import STEPWISE, TRAINING, K
+from conformance.census import SCRIPT, Curve, Note
+from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch
-from conformance.rows import OptimizerRow
-from conformance.strategies import Draw, seeds
-from conformance.twin import torch_optimizer, twin
-from numpyml.nn import activations, layers, losses, model
+from conformance.rows import ModuleRow, OptimizerRow
+from conformance.strategies import Draw, Strategy, seeds
+from conformance.twin import RENAMED
 
-STEPS = 200
-LOSSES = ("MeanSquaredError", "Huber", "BinaryCrossEntropyWithLogits", "CrossEntropyWithLogits")
+LOCKSTEP, FREE = 25, 100  # steps
+BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
+CURVES = 2  # kept for the report
+
+Line = tuple[str, str]  # in numpyml, in PyTorch
 
 
+def same(text: str) -> Line:
+    """A line that reads the same in both."""
+    return text, text
+
+
+def indented(lines: Sequence[Line]) -> list[Line]:
+    """One level deeper."""
+    return [(f"    {ours}", f"    {theirs}") for ours, theirs in lines]
+
+
+@dataclass
+class Class:
+    """A model's class, being written: what its constructor makes, and what it is made of."""
+
+    name: str
+    sequences: bool = False  # what comes in is (rows, steps, features), not (rows, features)
+    outermost: bool = True
+    made: list[Line] = field(default_factory=list)
+    inner: list[str] = field(default_factory=list)  # finished classes of modules inside, ours and theirs
+    taken: int = 0
+
+    def make(self, stem: str, ours: str, theirs: str) -> str:
+        """An attribute, by its name."""
+        self.taken += 1
+        name = f"self.{stem}{self.taken}"
+        self.made.append((f"{name} = {ours}", f"{name} = {theirs}"))
+        return name
+
+    def dense(self, n: int, m: int, bias: bool = True) -> str:
+        arguments = f"({n}, {m}, bias={bias}, dtype=dtype)"
+        return self.make("dense", f"layers.Dense{arguments}", f"nn.Linear{arguments}")
+
+    def finish(self, lines: Sequence[Line]) -> str:
+        """Both classes, with these lines as their forward."""
+        written = []
+        for i, (prefix, base, start) in enumerate(
+            (("Our", "Module", []), ("Their", "nn.Module", ["super().__init__()"]))
+        ):
+            init = textwrap.indent("\n".join([*start, *(pair[i] for pair in self.made)] or ["pass"]), " " * 8)
+            forward = textwrap.indent("\n".join(["x = inputs", *(pair[i] for pair in lines), "return x"]), " " * 8)
+            written.append(
+                f"class {prefix}{self.name}({base}):\n"
+                f"    def __init__(self, dtype):\n{init}\n\n    def forward(self, inputs):\n{forward}\n"
+            )
+        return "\n\n".join([*self.inner, *written])
+
+
+# The tree. Every node writes lines that turn x into another x, and says how many features that has.
+
+
+@dataclass(frozen=True)
+class Node:
+    """A part of a program."""
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        raise NotImplementedError
+
+    def nodes(self) -> Iterator[Node]:
+        """This one and all inside."""
+        yield self
+        for value in vars(self).values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, Node):
+                    yield from inner.nodes()
+
+
+def written(body: Sequence[Node], into: Class, width: int, keep: bool = False) -> tuple[list[Line], int]:
+    """One node after the other; with ``keep``, as many features come out as go in."""
+    lines, before = [], width
+    for node in body:
+        more, width = node.write(into, width)
+        lines += more
+    if keep and width != before:
+        lines.append(same(f"x = {into.dense(width, before)}(x)"))
+        width = before
+    return lines, width
+
+
+@dataclass(frozen=True)
+class Function(Node):
+    """A line or two of NumPy."""
+
+    name: str
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        return list(FUNCTIONS[self.name]), width
+
+
+FUNCTIONS: dict[str, list[Line]] = {
+    "tanh": [("x = np.tanh(x)", "x = torch.tanh(x)")],
+    "sine": [("x = np.sin(x)", "x = torch.sin(x)")],
+    "arctan": [("x = np.arctan(x)", "x = torch.arctan(x)")],
+    "softplus": [("x = np.logaddexp(x, 0.0)", "x = torch.logaddexp(x, torch.zeros_like(x))")],
+    "leaky": [("x = np.where(x > 0.0, x, 0.1 * x)", "x = torch.where(x > 0.0, x, 0.1 * x)")],
+    "clip": [("x = np.clip(x, -1.0, 1.0)", "x = torch.clamp(x, -1.0, 1.0)")],
+    "centre": [("x = x - x.mean(axis=-1, keepdims=True)", "x = x - x.mean(dim=-1, keepdim=True)")],
+    "normalise": [
+        (
+            "x = x / np.sqrt(1.0 + np.square(x).sum(axis=-1, keepdims=True))",
+            "x = x / torch.sqrt(1.0 + torch.square(x).sum(dim=-1, keepdim=True))",
+        )
+    ],
+    "softmax": [
+        ("e = np.exp(x - x.max(axis=-1, keepdims=True))", "e = torch.exp(x - x.amax(dim=-1, keepdim=True))"),
+        ("x = e / e.sum(axis=-1, keepdims=True)", "x = e / e.sum(dim=-1, keepdim=True)"),
+    ],
+    "reverse": [("x = x[:, ::-1]", "x = torch.flip(x, (1,))")],
+    "rotate": [
+        ("x = np.concatenate([x[:, 1:], x[:, :1]], axis=1)", "x = torch.cat([x[:, 1:], x[:, :1]], dim=1)"),
+    ],
+    "among rows": [
+        ("a = np.tanh(x @ x.T)", "a = torch.tanh(x @ x.T)"),
+        ("x = a @ x / len(x)", "x = a @ x / len(x)"),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Activation(Node):
+    """An activation module, by our name."""
+
+    name: str
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        name = into.make(self.name.lower(), f"activations.{self.name}()", f"nn.{self.name}()")
+        return [same(f"x = {name}(x)")], width
+
+
+@dataclass(frozen=True)
+class Dense(Node):
+    """A fully connected layer, which may be frozen."""
+
+    width: int
+    bias: bool = True
+    frozen: bool = False
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        name = into.dense(width, self.width, self.bias)
+        if self.frozen:
+            into.made.append(same(f"{name}.requires_grad_(False)"))
+        return [same(f"x = {name}(x)")], self.width
+
+
+@dataclass(frozen=True)
+class Own(Node):
+    """A parameter of the user's own."""
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        ours, theirs = f"Parameter(np.ones({width}), dtype=dtype)", f"nn.Parameter(torch.ones({width}, dtype=dtype))"
+        return [same(f"x = x * {into.make('scale', ours, theirs)} + 0.5")], width
+
+
+@dataclass(frozen=True)
+class Tied(Node):
+    """One weight, there and back."""
+
+    width: int
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        name = into.dense(width, self.width)
+        return [
+            (f"x = np.tanh({name}(x)) @ {name}.weight", f"x = torch.tanh({name}(x)) @ {name}.weight"),
+        ], width
+
+
+@dataclass(frozen=True)
+class Chain(Node):
+    """A Sequential, or a list of modules that is looped over."""
+
+    widths: tuple[int, ...]
+    listed: bool
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        parts = [
+            (f"layers.Dense({n}, {m}, dtype=dtype)", f"nn.Linear({n}, {m}, dtype=dtype)")
+            for n, m in zip((width, *self.widths), self.widths, strict=False)
+        ]
+        if self.listed:
+            ours, theirs = ([pair[i] for pair in parts] for i in (0, 1))
+            name = into.make(
+                "blocks", f"model.ModuleList([{', '.join(ours)}])", f"nn.ModuleList([{', '.join(theirs)}])"
+            )
+            lines = [same(f"for block in {name}:"), ("    x = np.tanh(block(x))", "    x = torch.tanh(block(x))")]
+            return lines, self.widths[-1]
+        ours = [f"{pair[0]}, activations.Sigmoid()" for pair in parts]
+        theirs = [f"{pair[1]}, nn.Sigmoid()" for pair in parts]
+        name = into.make("chain", f"model.Sequential([{', '.join(ours)}])", f"nn.Sequential({', '.join(theirs)})")
+        return [same(f"x = {name}(x)")], self.widths[-1]
+
+
+@dataclass(frozen=True)
+class Residual(Node):
+    """x + body(x)."""
+
+    body: tuple[Node, ...]
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        into.taken += 1
+        skip = f"skip{into.taken}"
+        lines, _ = written(self.body, into, width, keep=True)
+        return [same(f"{skip} = x"), *lines, same(f"x = {skip} + x")], width
+
+
+@dataclass(frozen=True)
+class Shared(Node):
+    """The same modules, twice in one graph."""
+
+    body: tuple[Node, ...]
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        lines, _ = written(self.body, into, width, keep=True)
+        return [*lines, *FUNCTIONS["tanh"], *lines], width
+
+
+@dataclass(frozen=True)
+class Loop(Node):
+    """The body, as often as a number says, as the batch has rows, or until the values are small."""
+
+    how: str
+    body: tuple[Node, ...]
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        lines, _ = written(self.body, into, width, keep=True)
+        if self.how == "until":
+            stop = [("if np.abs(x).mean() < 0.5:", "if torch.abs(x).mean() < 0.5:"), same("    break")]
+            return [same("for _ in range(4):"), *indented([*stop, *lines, same("x = 0.5 * x")])], width
+        times = "len(x) % 3 + 1" if self.how == "rows" else "3"
+        return [same(f"for _ in range({times}):"), *indented([*lines, *FUNCTIONS["tanh"]])], width
+
+
+@dataclass(frozen=True)
+class Branch(Node):
+    """One of two bodies: by the shape, by a number among the data, or by a computed value."""
+
+    condition: str
+    body: tuple[Node, ...]
+    other: tuple[Node, ...]
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        first, _ = written(self.body, into, width, keep=True)
+        second, _ = written(self.other, into, width, keep=True)
+        number = "inputs[0, 0, 0]" if into.sequences else "inputs[0, 0]"
+        on_data = f"{number} > 0.0" if into.outermost else "len(x) > 5"
+        test = {"shape": "len(x) > 5", "data": on_data, "value": "x.mean() > 0.0"}[self.condition]
+        otherwise = [same("else:"), *indented(second)] if second else []
+        return [same(f"if {test}:"), *indented(first), *otherwise], width
+
+
+@dataclass(frozen=True)
+class Block(Node):
+    """A user's module inside the user's module."""
+
+    body: tuple[Node, ...]
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        into.taken += 1
+        inside = Class(f"{into.name}Block{into.taken}", outermost=False)
+        lines, width = written(self.body, inside, width)
+        into.inner.append(inside.finish(lines))
+        name = into.make("block", f"Our{inside.name}(dtype)", f"Their{inside.name}(dtype)")
+        return [same(f"x = {name}(x)")], width
+
+
+@dataclass(frozen=True)
+class Recurrent(Node):
+    """A cell that reads a sequence step by step, and what becomes of its states."""
+
+    width: int
+    cell: str
+    pool: str
+
+    def write(self, into: Class, width: int) -> tuple[list[Line], int]:
+        n = self.width
+        read, remember = into.dense(width, n), into.dense(n, n, bias=False)
+        step = f"{read}(x[:, t]) + {remember}(h)"
+        start = [
+            (f"h = np.zeros((len(x), {n}), x.dtype)", f"h = torch.zeros((len(x), {n}), dtype=x.dtype)"),
+            same("states = []"),
+            same("for t in range(x.shape[1]):"),
+        ]
+        inner = [(f"h = np.tanh({step})", f"h = torch.tanh({step})")]
+        if self.cell == "gated":
+            gate = f"{into.dense(width, n)}(x[:, t])"
+            inner = [
+                (f"z = 1.0 / (1.0 + np.exp(-{gate}))", f"z = 1.0 / (1.0 + torch.exp(-{gate}))"),
+                (f"h = z * h + (1.0 - z) * np.tanh({step})", f"h = z * h + (1.0 - z) * torch.tanh({step})"),
+            ]
+        lines = [*start, *indented([*inner, same("states.append(h)")])]
+        if self.pool == "last":
+            return [*lines, same("x = h")], n
+        lines.append(("states = np.stack(states, axis=1)", "states = torch.stack(states, dim=1)"))
+        if self.pool == "mean":
+            return [*lines, ("x = states.mean(axis=1)", "x = states.mean(dim=1)")], n
+        score = f"{into.dense(n, 1)}(states)"
+        lines += [
+            (f"w = np.exp({score})", f"w = torch.exp({score})"),
+            ("x = (w * states).sum(axis=1) / w.sum(axis=1)", "x = (w * states).sum(dim=1) / w.sum(dim=1)"),
+        ]
+        return lines, n
+
+
+# The program
+
+TARGETS = {"BinaryCrossEntropyWithLogits": "chances", "CrossEntropyWithLogits": "classes"}  # of any other loss: values
+
+
+@dataclass
 class Program:
-    """A model, a loss, an optimizer and data."""
+    """A model, a loss, an optimizer and data; and how it is run, once a check has said it."""
 
-    def __init__(self, widths: Sequence[int], parts: Sequence[str], loss: str, row: OptimizerRow, seed: int) -> None:
-        self.widths, self.parts, self.loss, self.row, self.seed = widths, parts, loss, row, seed
+    features: int
+    front: Recurrent | None
+    body: tuple[Node, ...]
+    loss: ModuleRow
+    loss_options: Mapping[str, Any]
+    optimizer: OptimizerRow
+    optimizer_options: Mapping[str, Any]
+    second_rate: float | None  # the learning rate of all parameters but the first, in a group of their own
+    driver: str
+    seed: int
+    check: str = "lockstep"
+    dtype: str = "float64"
 
-    def model(self, dtype: Any) -> Any:
-        """The same initial values in every precision, made in float64 and cast."""
-        inside: list[Any] = []
-        for n, m, part in zip(self.widths, self.widths[1:], [*self.parts, ""], strict=False):
-            inside += [layers.Dense(n, m, dtype=dtype), *_part(part)]
-        made = model.Sequential(inside)
-        rng = np.random.default_rng(self.seed)
-        for data in made.parameters():
-            fan = data.shape[-1]
-            data[...] = (rng.standard_normal(data.shape) / np.sqrt(fan)).astype(np.float32)
-        return made
+    @property
+    def steps(self) -> int:
+        return LOCKSTEP if self.check == "lockstep" else FREE
 
-    def data(self, dtype: Any) -> tuple[Array, Array]:
-        rng = np.random.default_rng([self.seed, 1])
-        n, classes = 24, self.widths[-1]
-        x = rng.standard_normal((n, self.widths[0])).astype(np.float32).astype(dtype)
-        if self.loss == "CrossEntropyWithLogits":
-            return x, rng.integers(0, classes, n)
-        t = rng.standard_normal((n, classes))
-        hard = (t > 0) if self.loss == "BinaryCrossEntropyWithLogits" else t
-        return x, hard.astype(np.float32).astype(dtype)
+    @property
+    def tree(self) -> tuple[Node, ...]:
+        """The body as it is run.
 
-    def options(self) -> dict[str, Any]:
-        return {"learning_rate": 0.01, **({"momentum": 0.9} if self.row.name == "SGD" else {})}
+        Left to itself in float32, a run decides by the data alone: a computed value that is next to a limit falls on
+        either side of it, and the two runs are two programs from there on.
+        """
+        return tuple(map(_decided_by_data, self.body)) if (self.check, self.dtype) == ("free", "float32") else self.body
 
-    def batches(self, x: Array, t: Array) -> list[tuple[Array, Array]]:
-        return [(x[i : i + 8], t[i : i + 8]) for i in (0, 8, 16)]
+    def nodes(self) -> Iterator[Node]:
+        """Every node of the tree."""
+        for node in (*([self.front] if self.front else []), *self.body):
+            yield from node.nodes()
 
-    def ours(self, dtype: Any) -> Array:
-        """The loss at every step."""
-        made, loss = self.model(dtype), getattr(losses, self.loss)()
-        stepper = self.row.ours(made.parameters(), made.gradients(), **self.options())
-        batches, curve = self.batches(*self.data(dtype)), []
-        for step in range(STEPS):
-            x, t = batches[step % len(batches)]
-            stepper.zero_grad()
-            curve.append(loss.forward(made.forward(x), t))
-            made.backward(loss.backward(), input_gradient=False)
-            stepper.step()
-        return np.array(curve, np.float64)
+    @property
+    def kinds(self) -> set[str]:
+        """What this program is an example of."""
+        found = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
+        if len(self.body) > 1:
+            found.add("sequence")
+        for node in self.nodes():
+            found.add(type(node).__name__.lower())
+            if isinstance(node, (Function, Activation)):
+                found.add(node.name)
+            elif isinstance(node, Loop):
+                found.add(f"loop: {node.how}")
+            elif isinstance(node, Branch):
+                found.add(f"branch: {node.condition}")
+            elif isinstance(node, Recurrent):
+                found |= {node.cell, f"pool: {node.pool}"}
+            elif isinstance(node, Dense) and node.frozen:
+                found.add("frozen")
+        return found
 
-    def torch(self, dtype: Any) -> Array:
-        made, loss = twin(self.model(dtype), dtype), twin(getattr(losses, self.loss)(), dtype)
-        stepper = torch_optimizer(self.row, [{"params": list(made.parameters())}], self.options())
-        batches, curve = [tuple(map(pytorch.tensor, b)) for b in self.batches(*self.data(dtype))], []
-        for step in range(STEPS):
-            x, t = batches[step % len(batches)]
-            stepper.zero_grad()
-            y = loss(made(x), t)
-            y.backward()
-            stepper.step()
-            curve.append(y.item())
-        return np.array(curve, np.float64)
+    def source(self) -> str:
+        """The model, the loss, the optimizer, one step of each side, and the data."""
+        weighted = any(isinstance(value, np.ndarray) for value in self.loss_options.values())
+        kind = TARGETS.get(self.loss.name, "values")
+        outputs = CLASSES if weighted or kind == "classes" else 2
+        into = Class("Model", sequences=self.front is not None)
+        lines, width = written([self.front] if self.front else [], into, self.features)
+        more, width = written(self.tree, into, width)
+        answer = into.dense(width, outputs)
+        return "\n\n".join(
+            [
+                into.finish([*lines, *more, same(f"x = {answer}(x)")]),
+                self._parts(),
+                self._steps(),
+                self._data(kind, outputs),
+            ]
+        )
+
+    def _parts(self) -> str:
+        def call(i: int, options: Mapping[str, Any]) -> str:
+            shown = []
+            for name, value in options.items():
+                text = repr(value)
+                if isinstance(value, np.ndarray):
+                    numbers = value.tolist()
+                    text = (f"np.array({numbers}, dtype)", f"torch.tensor({numbers}, dtype=dtype)")[i]
+                shown.append(f"{(name, RENAMED.get(name, name))[i]}={text}")
+            return ", ".join(shown)
+
+        losses = (f"losses.{self.loss.name}", self.loss.torch)
+        optimizers = (f"optimizers.{self.optimizer.name}", f"torch.{self.optimizer.torch}")
+        texts = []
+        for i, (function, name) in enumerate((("ours", "OurModel"), ("theirs", "TheirModel"))):
+            lines = [f"net = {name}(dtype)"]
+            if not i:
+                lines += [
+                    f"rng = np.random.default_rng({self.seed})",
+                    "for p in net.parameters():",
+                    "    p[...] = (rng.standard_normal(p.shape) / np.sqrt(p.shape[-1])).astype(np.float32)",
+                ]
+            groups = ("net.parameters(), net.gradients()", "net.parameters()")[i]
+            if self.second_rate is not None:
+                groups = "groups"
+                rate = (f'"learning_rate": {self.second_rate}', f'"lr": {self.second_rate}')[i]
+                lines += (
+                    [
+                        "p, g = net.parameters(), net.gradients()",
+                        'groups = [{"parameters": p[:1], "gradients": g[:1]}]',
+                        f'groups.append({{"parameters": p[1:], "gradients": g[1:], {rate}}})',
+                    ],
+                    ["p = list(net.parameters())", f'groups = [{{"params": p[:1]}}, {{"params": p[1:], {rate}}}]'],
+                )[i]
+            options = call(i, self.optimizer_options) + (", foreach=False" if i else "")
+            lines += [
+                f"optimizer = {optimizers[i]}({groups}, {options})",
+                f"return net, {losses[i]}({call(i, self.loss_options)}), optimizer",
+            ]
+            texts.append(f"def {function}(dtype):\n" + textwrap.indent("\n".join(lines), "    ") + "\n")
+        return "\n\n".join(texts)
+
+    def _steps(self) -> str:
+        forward, back = "net.forward(x)", "net.backward(loss.backward(), input_gradient=False)"
+        value = "loss.forward(y, t)"
+        if self.driver == "dynamic":
+            forward, back, value = "net(Tensor(x))", "value.backward()", "loss(y, t)"
+        step = (
+            "def {}(net, loss, x, t):\n    y = {}\n    value = {}\n    net.zero_grad({})\n    {}\n    return value, y\n"
+        )
+        ours = step.format("our_step", forward, value, "", back)
+        return f"{ours}\n\n" + step.format(
+            "their_step", "net(x)", "loss(y, t)", "set_to_none=False", "value.backward()"
+        )
+
+    def _data(self, kind: str, outputs: int) -> str:
+        times = TIMES if self.front else [None] * len(BATCHES)
+        shapes = [
+            (n, self.features) if time is None else (n, time, self.features)
+            for n, time in zip(BATCHES, times, strict=True)
+        ]
+        targets = {
+            "values": f"rng.standard_normal((len(x), {outputs}))",
+            "chances": f"rng.integers(0, 2, (len(x), {outputs})).astype(float)",
+            "classes": f"rng.integers(0, {outputs}, len(x))",
+        }[kind]
+        rounded = "" if kind == "classes" else ".astype(np.float32).astype(float)"
+        return (
+            "def batches():\n"
+            f"    rng = np.random.default_rng({self.seed + 1})\n"
+            "    found = []\n"
+            f"    for shape in {shapes}:\n"
+            "        x = rng.standard_normal(shape).astype(np.float32).astype(float)\n"
+            f"        found.append((x, {targets}{rounded}))\n"
+            "    return found\n"
+        )
+
+    def script(self) -> str:
+        """Everything, as one file that runs on its own."""
+        machinery = Path(__file__).with_name("sidebyside.py").read_text()
+        imports = "from conformance.bound import STEPWISE, TRAINING, K"
+        assert imports in machinery
+        body = machinery.replace(
+            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/bound.py"
+        )
+        head, marker, tail = body.partition("import numpy as np\nimport torch\n")
+        names = (
+            "from numpyml import Tensor\n"
+            "from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers\n"
+        )
+        program = f"\n# The program, in numpyml and in PyTorch\n\n{self.source()}\n\n# How the two are compared\n"
+        last = (
+            '\n\nif __name__ == "__main__":\n'
+            f'    raise SystemExit(show(SimpleNamespace(**globals()), {self.check}, "{self.dtype}", {self.steps}))\n'
+        )
+        return head + marker + "from torch import nn\n\n" + names + program + tail + last
 
     def __repr__(self) -> str:
-        return f"{self.model(np.float32)!r}\n    {self.loss}, {self.row.name}({self.options()}), seed = {self.seed}"
+        return f"{SCRIPT}{self.script()}"
 
 
-def _part(name: str) -> list[Any]:
-    known: dict[str, Any] = {"ReLU": activations.ReLU, "Sigmoid": activations.Sigmoid, "Flatten": layers.Flatten}
-    return [known[name]()] if name else []
+def _decided_by_data(node: Node) -> Node:
+    """The node, where no computed value decides anything."""
+    changes: dict[str, Any] = {}
+    for place in fields(node):
+        value = getattr(node, place.name)
+        if isinstance(value, tuple) and value and isinstance(value[0], Node):
+            changes[place.name] = tuple(map(_decided_by_data, value))
+    if isinstance(node, Branch) and node.condition == "value":
+        changes["condition"] = "data"
+    if isinstance(node, Loop) and node.how == "until":
+        changes["how"] = "rows"
+    return replace(node, **changes) if changes else node
+
+
+# What is drawn
+
+widths = st.integers(2, 6)
+leaves = st.one_of(
+    st.builds(Function, st.sampled_from(sorted(FUNCTIONS))),
+    st.builds(Dense, widths, st.booleans(), st.sampled_from([False, False, True])),
+    st.builds(Activation, st.sampled_from(["ReLU", "Sigmoid"])),
+    st.builds(Own),
+    st.builds(Tied, widths),
+    st.builds(Chain, st.lists(widths, min_size=1, max_size=3).map(tuple), st.booleans()),
+)
+
+
+def bodies(node: Strategy[Node], least: int = 1) -> Strategy[tuple[Node, ...]]:
+    """A few nodes in turn."""
+    return st.lists(node, min_size=least, max_size=3).map(tuple)
+
+
+def nested(node: Strategy[Node]) -> Strategy[Node]:
+    """A node with others inside."""
+    return st.one_of(
+        st.builds(Residual, bodies(node)),
+        st.builds(Shared, bodies(node)),
+        st.builds(Loop, st.sampled_from(["number", "rows", "until"]), bodies(node)),
+        st.builds(Branch, st.sampled_from(["shape", "data", "value"]), bodies(node), bodies(node, 0)),
+        st.builds(Block, bodies(node)),
+    )
+
+
+trees = st.one_of(leaves, nested(leaves), nested(st.one_of(leaves, nested(leaves))))
+fronts = st.none() | st.builds(
+    Recurrent, widths, st.sampled_from(["plain", "gated"]), st.sampled_from(["last", "mean", "attention"])
+)
+rates = st.sampled_from([0.01, 1e-3, 0.1, 1.0])
 
 
 @st.composite
 def programs(draw: Draw) -> Program:
     """A random program."""
-    widths = draw(st.lists(st.integers(2, 12), min_size=2, max_size=4))
-    parts = [draw(st.sampled_from(["ReLU", "Sigmoid", "Flatten"])) for _ in widths[2:]]
-    return Program(widths, parts, draw(st.sampled_from(LOSSES)), draw(st.sampled_from(optimizer_rows())), draw(seeds))
+    front, body = draw(fronts), draw(st.lists(trees, max_size=3).map(tuple))
+    loss = draw(st.sampled_from([row for row in contracts.module_rows() if row.loss]))
+    loss_options = {name: draw(strategy) for name, strategy in loss.options.items()}
+    if loss_options.get("reduction") == "none":
+        loss_options["reduction"] = "mean"
+    optimizer = draw(st.sampled_from(contracts.optimizer_rows()))
+    options = draw(st.fixed_dictionaries({**optimizer.options, "learning_rate": rates}).filter(_accepted(optimizer)))
+    second = draw(st.none() | rates)
+    driver = draw(st.sampled_from(["explicit", "dynamic"]))
+    return Program(draw(widths), front, body, loss, loss_options, optimizer, options, second, driver, draw(seeds))
+
+
+def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether PyTorch takes these options together."""
+
+    def accepted(options: Mapping[str, Any]) -> bool:
+        renamed = {RENAMED.get(name, name): value for name, value in options.items()}
+        try:
+            pytorch.attribute(row.torch)([pytorch.tensor(np.ones(1), True)], **renamed)
+        except ValueError:
+            return False
+        return True
+
+    return accepted
+
+
+# The checks
+
+
+def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
+    """Run the script's own text, and hold every array it gives to what it allows."""
+    case.check, case.dtype = check, dtype
+    names: dict[str, Any] = {"__name__": "program"}
+    exec(compile(case.script(), "program.py", "exec"), names)
+    curve: list[tuple[float, float]] = []
+    for step, name, ours, theirs, room in names[check](SimpleNamespace(**names), dtype, case.steps):
+        apart = names["distance"](ours, theirs)
+        if not apart <= room:
+            raise Mismatch(names["told"](step, name, ours, theirs, room))
+        note.record(np.size(ours), apart / room if apart else 0.0)
+        if name == "loss":
+            curve.append((float(ours), float(theirs)))
+    if curve and len(note.curves) < CURVES:
+        ours, theirs = map(list, zip(*curve, strict=True))
+        note.curves.append(Curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", ours, theirs))
+
+
+def lockstep_float64(case: Program, note: Note) -> None:
+    """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float64."""
+    _compared(case, note, "lockstep", "float64")
+
+
+def lockstep_float32(case: Program, note: Note) -> None:
+    """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float32."""
+    _compared(case, note, "lockstep", "float32")
 
 
 def training_float64(case: Program, note: Note) -> None:
-    """The loss of all 200 steps agrees to 1e-10, relatively."""
-    _held(note, off_course("float64 training", case.ours(np.float64), case.torch(np.float64)))
+    """Each side on its own gradients: every loss of 100 steps agrees to 1e-10, as far as PyTorch's own does."""
+    _compared(case, note, "free", "float64")
 
 
 def training_float32(case: Program, note: Note) -> None:
     """In float32 the loss strays from PyTorch's float64 curve no further than K times what PyTorch's float32 does."""
-    ours, theirs, wide = case.ours(np.float32), case.torch(np.float32), case.torch(np.float64)
-    _held(note, off_course("float32 training", ours, theirs, wide))
+    _compared(case, note, "free", "float32")
 
 
-def _held(note: Note, verdict: Any) -> None:
-    if verdict.failure:
-        raise Mismatch(verdict.failure)
-    note.record(verdict.compared, verdict.error)
-
-
-PROGRAM_CHECKS = [training_float64, training_float32]
+PROGRAM_CHECKS = [lockstep_float64, lockstep_float32, training_float64, training_float32]

@@ -397,7 +397,7 @@ Axes = tuple[int, ...]
 
 
 def count(x: Array, axes: Axes) -> Array:
-    return np.prod([x.shape[i] for i in axes], dtype=Wide)
+    return wide(np.prod([x.shape[i] for i in axes], dtype=Wide))
 
 
 def sum_of(x: Array, axes: Axes) -> Array:

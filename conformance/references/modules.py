@@ -95,10 +95,11 @@ def or_one(options: Options, name: str) -> Array:
 
 
 def reduced(y: Array, divisor: Array, reduction: str) -> tuple[Array, Array]:
-    """The loss, and the part that each element has in it."""
+    """The loss, and the part that each element has in it. A mean over nothing is NaN."""
     if reduction == "none":
         return y, wide(1)
-    return (total(y) / divisor, 1 / divisor) if reduction == "mean" else (total(y), wide(1))
+    share = np.where(divisor == 0, np.nan, 1 / divisor) if reduction == "mean" else wide(1)
+    return total(y) * share, share
 
 
 def huber(o: Array, t: Array, delta: Array) -> Array:
@@ -158,7 +159,8 @@ def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Ar
     p, log_p = e / (1 + rest), d - np.log1p(rest)
 
     others = 1 - np.eye(classes, dtype=Wide)
-    output, share = reduced(total(-times(q, log_p), -1), divisor, options.get("reduction", "mean"))
+    losses = np.where(counted, total(-times(q, log_p), -1), 0)
+    output, share = reduced(losses, divisor, options.get("reduction", "mean"))
     share = np.where(counted, gy * share, 0)[..., None]
     by_logit = share * (p * (q @ others) - q * (p @ others))
     by_target = share * -times((1 - smoothing) * weight, log_p)

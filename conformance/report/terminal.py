@@ -8,7 +8,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from conformance.census import Census, Line, Note
+from conformance.census import SCRIPT, Census, Line, Note
 
 PRECISIONS = ("float32", "float64")
 WIDTHS = (30, 7, 10, 12, 8, 9, 9, 9, 9)  # and a mark
@@ -48,7 +48,8 @@ def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> 
 
 def failure(note: Note) -> str:
     """A failing check: what was compared, the smallest example, expected and got."""
-    indented = note.failure.replace("\n", "\n    ")
+    told, mark, script = note.failure.partition(SCRIPT)  # a script stays as it is, to be taken out
+    indented = told.replace("\n", "\n    ") + mark + script
     return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: python -m conformance --only {note.row}"
 
 

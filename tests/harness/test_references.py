@@ -1,0 +1,491 @@
+"""The wider reference is right: to the last digits against mpmath, and everywhere else against PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from mpmath import mp, mpf
+
+from conformance import references
+from conformance.bound import Array
+from conformance.cases import FunctionCase, ModuleCase, function_cases, module_cases
+from conformance.contracts import function_rows, module_rows
+from conformance.frameworks import pytorch
+from conformance.references import FunctionReference, ModuleReference
+from conformance.references.functions import PRODUCTS, linear
+
+Wide = np.longdouble
+EPS = np.finfo(Wide).eps
+ULPS = 16
+FUNCTIONS = {row.name: row for row in function_rows()}
+MODULES = {row.torch: row for row in module_rows() if references.module(row.torch)}
+drawn = settings(
+    max_examples=12,
+    database=None,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+# The last digits, against mpmath
+
+
+def exactly(x: Any) -> mpf:
+    """The number itself, with all of its digits."""
+    mantissa, exponent = np.frexp(Wide(x))
+    high = float(mantissa)
+    with mp.workdps(60):
+        return mpmath.ldexp(mpf(high) + mpf(float(mantissa - Wide(high))), int(exponent))
+
+
+def off(got: Any, truth: mpf, size: mpf = 0) -> float:
+    """How many units in the last place of extended precision an answer is off; of the size, where that is larger."""
+    if not np.isfinite(got):
+        return 0.0 if abs(truth) > exactly(np.finfo(Wide).max) and np.sign(got) == mpmath.sign(truth) else np.inf
+    with mp.workdps(60):
+        unit = max(abs(truth) * exactly(EPS), abs(size) * exactly(EPS), exactly(np.nextafter(Wide(0), Wide(1))))
+        return float(abs(exactly(got) - truth) / unit)
+
+
+def precise(point: tuple[float, ...]) -> Any:
+    """So many digits that a difference quotient has 60 left, also where exp(-2|x|) stands beside 1."""
+    sizes = [abs(x) for x in point if x]
+    return mp.workdps(int(150 + sum(4 * abs(np.log10(x)) + (0.9 * x if x < 2e4 else 0) for x in sizes)))
+
+
+def slope(f: Callable[..., Any], points: tuple[float, ...], place: int) -> mpf:
+    """The derivative by one argument, from differences."""
+
+    def along(x: Any) -> Any:
+        return f(*(x if i == place else mpf(point) for i, point in enumerate(points)))
+
+    return mpmath.diff(along, mpf(points[place]), relative=points[place] != 0)
+
+
+SUBNORMAL = (5e-324, -3e-320, 1e-310)
+TINY = (*SUBNORMAL, 1e-30, -1e-30, 1e-8, -1e-8)
+ORDINARY = (0.5, -0.25, 0.9999, -0.7, 1 - 2**-53, 2**-53 - 1)
+LARGE = (-3.0, 1.5, 20.0, 40.0, -40.0, 88.7, 700.0, -700.0, 1e4, -9876.5)
+HUGE = (1e30, -1e30, 1.5e308)
+EVERY = (*TINY, *ORDINARY, *LARGE, *HUGE)
+POSITIVE = tuple(abs(x) for x in EVERY)
+INSIDE = (*TINY, *ORDINARY)
+ROUNDED = tuple(x for x in EVERY if x % 0.5 and abs(x) < 1e15)
+
+# What each function is, and where: a formula in mpmath, without a derivative.
+UNARY: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
+    "positive": (lambda x: x, EVERY),
+    "negative": (lambda x: -x, EVERY),
+    "copy": (lambda x: x, EVERY),
+    "square": (lambda x: x * x, EVERY),
+    "reciprocal": (lambda x: 1 / x, EVERY),
+    "sqrt": (mpmath.sqrt, POSITIVE),
+    "cbrt": (mpmath.cbrt, POSITIVE),
+    "absolute": (abs, EVERY),
+    "fabs": (abs, EVERY),
+    "exp": (mpmath.exp, EVERY),
+    "exp2": (lambda x: mpf(2) ** x, EVERY),
+    "expm1": (mpmath.expm1, EVERY),
+    "log": (mpmath.log, POSITIVE),
+    "log2": (lambda x: mpmath.log(x) / mpmath.log(2), POSITIVE),
+    "log10": (lambda x: mpmath.log(x) / mpmath.log(10), POSITIVE),
+    "log1p": (lambda x: mpmath.log(1 + x), (*INSIDE, *POSITIVE)),
+    "sin": (mpmath.sin, EVERY),
+    "cos": (mpmath.cos, EVERY),
+    "tan": (mpmath.tan, EVERY),
+    "arcsin": (mpmath.asin, INSIDE),
+    "arccos": (mpmath.acos, INSIDE),
+    "arctan": (mpmath.atan, EVERY),
+    "sinh": (mpmath.sinh, EVERY),
+    "cosh": (mpmath.cosh, EVERY),
+    "tanh": (lambda x: (1 - mpmath.exp(-2 * x)) / (1 + mpmath.exp(-2 * x)) if x > 0 else mpmath.tanh(x), EVERY),
+    "arcsinh": (mpmath.asinh, EVERY),
+    "arccosh": (mpmath.acosh, (1 + 2**-52, 1.0001, 1.5, 40.0, 1e4, 1e30, 1.5e308)),
+    "arctanh": (mpmath.atanh, INSIDE),
+    "degrees": (lambda x: x * 180 / mpmath.pi, EVERY),
+    "rad2deg": (lambda x: x * 180 / mpmath.pi, EVERY),
+    "radians": (lambda x: x * mpmath.pi / 180, EVERY),
+    "deg2rad": (lambda x: x * mpmath.pi / 180, EVERY),
+    "sign": (mpmath.sign, EVERY),
+    "floor": (mpmath.floor, ROUNDED),
+    "ceil": (mpmath.ceil, ROUNDED),
+    "rint": (mpmath.nint, ROUNDED),
+    "trunc": (lambda x: mpmath.sign(x) * mpmath.floor(abs(x)), ROUNDED),
+    "round": (mpmath.nint, ROUNDED),
+    "around": (mpmath.nint, ROUNDED),
+}
+OPTIONS: dict[str, dict[str, Any]] = {"round": {"decimals": 0}, "around": {"decimals": 0}}
+
+PAIRS = (
+    (0.5, 0.3), (-3.0, 0.3), (0.5, -1.7), (-3.0, -1.7), (40.0, 39.9), (39.9, -40.0), (-40.0, 1e-8), (1e-8, -3.0),
+    (1e-30, -1e-8), (1e-310, 0.3), (-1.7, 5e-324), (1e30, -3.0), (0.5, 1e30), (-1e30, 1e-30), (700.25, -0.1),
+)  # fmt: skip
+NEAR = (*(pair for pair in PAIRS if abs(pair[1]) > 1e-300 and max(map(abs, pair)) < 1e5), (876.5, 876.25))
+SATURATED = (*(pair for pair in NEAR if pair[0] != 1e-310), (-700.0, 700.25), (5876.5, 1e-8))
+POWERS = tuple((abs(a), b) for a, b in NEAR)
+BINARY: dict[str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]] = {
+    "add": (lambda a, b: a + b, PAIRS),
+    "subtract": (lambda a, b: a - b, PAIRS),
+    "multiply": (lambda a, b: a * b, PAIRS),
+    "divide": (lambda a, b: a / b, PAIRS),
+    "remainder": (lambda a, b: a - b * mpmath.floor(a / b), NEAR),
+    "fmod": (lambda a, b: a - b * mpmath.sign(a / b) * mpmath.floor(abs(a / b)), NEAR),
+    "power": (lambda a, b: a**b, POWERS),
+    "hypot": (lambda a, b: mpmath.sqrt(a * a + b * b), PAIRS),
+    "arctan2": (lambda a, b: mpmath.atan2(a, b), PAIRS),
+    "logaddexp": (lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)), SATURATED),
+    "logaddexp2": (lambda a, b: mpmath.log(mpf(2) ** a + mpf(2) ** b) / mpmath.log(2), SATURATED),
+}
+FORMULAS = {name: (f, tuple((x,) for x in points)) for name, (f, points) in UNARY.items()} | BINARY
+
+
+@cache
+def truths(name: str) -> list[tuple[tuple[float, ...], list[mpf]]]:
+    """At every point, the value and the slopes."""
+    f, points = FORMULAS[name]
+    found = []
+    for point in points:
+        with precise(point):
+            exact = [f(*map(mpf, point)), *(slope(f, point, place) for place in range(len(point)))]
+        with mp.workdps(60):
+            found.append((point, [+x for x in exact]))
+    return found
+
+
+def answers(reference: FunctionReference, name: str, point: tuple[float, ...]) -> list[Any]:
+    operands = {f"x{i}": np.array([x], Wide) for i, x in enumerate(point)}
+    (y,), gradients = reference(operands, OPTIONS.get(name, {}), [np.ones(1, Wide)])
+    return [y[0], *(g[0] for g in gradients.values())]
+
+
+def wrong(name: str, reference: FunctionReference, ulps: float = ULPS) -> Iterator[str]:
+    """Where a formula is further off than so many units in the last place."""
+    for point, true in truths(name):
+        for what, got, truth in zip(
+            ("value", "slope", "second slope"), answers(reference, name, point), true, strict=False
+        ):
+            if not off(got, truth) <= ulps:
+                yield f"{what} of {name}{point}: {got!r}, not {mpmath.nstr(truth, 25)}: {off(got, truth):.3g} units off"
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_every_formula_has_all_its_digits(name: str) -> None:
+    reference = references.function(name)
+    assert reference is not None
+    assert list(wrong(name, reference)) == []
+
+
+def planted(reference: FunctionReference, place: int, factor: Any) -> FunctionReference:
+    """The reference with one of its answers, the value first, multiplied by a number."""
+
+    def compute(*given: Any) -> Any:
+        outputs, gradients = reference.compute(*given)
+        answers = [*outputs, *gradients]
+        answers[place] = answers[place] * factor
+        return answers[:1], answers[1:]
+
+    return dataclasses.replace(reference, compute=compute)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_an_error_of_64_units_planted_in_any_answer_is_seen(name: str) -> None:
+    reference = references.function(name)
+    assert reference is not None
+    for place, values in enumerate(zip(*(true for _, true in truths(name)), strict=True)):
+        if any(values):  # zero times anything is zero
+            assert list(wrong(name, planted(reference, place, 1 + 64 * EPS))), f"answer {place} of {name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "partial"),
+    [
+        ("tanh", lambda x: 1 - np.tanh(x) ** 2),
+        ("arcsin", lambda x: 1 / np.sqrt(1 - x * x)),
+        ("expm1", lambda x: np.exp(x.astype(np.float64))),
+    ],
+)
+def test_a_formula_that_loses_digits_is_seen(name: str, partial: Any) -> None:
+    reference = references.function(name)
+    assert reference is not None
+    loses = FunctionReference("", lambda xs, o, gys: (reference.compute(xs, o, gys)[0], [gys[0] * partial(xs[0])]))
+    assert list(wrong(name, loses))
+
+
+# Cells of several numbers
+
+CELL = (0.5, -1.25, 3.0, 0.1, -2.75, 1e-3)
+REDUCTIONS: dict[tuple[str, Any], Callable[..., Any]] = {
+    ("sum", None): lambda *xs: sum(xs),
+    ("mean", None): lambda *xs: sum(xs) / len(xs),
+    ("prod", None): lambda *xs: mpmath.fprod(xs),
+    ("var", 0): lambda *xs: _variance(xs, 0),
+    ("var", 1): lambda *xs: _variance(xs, 1),
+    ("std", 0): lambda *xs: mpmath.sqrt(_variance(xs, 0)),
+    ("std", 1): lambda *xs: mpmath.sqrt(_variance(xs, 1)),
+} | {
+    ("linalg.norm", p): lambda *xs, p=p: sum(abs(x) ** mpf(p) for x in xs) ** (1 / mpf(p)) for p in (0.5, 1, 2, 2.5, 3)
+}
+
+
+def _variance(xs: Any, ddof: int) -> Any:
+    mean = sum(xs) / len(xs)
+    return sum((x - mean) ** 2 for x in xs) / (len(xs) - ddof)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6], ids=["around zero", "far from zero"])
+@pytest.mark.parametrize(("name", "option"), REDUCTIONS, ids=lambda x: str(x))
+def test_a_reduction_has_all_its_digits(name: str, option: Any, shift: float) -> None:
+    reference, f = references.function(name), REDUCTIONS[name, option]
+    assert reference is not None
+    cell = tuple(x + shift for x in CELL)
+    options = {"axis": None, "keepdims": False} | ({"ddof": option} if name in ("var", "std") else {})
+    options |= {"ord": option} if name == "linalg.norm" else {}
+    (y,), gradients = reference({"x": np.array(cell, Wide)}, options, [np.ones((), Wide)])
+    with mp.workdps(80):
+        assert off(y[()], f(*map(mpf, cell))) <= ULPS
+        for place, g in enumerate(gradients["x"]):
+            assert off(g, slope(f, cell, place)) <= ULPS
+
+
+# Losses and activations: one row of a batch, every option
+
+
+def _softplus(x: Any) -> Any:
+    return mpmath.log(1 + mpmath.exp(x))
+
+
+def _huber(delta: float) -> Callable[..., Any]:
+    return lambda o, t: (o - t) ** 2 / 2 if abs(o - t) <= delta else mpf(delta) * (abs(o - t) - mpf(delta) / 2)
+
+
+POINTWISE: list[tuple[str, dict[str, Any], Callable[..., Any], tuple[float, ...]]] = [
+    ("nn.Sigmoid", {}, lambda x: 1 / (1 + mpmath.exp(-x)), (-1.0,)),
+    ("nn.ReLU", {}, lambda x: max(x, mpf(0)), (-1.0,)),
+    ("nn.MSELoss", {}, lambda o, t: (o - t) ** 2, (0.1, -3.0, 1e30)),
+    ("nn.HuberLoss", {"delta": 1.0}, _huber(1.0), (0.1, -3.0, 1e30)),
+    ("nn.HuberLoss", {"delta": 0.3}, _huber(0.3), (0.1, -3.0, 1e30)),
+] + [
+    (
+        "nn.BCEWithLogitsLoss",
+        {"pos_weight": np.array([w]), "weight": np.array([0.3])},
+        lambda o, t, w=w: mpf(0.3) * (mpf(w) * t * _softplus(-o) + (1 - t) * _softplus(o)),
+        (0.0, 1.0, 0.3, 1e-30),
+    )
+    for w in (1.0, 0.25, 3.0)
+]
+
+
+@pytest.mark.parametrize(("name", "options", "f", "targets"), POINTWISE, ids=lambda x: x if isinstance(x, str) else "")
+def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any, targets: tuple[float, ...]) -> None:
+    reference = references.module(name)
+    assert reference is not None
+    names = ["outputs", "targets"] if name.endswith("Loss") else ["x"]
+    for x in (*TINY[3:], *ORDINARY, *LARGE[:-2]):
+        for t in targets:
+            point = (x, t)[: len(names)]
+            inputs = {what: np.array([value]) for what, value in zip(names, point, strict=True)}
+            found = reference(options, inputs, {}, np.ones(() if options else (1,) * (len(names) == 1)))
+            with precise(point):
+                assert off(np.ravel(found["output"])[0], f(*map(mpf, point))) <= ULPS, point
+                for place, what in enumerate(names):
+                    got, truth = found[f"gradient of {what}"][0], slope(f, point, place)
+                    assert off(got, truth) <= ULPS, (what, point, got, truth)
+
+
+LOGITS = [
+    (0.5, -1.0, 2.0),
+    (40.0, 0.25, -3.0),
+    (0.25, 40.0, -3.0),
+    (700.25, 0.1, -700.0),
+    (1000.5, 0.3, 1e-8),
+    (-9876.5, -9876.25, -9800.1),
+    (1e-30, -1e-8, 0.0),
+]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 0.25]], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("target", [0, 1, (0.25, 0.5, 0.25), (0.1, 0.0, 0.3)], ids=str)
+def test_cross_entropy_has_all_its_digits(target: Any, weight: Any, smoothing: float) -> None:
+    reference = references.module("nn.CrossEntropyLoss")
+    assert reference is not None
+    soft = isinstance(target, tuple)
+    options = {"weight": None if weight is None else np.array(weight), "label_smoothing": smoothing, "reduction": "sum"}
+    w = weight or [1.0] * 3
+
+    def f(*numbers: Any) -> Any:
+        logits, wanted = numbers[:3], numbers[3:] or [mpf(c == target) for c in range(3)]
+        log_sum = mpmath.log(sum(mpmath.exp(x) for x in logits))
+        s = mpf(smoothing)
+        return sum(w[c] * ((1 - s) * wanted[c] + s / 3) * (log_sum - logits[c]) for c in range(3))
+
+    for logits in LOGITS:
+        point = (*logits, *target) if soft else logits
+        inputs = {"outputs": np.array([logits]), "targets": np.array([target])}
+        found = reference(options, inputs, {}, np.ones(()))
+        gradients = [g for name, x in found.items() if name != "output" for g in x[0]]
+        assert len(gradients) == len(point)
+        with precise((max(logits) - min(logits), 1e-30)):
+            assert off(found["output"][()], f(*map(mpf, point))) <= ULPS, point
+            for place, got in enumerate(gradients):
+                truth = slope(f, point, place)
+                size = _terms(logits, w, target, smoothing)[place] if place < 3 else 0  # a difference, which may cancel
+                assert off(got, truth, size) <= ULPS, (place, point)
+
+
+def _terms(logits: Any, w: Any, target: Any, s: float) -> list[Any]:
+    """The larger of the two terms of each logit's gradient, p·(q of the others) and q·(p of the others)."""
+    e = [mpmath.exp(mpf(x)) for x in logits]
+    p = [x / sum(e) for x in e]
+    wanted = target if isinstance(target, tuple) else [c == target for c in range(3)]
+    q = [mpf(w[c]) * ((1 - mpf(s)) * mpf(wanted[c]) + mpf(s) / 3) for c in range(3)]
+    return [
+        max(p[c] * sum(q[j] for j in range(3) if j != c), q[c] * sum(p[j] for j in range(3) if j != c))
+        for c in range(3)
+    ]  # fmt: skip
+
+
+# Everything else, against PyTorch
+
+
+def disagreements(found: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[str]:
+    """NaN and ∞ in the same places, and numbers within 1e-12 of the array's scale.
+
+    PyTorch's float64 takes things like 1 - p, which leave a unit in the last place of 1.
+    """
+    assert list(found) == list(theirs)
+    for name, got in found.items():
+        assert got.dtype == Wide
+        expected = theirs[name]
+        if got.shape != expected.shape:
+            yield f"{name}: shape {got.shape}, PyTorch's is {expected.shape}"
+            continue
+        with np.errstate(all="ignore"):
+            rounded = got.astype(np.float64)
+            scale = np.max(np.abs(expected[np.isfinite(expected)]), initial=0)
+            same = (rounded == expected) | (np.isnan(rounded) & np.isnan(expected))
+            close = same | (np.abs(rounded - expected) <= 1e-12 * scale + 4 * np.finfo(np.float64).eps)
+        if not close.all():
+            at = tuple(np.argwhere(~close)[0])
+            yield f"{name}[{at}]: {got[at]!r}, PyTorch {expected[at]!r}"
+
+
+def of_function(case: FunctionCase, reference: FunctionReference) -> Iterator[str]:
+    arrays = {name: x.values for name, x in case.given.items()}
+    operands = {name: arrays[name] for name in case.call.operands}
+    gys = [x for name, x in arrays.items() if name not in operands]
+    outputs, gradients = reference(operands, case.call.options, gys)
+    found = {f"output {i}": y for i, y in enumerate(outputs)} | {f"gradient of {n}": g for n, g in gradients.items()}
+    yield from disagreements(found, case.torch(arrays))
+
+
+def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:
+    arrays = {name: x.values for name, x in case.given.items()}
+    inputs = {name: arrays.get(name, x.values) for name, x in zip(case.names, case.inputs, strict=True)}
+    parameters = {name: x for name, x in arrays.items() if name not in (*inputs, "incoming gradient")}
+    mask = case._mask(0, case.options["p"], case.inputs[0].values.shape, np.float64) if _masked(case) else None
+    yield from disagreements(
+        reference(case.options, inputs, parameters, arrays["incoming gradient"], mask), case.torch(arrays)
+    )
+
+
+def _masked(case: ModuleCase) -> bool:
+    return case.row.torch == "nn.Dropout" and case.training
+
+
+def drawn_disagreements(name: str, reference: Any) -> list[str]:
+    pytorch.require()
+    row: Any = FUNCTIONS.get(name) or MODULES[name]
+    found: list[str] = []
+
+    @drawn
+    @given(function_cases(row) if name in FUNCTIONS else module_cases(row))
+    def run(case: Any) -> None:
+        with np.errstate(all="ignore"):
+            found.extend((of_function if name in FUNCTIONS else of_module)(case, reference))
+
+    run()
+    return found
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
+def test_the_reference_is_what_pytorch_computes(name: str) -> None:
+    reference = references.function(name) or references.module(name)
+    assert reference is not None
+    assert drawn_disagreements(name, reference) == []
+
+
+def corrupted(y: Any) -> Any:
+    return [corrupted(x) for x in y] if isinstance(y, list) else np.asarray(y) * (1 + Wide(1e-9))
+
+
+@pytest.mark.parametrize("name", ["concatenate", "sort", "matmul", "linalg.norm", "clip"])
+def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
+    reference = references.function(name)
+    assert reference is not None
+
+    def gradients_off(*given: Any) -> Any:
+        outputs, gradients = reference.compute(*given)
+        return outputs, corrupted(gradients)
+
+    assert drawn_disagreements(name, FunctionReference("", gradients_off))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_error_planted_in_a_module_is_seen(name: str) -> None:
+    reference = references.module(name)
+    assert reference is not None
+
+    def off_by(*given: Any) -> Any:
+        return {what: corrupted(y) for what, y in reference.compute(*given).items()}
+
+    assert drawn_disagreements(name, ModuleReference(off_by))
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_its_own_derivative_at_unit_vectors(name: str) -> None:
+    row, reference = FUNCTIONS[name], PRODUCTS[name]
+    apply = (lambda *xs, subscripts: np.einsum(subscripts, *xs)) if name == "einsum" else getattr(np, name)
+    compared = 0
+
+    @drawn
+    @given(function_cases(row).filter(lambda case: all(x.values.size < 200 for x in case.given.values())))
+    def run(case: FunctionCase) -> None:
+        nonlocal compared
+        arrays = {what: x.values for what, x in case.given.items()}
+        operands = {what: arrays[what] for what in case.call.operands}
+        gys = [arrays["incoming gradient 0"]]
+        size = {what: np.abs(x) for what, x in operands.items()}
+        found = reference(operands, case.call.options, gys)[1]
+        expected = linear(apply)(operands, case.call.options, gys)[1]
+        terms = reference(size, case.call.options, [np.abs(gys[0])])[1]
+        for what, g in found.items():
+            assert (np.abs(g - expected[what]) <= ULPS * EPS * terms[what]).all()
+            compared += g.size
+
+    run()
+    assert compared
+
+
+# What is there
+
+
+def test_every_function_and_module_of_the_contract_has_a_reference() -> None:
+    assert [name for name in FUNCTIONS if references.function(name) is None] == []
+    containers = {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"}  # each of their parts has one
+    assert {row.torch for row in module_rows()} - set(MODULES) == containers
+
+
+def test_what_has_no_reference_says_so() -> None:
+    assert references.function("fft.fft") is None
+    assert references.module("nn.Sequential") is None
+    assert references.how("nn.Sequential") == "none wider than float64"
+    assert references.how("tanh") == "formula in extended precision"
