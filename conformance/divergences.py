@@ -125,8 +125,8 @@ def limits(component: str) -> str:
 
 
 def given(component: str, kind: str) -> bool:
-    """Whether a row is given values of this kind."""
-    return (component, kind) not in getattr(_record(), "NOT_GIVEN", {})
+    """Whether a row is given values of this kind; not of those for which the wider reference has numpyml's answer."""
+    return (component, kind) not in {**NOT_GIVEN, **getattr(_record(), "NOT_GIVEN", {})}
 
 
 def option_not_state(component: str, name: str) -> str:
