@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--framework", metavar="FILE", help="hold another framework to PyTorch: the path of its adapter")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the census to this file")
+    made.add_argument(
+        "--record-floors", action="store_true", help="make what this run compares the measure of later runs"
+    )
     made.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes; the result is the same")
     return made
 
@@ -135,10 +138,12 @@ def suite(given: argparse.Namespace) -> int:
 
 def ran(given: argparse.Namespace) -> Census:
     """The census of a run."""
-    from conformance import report, runner
+    from conformance import completeness, frameworks, report, runner
     from conformance.census import Census
 
     wanted = runner.planned(given.only, given.profile, given.examples)
+    if given.record_floors and (given.examples is not None or given.seed is not None or given.framework is not None):
+        raise Misuse("--record-floors takes the suite as it is; leave out --seed, --examples and --framework")
     runner.ready()
     from conformance.report.about import about  # needs PyTorch, which is now known to be there
 
@@ -146,6 +151,14 @@ def ran(given: argparse.Namespace) -> Census:
     census = Census(about(given.profile, seed, given.examples))
     notes = runner.run_all(wanted, given.profile, seed, given.examples, given.jobs, given.framework)
     census.notes.extend(report.watched(notes, len(wanted)))
+    if frameworks.under_test().NAME == "numpyml" and given.examples is None:
+        missing = completeness.unreached(census.notes)
+        if given.record_floors:
+            completeness.record(census.notes, given.profile)
+        else:
+            firm = completeness.same_draws(seed, runner.SEED)
+            missing += completeness.shortfalls(census.notes, given.profile, firm)
+        census.about.incomplete.extend(missing)
     return census
 
 
@@ -154,8 +167,8 @@ def finished(given: argparse.Namespace) -> Census:
     from conformance import report
 
     made = parser()
-    options = ("only", "profile", "examples", "seed", "json", "jobs", "framework")
-    beside = [f"--{name}" for name in options if getattr(given, name) != made.get_default(name)]
+    options = ("only", "profile", "examples", "seed", "json", "jobs", "framework", "record_floors")
+    beside = [f"--{name.replace('_', '-')}" for name in options if getattr(given, name) != made.get_default(name)]
     if beside:
         raise Misuse(f"--from takes a run that is finished; {beside[0]} is for running one")
     return report.read(given.census)

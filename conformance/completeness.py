@@ -1,29 +1,74 @@
-"""Nothing escapes: every public class and every derivative has a row, every option a strategy."""
+"""Nothing escapes: components are found by discovery, and whatever is missing is a line.
+
+Every public class, every function that writes initial values and every derivative has a row; every option has a
+strategy that says what it is for; every purpose is reached; and no check compares less than it used to.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import json
+import math
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import hypothesis
+
+import numpyml
 from conformance import contracts
+from conformance.census import Note
 from conformance.divergences import ABSENT, ADDED
 from conformance.frameworks import pytorch
-from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row
+from conformance.reach import REACHING, purpose
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 from conformance.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
-from numpyml.nn import Module, activations, layers, losses, model, optimizers
+from numpyml.nn import Module, losses, model, optimizers
+
+# Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
+HELD_OTHERWISE = {
+    "numpyml.Tensor": "every row of a function runs on Tensors",
+    "numpyml.gradcheck": "tests/autograd/test_gradcheck.py",
+    "numpyml.is_recording": "tests/autograd/test_tape.py",
+    "numpyml.no_grad": "tests/autograd/test_tape.py",
+    "numpyml.manual_seed": "the check same_seed",
+    "numpyml.nn.Module": "the base of every layer",
+    "numpyml.nn.Parameter": "every row with parameters",
+    "numpyml.nn.module.as_floats": "how every layer takes its data: the checks dtype_kept and rejections",
+    "numpyml.nn.losses.Loss": "the base of every loss",
+    "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
+}
 
 
-def public_classes() -> Iterator[type[Any]]:
-    """The components in the public namespaces; classes that only others build on are none."""
-    for namespace in (layers, activations, losses, optimizers, model):
-        names = getattr(namespace, "__all__", [name for name in vars(namespace) if not name.startswith("_")])
-        for name in names:
-            found = getattr(namespace, name)
-            local = inspect.isclass(found) and found.__module__.startswith(namespace.__name__)
-            if local and not _abstract(found):
-                yield found
+def modules() -> list[ModuleType]:
+    """Every module of numpyml."""
+    found = pkgutil.walk_packages(numpyml.__path__, "numpyml.")
+    return [numpyml, *(importlib.import_module(module.name) for module in found)]
+
+
+def public() -> dict[str, Any]:
+    """Everything that an ``__all__`` of numpyml's names, by its path."""
+    return {f"{m.__name__}.{name}": getattr(m, name) for m in modules() for name in getattr(m, "__all__", ())}
+
+
+def components() -> Iterator[type[Any]]:
+    """Every layer, activation, loss, container and optimizer that numpyml defines, exported or forgotten."""
+    modules()
+    for base in (Module, optimizers.Optimizer):
+        for made in _descendants(base):
+            if made.__module__.split(".")[0] == "numpyml" and not made.__name__.startswith("_") and not _abstract(made):
+                yield made
+
+
+def _descendants(base: type[Any]) -> Iterator[type[Any]]:
+    for made in base.__subclasses__():
+        yield made
+        yield from _descendants(made)
 
 
 def _abstract(found: type[Any]) -> bool:
@@ -39,17 +84,107 @@ def derivatives() -> Iterator[Callable[..., Any]]:
 
 
 def problems(rows: Sequence[Row] | None = None) -> list[str]:
-    """What is missing, a line each."""
+    """What has no row or no strategy, a line each."""
     rows = contracts.rows() if rows is None else rows
-    classes = {row.ours for row in rows if not isinstance(row, FunctionRow)}
-    functions = {row.function for row in rows if isinstance(row, FunctionRow)}
-    found = [f"{c.__module__}.{c.__name__} has no contract row" for c in public_classes() if c not in classes]
-    found += [f"{title(f)} has a derivative and no contract row" for f in derivatives() if f not in functions]
+    held = {row.function if isinstance(row, FunctionRow) else row.ours for row in rows}
+    found = [f"{path} has no contract row" for path, thing in _to_hold().items() if thing not in held]
+    found += [f"{title(f)} has a derivative and no contract row" for f in derivatives() if f not in held]
     for row in rows:
         if not isinstance(row, FunctionRow):
             found += option_problems(row)
     names = [row.name for row in rows]
+    untold = [m for m in public().values() if isinstance(m, ModuleType) and not hasattr(m, "__all__")]
+    found += [f"{m.__name__} has no __all__, which tells what is public" for m in untold]
     return found + [f"two rows are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+
+
+def _to_hold() -> dict[str, Any]:
+    """What must have a row, by its path."""
+    classes = {f"{made.__module__}.{made.__name__}": made for made in components()}
+    names = public()
+    known = {*classes.values(), *(names.get(path) for path in HELD_OTHERWISE)}
+    return classes | {
+        path: thing for path, thing in names.items() if not isinstance(thing, ModuleType) and thing not in known
+    }
+
+
+def unreached(notes: Iterable[Note]) -> list[str]:
+    """What the strategies promise, and no case that a check passed on has held."""
+    return [
+        f"{note.row}-{note.check}: {label} was promised and never drawn"
+        for note in notes
+        if note.check in REACHING and not note.failure
+        for label in sorted(note.promised - note.reached)
+    ]
+
+
+# What the suite's own seed compared: profile, component, check. The file names the Hypothesis that drew it, since the
+# same seed draws the same under the same Hypothesis: then every check is held to FIRM of its count. Other draws have
+# arrays of other sizes, and a check makes a tenth or ten times the comparisons; they hold a component to LOOSE.
+FLOORS = Path(__file__).with_name("floors.json")
+FIRM, LOOSE = 0.8, 0.01
+RECORD = "record it: python -m conformance --record-floors"
+Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
+
+
+@cache
+def _recorded() -> dict[str, Any]:
+    return json.loads(FLOORS.read_text()) if FLOORS.exists() else {"hypothesis": "", "counts": {}}
+
+
+def counts() -> dict[str, dict[str, dict[str, int]]]:
+    """What is on record."""
+    return _recorded()["counts"]
+
+
+def same_draws(seed: int, own: int) -> bool:
+    """Whether a run of this seed draws what was recorded; ``own`` is the suite's."""
+    return seed == own and hypothesis.__version__ == _recorded()["hypothesis"]
+
+
+def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts | None = None) -> list[str]:
+    """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
+    known = (counts() if recorded is None else recorded).get(profile, {})
+    found, ran = [], [note for note in notes if not note.failure]
+    sums: dict[str, list[float]] = {}  # what ran, and the floor
+    for note in ran:
+        count = known.get(note.row, {}).get(note.check)
+        if count is None:
+            found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} --profile {profile}")
+            continue
+        name, share = (f"{note.row}-{note.check}", FIRM) if firm else (note.row, LOOSE)
+        total = sums.setdefault(name, [0, 0])
+        total[0] += note.comparisons
+        total[1] += share * count
+    return found + [
+        f"{name}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}"
+        for name, (n, least) in sums.items()
+        if n < least
+    ]
+
+
+def dropped(planned: Iterable[tuple[str, str]], recorded: Counts | None = None) -> list[str]:
+    """Checks of components that have a floor and no longer run. ``planned``: the component and check of every task."""
+    known, left = counts() if recorded is None else recorded, set(planned)
+    once = {(row, check): None for rows in known.values() for row, checks in rows.items() for check in checks}
+    lost = [task for task in once if task not in left]
+    return [f"{row}-{check} has a floor and no longer runs; {RECORD}" for row, check in lost]
+
+
+def record(notes: Iterable[Note], profile: str) -> None:
+    """Make what ran the measure of later runs, in place of what was recorded for these components."""
+    found = {name: dict(rows) for name, rows in counts().items()}
+    for row in {note.row: None for note in notes}:
+        found.setdefault(profile, {})[row] = {note.check: note.comparisons for note in notes if note.row == row}
+    profiles = [  # a line for each component
+        f"{json.dumps(name)}: {{\n"
+        + ",\n".join(f"{json.dumps(row)}: {json.dumps(rows[row])}" for row in sorted(rows))
+        + "\n}"
+        for name, rows in sorted(found.items())
+    ]
+    head = f'{{"hypothesis": "{hypothesis.__version__}", "counts": {{\n'
+    FLOORS.write_text(head + ",\n".join(profiles) + "\n}}\n")
+    _recorded.cache_clear()
 
 
 def title(function: Any) -> str:
@@ -57,14 +192,18 @@ def title(function: Any) -> str:
     return f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"
 
 
-def option_problems(row: ModuleRow | OptimizerRow) -> Iterator[str]:
-    """Options without a strategy, strategies without an option, and arguments of PyTorch's that are not ours."""
+def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]:
+    """Options without a strategy, strategies without an option or a purpose, and arguments of PyTorch's that are not
+    ours."""
     ours = list(inspect.signature(row.ours).parameters)
     drawn = [name for name in ours if name not in ADDED]
     yield from (f"{row.name}({name}=...) has no strategy" for name in drawn if name not in row.options)
     yield from (
         f"{row.name} has no option {name}, which a strategy is for" for name in row.options if name not in drawn
     )
+    for name, strategy in row.options.items():
+        if purpose(strategy) is None:
+            yield f"{row.name}({name}=...) has a strategy that does not say what it is for"
     if isinstance(row, ModuleRow) and row.ours.__module__ == model.__name__:
         return  # containers take modules, under whatever name
     theirs = [
@@ -73,5 +212,6 @@ def option_problems(row: ModuleRow | OptimizerRow) -> Iterator[str]:
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     renamed = {RENAMED.get(name, name) for name in ours}
-    yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed and name not in ABSENT)
+    absent = {name for name in theirs if name in ABSENT or f"{row.name}.{name}" in ABSENT}
+    yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed | absent)
     yield from (f"{row.name}({name}=...) is not PyTorch's" for name in drawn if RENAMED.get(name, name) not in theirs)

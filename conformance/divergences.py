@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from conformance.frameworks import under_test
 
-# PyTorch's constructor arguments that are not ours.
+# PyTorch's arguments that are not ours, anywhere or of one component.
 ABSENT = {
     "inplace": "nothing that a caller holds is written to",
     "device": "there is one device",
@@ -20,12 +20,16 @@ ABSENT = {
     "capturable": "an implementation switch of PyTorch's",
     "differentiable": "an implementation switch of PyTorch's",
     "params": "parameters and gradients are two lists here",
+    "tensor": "initial values are written into an array",
+    "kaiming_uniform_.mode": "fan_in is counted, as PyTorch does by default",
+    "kaiming_uniform_.nonlinearity": "a leaky ReLU's gain, as PyTorch does by default",
 }
 # Arguments of ours that are not PyTorch's.
 ADDED = {
     "dtype": "every check runs in both precisions instead of drawing this option",
     "generator": "PyTorch's layers have none; the checks of randomness use it",
     "parameters": "PyTorch's params",
+    "array": "PyTorch's tensor",
     "gradients": "PyTorch finds them on its parameters",
 }
 
@@ -40,6 +44,7 @@ LIMITS = {
 NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
+    ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
 }
 
 # State that PyTorch keeps in buffers and numpyml in the constructor's arguments.
@@ -87,6 +92,8 @@ LAXER = {
 
 # What is different without any one call that shows it.
 REMARKS = [
+    "linalg.norm: of other orders than 2, the gradient at NaN is NaN here, 0 in PyTorch.",
+    "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "Sequential without a layer is refused.",
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",
@@ -124,9 +131,10 @@ def limits(component: str) -> str:
     return str(getattr(_record(), "LIMITS", {}).get(component, ""))
 
 
-def given(component: str, kind: str) -> bool:
-    """Whether a row is given values of this kind; not of those for which the wider reference has numpyml's answer."""
-    return (component, kind) not in {**NOT_GIVEN, **getattr(_record(), "NOT_GIVEN", {})}
+def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
+    """The kinds of values that a row is given; not those for which the wider reference has numpyml's answer."""
+    record = {**NOT_GIVEN, **getattr(_record(), "NOT_GIVEN", {})}
+    return [kind for kind in kinds if (row, kind) not in record]
 
 
 def option_not_state(component: str, name: str) -> str:

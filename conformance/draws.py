@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn as Draw
 
+from conformance.reach import Purposeful, among, between, mark, pick, purposeful
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, Shape, Strategy, floats, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, SQUARED, Shape, Strategy, floats, shapes
 
-Option = Strategy[Any] | Callable[[Shape], Strategy[Any]]
+Option = Purposeful | Callable[[Shape], Purposeful]
 
 nonempty = shapes(1, 4, 1)
 matrices = shapes(2, 4)
 
 
-def _option(draw: Draw, option: Option, shape: Shape) -> Any:
-    return draw(option if isinstance(option, st.SearchStrategy) else option(shape))
+def _options(draw: Draw, options: Mapping[str, Option], shape: Shape) -> dict[str, Any]:
+    strategies = {name: s if isinstance(s, Purposeful) else s(shape) for name, s in options.items()}
+    return {name: pick(draw, name, strategy) for name, strategy in strategies.items()}
 
 
 @st.composite
@@ -27,7 +29,7 @@ def on(
     draw: Draw,
     /,
     shape_of: Strategy[Shape] | None = None,
-    kinds: Sequence[str] = EXTREME,
+    kinds: Sequence[str] = NASTY,
     into: Callable[[Any], Any] | None = None,
     low: float = -np.inf,
     high: float = np.inf,
@@ -37,15 +39,21 @@ def on(
     """One operand; an option is a strategy, or a function from the operand's shape to one."""
     shape = draw(shapes() if shape_of is None else shape_of)
     x = draw(floats(shape, kinds, low, high, into, layouts))
-    return Call({"x": x}, {name: _option(draw, option, shape) for name, option in options.items()})
+    return Call({"x": x}, _options(draw, options, shape))
 
 
 @st.composite
 def two(draw: Draw, kinds: Sequence[str]) -> Call:
     """Two operands whose shapes broadcast."""
     shape = draw(shapes(0, 4))
-    others = [tuple(1 if draw(st.booleans()) else n for n in shape), shape[draw(st.integers(0, len(shape))) :], shape]
-    first, second = shape, draw(st.sampled_from(others))
+    others = {
+        "broadcast": tuple(1 if draw(st.booleans()) else n for n in shape),
+        "of fewer axes": shape[draw(st.integers(0, len(shape))) :],
+        "of one shape": shape,
+    }
+    first, second = shape, others[draw(st.sampled_from(sorted(others)))]
+    way = "of fewer axes" if len(second) < len(first) else "of one shape" if first == second else "broadcast"
+    mark((f"operands {label}" for label in others), [f"operands {way}"])
     if draw(st.booleans()):
         first, second = second, first
     return Call({"a": draw(floats(first, kinds)), "b": draw(floats(second, kinds))})
@@ -56,30 +64,78 @@ def several(draw: Draw, /, names: str, kinds: Sequence[str], **options: Option) 
     """A few operands of one shape."""
     shape = draw(shapes(1, 3))
     operands = {name: draw(floats(shape, kinds)) for name in names.split()}
-    return Call(operands, {name: _option(draw, option, shape) for name, option in options.items()})
+    return Call(operands, _options(draw, options, shape))
 
 
-def axis_of(shape: Shape) -> Strategy[int]:
+AXES = (": from the front", ": from the back")
+
+
+def _axis_classes(axis: Any) -> Iterable[str]:
+    if axis is None:
+        return ["=None"]
+    return [": several"] if isinstance(axis, tuple) else [AXES[axis < 0]]
+
+
+def axis_of(shape: Shape) -> Purposeful:
     """One of the axes, from the front or from the back."""
-    return st.integers(-len(shape), len(shape) - 1)
+    return purposeful(st.integers(-len(shape), len(shape) - 1), AXES, _axis_classes)
 
 
-def axis_or_flat(shape: Shape) -> Strategy[int | None]:
+def axis_or_flat(shape: Shape) -> Purposeful:
     """One of the axes, or None."""
-    return st.none() | axis_of(shape) if shape else st.none()
+    return purposeful(st.none() | axis_of(shape) if shape else st.none(), ("=None", *AXES), _axis_classes)
 
 
-def axes_of(shape: Shape) -> Strategy[Any]:
+def axes_of(shape: Shape) -> Purposeful:
     """None, one axis, or several."""
-    if not shape:
-        return st.none()
     every = st.lists(st.integers(0, len(shape) - 1), unique=True, min_size=1).map(tuple)
-    return st.none() | axis_of(shape) | every
+    drawn = st.none() | axis_of(shape) | every if shape else st.none()
+    return purposeful(drawn, ("=None", *AXES, ": several"), _axis_classes)
 
 
-def extra_axes(shape: Shape) -> Strategy[int]:
+def orders_of(shape: Shape) -> Purposeful:
+    """The axes in any order."""
+    labels = (": as they are", ": in another order")
+    return purposeful(st.permutations(range(len(shape))), labels, lambda axes: [labels[list(axes) != sorted(axes)]])
+
+
+def turned(shape: Shape) -> Purposeful:
+    """The lengths backwards, and an axis more."""
+    return purposeful(st.just((*shape[::-1], 1)), (), lambda shape: ())
+
+
+tilings = purposeful(
+    st.lists(st.integers(0, 3), max_size=4).map(tuple),
+    ("=()", ": 0 times", ": 3 times", ": new axes"),
+    lambda reps: [
+        label for label, holds in
+        {"=()": not reps, ": 0 times": 0 in reps, ": 3 times": 3 in reps, ": new axes": len(reps) == 4}.items() if holds
+    ],
+)  # fmt: skip
+
+
+def places(shape: Shape) -> Purposeful:
+    """Indices that every axis has, repeated ones among them."""
+    drawn = st.lists(st.integers(0, min(shape) - 1), max_size=5).map(lambda at: np.array(at, np.int64))
+    labels = (": none", ": one twice", ": each once")
+    return purposeful(drawn, labels, lambda at: [labels[0 if not at.size else 1 + (np.unique(at).size == at.size)]])
+
+
+def places_along_the_last(shape: Shape) -> Purposeful:
+    """Three indices for each vector along the last axis."""
+
+    def drawn(seed: int) -> Any:
+        return np.random.default_rng(seed).integers(0, shape[-1], (*shape[:-1], 3))
+
+    def of(at: Any) -> list[str]:
+        return [": one twice"] if (at[..., 0] == at[..., 1]).any() else []
+
+    return purposeful(st.integers(0, 99).map(drawn), [": one twice"], of)
+
+
+def extra_axes(shape: Shape) -> Purposeful:
     """A place for a new axis."""
-    return st.integers(-len(shape) - 1, len(shape))
+    return purposeful(st.integers(-len(shape) - 1, len(shape)), AXES, _axis_classes)
 
 
 @st.composite
@@ -89,6 +145,7 @@ def where(draw: Draw) -> Call:
     a, b = call.operands.values()
     shape = np.broadcast_shapes(a.values.shape, b.values.shape)
     condition = np.random.default_rng(draw(st.integers(0, 99))).random(shape[draw(st.integers(0, len(shape))) :]) < 0.5
+    mark(["condition broadcast"], ["condition broadcast"] * (condition.ndim < len(shape)))
     return Call({"x": a, "y": b}, {"condition": condition})
 
 
@@ -96,7 +153,9 @@ def where(draw: Draw) -> Call:
 def fills(draw: Draw) -> Call:
     """A value to fill with, and an array that tells the shape."""
     shape = draw(shapes(1, 3))
-    value = draw(floats(draw(st.sampled_from([(), shape[-1:]])), NASTY))
+    layouts = [layout for layout in LAYOUTS if layout != "fortran"]  # which two axes are needed for
+    value = draw(floats(draw(st.sampled_from([(), shape[-1:]])), NASTY, layouts=layouts))
+    mark(["fill_value: 0 axes", "fill_value: 1 axis"], [f"fill_value: {('0 axes', '1 axis')[value.values.ndim]}"])
     return Call({"a": draw(floats(shape, ("ordinary",))), "fill_value": value})
 
 
@@ -105,7 +164,9 @@ def broadcasts(draw: Draw) -> Call:
     """An operand and a shape that it broadcasts to."""
     shape = draw(shapes(0, 4))
     start = draw(st.integers(0, len(shape)))
-    own = tuple(1 if draw(st.booleans()) else n for n in shape[start:])
+    own = tuple(1 if draw(st.integers(0, 3)) == 3 else n for n in shape[start:])
+    ways = {"x: stretched": own != shape[start:], "x: of fewer axes": start > 0}
+    mark(ways, (way for way, met in ways.items() if met))
     return Call({"x": draw(floats(own, NASTY))}, {"shape": shape})
 
 
@@ -113,9 +174,9 @@ def broadcasts(draw: Draw) -> Call:
 def shifts(draw: Draw) -> Call:
     """An operand to roll, by one shift or by one for each of several axes."""
     shape = draw(shapes(1, 4))
-    axis = draw(axes_of(shape))
-    by = st.integers(-4, 4)
-    shift = draw(st.tuples(*[by] * len(axis)) if isinstance(axis, tuple) else by)
+    axis = pick(draw, "axis", axes_of(shape))
+    by = between(-4, 4)
+    shift = draw(st.tuples(*[by] * len(axis))) if isinstance(axis, tuple) else pick(draw, "shift", by)
     return Call({"x": draw(floats(shape, NASTY))}, {"shift": shift, "axis": axis})
 
 
@@ -123,9 +184,12 @@ def shifts(draw: Draw) -> Call:
 def repeats(draw: Draw) -> Call:
     """An operand, and how often: one number, or one for each element of the axis."""
     shape = draw(shapes(1, 4))
-    axis = draw(axis_or_flat(shape))
+    axis = pick(draw, "axis", axis_or_flat(shape))
     n = int(np.prod(shape)) if axis is None else shape[axis]
-    how_often = draw(st.integers(0, 3) | st.lists(st.integers(0, 3), min_size=n, max_size=n).map(tuple))
+    each = st.lists(st.integers(0, 3), min_size=n, max_size=n).map(tuple)
+    labels = ("=0", "=3", ": one for each")
+    repeats = purposeful(st.integers(0, 3) | each, labels, lambda k: [f"={k}" if isinstance(k, int) else labels[2]])
+    how_often = pick(draw, "repeats", repeats)
     return Call({"x": draw(floats(shape, NASTY))}, {"repeats": how_often, "axis": axis})
 
 
@@ -133,7 +197,7 @@ def repeats(draw: Draw) -> Call:
 def pads(draw: Draw) -> Call:
     """An operand and how far to pad it on either side of each axis."""
     shape = draw(shapes(1, 3, 2))
-    mode = draw(st.sampled_from(PAD_MODES))
+    mode = pick(draw, "mode", among(*PAD_MODES))
     width = st.integers(0, 3 if mode == "constant" else 1)
     pad_width = tuple(draw(st.tuples(width, width)) for _ in shape)
     return Call({"x": draw(floats(shape, NASTY))}, {"pad_width": pad_width, "mode": mode})
@@ -146,11 +210,13 @@ PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 def sections(draw: Draw, even: bool = False) -> Call:
     """An operand, and where to cut it or into how many pieces."""
     shape = draw(nonempty)
-    axis = draw(axis_of(shape))
+    axis = pick(draw, "axis", axis_of(shape))
     n = shape[axis]
     pieces = st.sampled_from([k for k in range(1, n + 1) if n % k == 0]) if even else st.integers(1, n + 1)
     at = st.lists(st.integers(0, n), max_size=3).map(sorted)
-    return Call({"x": draw(floats(shape, NASTY))}, {"cuts": draw(pieces | at), "axis": axis})
+    labels = (": so many pieces", ": at these places", ": at none")
+    cuts = purposeful(pieces | at, labels, lambda c: [labels[0] if isinstance(c, int) else labels[1 if c else 2]])
+    return Call({"x": draw(floats(shape, NASTY))}, {"cuts": pick(draw, "cuts", cuts), "axis": axis})
 
 
 @st.composite
@@ -179,20 +245,53 @@ def indexed(draw: Draw) -> Call:
     index: Any = parts[0] if len(parts) == 1 else tuple(parts)
     if draw(st.integers(0, 5)) == 0:
         index = rng.random(shape) < 0.5  # one mask for everything
+    mark((f"index: {form}" for form in INDICES), (f"index: {form}" for form in _forms(index, len(shape))))
     return Call({"x": draw(floats(shape, NASTY))}, {"index": index})
+
+
+INDICES = (
+    "a number", "from the back", "a slice", "a slice with steps", "a slice backwards", "an array", "two arrays",
+    "a mask", "a mask of all axes", "None", "Ellipsis", "fewer than the axes",
+)  # fmt: skip
+
+
+def _forms(index: Any, axes: int) -> Iterable[str]:
+    parts = index if isinstance(index, tuple) else (index,)
+    numbers = [p for p in parts if isinstance(p, int)]
+    steps = [p.step for p in parts if isinstance(p, slice)]
+    arrays = [p for p in parts if isinstance(p, np.ndarray)]
+    masks = [p for p in arrays if p.dtype == bool]
+    told = {
+        "a number": numbers,
+        "from the back": [n for n in numbers if n < 0],
+        "a slice": steps,
+        "a slice with steps": [s for s in steps if s == 2],
+        "a slice backwards": [s for s in steps if s is not None and s < 0],
+        "an array": [a for a in arrays if a.dtype != bool],
+        "two arrays": arrays[1:],
+        "a mask": masks,
+        "a mask of all axes": [m for m in masks if m.ndim == axes > 1],
+        "None": [p for p in parts if p is None],
+        "Ellipsis": [p for p in parts if p is Ellipsis],
+        "fewer than the axes": len(numbers) + len(steps) + sum(a.ndim if a.dtype == bool else 1 for a in arrays) < axes,
+    }
+    return [form for form in INDICES if told[form]]
 
 
 @st.composite
 def norms(draw: Draw) -> Call:
-    """A norm over one axis (vectors) or all of them."""
+    """A norm over one axis (vectors) or all of them.
+
+    No wide and no subnormal values: NumPy squares them, which PyTorch does not, and Tensors give NumPy's own bits.
+    """
     shape = draw(shapes(1, 3, 1))
-    axis = draw(st.none() | axis_of(shape))
+    axis = pick(draw, "axis", axis_or_flat(shape))
     orders: list[Any] = [None]
     if axis is not None or len(shape) == 1:
         orders += [1, 2, 3, np.inf, -np.inf, 0.5, 2.5]
-    order = draw(st.sampled_from(orders))
-    kinds = ("ordinary", "signed zeros", "ties") if order in (None, 1, 2) else ("ordinary",)
-    options = {"ord": order, "axis": axis, "keepdims": draw(st.booleans())}
+    order = pick(draw, "ord", among(*orders))
+    kinds = SQUARED if order in (None, 2) else SQUARED[:-1]  # NaN: see linalg.norm in divergences.REMARKS
+    options = {"ord": order, "axis": axis, "keepdims": pick(draw, "keepdims", among(False, True))}
     return Call({"x": draw(floats(shape, kinds))}, options)
 
 
@@ -200,25 +299,30 @@ def norms(draw: Draw) -> Call:
 def products(draw: Draw, form: str) -> Call:
     """Two operands of a matrix product: vectors, matrices and batches of them."""
     m, n, k = (draw(st.integers(0, 5)) for _ in range(3))
-    batch = draw(shapes(0, 2, 0, 3)) if form == "matmul" else draw(shapes(0, 1, 0, 3))
+    batch = draw(shapes(0, 2 if form == "matmul" else 1, 0, 3, name="batch"))
     left = draw(st.sampled_from([(n,), (m, n), (*batch, m, n)]))
     if form == "inner":
-        right = draw(st.sampled_from([(n,), (k, n)]))
+        rights: list[Shape] = [(n,), (k, n)]
     else:
         other = tuple(1 if draw(st.booleans()) else b for b in batch)
-        right = draw(st.sampled_from([(n,), (n, k), (*other, n, k)]))
-    return Call({"a": draw(floats(left)), "b": draw(floats(right))})
+        rights = [(n,), (n, k), (*other, n, k)]
+        mark(["batches broadcast"], ["batches broadcast"] * (other != batch))
+    right = draw(st.sampled_from(rights))
+    forms = ("a vector", "a matrix", "a batch")
+    for name, most, own in (("a", 3, left), ("b", len(rights), right)):
+        mark((f"{name}: {form}" for form in forms[:most]), [f"{name}: {forms[min(len(own), 3) - 1]}"])
+    return Call({"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))})
 
 
 @st.composite
 def tensordots(draw: Draw) -> Call:
     """Two operands and the axes over which they are summed: how many, or which."""
-    shared = draw(shapes(1, 2, 1, 4))
-    a, b = (*draw(shapes(0, 2, 0, 3)), *shared), (*shared, *draw(shapes(0, 2, 0, 3)))
+    shared = draw(shapes(1, 2, 1, 4, name="shared"))
+    a, b = (*draw(shapes(0, 2, 0, 3, name="left")), *shared), (*shared, *draw(shapes(0, 2, 0, 3, name="right")))
     axes: Any = len(shared)
-    if draw(st.booleans()):
+    if pick(draw, "axes given", among(False, True)):
         axes = ([len(a) - len(shared) + i for i in range(len(shared))], list(range(len(shared))))
-    return Call({"a": draw(floats(a)), "b": draw(floats(b))}, {"axes": axes})
+    return Call({"a": draw(floats(a, NASTY)), "b": draw(floats(b, NASTY))}, {"axes": axes})
 
 
 EINSUMS = {
@@ -239,10 +343,12 @@ EINSUMS = {
 @st.composite
 def einsums(draw: Draw) -> Call:
     """An expression of the usual kinds, and operands that fit it."""
-    subscripts = draw(st.sampled_from(sorted(EINSUMS)))
+    subscripts = pick(draw, "subscripts", among(*sorted(EINSUMS)))
     lengths = {letter: draw(st.integers(0, 4)) for letter in sorted(set(EINSUMS[subscripts]) - {" "})}
+    # Three operands are multiplied in an order of each framework's choice: inf - inf appears in one of them alone.
+    kinds = NASTY if EINSUMS[subscripts].count(" ") < 2 else EXTREME
     operands = {
-        f"x{i}": draw(floats(tuple(lengths[letter] for letter in letters)))
+        f"x{i}": draw(floats(tuple(lengths[letter] for letter in letters), kinds))
         for i, letters in enumerate(EINSUMS[subscripts].split())
     }
     return Call(operands, {"subscripts": subscripts})

@@ -1,4 +1,4 @@
-"""What a contract row is. There are three kinds: of modules, of optimizers and of NumPy functions."""
+"""What a contract row is. There are four kinds: of modules, of optimizers, of initial values and of NumPy functions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,21 @@ class OptimizerRow:
     ours: type[Any]
     torch: str
     options: Mapping[str, Strategy[Any]]
-    rejected: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    refused: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()  # pairs of values that both sides refuse
+
+    @property
+    def name(self) -> str:
+        return self.ours.__name__
+
+
+@dataclass(frozen=True)
+class InitialRow:
+    """A function that writes initial values into an array: a strategy for every option, and one for the shape."""
+
+    ours: Callable[..., Any]
+    torch: str
+    options: Mapping[str, Strategy[Any]]
+    shapes: Strategy[tuple[int, ...]]
 
     @property
     def name(self) -> str:
@@ -103,4 +117,4 @@ class FunctionRow:
         return function(*operands, **options)
 
 
-Row = ModuleRow | OptimizerRow | FunctionRow
+Row = ModuleRow | OptimizerRow | InitialRow | FunctionRow

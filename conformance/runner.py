@@ -6,23 +6,26 @@ import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import Any
 
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
-from conformance import contracts, frameworks
+from conformance import contracts, frameworks, reach
 from conformance.cases import function_cases, module_cases
 from conformance.census import Note
 from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
+from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
-from conformance.rows import FunctionRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
@@ -32,6 +35,7 @@ LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long t
 EXAMPLES = {
     "long_trajectory": 6,
     "initial_values": 5,
+    "initial_distribution": 20,
     "mask_statistics": 30,
     "rejections": 20,
     "modes": 15,
@@ -71,6 +75,8 @@ class Job:
 def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
     if isinstance(row, FunctionRow):
         return [(check, function_cases(row)) for check in FUNCTION_CHECKS]
+    if isinstance(row, InitialRow):
+        return [(check, initial_cases(row)) for check in INITIAL_CHECKS]
     if isinstance(row, OptimizerRow):
         long = {"long_trajectory": LONG[profile]}
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in OPTIMIZER_CHECKS]
@@ -107,31 +113,53 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         note.not_offered = examples_of(task.check, profile, examples)
         return note
 
-    @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()))
-    @hypothesis.settings(
-        max_examples=examples_of(task.check, profile, examples), database=None, deadline=None,
-        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False,
-        print_blob=False,
-    )  # fmt: skip
-    @hypothesis.given(job.cases)
-    def example(case: Any) -> None:
-        try:
-            with np.errstate(all="ignore"):  # overflow is what some values are for
-                job.check(case, note)
-        except Exception as error:
-            if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
-                note.not_offered += 1
-                return
-            note.failure = f"{_told(error)}\n{case!r}"
-            raise
-        if not note.failure:
-            note.examples += 1
+    def search(number: int, wanted: set[str] | None = None, again: int = 0) -> None:
+        """Run the check on so many cases: any, or those alone that hold something wanted."""
+
+        @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()) + again)
+        @hypothesis.settings(
+            max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
+        )  # fmt: skip
+        @hypothesis.given(reach.fresh(job.cases))
+        def example(case: Any) -> None:
+            promised, reached = reach.survey(case)
+            hypothesis.assume(wanted is None or reached & wanted)
+            try:
+                with np.errstate(all="ignore"):  # overflow is what some values are for
+                    job.check(case, note)
+            except Exception as error:
+                if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
+                    note.not_offered += 1
+                    return
+                note.failure = f"{_told(error)}\n{case!r}"
+                raise
+            if not note.failure:
+                note.examples += 1
+                note.promised |= promised
+                note.reached |= reached
+
+        example()
 
     try:
-        example()
+        search(examples_of(task.check, profile, examples))
+        if examples is None and task.check in reach.REACHING:
+            top_up(note, search)
     except Exception as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
+
+
+def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
+    """Go on, case by case, until nothing promised is left that was not reached, or often enough nothing was found."""
+    fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
+    for again in count(1):
+        missing, before = note.promised - note.reached, len(note.reached)
+        if not missing or fruitless == 5:
+            return
+        with suppress(hypothesis.errors.Unsatisfiable):
+            search(1, missing, again)
+        fruitless += len(note.reached) == before
 
 
 def _told(error: Exception) -> str:

@@ -7,21 +7,27 @@ with a number it draws, so a large array costs no more than a small one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
+from conformance.reach import Purpose, Strategy, mark
 
-Strategy = st.SearchStrategy
 Shape = tuple[int, ...]
 Draw = Callable[[Strategy[Any]], Any]
 
+# Kinds of values; the more often a kind stands here, the more often it is drawn.
 ORDINARY = ("ordinary", "ordinary", "ties", "signed zeros")
-EXTREME = (*ORDINARY, "wide", "subnormal")
+EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
+EVERY = (*NASTY, "saturated")
+# For what NumPy squares and PyTorch rescales: no numbers whose squares overflow or vanish. Tensors give NumPy's bits.
+SQUARED = (*ORDINARY, "infinite", "nan")
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
 VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
@@ -30,24 +36,105 @@ VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
     "signed zeros": lambda rng, shape: rng.choice([0.0, -0.0, 1.0, -1.5], shape),
     "wide": lambda rng, shape: rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-30, 30, shape),
     "subnormal": lambda rng, shape: rng.choice([1e-40, -3e-42, 1e-38, 0.5], shape) * rng.uniform(0.5, 1, shape),
+    "tiny": lambda rng, shape: rng.choice([1e-310, -3e-320, 2e-308, 0.5], shape) * rng.uniform(0.5, 1, shape),
     "saturated": lambda rng, shape: (
         rng.choice([1e4, -1e4, 30.0, -30.0, 100.0, 0.5], shape) * rng.uniform(0.9, 1, shape)
     ),
     "infinite": lambda rng, shape: rng.choice([np.inf, -np.inf, 1e4, 0.25, -0.75], shape),
     "nan": lambda rng, shape: np.where(rng.random(shape) < 0.2, np.nan, rng.standard_normal(shape)),
 }
+
+
+def _sizes(x: Array, low: float, high: float) -> bool:
+    return bool(((np.abs(x) > low) & (np.abs(x) < high)).any())
+
+
+# What a kind is for, each asked of the array in the precision of the case.
+HOLDS: dict[str, dict[str, Callable[[Array], Any]]] = {
+    "ordinary": {"ordinary": lambda x: x.size > 0},
+    "ties": {"ties": lambda x: np.unique(x).size < x.size},
+    "signed zeros": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
+    "wide": {"up to 1e30": lambda x: _sizes(x, 1e20, np.inf), "down to 1e-30": lambda x: _sizes(x, 1e-33, 1e-20)},
+    "subnormal": {"subnormal float32": lambda x: x.dtype == np.float32 and _sizes(x, 0, np.finfo(np.float32).tiny)},
+    "tiny": {"subnormal float64": lambda x: x.dtype == np.float64 and _sizes(x, 0, np.finfo(np.float64).tiny)},
+    "saturated": {"saturated": lambda x: _sizes(x, 25, np.inf)},
+    "infinite": {"inf": lambda x: np.isposinf(x).any(), "-inf": lambda x: np.isneginf(x).any()},
+    "nan": {"nan": lambda x: np.isnan(x).any()},
+}
+LIES: dict[str, Callable[[Array], Any]] = {
+    "C": lambda x: x.flags.c_contiguous and x.flags.aligned,
+    "strided": lambda x: any(s > x.itemsize for s in x.strides) and min(x.strides) > 0 and not _packed(x),
+    "fortran": lambda x: x.flags.f_contiguous and not x.flags.c_contiguous,
+    "reversed": lambda x: any(s < 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
+    "broadcast": lambda x: any(s == 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
+    "unaligned": lambda x: not x.flags.aligned,
+}
+
+
+def _zeros(x: Array, sign: int) -> Any:
+    return ((x == 0) & (np.signbit(x) == (sign < 0))).any()
+
+
+def _packed(x: Array) -> bool:
+    return bool(x.flags.c_contiguous or x.flags.f_contiguous)
+
+
 seeds = st.integers(0, 2**32 - 1)
 
 
-def shapes(least: int = 0, most: int = 5, shortest: int = 0, longest: int = 6, elements: int = 1024) -> Strategy[Shape]:
+@dataclass(frozen=True, repr=False)
+class Drawn(Given):
+    """An array from a strategy that says what it is for."""
+
+    purpose: Purpose | None = None
+
+
+@cache
+def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.inf, high: float = np.inf) -> Purpose:
+    outside = {"-0": low >= 0, "0": low > 0, "-inf": low > -np.inf, "inf": high < np.inf}
+    tests = {
+        kind: {f": {label}": test for label, test in HOLDS[kind].items() if not outside.get(label)} for kind in kinds
+    }
+
+    def of(drawn: tuple[Given, Any]) -> list[str]:
+        """Whether it is what it was meant to be; what else it happens to be is not asked."""
+        given, dtype = drawn
+        with np.errstate(all="ignore"):
+            x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
+        found = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
+        return [*found, f": {given.layout} layout"] if x.size and LIES[given.layout](x) else found
+
+    return Purpose((*(label for kind in tests for label in tests[kind]), *(f": {name} layout" for name in layouts)), of)
+
+
+def shapes(
+    least: int = 0,
+    most: int = 5,
+    shortest: int = 0,
+    longest: int = 6,
+    elements: int = 1024,
+    fits: Callable[[Shape], bool] = lambda shape: True,
+    name: str = "shape",
+) -> Strategy[Shape]:
     """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
-    lengths = st.lists(
-        st.one_of(st.integers(shortest, longest), st.just(max(1, shortest))), min_size=least, max_size=most
-    )
-    small = lengths.map(tuple)
-    axes = max(1, min(most, 3))
-    long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(axes, least)).map(tuple)
-    return st.one_of(small, small, long).filter(lambda shape: np.prod(shape, dtype=float) <= elements)
+    lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
+    small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
+    long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
+    drawn = st.one_of(small, small, long) if most else small
+    labels = {f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)}
+    if most and not shortest:
+        labels[": empty"] = lambda shape: 0 in shape
+    if most and shortest < 2:
+        labels[": batch of one"] = lambda shape: shape[:1] == (1,)
+    if most:
+        labels[": a long axis"] = lambda shape: max(shape, default=0) > 6
+
+    def marked(shape: Shape) -> Shape:
+        mark((name + label for label in labels), (name + label for label, holds in labels.items() if holds(shape)))
+        return shape
+
+    usable = drawn.map(tuple).filter(lambda shape: np.prod(shape, dtype=float) <= elements and fits(shape))
+    return usable.map(marked)
 
 
 def single(values: Any) -> Array:
@@ -75,17 +162,18 @@ def floats(
             values = np.clip(into(values), low, high)
     if layout == "broadcast" and values.ndim and values.shape[0]:
         values = np.broadcast_to(values[:1], values.shape)
-    return Given(single(values), layout, kind, low, high)
+    exact = values if kind == "tiny" else single(values)
+    return Drawn(exact, layout, kind, low, high, _purpose(tuple(kinds), tuple(layouts), low, high))
 
 
 @st.composite
 def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int) -> Given:
     """An array of whole numbers from ``low`` up to, not including, ``high``."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
-    dtype = draw(st.sampled_from([np.int64, np.int64, np.int32]))
+    dtype, layouts = draw(st.sampled_from([np.int64, np.int64, np.int32])), ("C", "strided", "reversed")
     rng = np.random.default_rng(draw(seeds))
     values = rng.integers(low, high, shape) if high > low else np.zeros(shape)
-    return Given(values.astype(dtype), draw(st.sampled_from(("C", "strided", "reversed"))), "whole")
+    return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "whole", purpose=_purpose((), layouts))
 
 
 def laid_out(x: Array, layout: str) -> Array:

@@ -10,13 +10,19 @@ from conformance import completeness, frameworks, runner
 def test_conforms(task: runner.Task, request: pytest.FixtureRequest) -> None:
     option = request.config.getoption
     seed = option("conformance_seed")
-    note = runner.run(task, option("profile"), runner.SEED if seed is None else seed, option("examples"))
+    seed = runner.SEED if seed is None else seed
+    note = runner.run(task, option("profile"), seed, option("examples"))
     if note.not_offered and not note.examples:
         pytest.skip("not offered")
     if note.failure:
         pytest.fail(note.failure, pytrace=False)
+    if option("examples") is None and frameworks.under_test().NAME == "numpyml":
+        assert completeness.unreached([note]) == []
+        if firm := completeness.same_draws(seed, runner.SEED):
+            assert completeness.shortfalls([note], option("profile"), firm) == []
 
 
 def test_every_component_and_option_has_a_row() -> None:
     if frameworks.under_test().NAME == "numpyml":
         assert completeness.problems() == []
+        assert completeness.dropped((task.row, task.check) for task in runner.jobs()) == []

@@ -16,6 +16,7 @@ from conformance.checks import needs
 from conformance.divergences import stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import numpyml, offers, pytorch, under_test
+from conformance.reach import among, mark, pick
 from conformance.rows import OptimizerRow
 from conformance.strategies import Draw, Shape, seeds, single
 from conformance.twin import RENAMED, torch_optimizer
@@ -170,12 +171,12 @@ def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
 def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
     """All options combined, groups, gradients of every size."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
-    shapes = draw(st.sampled_from(SHAPES[:3] if steps else SHAPES))
+    shapes = pick(draw, "shapes", among(*(SHAPES[:3] if steps else SHAPES)))
     own = {name: draw(row.options[name]) for name in draw(st.lists(st.sampled_from(sorted(options)), max_size=2))}
+    mark(["a group of its own"], ["a group of its own"] * bool(own and len(shapes) > 1))
     count = steps or (4 if shapes == SHAPES[-1] else draw(st.integers(1, 40)))
-    return OptimizerCase(
-        row, options, own, shapes, draw(st.sampled_from(GRADIENTS)), count, draw(st.sampled_from(DTYPES)), draw(seeds)
-    )
+    kind = pick(draw, "gradients", among(*GRADIENTS))
+    return OptimizerCase(row, options, own, shapes, kind, count, draw(st.sampled_from(DTYPES)), draw(seeds))
 
 
 def accepted(case: OptimizerCase, note: Note) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 
 
 @cache
@@ -22,6 +22,13 @@ def optimizer_rows() -> list[OptimizerRow]:
 
 
 @cache
+def initial_rows() -> list[InitialRow]:
+    from conformance.contracts import init
+
+    return list(init.ROWS)
+
+
+@cache
 def function_rows() -> list[FunctionRow]:
     from conformance.contracts import functions
 
@@ -30,7 +37,7 @@ def function_rows() -> list[FunctionRow]:
 
 def rows() -> list[Row]:
     """Every row, in the order of the table that the run ends with."""
-    return [*module_rows(), *optimizer_rows(), *function_rows()]
+    return [*module_rows(), *optimizer_rows(), *initial_rows(), *function_rows()]
 
 
 def groups() -> dict[str, list[Row]]:

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
+from conformance.reach import Purposeful, Strategy, purposeful
 from conformance.rows import ModuleRow, Part
-from conformance.strategies import floats, shapes
+from conformance.strategies import EVERY, floats, shapes
 from numpyml.nn import model
 
 WIDTH = 4
-dense = Part("nn.Linear", {"in_features": WIDTH, "out_features": WIDTH, "bias": True})
-parts = st.sampled_from(
-    [
-        dense,
-        Part("nn.Linear", {"in_features": WIDTH, "out_features": WIDTH, "bias": False}),
-        Part("nn.ReLU"),
-        Part("nn.Sigmoid"),
-        Part("nn.Dropout", {"p": 0.25}),
-        Part("nn.Flatten", {"start_dim": -1}),
-        Part("nn.Sequential", {"layers": [dense, Part("nn.Sigmoid")]}),
-    ]
-)
+DENSE = Part("nn.Linear", {"in_features": WIDTH, "out_features": WIDTH, "bias": True})
+PARTS = {
+    "Dense": DENSE,
+    "Dense without bias": Part("nn.Linear", {"in_features": WIDTH, "out_features": WIDTH, "bias": False}),
+    "ReLU": Part("nn.ReLU"),
+    "Sigmoid": Part("nn.Sigmoid"),
+    "Dropout": Part("nn.Dropout", {"p": 0.25}),
+    "Flatten": Part("nn.Flatten", {"start_dim": -1}),
+    "Sequential": Part("nn.Sequential", {"layers": [DENSE, Part("nn.Sigmoid")]}),
+}
+parts = st.sampled_from(list(PARTS.values()))
+LABELS = {": by name", ": in a list", ": several", *(f": {part}" for part in PARTS)}
+
+
+def inside(strategy: Strategy[Any], *impossible: str) -> Purposeful:
+    """Parts, in a list or by name."""
+
+    def of(parts: Any) -> list[str]:
+        named = isinstance(parts, dict)
+        found = [*parts.values()] if named else parts
+        labels = [f": {part}" for part, known in PARTS.items() if known in found]
+        return [*labels, ": by name" if named else ": in a list", *[": several"] * (len(found) > 1)]
+
+    return purposeful(strategy, sorted(LABELS - set(impossible)), of)
+
+
 lists = st.lists(parts, min_size=1, max_size=4)
-named = st.dictionaries(st.sampled_from(["first", "hidden", "last", "a_b"]), parts, min_size=1, max_size=4)
-features = floats(shapes(1, 3).map(lambda s: (*s, WIDTH)), ("ordinary", "ties"))
+dicts = st.dictionaries(st.sampled_from(["first", "hidden", "last", "a_b"]), parts, min_size=1, max_size=4)
+either = inside(lists | dicts)
+listed, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ": in a list")
+features = floats(shapes(1, 3).map(lambda s: (*s, WIDTH)), EVERY)
 
 ROWS = [
-    ModuleRow(model.Sequential, "nn.Sequential", {"layers": st.one_of(lists, named)}, lambda o: st.tuples(features)),
-    ModuleRow(model.ModuleList, "nn.ModuleList", {"modules": lists}, lambda o: st.tuples(features), wrap=True),
+    ModuleRow(model.Sequential, "nn.Sequential", {"layers": either}, lambda o: st.tuples(features)),
+    ModuleRow(model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), wrap=True),
     ModuleRow(model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), wrap=True),
 ]

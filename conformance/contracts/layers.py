@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from conformance.reach import among, between
 from conformance.rows import ModuleRow
-from conformance.strategies import EXTREME, NASTY, floats, shapes
+from conformance.strategies import NASTY, floats, shapes
 from numpyml.nn import layers
 
 ROWS = [
     ModuleRow(
         layers.Dense,
         "nn.Linear",
-        {"in_features": st.integers(0, 9), "out_features": st.integers(0, 9), "bias": st.booleans()},
-        lambda o: st.tuples(floats(shapes(0, 4).map(lambda s: (*s, o["in_features"])), EXTREME)),
+        {"in_features": between(0, 9), "out_features": between(0, 9), "bias": among(False, True)},
+        lambda o: st.tuples(floats(shapes(0, 4).map(lambda s: (*s, o["in_features"])), NASTY)),
     ),
     ModuleRow(
         layers.Dropout,
         "nn.Dropout",
-        {"p": st.sampled_from([0.5, 0.0, 0.1, 0.9, 1.0, 1 / 3])},
+        {"p": among(0.5, 0.0, 0.1, 0.9, 1.0, 1 / 3)},
         lambda o: st.tuples(floats(shapes(0, 5), NASTY)),
     ),
     ModuleRow(
         layers.Flatten,
         "nn.Flatten",
-        {"start_dim": st.integers(-2, 2), "end_dim": st.integers(-2, 4)},
-        lambda o: st.tuples(floats(shapes(0, 5).filter(lambda s: _has(s, o["start_dim"], o["end_dim"])), NASTY)),
+        {"start_dim": between(-2, 2), "end_dim": between(-2, 4)},
+        lambda o: st.tuples(floats(shapes(0, 5, fits=lambda s: _has(s, o["start_dim"], o["end_dim"])), NASTY)),
     ),
 ]
 

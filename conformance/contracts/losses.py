@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
+from conformance.reach import among, mark
 from conformance.rows import ModuleRow
-from conformance.strategies import EXTREME, NASTY, SATURATED, Draw, Strategy, floats, shapes, single, whole
+from conformance.strategies import EVERY, NASTY, Draw, Strategy, floats, shapes, single, whole
 from numpyml.nn import losses
 
-reductions = st.sampled_from(["mean", "sum", "none"])
+reductions = among("mean", "sum", "none")
 CLASSES = 4
-class_weights = st.sampled_from([None, None, [0.5, 2.0, 0.25, 1.5], [1.0, 0.0, 3.0, 0.125]])
-weights = class_weights.map(lambda w: None if w is None else np.array(w))
+weights = among(None, None, np.array([0.5, 2.0, 0.25, 1.5]), np.array([1.0, 0.0, 3.0, 0.125]))
 
 
 @st.composite
@@ -29,8 +30,9 @@ def forecasts_and_answers(draw: Draw, options: dict[str, Any]) -> tuple[Given, G
     """Logits and targets from 0 to 1; with weights, their last axis is the weights'."""
     weighted = options["weight"] is not None or options["pos_weight"] is not None
     shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
-    x = draw(floats(shape, (*SATURATED, "infinite", "subnormal")))
+    x = draw(floats(shape, EVERY))
     hard = draw(st.booleans())
+    mark(["targets: hard", "targets: soft"], ["targets: hard" if hard else "targets: soft"])
     t = draw(floats(shape, ("ordinary", "ties"), 0, 1, (lambda v: (v > 0) * 1.0) if hard else np.abs))
     return x, t
 
@@ -40,20 +42,24 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
     """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
     shape = draw(st.one_of(st.just(()), shapes(1, 4)))
     logits = (shape[0], CLASSES, *shape[1:]) if shape else (CLASSES,)
-    x = draw(floats(logits, (*SATURATED, "infinite")))
+    x = draw(floats(logits, EVERY))
     if x.kind == "infinite":
-        x = Given(with_limits(x.values, min(1, len(shape))), x.layout, x.kind)
-    if options["ignore_index"] < 0 and draw(st.booleans()):
+        x = replace(x, values=with_limits(x.values, min(1, len(shape))))
+    forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored")
+    form = forms[draw(st.sampled_from((0, 1, 2, 3, 4) if options["ignore_index"] < 0 else (0, 3, 4)))]
+    mark((f"targets: {form}" for form in forms), [f"targets: {form}"] * (0 not in shape))
+    if form in ("probabilities", "a distribution"):
         t = draw(floats(logits, ("ordinary", "ties"), 0, 1, np.abs))
         total = t.values.sum(axis=min(1, len(shape)), keepdims=True)
-        if draw(st.booleans()):  # sums to one, as a distribution does
-            t = Given(single(t.values / np.where(total > 0, total, 1)), t.layout, t.kind, 0, 1)
+        if form == "a distribution":  # sums to one
+            t = replace(t, values=single(t.values / np.where(total > 0, total, 1)))
         return x, t
     t = draw(whole(shape, 0, CLASSES))
-    if draw(st.booleans()):
-        ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < draw(st.sampled_from([0.3, 1.0]))
-        t = Given(np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype), t.layout, t.kind)
-    return x, t
+    if form != "classes":
+        ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
+        t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))
+    lost = np.isnan(x.values) & np.expand_dims(t.values == options["ignore_index"], min(1, len(shape)))
+    return replace(x, values=np.where(lost, 0.25, x.values)), t  # see NaN in divergences.REMARKS
 
 
 def with_limits(logits: Array, axis: int) -> Array:
@@ -73,8 +79,8 @@ ROWS = [
     row(
         losses.Huber,
         "nn.HuberLoss",
-        {"reduction": reductions, "delta": st.sampled_from([1.0, 0.5, 1e-3, 30.0])},
-        lambda o: same_shape(EXTREME),
+        {"reduction": reductions, "delta": among(1.0, 0.5, 1e-3, 30.0)},
+        lambda o: same_shape(NASTY),
     ),
     row(
         losses.BinaryCrossEntropyWithLogits,
@@ -87,9 +93,9 @@ ROWS = [
         "nn.CrossEntropyLoss",
         {
             "weight": weights,
-            "ignore_index": st.sampled_from([-100, -100, -1, 1, 3]),
+            "ignore_index": among(-100, -100, -1, 1, 3),
             "reduction": reductions,
-            "label_smoothing": st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]),
+            "label_smoothing": among(0.0, 0.0, 0.1, 0.5, 1.0),
         },
         logits_and_classes,
     ),

@@ -9,6 +9,8 @@ import numpy as np
 from numpyml.autograd.tape import Array
 from numpyml.random import default_generator
 
+__all__ = ["kaiming_uniform_", "uniform_"]
+
 
 def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Array:
     """Fill with values drawn evenly from [a, b), and return the array.

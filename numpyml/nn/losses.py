@@ -21,6 +21,8 @@ from numpyml.nn.module import Module
 from numpyml.nn.options import choice, integer, number, positive, weights
 from numpyml.nn.targets import as_outputs, broadcastable, paired, probabilities
 
+__all__ = ["BinaryCrossEntropyWithLogits", "CrossEntropyWithLogits", "Huber", "Loss", "MeanSquaredError"]
+
 REDUCTIONS = ("none", "mean", "sum")
 
 

@@ -10,6 +10,8 @@ from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.representation import constructor_call
 
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
 
 def _checked(module: object, container: str) -> Module:
     if not isinstance(module, Module):

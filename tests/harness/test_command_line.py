@@ -33,6 +33,8 @@ def test_a_run_that_passes_ends_with_the_table(capsys: pytest.CaptureFixture[str
         (["explain", "Dens"], "unknown component 'Dens'"),
         (["run", "Dense"], "--only Dense"),
         (["list", "--only", "Dense"], "takes no --only"),
+        (["--record-floors", "--seed", "3"], "the suite's own seed"),
+        (["--record-floors", "--examples", "3"], "the profile's examples"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(
@@ -71,3 +73,25 @@ def test_a_fault_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for part in ("FAILED Dense-input_gradients", "gradient of x", "expected", "x = f", "seed =", "--only Dense"):
         assert part in printed
+
+
+def test_less_than_was_recorded_is_red(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from conformance import completeness
+
+    monkeypatch.setattr(completeness, "FLOORS", tmp_path / "floors.json")
+    monkeypatch.setattr(completeness, "dropped", lambda planned: [])  # of the components that are not run here
+    run = ["--only", "copy", "--profile", "quick", "--jobs", "1"]
+    completeness._recorded.cache_clear()
+    try:
+        assert main(run) == 1
+        assert "copy-function_output has no floor in the quick profile" in capsys.readouterr().out
+        assert main([*run, "--record-floors"]) == 0
+        assert main(run) == 0
+        found = completeness.counts()["quick"]["copy"]
+        found["function_output"] *= 2
+        assert main(run) == 1
+        assert "INCOMPLETE copy-function_output: " in capsys.readouterr().out
+    finally:
+        completeness._recorded.cache_clear()

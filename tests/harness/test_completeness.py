@@ -1,11 +1,43 @@
-"""Take away any row or any option's strategy, and the suite is red: n of n."""
+"""Take away any row, option strategy, purpose, reached label, floor or comparison, and the suite is red: n of n."""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from conformance import completeness, contracts
+import pytest
+from hypothesis import strategies as st
+
+import numpyml
+from conformance import completeness, contracts, runner
+from conformance.census import Note
+from conformance.reach import REACHING, purpose
 from conformance.rows import FunctionRow
+from numpyml.nn import Module, optimizers
+
+TASKS = [(task.row, task.check) for task in runner.jobs()]
+
+
+def notes() -> list[Note]:
+    """What a run of the whole suite could have written down."""
+    made = [Note(row, check, examples=9, comparisons=100) for row, check in TASKS]
+    for note in made:
+        row = runner.row_of(note.row)
+        options = getattr(row, "options", {})
+        note.promised = {name + label for name, s in options.items() for label in purpose(s).labels} | {"x: nan"}
+        note.reached = {*note.promised, "and more"}
+    return made
+
+
+def floors() -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, int]] = {}
+    for row, check in TASKS:
+        found.setdefault(row, {})[check] = 100
+    return {"default": found}
 
 
 def test_nothing_is_missing() -> None:
@@ -27,3 +59,142 @@ def test_every_option_strategy_is_missed() -> None:
             left = {name: strategy for name, strategy in row.options.items() if name != option}
             problems = completeness.problems([*rows[:i], replace(row, options=left), *rows[i + 1 :]])
             assert problems == [f"{row.name}({option}=...) has no strategy"]
+
+
+def test_every_option_strategy_says_what_it_is_for() -> None:
+    rows = contracts.rows()
+    for i, row in enumerate(rows):
+        if isinstance(row, FunctionRow):
+            continue
+        for option in row.options:
+            silent = {**row.options, option: st.booleans()}
+            problems = completeness.problems([*rows[:i], replace(row, options=silent), *rows[i + 1 :]])
+            assert problems == [f"{row.name}({option}=...) has a strategy that does not say what it is for"]
+
+
+def test_every_label_is_missed() -> None:
+    run = notes()
+    assert completeness.unreached(run) == []
+    taken = 0
+    for note in run:
+        if note.check not in REACHING:
+            continue
+        for label in sorted(note.promised):
+            note.reached.remove(label)
+            assert completeness.unreached(run) == [f"{note.row}-{note.check}: {label} was promised and never drawn"]
+            note.reached.add(label)
+            taken += 1
+    assert taken > 3 * len(contracts.rows())
+
+
+def test_every_floor_is_missed() -> None:
+    run, recorded = notes(), floors()
+    assert completeness.shortfalls(run, "default", True, recorded) == []
+    for row, check in TASKS:
+        least = recorded["default"][row].pop(check)
+        (line,) = completeness.shortfalls(run, "default", True, recorded)
+        assert line.startswith(f"{row}-{check} has no floor in the default profile; record it")
+        recorded["default"][row][check] = least
+    assert len(completeness.shortfalls(run, "quick", True, recorded)) == len(TASKS)
+
+
+def test_every_comparison_less_is_missed() -> None:
+    run, recorded = notes(), floors()
+    for note in run:
+        note.comparisons = 79
+        assert completeness.shortfalls(run, "default", True, recorded) == [
+            f"{note.row}-{note.check}: 79 comparisons ran, the recorded floor of the default profile is 80"
+        ]
+        note.comparisons = 100
+
+
+def test_every_check_that_no_longer_runs_is_missed() -> None:
+    recorded = floors()
+    assert completeness.dropped(TASKS, recorded) == []
+    for i, (row, check) in enumerate(TASKS):
+        (line,) = completeness.dropped([*TASKS[:i], *TASKS[i + 1 :]], recorded)
+        assert line.startswith(f"{row}-{check} has a floor and no longer runs")
+
+
+def test_a_failure_is_told_once() -> None:
+    run = notes()
+    run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, set()
+    assert completeness.unreached(run) + completeness.shortfalls(run, "default", True, floors()) == []
+
+
+def test_other_draws_hold_a_component_loosely() -> None:
+    run, recorded = notes(), floors()
+    for row in {row for row, _ in TASKS}:
+        own = [note for note in run if note.row == row]
+        for note in own:
+            note.comparisons = 1
+        assert completeness.shortfalls(run, "default", False, recorded) == []
+        own[0].comparisons = 0
+        floor = f"{len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}"
+        assert completeness.shortfalls(run, "default", False, recorded) == [f"{row}: {floor}"]
+        own[0].comparisons = 1
+
+
+@pytest.fixture
+def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A file of floors that is not the suite's."""
+    monkeypatch.setattr(completeness, "FLOORS", tmp_path / "floors.json")
+    completeness._recorded.cache_clear()
+    yield tmp_path / "floors.json"
+    completeness._recorded.cache_clear()
+
+
+def test_recorded_floors_replace_those_of_the_components_that_ran(file: Path) -> None:
+    completeness.record([Note("A", "output", comparisons=100), Note("B", "output", comparisons=7)], "quick")
+    completeness.record([Note("A", "gradients", comparisons=50)], "quick")
+    completeness.record([Note("A", "gradients", comparisons=500)], "default")
+    assert completeness.counts() == {
+        "quick": {"A": {"gradients": 50}, "B": {"output": 7}},
+        "default": {"A": {"gradients": 500}},
+    }
+    assert len(file.read_text().splitlines()) < 10
+
+
+def test_floors_are_firm_for_the_same_draws_alone(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    completeness.record([Note("A", "output", comparisons=100)], "quick")
+    assert completeness.same_draws(7, 7)
+    assert not completeness.same_draws(8, 7)
+    monkeypatch.setattr(completeness.hypothesis, "__version__", "another")
+    assert not completeness.same_draws(7, 7)
+
+
+@contextmanager
+def schedulers(text: str, folder: Path) -> Iterator[None]:
+    """Inside this block numpyml.nn has a module more."""
+    (folder / "schedulers.py").write_text(text)
+    numpyml.nn.__path__.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        numpyml.nn.__path__.remove(str(folder))
+        vars(numpyml.nn).pop("schedulers", None)
+        sys.modules.pop("numpyml.nn.schedulers", None)
+
+
+def test_a_new_public_namespace_is_found(tmp_path: Path) -> None:
+    with schedulers("__all__ = ['StepLR']\nclass StepLR: pass\n", tmp_path):
+        assert completeness.problems() == ["numpyml.nn.schedulers.StepLR has no contract row"]
+    assert completeness.problems() == []
+
+
+def test_a_public_namespace_says_what_is_public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with schedulers("class StepLR: pass\n", tmp_path):
+        assert completeness.problems() == []  # nobody was told of it
+        monkeypatch.setattr(numpyml.nn, "__all__", [*numpyml.nn.__all__, "schedulers"])
+        assert completeness.problems() == ["numpyml.nn.schedulers has no __all__, which tells what is public"]
+
+
+@pytest.mark.parametrize("base", [Module, optimizers.Optimizer])
+def test_a_component_that_nobody_exported_is_found(base: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = list(completeness.components())
+    methods = {"__module__": "numpyml.nn.layers.forgotten", "update": lambda self: None}
+    monkeypatch.setattr(completeness, "_descendants", lambda b: iter([forgotten] if b is base else []))
+    forgotten = type("Forgotten", (base,), methods)
+    assert list(completeness.components()) == [forgotten] and forgotten not in known
+    assert "numpyml.nn.layers.forgotten.Forgotten has no contract row" in completeness.problems()

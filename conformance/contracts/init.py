@@ -1,0 +1,15 @@
+"""Functions that write initial values, one row each."""
+
+from __future__ import annotations
+
+from conformance.reach import among
+from conformance.rows import InitialRow
+from conformance.strategies import shapes
+from numpyml.nn import init
+
+ROWS = [
+    InitialRow(init.uniform_, "nn.init.uniform_", {"a": among(0.0, -3.0, 0.5), "b": among(1.0, 2.5)}, shapes()),
+    InitialRow(
+        init.kaiming_uniform_, "nn.init.kaiming_uniform_", {"a": among(0.0, 5**0.5, 0.2, -1.0)}, shapes(2, 5, 1)
+    ),
+]

@@ -1,0 +1,162 @@
+"""What the strategies are for, and what of it was drawn.
+
+A strategy has a purpose: the values or classes of values that it exists for, by labels such as ``bias=False``,
+``axis: from the back`` or ``x: nan``. They are promised as soon as the strategy is part of a case, drawn or not, and
+reached when a check has passed on a case that holds one: arrays are asked themselves, flags, strides and all, not what
+was meant with them. A promise that no case kept is red (:func:`conformance.completeness.unreached`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn as Draw
+
+Strategy = st.SearchStrategy
+
+# The checks that must reach every promise themselves; the runner draws on until they do.
+REACHING = frozenset({
+    "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory",
+    "initial_distribution",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a strategy is for: all labels, and those that a value deserves."""
+
+    labels: tuple[str, ...]
+    of: Callable[[Any], Iterable[str]]
+
+
+class Purposeful(Strategy[Any]):
+    """A strategy that says what it is for."""
+
+    def __init__(self, strategy: Strategy[Any], purpose: Purpose) -> None:
+        super().__init__()
+        self.strategy, self.purpose = strategy, purpose
+
+    def do_draw(self, data: Any) -> Any:
+        return data.draw(self.strategy)
+
+    def __repr__(self) -> str:
+        return ", ".join(label.lstrip("=: ") for label in self.purpose.labels)
+
+
+def purposeful(strategy: Strategy[Any], labels: Iterable[str], of: Callable[[Any], Iterable[str]]) -> Purposeful:
+    """The strategy, which now says what it is for."""
+    return Purposeful(strategy, Purpose(tuple(dict.fromkeys(labels)), of))
+
+
+def purpose(strategy: Strategy[Any]) -> Purpose | None:
+    """What the strategy is for, if it says."""
+    return getattr(strategy, "purpose", None)
+
+
+def among(*values: Any) -> Purposeful:
+    """One of these values, each of them a promise; the first is the simplest. Repeated, it is drawn more often."""
+    return purposeful(st.sampled_from(values), map(equals, values), lambda value: [equals(value)])
+
+
+def between(low: int, high: int) -> Purposeful:
+    """A whole number; promised are both ends, and 0 where it lies between them."""
+    marks = {low, high, *({0} if low <= 0 <= high else ())}
+    return purposeful(st.integers(low, high), map(equals, sorted(marks)), lambda n: [equals(n)] if n in marks else [])
+
+
+def equals(value: Any) -> str:
+    """The label of one value."""
+    return f"={value.tolist() if isinstance(value, np.ndarray) else value!r}"
+
+
+# Labels that were met while the present case was drawn
+
+_promised: set[str] = set()
+_reached: set[str] = set()
+
+
+def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
+    """Add labels to the case that is being drawn."""
+    _promised.update(promised)
+    _reached.update(reached)
+
+
+def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
+    """Draw a value, and mark it under this name."""
+    value = draw(strategy)
+    known = strategy.purpose
+    mark((name + label for label in known.labels), (name + label for label in known.of(value)))
+    return value
+
+
+@st.composite
+def fresh(draw: Draw, cases: Strategy[Any]) -> Any:
+    """The cases, each with the labels of its own draw alone."""
+    _promised.clear()
+    _reached.clear()
+    return draw(cases)
+
+
+def survey(case: Any) -> tuple[set[str], set[str]]:
+    """Everything that the case just drawn promises, and what it reaches."""
+    from conformance.cases import FunctionCase, ModuleCase
+    from conformance.initial import InitialCase
+    from conformance.trajectories import OptimizerCase
+
+    promised, reached = set(_promised), set(_reached)
+
+    def add(name: str, known: Purpose | None, *value: Any) -> None:
+        if known is not None:
+            promised.update(name + label for label in known.labels)
+            reached.update(name + label for label in known.of(*value))
+
+    if isinstance(case, (ModuleCase, OptimizerCase, InitialCase)):
+        for name, strategy in case.row.options.items():
+            add(name, purpose(strategy), case.options[name])
+    if isinstance(case, (ModuleCase, FunctionCase)):
+        arrays = case.call.operands if isinstance(case, FunctionCase) else dict(zip(case.names, case.inputs))  # noqa: B905
+        for name, given in arrays.items():
+            add(name, getattr(given, "purpose", UNSAID), (given, case.dtype))
+    if isinstance(case, (ModuleCase, FunctionCase, OptimizerCase, InitialCase)):
+        add("", PRECISIONS, case.dtype)
+    if isinstance(case, ModuleCase):
+        add("", MODES, case.training)
+    if isinstance(case, OptimizerCase):
+        groups = [case.options, {**case.options, **case.own}][: len(case.shapes)]  # the last array has its own
+        for options in groups:
+            add("", pairs(case.row), options)
+        if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in case.row.refused):
+            reached = {label for label in reached if label.endswith(REFUSED)}  # there was no step
+    return promised, reached
+
+
+UNSAID = Purpose((" says what it is for",), lambda drawn: ())  # a promise that nothing keeps
+PRECISIONS = Purpose(("float32", "float64"), lambda dtype: [np.dtype(dtype).name])
+MODES = Purpose(("training", "evaluation"), lambda training: ["training" if training else "evaluation"])
+REFUSED = ", refused"
+
+
+def pairs(row: Any) -> Purpose:
+    """Every two values of two options of an optimizer, together; those that both sides refuse, refused."""
+    refused = {_pair(*pair) for pair in row.refused}
+
+    def told(pair: str) -> str:
+        return pair + REFUSED if pair in refused else pair
+
+    values = [[name + label for label in known.labels] for name, s in row.options.items() if (known := purpose(s))]
+    every = [told(f"{a} & {b}") for one, other in combinations(values, 2) for a in one for b in other]
+
+    def of(options: Mapping[str, Any]) -> list[str]:
+        held = [name + equals(options[name]) for name in row.options]
+        return [told(f"{a} & {b}") for a, b in combinations(held, 2)]
+
+    return Purpose(tuple(every), of)
+
+
+def _pair(one: tuple[str, Any], other: tuple[str, Any]) -> str:
+    return f"{one[0]}{equals(one[1])} & {other[0]}{equals(other[1])}"

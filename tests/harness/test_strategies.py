@@ -1,0 +1,121 @@
+"""Values, layouts and shapes are what they are called, in the array that a component is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from conformance import reach
+from conformance.bound import Given
+from conformance.strategies import HOLDS, LAYOUTS, LIES, NASTY, VALUES, floats, laid_out, shapes, whole
+
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", sorted(set(LAYOUTS)))
+@pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 1, 3)])
+def test_a_layout_is_what_it_is_called(layout: str, shape: tuple[int, ...], dtype: Any) -> None:
+    x = np.ones(shape) if layout == "broadcast" else np.arange(np.prod(shape)).reshape(shape)
+    y = laid_out(x.astype(dtype), layout)
+    assert not y.flags.writeable
+    assert np.array_equal(y, x) and y.dtype == dtype
+    met = {name for name in LIES if LIES[name](y)}
+    assert met == ({layout} if layout != "fortran" or len(shape) > 1 else {"C"})  # one axis has one order
+
+
+@pytest.mark.parametrize("layout", [name for name in LIES if name not in ("C", "unaligned")])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_where_there_is_one_element_there_is_no_layout(layout: str, shape: tuple[int, ...]) -> None:
+    assert not LIES[layout](laid_out(np.ones(shape), layout))
+
+
+def test_a_broadcast_array_whose_numbers_were_moved_is_none() -> None:
+    assert not LIES["broadcast"](laid_out(np.array([1.0, 2.0]), "broadcast"))
+
+
+@pytest.mark.parametrize("kind", sorted(VALUES))
+def test_a_kind_holds_what_it_is_for(kind: str) -> None:
+    values = VALUES[kind](np.random.default_rng(0), (200,))
+    with np.errstate(all="ignore"):
+        arrays = [values.astype(dtype) for dtype in DTYPES]
+    for label, test in HOLDS[kind].items():
+        met = [bool(test(x)) for x in arrays]
+        expected = [label != "subnormal float64", label != "subnormal float32"]
+        assert met == expected, label
+        assert not any(test(np.full(3, 0.5, dtype)) for dtype in DTYPES) or label in ("ordinary", "ties")
+
+
+def test_every_kind_is_drawn_by_name() -> None:
+    assert set(HOLDS) == set(VALUES)
+    assert {*NASTY, "saturated"} == set(VALUES)
+    assert set(LAYOUTS) == set(LIES)
+
+
+def drawn(strategy: Any, number: int = 300) -> list[Any]:
+    found = []
+
+    @hypothesis.seed(1)
+    @hypothesis.settings(
+        max_examples=number, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(reach.fresh(strategy))
+    def draw(value: Any) -> None:
+        found.append((value, set(reach._promised), set(reach._reached)))
+
+    draw()
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), (0, 0), (1, 4, 1), (2, 4), (0, 4, 2), (1, 2, 3)], ids=lambda a: "shapes" + str(a)
+)
+def test_shapes_keep_what_they_promise(arguments: tuple[int, ...]) -> None:
+    found = drawn(shapes(*arguments))
+    promised = found[0][1]
+    assert set.union(*(reached for *_, reached in found)) == promised
+    for shape, _, reached in found:
+        assert f"shape: {len(shape)} axes" in reached
+        assert ("shape: empty" in reached) == (0 in shape)
+        assert ("shape: batch of one" in reached) == (shape[:1] == (1,))
+        assert ("shape: a long axis" in reached) == any(n > 6 for n in shape)
+    least, most = (*arguments, 0, 5)[:2] if len(arguments) > 1 else (0, 5)
+    assert {f"shape: {n} axes" for n in range(least, most + 1)} <= promised
+
+
+def test_shapes_that_must_fit_do() -> None:
+    assert all(len(shape) == 2 for shape, *_ in drawn(shapes(0, 5, fits=lambda shape: len(shape) == 2), 30))
+
+
+def test_arrays_promise_what_their_domain_holds() -> None:
+    given: Given = drawn(floats((3, 3), NASTY, 0, 1, np.abs), 1)[0][0]
+    labels = set(given.purpose.labels)  # type: ignore[attr-defined]
+    assert {": 0", ": nan", ": subnormal float64", ": unaligned layout"} <= labels
+    assert not {": -0", ": inf", ": -inf"} & labels
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_arrays_reach_what_they_promise(dtype: Any) -> None:
+    found = [given for given, *_ in drawn(floats((3, 4), NASTY))]
+    reached = {label for given in found for label in given.purpose.of((given, dtype))}
+    missing = set(found[0].purpose.labels) - reached
+    assert missing == {f": subnormal float{64 if dtype == np.float32 else 32}"} - reached
+
+
+def test_whole_numbers_come_in_every_layout() -> None:
+    found = [given for given, *_ in drawn(whole((3, 4), 0, 5))]
+    assert {label for given in found for label in given.purpose.of((given, np.float32))} == {
+        ": C layout", ": strided layout", ": reversed layout",
+    }  # fmt: skip
+    assert {str(given.values.dtype) for given in found} == {"int32", "int64"}
+    assert all(given.values.min() >= 0 and given.values.max() < 5 for given in found)
+
+
+def test_both_precisions_see_the_same_numbers_but_for_the_tiniest() -> None:
+    for given, *_ in drawn(st.one_of(floats((5,), NASTY))):
+        if given.kind != "tiny":
+            assert np.array_equal(given.values.astype(np.float32), given.values, equal_nan=True)
