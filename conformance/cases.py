@@ -177,7 +177,7 @@ class ModuleCase:
         gy = rest.pop("incoming gradient")
         dropped = self.training and pytorch.dropping(self.twin())
         shape = next(iter(inputs.values())).shape
-        mask = self._mask(0, self.options["p"], shape, np.longdouble) if dropped else None
+        mask = dropout_mask(self.seed, 0, self.options["p"], shape, np.longdouble) if dropped else None
         return formula(self.options, inputs, rest, gy, mask)
 
     def __repr__(self) -> str:

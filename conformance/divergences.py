@@ -45,6 +45,15 @@ NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
+    **{
+        (row, kind): reason
+        for row, reason in {
+            "std": "Tensors give NumPy's own bits, and NumPy squares what PyTorch rescales: it overflows or underflows",
+            "linalg.norm": "Tensors give NumPy's own bits, and NumPy squares what PyTorch rescales",
+            "power": "PyTorch's gradient takes a to the power b − 1, which rounds b away: a value where there is none",
+        }.items()
+        for kind in ("wide", "subnormal", "tiny")
+    },
 }
 
 # State that PyTorch keeps in buffers and numpyml in the constructor's arguments.

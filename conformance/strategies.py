@@ -26,8 +26,6 @@ EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
 EVERY = (*NASTY, "saturated")
-# For what NumPy squares and PyTorch rescales: no numbers whose squares overflow or vanish. Tensors give NumPy's bits.
-SQUARED = (*ORDINARY, "infinite", "nan")
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
 VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {

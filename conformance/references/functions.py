@@ -315,7 +315,7 @@ def power_by_exponent(a: Array, b: Array) -> Array:
 
 def quotient(a: Array, b: Array) -> Array:
     """a / b towards zero, exact where the quotient itself would round to a whole number."""
-    return np.rint((a - np.fmod(a, b)) / b)
+    return np.where(b == 0, a / b, np.rint((a - np.fmod(a, b)) / b))
 
 
 def exp_difference(a: Array, b: Array) -> Array:

@@ -108,7 +108,7 @@ binary(np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 binary(np.true_divide, lambda g, b: g / b, lambda g, y, b: -g * (y / b))
 binary(np.floor_divide, lambda g: np.zeros_like(g), lambda g: np.zeros_like(g))
 binary(np.remainder, lambda g: g, lambda g, a, b: -g * np.floor_divide(a, b))
-binary(np.fmod, lambda g: g, lambda g, a, b: -g * np.trunc(a / b))
+binary(np.fmod, lambda g: g, lambda g, a, b: -g * pull.whole_quotient(a, b))
 binary(
     np.power,
     lambda g, a, b: np.where(b == 0, 0, g * (b * a ** np.where(b == 0, 1, b - 1))),

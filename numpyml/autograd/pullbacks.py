@@ -71,6 +71,13 @@ def reverse_cumsum(g: Any, shape: Shape, axis: int | None = None) -> Any:
 # Elementwise
 
 
+def whole_quotient(a: Array, b: Array) -> Array:
+    """a / b towards zero: how often b fits into a, also where the quotient itself would round up to a whole number."""
+    quotient = a / b
+    whole: Array = np.copysign(np.floor_divide(np.abs(a), np.abs(b)), quotient)
+    return np.where(np.isfinite(quotient), whole, quotient)
+
+
 def per_square(a: Any, b: Any) -> Any:
     """a / (a² + b²), and 0 at the origin."""
     square = a * a + b * b

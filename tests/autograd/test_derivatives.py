@@ -513,6 +513,13 @@ def test_backward_raises_no_warning_where_forward_gave_infinity() -> None:
     assert np.isinf(t.grad).all()
 
 
+@pytest.mark.parametrize(("a", "b", "whole"), [(1.0, 0.1, 9), (-1.0, 0.1, -9), (3.0, -0.1, -29), (7.0, 2.0, 3)])
+def test_the_gradient_of_fmod_counts_what_fits_and_not_what_the_quotient_rounds_to(a, b, whole) -> None:
+    divisor = Tensor(b, requires_grad=True)
+    np.fmod(a, divisor).backward()
+    assert divisor.grad == -whole
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)
