@@ -318,19 +318,21 @@ def quotient(a: Array, b: Array) -> Array:
     return np.where(b == 0, a / b, np.rint((a - np.fmod(a, b)) / b))
 
 
-EXHAUSTED = 1e5  # to this power and beyond everything is 0 or infinite, and what was lost of it is not small
+def beside(e: Array, lost: Array) -> Array:
+    """e (1 + lost), and 0 or ∞ as it is."""
+    return np.where((e == 0) | np.isinf(e), e, e * (1 + lost))
 
 
 def exp_difference(a: Array, b: Array) -> Array:
     """exp(a − b)."""
     d, lost = difference(a, b)
-    return np.exp(d) * np.where(np.abs(d) < EXHAUSTED, 1 + lost, 1)
+    return beside(np.exp(d), lost)
 
 
 def exp2_difference(a: Array, b: Array) -> Array:
     """2 to the power a − b."""
     d, lost = difference(a, b)
-    return np.exp2(d) * np.where(np.abs(d) < EXHAUSTED, 1 + LN2 * lost, 1)
+    return beside(np.exp2(d), LN2 * lost)
 
 
 def logaddexp(a: Array, b: Array) -> Array:

@@ -49,12 +49,15 @@ def deviation(
 
 
 def product(g: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """gx = g × the product of all others. A single zero leaves only its own place, two zeros leave nothing."""
-    zero = a == 0
-    zeros = zero.sum(axis=axis, keepdims=True)
-    rest = np.where(zero, 1, a)
-    p = rest.prod(axis=axis, keepdims=True)
-    return np.where(zeros == zero, kept(g, axis, keepdims) * p / rest, 0)
+    """gx = g × the product of all others: of those before and those behind; y / x would lose what underflows."""
+    axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    ends = tuple(range(-len(axes), 0))
+    moved = np.moveaxis(a, axes, ends)
+    cells = moved.reshape(*moved.shape[: a.ndim - len(axes)], math.prod(moved.shape[a.ndim - len(axes) :]))
+    before, behind = np.ones_like(cells), np.ones_like(cells)
+    np.cumprod(cells[..., :-1], -1, out=before[..., 1:])
+    np.cumprod(cells[..., :0:-1], -1, out=behind[..., -2::-1])
+    return kept(g, axis, keepdims) * np.moveaxis((before * behind).reshape(moved.shape), ends, axes)
 
 
 def extremum(g: Any, y: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -71,10 +74,10 @@ def reverse_cumsum(g: Any, shape: Shape, axis: int | None = None) -> Any:
 # Elementwise
 
 
-def whole_quotient(a: Array, b: Array) -> Array:
+def whole_quotient(a: Any, b: Any) -> Any:
     """a / b towards zero: how often b fits into a, also where the quotient itself would round up to a whole number."""
     quotient = a / b
-    whole: Array = np.copysign(np.floor_divide(np.abs(a), np.abs(b)), quotient)
+    whole = np.copysign(np.floor_divide(np.abs(a), np.abs(b)), quotient)
     return np.where(np.isfinite(quotient), whole, quotient)
 
 

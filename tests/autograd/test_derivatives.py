@@ -520,6 +520,15 @@ def test_the_gradient_of_fmod_counts_what_fits_and_not_what_the_quotient_rounds_
     assert divisor.grad == -whole
 
 
+def test_the_gradient_of_a_product_that_underflows_is_the_product_of_the_others() -> None:
+    x = Tensor(np.float32([1e-30, 1e-20, 3.0]), requires_grad=True)
+    np.prod(x).backward()
+    np.testing.assert_allclose(x.grad, [3e-20, 3e-30, 0], rtol=1e-6)
+    tiny = Tensor(np.float32(-3e-42), requires_grad=True)
+    np.prod(tiny).backward(np.float32(0.125))
+    assert tiny.grad == np.float32(0.125)
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)
