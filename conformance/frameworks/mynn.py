@@ -31,6 +31,9 @@ NAME = "mygrad with mynn"
 
 
 class Module:
+    inputs: list[Any]  # of the last call
+    output: Any
+
     def __init__(self, call: Callable[..., Any], axes: int) -> None:
         self.call, self.axes = call, axes  # how many axes what goes in has at least
         self.tensors = dict(zip(("weight", "bias"), getattr(call, "parameters", ()), strict=False))
