@@ -83,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Misuse as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has seen enough, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it flushes
+        return 0
 
 
 def listing() -> int:
@@ -98,7 +101,7 @@ def listing() -> int:
 
 def explanation(name: str | None) -> int:
     """What is checked of one component, over which options, with which reference."""
-    from conformance import bound, runner
+    from conformance import bound, references, runner
 
     if name is None:
         raise Misuse("explain expects a component, such as: python -m conformance explain Dense")
@@ -106,6 +109,8 @@ def explanation(name: str | None) -> int:
     row = runner.row_of(name)
     theirs = getattr(row, "torch", None)
     print(f"{name}, held to {'torch.' + theirs if isinstance(theirs, str) else 'PyTorch'}")
+    known = references.how(theirs if isinstance(theirs, str) else getattr(row, "name", name))
+    print(f"  wider reference: {known}")
     for option, strategy in getattr(row, "options", {}).items():
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:

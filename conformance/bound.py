@@ -72,7 +72,13 @@ class Problem:
     ours: Run
     torch: Run
     wide: Run  # in extended precision
-    independent: bool = False  # whether what is wide owes nothing to either framework
+    formula: str = ""  # what is wide, where it owes nothing to either framework; else it is numpyml's own code
+
+    def reference(self, dtype: np.dtype[Any]) -> str:
+        """What the answers in this precision are held to, in words."""
+        wide = self.formula or "numpyml in extended precision, confirmed by PyTorch"
+        first = "" if dtype == np.float64 else "PyTorch in float64, and where that has run out of digits, "
+        return f"{dtype}: {first}{wide}"
 
 
 @dataclass
@@ -180,7 +186,7 @@ def references(
             failure = f"{name}: shape {wide[name].shape} in extended precision, PyTorch's is {peer[name].shape}"
             found[name] = Reference(value[name], peer[name], most, most, most, failure)
             continue
-        ceiling = 0 if problem.independent else CONFIRMED * max(largest, _largest(wide[name]))
+        ceiling = 0 if problem.formula else CONFIRMED * max(largest, _largest(wide[name]))
         found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
     return found
 

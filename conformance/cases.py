@@ -165,7 +165,7 @@ class ModuleCase:
             lambda arrays: self.ours(arrays, driver),
             self.torch,
             self._formula if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
-            formula is not None,
+            formula.how if formula else "",
         )
 
     def _formula(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -250,7 +250,7 @@ class FunctionCase:
             lambda arrays: self.ours(arrays, **several),
             lambda arrays: self.torch(arrays, times),
             wide,
-            formula is not None,
+            formula.how if formula else "",
         )
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.bound import NOTICED, Problem, judge, sharpness
+from conformance.divergences import finding
 from conformance.errors import Mismatch
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
@@ -17,6 +18,9 @@ SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
 
 
 SCRIPT = "Save this as program.py; python program.py\n\n"  # after this line, a failure is a script
+
+
+CURVES = 2  # for each check
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Note:
 
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> None:
         """Hold the answers whose names start with a prefix to the comparison rule."""
+        self.references.add(problem.reference(np.dtype(dtype)))
         for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",)):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
@@ -72,7 +77,8 @@ class Note:
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
                     spread[place] += int(n)
             if verdict.wrong:
-                found = f"{self.row}: {verdict.what} in {np.dtype(dtype)}"
+                reason = finding(self.row, verdict.what) or "not on record yet"
+                found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
 
     def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
@@ -92,6 +98,11 @@ class Note:
         self.comparisons += compared
         self.error, self.ulps = max(self.error, float(error)), max(self.ulps, float(ulps))
         self.torch_ulps = max(self.torch_ulps, float(torch_ulps))
+
+    def curve(self, title: str, ours: Any, torch: Any) -> None:
+        """Keep a trajectory to look at, up to CURVES of them."""
+        if len(self.curves) < CURVES:
+            self.curves.append(Curve(title, [float(y) for y in ours], [float(y) for y in torch]))
 
     def same(self, what: str, got: Any, expected: Any) -> None:
         """The same bits (a NaN is a NaN, and 0 is -0)."""

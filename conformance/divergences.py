@@ -1,4 +1,7 @@
-"""Where numpyml and PyTorch differ on purpose, a line each with the reason. Nothing else is excused anywhere."""
+"""Where numpyml and PyTorch differ on purpose, and where PyTorch is wrong: a line each with the reason.
+
+Nothing else is excused anywhere.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,8 @@ NOT_GIVEN = {
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
+    ("prod", "wide"): "which partial products overflow depends on the order of the factors, and neither order is right",
+    ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
     **{
         (row, kind): reason
         for row, reason in {
@@ -99,6 +104,45 @@ LAXER = {
     ("", "target as booleans"): "whole numbers are numbers: they are cast to the outputs' dtype",
 }
 
+
+@dataclass(frozen=True)
+class Finding:
+    """What PyTorch gets wrong: answers of a component, by the beginning of their name; and the script to see it."""
+
+    component: str
+    answers: str
+    script: str  # in conformance/findings
+    reason: str
+
+
+SATURATED = "a slope is taken from a value that is all but 1, so that few of its digits are left"
+FINDINGS = [
+    Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
+    Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
+    Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
+    Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
+    Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
+    Finding("expm1", "gradient", "expm1_slope.py", "1 is added to a result that is all but -1"),
+    *(Finding(f, "gradient", "arcsin_slope.py", "1 - x² rounds off what tells x from 1") for f in (
+        "arcsin", "arccos", "arctanh", "arccosh",
+    )),
+    *(Finding(f, "gradient", "arcsinh_slope.py", "x² overflows") for f in ("arcsinh", "arccosh")),
+    *(Finding(f, "gradient", "logaddexp_slope.py", "an exponential overflows, and small slopes vanish") for f in (
+        "logaddexp", "logaddexp2",
+    )),
+    Finding("hypot", "gradient", "hypot_slope.py", "the result it divides by is subnormal and has few digits"),
+    Finding("fmod", "gradient of b", "fmod_slope.py", "a / b is rounded before it is cut off"),
+    Finding("prod", "gradient", "prod_slope.py", "the whole product, which is divided by x, underflows"),
+    Finding("std", "gradient", "std_slope.py", "the mean is rounded before it is taken from x"),
+    Finding("cbrt", "", "cube_root.py", "PyTorch has no cube root; the power 1/3 is what it offers"),
+    Finding("BinaryCrossEntropyWithLogits", "output", "bce_value.py", "a small loss is taken from a large logit"),
+    Finding("BinaryCrossEntropyWithLogits", "gradient of outputs", "sigmoid_slope.py", SATURATED),
+    Finding("BinaryCrossEntropyWithLogits", "gradient of targets", "bce_targets.py", "two logarithms are subtracted"),
+    Finding("CrossEntropyWithLogits", "output", "cross_entropy_value.py", "what is small is added to 1"),
+    Finding("CrossEntropyWithLogits", "gradient of targets", "cross_entropy_value.py", "what is small is added to 1"),
+    Finding("CrossEntropyWithLogits", "gradient of outputs", "cross_entropy_slope.py", SATURATED),
+]  # fmt: skip
+
 # What is different without any one call that shows it.
 REMARKS = [
     "linalg.norm: of other orders than 2, the gradient at NaN is NaN here, 0 in PyTorch.",
@@ -149,6 +193,12 @@ def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
 def option_not_state(component: str, name: str) -> str:
     """The reason why an entry of PyTorch's state dict is an option here; empty where it is state."""
     return str(getattr(_record(), "OPTIONS_NOT_STATE", {}).get((component, name), ""))
+
+
+def finding(component: str, answer: str) -> str:
+    """Why PyTorch is wrong there; empty where that is not on record."""
+    found = (f for f in FINDINGS if f.component == component and answer.startswith(f.answers))
+    return next((f"{f.reason} (conformance/findings/{f.script})" for f in found), "")
 
 
 def told() -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from conformance import contracts
 from conformance.bound import STEPWISE, TRAINING, K
-from conformance.census import SCRIPT, Curve, Note
+from conformance.census import SCRIPT, Note
 from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch
@@ -29,7 +29,6 @@ from conformance.twin import RENAMED
 
 LOCKSTEP, FREE = 25, 100  # steps
 BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
-CURVES = 2  # kept for the report
 
 Line = tuple[str, str]  # in numpyml, in PyTorch
 
@@ -609,9 +608,8 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
         note.record(np.size(ours), apart / room if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))
-    if curve and len(note.curves) < CURVES:
-        ours, theirs = map(list, zip(*curve, strict=True))
-        note.curves.append(Curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", ours, theirs))
+    if curve:
+        note.curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", *zip(*curve, strict=True))
 
 
 def lockstep_float64(case: Program, note: Note) -> None:

@@ -227,6 +227,11 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
         if verdict.failure:
             raise Mismatch(verdict.failure)
         note.record(verdict.compared, verdict.error)
+    if case.steps > 20 and case.kind != "zero":
+        first = next((name for name, x in theirs.items() if x[0].size), "")
+        if first:
+            title = f"{case.row.name}, one number of {first}, {case.kind} gradients"
+            note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
 
 @needs("optimizer", "step", "state")

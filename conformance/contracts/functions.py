@@ -154,7 +154,7 @@ REDUCTIONS = [
     row(
         np.prod,
         lambda t, a, axis, keepdims: scan(t.prod, a, axis, keepdims),
-        on(kinds=NASTY, axis=axis_or_flat, keepdims=flags),
+        on(kinds=given_kinds("prod", NASTY), axis=axis_or_flat, keepdims=flags),
     ),
     row(np.max, reduction(lambda t, a, **o: t.amax(a, **o)), some),
     row(np.min, reduction(lambda t, a, **o: t.amin(a, **o)), some),

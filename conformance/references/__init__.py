@@ -36,4 +36,4 @@ def module(torch_name: str) -> ModuleReference | None:
 def how(name: str) -> str:
     """What the reference of this component is, in a line."""
     found = FUNCTIONS.get(name) or MODULES.get(name)
-    return found.how if found else "none wider than float64"
+    return found.how if found else "numpyml's own code in extended precision, which PyTorch's float64 must confirm"

@@ -315,7 +315,8 @@ def power_by_exponent(a: Array, b: Array) -> Array:
 
 def quotient(a: Array, b: Array) -> Array:
     """a / b towards zero, exact where the quotient itself would round to a whole number."""
-    return np.where(b == 0, a / b, np.rint((a - np.fmod(a, b)) / b))
+    rounded = a / b
+    return np.where(np.isfinite(rounded), np.rint((a - np.fmod(a, b)) / b), rounded)
 
 
 def beside(e: Array, lost: Array) -> Array:
@@ -410,10 +411,10 @@ def sum_of(x: Array, axes: Axes) -> Array:
 
 
 def centred(x: Array, axes: Axes) -> Array:
-    """x − mean(x), and once more, which takes away what the mean itself was rounded by."""
-    for _ in range(2):
-        x = x - sum_of(x, axes) / count(x, axes)
-    return x
+    """x − mean(x), and once more, which takes away what the mean itself was rounded by, where that is a number."""
+    once = x - sum_of(x, axes) / count(x, axes)
+    rest = sum_of(once, axes) / count(x, axes)
+    return np.where(np.isfinite(rest), once - rest, once)
 
 
 def variance(x: Array, axes: Axes, ddof: int) -> Array:

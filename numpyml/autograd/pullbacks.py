@@ -82,9 +82,9 @@ def whole_quotient(a: Any, b: Any) -> Any:
 
 
 def per_square(a: Any, b: Any) -> Any:
-    """a / (a² + b²), and 0 at the origin."""
-    square = a * a + b * b
-    return np.where(square == 0, 0, a / square)
+    """a / (a² + b²), and 0 at the origin; a square would overflow or vanish where the distance does not."""
+    distance = np.hypot(a, b)
+    return np.where(distance == 0, 0, a / distance / distance)
 
 
 def given(*values: Any) -> Any:

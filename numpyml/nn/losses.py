@@ -213,8 +213,8 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             up = ~np.signbit(x)  # at −0, c is negative, too
             gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
         if wanted[1]:
-            tail = np.log1p(e)
-            gt = weighted(-x if p is None else weighted(np.maximum(-x, 0) + tail, p) - (np.maximum(x, 0) + tail), g)
+            # p s(−x) − s(x), in which x stands alone: where p is 1, nothing is left of the logarithms
+            gt = weighted(-x if p is None else (p - 1) * np.log1p(e) - weighted(x, np.where(x < 0, p, 1)), g)
         return gx, gt
 
 

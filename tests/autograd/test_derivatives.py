@@ -529,6 +529,30 @@ def test_the_gradient_of_a_product_that_underflows_is_the_product_of_the_others(
     assert tiny.grad == np.float32(0.125)
 
 
+@pytest.mark.parametrize(
+    ("function", "x", "slope"),
+    [
+        (np.expm1, -28.5, 4.1937956583795444e-13),
+        (np.arcsin, 0.9999999, 2236.0680339899749),
+        (np.arccos, -0.9999999, -2236.0680339899749),
+        (np.arctanh, 0.9999999, 5000000.2526317917),
+        (np.arccosh, 1.0000001, 2236.0679209453090),
+        (np.arcsinh, 1e300, 1e-300),
+    ],
+)
+def test_a_slope_keeps_its_digits_at_the_end_of_the_domain(function, x, slope) -> None:
+    operand = Tensor(x, requires_grad=True)
+    function(operand).backward()
+    np.testing.assert_allclose(operand.grad, slope, rtol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1e-19, 1e-30, 1e25])
+def test_the_gradient_of_an_angle_needs_no_squares(scale) -> None:
+    a, b = (Tensor(np.float32(x * scale), requires_grad=True) for x in (1.0, 2.0))
+    np.arctan2(a, b).backward()
+    np.testing.assert_allclose([a.grad * scale, b.grad * scale], [0.4, -0.2], rtol=1e-6)
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)

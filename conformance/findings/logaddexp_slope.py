@@ -1,0 +1,9 @@
+"""The slope of logaddexp, 1 / (1 + e^(b − a)): PyTorch lets the exponential overflow, and small slopes vanish."""
+
+import mpmath
+import torch
+
+a, b = torch.tensor(0.0, requires_grad=True), torch.tensor(92.0)
+torch.logaddexp(a, b).backward()
+print("PyTorch", a.grad.item())
+print("true   ", float(1 / (1 + mpmath.exp(92))))

@@ -1,0 +1,10 @@
+"""The slope of a sigmoid, σ (1 − σ): PyTorch has kept σ alone, which is 1 but for its last digits."""
+
+import mpmath
+import torch
+
+x = torch.tensor(17.0, requires_grad=True)
+torch.sigmoid(x).backward()
+e = mpmath.exp(-17)
+print("PyTorch", x.grad.item())
+print("true   ", float(e / (1 + e) ** 2))
