@@ -52,6 +52,7 @@ def input_gradients(case: ModuleCase, note: Note) -> None:
 @needs(*ESSENTIAL)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
+    case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
     names = [f"gradient of {name}" for name, _ in case.twin().named_parameters()]
     if names:
         note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
@@ -61,6 +62,7 @@ def parameter_gradients(case: ModuleCase, note: Note) -> None:
 def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
     """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
     time; where the problem is well conditioned, one of 64 must be noticed."""
+    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
 
 
@@ -269,6 +271,7 @@ def function_gradients(case: FunctionCase, note: Note) -> None:
 def function_resolution(case: FunctionCase, note: Note) -> None:
     """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
     time; where the problem is well conditioned, one of 64 must be noticed."""
+    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
 
 

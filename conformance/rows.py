@@ -103,7 +103,12 @@ class FunctionRow:
     def call(self, namespace: Any, *operands: Any, **options: Any) -> Any:
         """The function of this name in a namespace, or what ``ours`` says."""
         if self.ours is not None:
-            return self.ours(namespace, *operands, **options)
+            try:
+                return self.ours(namespace, *operands, **options)
+            except AttributeError as error:
+                if error.obj is namespace:
+                    raise NotImplementedError(f"there is no {error.name} in the namespace") from error
+                raise
         function = namespace
         for part in self.name.split("."):
             if not hasattr(function, part):

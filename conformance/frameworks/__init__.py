@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,14 +148,14 @@ def load(path: str | Path | None) -> Any:
     if path is None:
         return None
     file = Path(path)
-    own = Path(__file__).with_name(f"{path}.py")
-    if file.suffix != ".py" and own.is_file() and file.name != "pytorch":
+    if str(path).isidentifier() and path != "pytorch" and (own := Path(__file__).with_name(f"{path}.py")).is_file():
         file = own
     if not file.is_file():
         raise Misuse(f"--framework expects the path of an adapter, a Python file; there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     adapter = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = adapter  # where dataclass and pickle look a class up
     try:
         spec.loader.exec_module(adapter)
     except Exception as error:

@@ -1,0 +1,153 @@
+"""mynn on mygrad, as the checks see them.
+
+What is left out, they have not: a tensor forgets its gradient when it enters another graph, so nothing accumulates and
+there is no ``zero_grad``; nothing is saved; no mask can be injected into a dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import mygrad
+import numpy as np
+from mygrad.nnet.activations import relu, sigmoid
+from mynn.layers.dense import dense
+from mynn.layers.dropout import dropout
+from mynn.losses.cross_entropy import softmax_cross_entropy
+from mynn.losses.huber_loss import huber_loss
+from mynn.losses.mean_squared_loss import mean_squared_loss
+from mynn.optimizers.adam import Adam
+from mynn.optimizers.sgd import SGD
+
+from conformance.bound import Array
+from conformance.frameworks import NotOffered
+from conformance.frameworks.mygrad import NAMESPACE, differentiate  # noqa: F401  # its functions come along
+
+NAME = "mygrad with mynn"
+
+# Modules
+
+
+class Module:
+    inputs: list[Any]  # of the last call
+    output: Any
+
+    def __init__(self, call: Callable[..., Any], axes: int) -> None:
+        self.call, self.axes = call, axes  # how many axes what goes in has at least
+        self.tensors = dict(zip(("weight", "bias"), getattr(call, "parameters", ()), strict=False))
+
+
+def make(component: str, options: Mapping[str, Any], dtype: Any) -> Module:
+    if component not in MODULES or options.get("reduction", "mean") != "mean" or options.get("p") == 1:
+        raise NotOffered(f"{component}({dict(options)})")
+    return MODULES[component](dtype, **options)
+
+
+def linear(dtype: Any, in_features: int, out_features: int, bias: bool) -> Module:
+    return Module(dense(in_features, out_features, bias=bias, weight_kwargs={"dtype": dtype}), 2)
+
+
+def cross_entropy(
+    dtype: Any, weight: Array | None, ignore_index: int, reduction: str, label_smoothing: float
+) -> Module:
+    weights = None if weight is None else np.asarray(weight, dtype)
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        if outputs.ndim != 2 or targets.ndim != 1 or ignore_index in targets or label_smoothing:
+            raise NotOffered("outputs are (N, C), targets are class indices, none is ignored, none is smoothed")
+        return softmax_cross_entropy(outputs, targets, weights=weights)
+
+    return Module(loss, 2)
+
+
+MODULES: dict[str, Callable[..., Module]] = {
+    "nn.Linear": linear,
+    "nn.Dropout": lambda dtype, p: Module(dropout(p), 0),
+    "nn.ReLU": lambda dtype: Module(relu, 0),
+    "nn.Sigmoid": lambda dtype: Module(sigmoid, 0),
+    "nn.MSELoss": lambda dtype, reduction: Module(mean_squared_loss, 1),
+    "nn.HuberLoss": lambda dtype, reduction, delta: Module(partial(huber_loss, delta=delta), 1),
+    "nn.CrossEntropyLoss": cross_entropy,
+}
+
+
+def forward(module: Module, *inputs: Array) -> Array:
+    if inputs[0].ndim < module.axes:
+        raise NotOffered("a batch alone")
+    module.inputs = [mygrad.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
+    module.output = module.call(*module.inputs)
+    return module.output.data
+
+
+def backward(module: Module, gy: Array) -> list[Array | None]:
+    module.output.backward(gy)
+    return [getattr(x, "grad", None) for x in module.inputs]
+
+
+def parameters(module: Module) -> dict[str, Array]:
+    """mynn's (in, out) and (1, out), seen as PyTorch's (out, in) and (out,)."""
+    return {name: t.data.T if name == "weight" else t.data[0] for name, t in module.tensors.items()}
+
+
+def gradients(module: Module) -> dict[str, Array]:
+    return {name: t.grad.T if name == "weight" else t.grad[0] for name, t in module.tensors.items()}
+
+
+def train(module: Module, mode: bool) -> None:
+    if isinstance(module.call, dropout) and not mode:
+        raise NotOffered("whoever evaluates leaves dropout out; all else is the same")
+
+
+def seed(seed: int) -> None:
+    np.random.seed(seed)  # noqa: NPY002  # from there mynn draws
+
+
+def masks(module: Module, size: int, dtype: Any) -> list[tuple[float, Array]]:
+    dropouts = [module.call] if isinstance(module.call, dropout) else []
+    return [(d.p_dropout, np.asarray(d(np.ones(size, dtype)))) for d in dropouts]
+
+
+# Optimizers: one of mynn's for each group, beside the gradients that its tensors are to have
+
+
+def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> list[Any]:
+    return [(stepper(component, **{**options, **group}), group["grads"]) for group in groups]
+
+
+def stepper(
+    component: str, params: Any, grads: Any, lr: float, weight_decay: float,
+    momentum: float = 0, betas: tuple[float, float] = (0, 0), eps: float = 0, **lacking: Any,
+) -> Any:  # fmt: skip
+    if component not in ("optim.SGD", "optim.Adam") or any(lacking.values()):
+        raise NotOffered(f"{component}({lacking})")
+    if momentum and not lr:
+        raise NotOffered("its velocity is PyTorch's buffer times the negative rate: of a rate of 0 nothing is left")
+    tensors = [mygrad.tensor(x, copy=False) for x in params]
+    if component == "optim.SGD":
+        return SGD(tensors, learning_rate=lr, momentum=momentum, weight_decay=weight_decay)
+    return Adam(tensors, learning_rate=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
+
+
+def step(optimizer: list[Any]) -> None:
+    for stepper, grads in optimizer:
+        for tensor, g in zip(stepper.params, grads, strict=True):
+            tensor.backward(g)
+        stepper.step()
+
+
+def state(optimizer: list[Any]) -> list[dict[str, Array]]:
+    return [found for stepper, _ in optimizer for found in STATES[type(stepper)](stepper)]
+
+
+STATES: dict[type, Callable[[Any], list[dict[str, Array]]]] = {
+    SGD: lambda o: [{"momentum_buffer": v / -o.learning_rate} for v in o.param_moments] or [{}] * len(o.params),
+    Adam: lambda o: [{"exp_avg": m, "exp_avg_sq": v} for m, v in zip(o.m, o.v, strict=True)],
+}
+
+
+def change_option(optimizer: list[Any], group: int, name: str, value: Any) -> None:
+    if name != "lr":
+        raise NotOffered(name)
+    optimizer[group][0].learning_rate = value

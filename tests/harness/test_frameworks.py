@@ -1,0 +1,207 @@
+"""Another framework takes numpyml's place with one file: what it has is held to PyTorch, what it lacks never passes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import frameworks
+from conformance.__main__ import main
+from conformance.errors import Misuse
+
+# Right: Linear without evaluation and Sigmoid. Wrong: ReLU, in its gradient at 0; square, in its value.
+TOY = """
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conformance.frameworks import NotOffered
+
+NAME = "toy"
+
+
+@dataclass
+class Part:
+    run: object
+    back: object
+    own: dict = field(default_factory=dict)
+    grads: dict = field(default_factory=dict)
+
+
+def make(component, options, dtype):
+    if component == "nn.Linear":
+        own = {"weight": np.zeros((options["out_features"], options["in_features"]), dtype)}
+        if options["bias"]:
+            own["bias"] = np.zeros(options["out_features"], dtype)
+        return Part(linear, linear_back, own, {name: np.zeros_like(x) for name, x in own.items()})
+    if component == "nn.Sigmoid":
+        return Part(lambda part, x: 1 / (1 + np.exp(-x)), sigmoid_back)
+    if component == "nn.ReLU":
+        return Part(lambda part, x: np.maximum(x, 0), lambda part, gy: np.where(part.x < 0, 0, gy).astype(gy.dtype))
+    if component == "nn.Dropout":
+        return Part(lambda part, x: x, lambda part, gy: gy)
+    raise NotOffered(component)
+
+
+def linear(part, x):
+    return x @ part.own["weight"].T + part.own.get("bias", x.dtype.type(0))
+
+
+def linear_back(part, gy):
+    batch = tuple(range(gy.ndim - 1))
+    part.grads["weight"] += np.tensordot(gy, part.x, (batch, batch))
+    if "bias" in part.own:
+        part.grads["bias"] += gy.sum(axis=batch)
+    return gy @ part.own["weight"]
+
+
+def sigmoid_back(part, gy):
+    return gy * part.y * (1 - part.y)
+
+
+def forward(part, *inputs):
+    (part.x,) = inputs
+    part.y = np.asarray(part.run(part, part.x))
+    return part.y
+
+
+def backward(part, gy):
+    return [part.back(part, gy)]
+
+
+def parameters(part):
+    return part.own
+
+
+def gradients(part):
+    return part.grads
+
+
+class NAMESPACE:
+    square = staticmethod(lambda x: x * x * (1 + 1e-3))
+    negative = staticmethod(np.negative)
+    concatenate = None  # stack, which the harness calls by its name in a lambda, is not there
+
+
+def differentiate(function, operands, gys):
+    slope = -1 if function(np.float64(2)) == -2 else 2 * operands[0]
+    return [np.asarray(function(*operands))], [np.asarray(slope * gys[0], gys[0].dtype)]
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "toy.py").write_text(TOY)
+    yield tmp_path / "toy.py"
+    frameworks.use(None)
+
+
+def census(toy: Path, *names: str, examples: int = 20) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code, and what each check came to."""
+    file = toy.with_name("census.json")
+    only = [argument for name in names for argument in ("--only", name)]
+    code = main(["--framework", str(toy), *only, "--examples", str(examples), "--jobs", "1", "--json", str(file)])
+    checks = json.loads(file.read_text())["checks"]
+    return code, {f"{check['row']}-{check['check']}": check for check in checks}
+
+
+def test_what_is_right_passes_under_either_name(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = census(toy, "nn.Linear", "negative")
+    assert code == 0 and "FAILED" not in capsys.readouterr().out
+    for check in ("Dense-output", "Dense-input_gradients", "Dense-parameter_gradients", "negative-function_gradients"):
+        assert found[check]["comparisons"] > 0
+    assert found.keys() == census(toy, "Dense", "negative")[1].keys()
+
+
+def test_what_is_wrong_fails_where_it_is_wrong(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = census(toy, "nn.ReLU", "square", examples=60)
+    printed = capsys.readouterr().out
+    assert code == 1
+    assert "FAILED ReLU-input_gradients" in printed and "FAILED square-function_output" in printed
+    failed = {check for check, note in found.items() if note["failure"]}
+    assert failed == {"ReLU-input_gradients", "square-function_output"}
+
+
+def test_what_is_lacking_is_not_offered_and_never_passed(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = census(toy, "nn.Flatten", "nn.MSELoss", "SGD", "Sequential", "programs", "sin", "stack", examples=4)
+    assert code == 1  # nothing was compared
+    for check, note in found.items():
+        assert note["not_offered"] > 0 and not note["examples"] and not note["comparisons"], check
+    assert "not offered" in capsys.readouterr().out
+
+
+def test_without_a_function_of_the_adapter_what_needs_it_is_not_offered(toy: Path) -> None:
+    _, found = census(toy, "nn.Sigmoid", "nn.Dropout")
+    assert not found["Sigmoid-output"]["failure"]
+    # There is no train: the half of the examples that evaluate are not offered.
+    assert found["Sigmoid-output"]["examples"] > 0 and found["Sigmoid-output"]["not_offered"] > 0
+    for check in ("accumulation", "state_dict", "copies", "same_seed", "rejections", "modes", "used_twice"):
+        assert found[f"Sigmoid-{check}"]["not_offered"] and not found[f"Sigmoid-{check}"]["examples"]
+    # A dropout that drops nothing would agree with itself; there is no way to give it PyTorch's mask.
+    assert not found["Dropout-output"]["examples"] and not found["Dropout-mask_statistics"]["examples"]
+
+
+def test_an_error_that_is_not_about_offering_is_a_failure(toy: Path) -> None:
+    toy.write_text(TOY.replace("def backward(part, gy):\n", "def backward(part, gy):\n    raise ZeroDivisionError\n"))
+    code, found = census(toy, "nn.Sigmoid", examples=5)
+    assert code == 1 and "ZeroDivisionError" in found["Sigmoid-input_gradients"]["failure"]
+
+
+def test_numpyml_is_under_test_again_afterwards(toy: Path) -> None:
+    main(["--framework", str(toy), "--only", "nn.Linear", "--examples", "2", "--jobs", "1"])
+    assert main(["--only", "Dense", "--examples", "2", "--jobs", "1"]) == 0
+    assert frameworks.under_test().NAME == "numpyml"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no file"),
+        ("import a_package_that_is_not_there", "cannot be imported: ModuleNotFoundError"),
+        ("def forward(", "cannot be imported: SyntaxError"),
+        ("NAME = 'hollow'", "is no adapter"),
+        ("def make(component, options, dtype): ...", "is no adapter"),
+    ],
+)
+def test_a_file_that_is_no_adapter_is_one_line_and_exit_code_2(
+    content: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "adapter.py"
+    if content is not None:
+        file.write_text(content)
+    assert main(["--framework", str(file), "--only", "Dense"]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and str(file) in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_an_adapter_is_found_by_path_or_by_its_name_in_the_package(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert frameworks.load(toy).NAME == frameworks.load(str(toy)).NAME == "toy"
+    monkeypatch.chdir(toy.parent)
+    assert frameworks.load("toy.py").NAME == frameworks.load("./toy.py").NAME == "toy"
+    assert frameworks.load("numpyml").NAME == "numpyml"
+    assert frameworks.load(None) is None
+    for no_adapter in ("pytorch", "toy", "nothing", ""):
+        with pytest.raises(Misuse, match="expects the path of an adapter"):
+            frameworks.load(no_adapter)
+
+
+def test_what_an_adapter_makes_can_be_pickled(toy: Path) -> None:
+    part = frameworks.load(toy).Part(None, None)
+    assert pickle.loads(pickle.dumps(part)) == part
+
+
+def test_the_adapter_of_numpyml_has_the_whole_interface() -> None:
+    adapter = frameworks.load("numpyml")
+    promised = {name: member for name, member in vars(frameworks.Adapter).items() if inspect.isfunction(member)}
+    for name, member in promised.items():
+        if name.startswith("_"):
+            continue
+        expected = list(inspect.signature(member).parameters)[1:]
+        assert list(inspect.signature(getattr(adapter, name)).parameters)[: len(expected)] == expected, name
