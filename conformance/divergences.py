@@ -204,6 +204,12 @@ def finding(component: str, answer: str) -> str:
     return next((f"{f.reason} (conformance/findings/{f.script})" for f in found), "")
 
 
+def wrong() -> dict[str, list[str]]:
+    """What PyTorch gets wrong, in words."""
+    lines = [f"{f.component}, {f.answers or 'all'}: {f.reason} (conformance/findings/{f.script})" for f in FINDINGS]
+    return {"What PyTorch gets wrong": lines}
+
+
 def told() -> dict[str, list[str]]:
     """All divergences in words, for a reader."""
     lines: dict[str, Callable[[Any], list[str]]] = {
@@ -216,9 +222,8 @@ def told() -> dict[str, list[str]]:
         "LAXER": lambda kept: [f"{row or 'all'}, {what}: {why}" for (row, what), why in kept.items()],
         "REMARKS": list,
     }
-    return {
-        TITLES[name]: told(getattr(_record(), name, ())) for name, told in lines.items() if hasattr(_record(), name)
-    }
+    record = _record()
+    return {TITLES[name]: in_words(getattr(record, name)) for name, in_words in lines.items() if hasattr(record, name)}
 
 
 TITLES = {
