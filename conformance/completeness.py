@@ -149,7 +149,7 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
         profile, firm = "default", False
     known = record.get(profile, {})
     if not known:
-        return [f"there are no floors; {RECORD}"]
+        return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
     found, ran = [], [note for note in notes if not note.failure]
     sums: dict[str, list[float]] = {}  # what ran, and the floor
     for note in ran:

@@ -19,7 +19,6 @@ from conformance.errors import Mismatch
 from conformance.faults import Fault, partial_replaced
 from conformance.faults.seeded import scaled
 from conformance.programs import (
-    CURVES,
     FUNCTIONS,
     Activation,
     Block,
