@@ -71,7 +71,7 @@ def test_every_kind_is_reached() -> None:
     found: set[str] = set()
 
     @hypothesis.seed(0)
-    @hypothesis.settings(max_examples=300, database=None, deadline=None, phases=[hypothesis.Phase.generate])
+    @hypothesis.settings(max_examples=1000, database=None, deadline=None, phases=[hypothesis.Phase.generate])
     @hypothesis.given(programs())
     def draw(case: Program) -> None:
         found.update(case.kinds)
