@@ -148,7 +148,10 @@ def ran(given: argparse.Namespace) -> Census:
 
     wanted = runner.planned(given.only, given.profile, given.examples)
     if given.record_floors and (given.examples is not None or given.seed is not None or given.framework is not None):
-        raise Misuse("--record-floors takes the suite as it is; leave out --seed, --examples and --framework")
+        raise Misuse(
+            "--record-floors takes the suite's own seed and the profile's examples; "
+            "leave out --seed, --examples and --framework"
+        )
     runner.ready()
     from conformance.report.about import about  # needs PyTorch, which is now known to be there
 

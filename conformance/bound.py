@@ -201,7 +201,7 @@ def _reference(
         rounding = ulp(np.where(finite, wide, value), dtype) / 2
         chosen = np.where(finite & (apart > rounding), wide, value) if dtype == np.float32 else value
         reference = Reference(chosen, peer, movement, rounding, _distance(peer, chosen))
-        lost = np.isfinite(confirming) & ~np.isfinite(wide.astype(np.float64))
+        lost = np.isfinite(confirming) & ~np.isfinite(wide)
         if lost.any():
             at = _first(lost)
             reference.failure = (

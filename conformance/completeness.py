@@ -144,7 +144,12 @@ def same_draws(seed: int, own: int) -> bool:
 
 def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts | None = None) -> list[str]:
     """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
-    known = (counts() if recorded is None else recorded).get(profile, {})
+    record = counts() if recorded is None else recorded
+    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes more
+        profile, firm = "default", False
+    known = record.get(profile, {})
+    if not known:
+        return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
     found, ran = [], [note for note in notes if not note.failure]
     sums: dict[str, list[float]] = {}  # what ran, and the floor
     for note in ran:

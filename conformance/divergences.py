@@ -50,6 +50,9 @@ NOT_GIVEN = {
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
     ("prod", "wide"): "which partial products overflow depends on the order of the factors, and neither order is right",
     ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
+    ("prod", "nan"): "the gradient is the product of the others; PyTorch divides by x, and the NaN's own is NaN, too",
+    ("arctan2", "subnormal"): "the gradient, of the size of 1 / a, all but overflows; PyTorch gives 0",
+    ("arctan2", "tiny"): "the gradient, of the size of 1 / a, overflows; PyTorch gives 0",
     **{
         (row, kind): reason
         for row, reason in {
@@ -201,6 +204,12 @@ def finding(component: str, answer: str) -> str:
     return next((f"{f.reason} (conformance/findings/{f.script})" for f in found), "")
 
 
+def wrong() -> dict[str, list[str]]:
+    """What PyTorch gets wrong, in words."""
+    lines = [f"{f.component}, {f.answers or 'all'}: {f.reason} (conformance/findings/{f.script})" for f in FINDINGS]
+    return {"What PyTorch gets wrong": lines}
+
+
 def told() -> dict[str, list[str]]:
     """All divergences in words, for a reader."""
     lines: dict[str, Callable[[Any], list[str]]] = {
@@ -213,9 +222,8 @@ def told() -> dict[str, list[str]]:
         "LAXER": lambda kept: [f"{row or 'all'}, {what}: {why}" for (row, what), why in kept.items()],
         "REMARKS": list,
     }
-    return {
-        TITLES[name]: told(getattr(_record(), name, ())) for name, told in lines.items() if hasattr(_record(), name)
-    }
+    record = _record()
+    return {TITLES[name]: in_words(getattr(record, name)) for name, in_words in lines.items() if hasattr(record, name)}
 
 
 TITLES = {

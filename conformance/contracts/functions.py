@@ -114,7 +114,7 @@ ELEMENTWISE = [
     row(np.logaddexp2, lambda t, a, b: t.logaddexp2(a, b), two(EVERY)),
     row(np.hypot, lambda t, a, b: t.hypot(a, b), two(NASTY)),
     # PyTorch loses the gradient where the squares of both operands vanish.
-    row(np.arctan2, lambda t, a, b: t.arctan2(a, b), two(NASTY)),
+    row(np.arctan2, lambda t, a, b: t.arctan2(a, b), two(given_kinds("arctan2", NASTY))),
     row(np.copysign, lambda t, a, b: t.copysign(a, b), pair),
     row(np.maximum, lambda t, a, b: t.maximum(a, b), two(NASTY)),
     row(np.minimum, lambda t, a, b: t.minimum(a, b), two(NASTY)),

@@ -293,7 +293,7 @@ UNARY = {
     "cosh": elementwise(np.cosh, np.sinh),
     "tanh": elementwise(np.tanh, lambda x: 1 / np.cosh(x) ** 2),  # 1 - tanh² has no digits left at 30
     "arcsinh": elementwise(np.arcsinh, lambda x: 1 / np.hypot(1, x)),
-    "arccosh": elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1))),
+    "arccosh": elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1) + 0)),
     "arctanh": elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x))),
     # The gradient is cast there and back as well.
     "ndarray.astype": FunctionReference(

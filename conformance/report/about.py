@@ -42,7 +42,7 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
         rule=(bound.__doc__ or "").strip(),
         components=components,
         checks=texts,
-        differences=divergences.told(),
+        differences=divergences.told() | divergences.wrong(),
         incomplete=completeness.problems() if own else [],  # of another framework, what is missing is not offered
         framework=framework.NAME,
     )

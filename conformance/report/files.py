@@ -13,9 +13,12 @@ NAMES = ("conformance.html", "conformance.md")
 
 
 def prepared(folder: Path, *names: str) -> None:
-    """Raise a Misuse, with the remedy, unless files of these names can be written into the folder."""
+    """Make the folder where it is missing; raise a Misuse, with the remedy, unless these files can be written to it."""
     if not folder.exists():
-        raise Misuse(f"cannot write to {folder}: there is no such folder; make it first")
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise Misuse(f"cannot write to {folder}: {error.strerror}; make the folder first") from error
     if not folder.is_dir():
         raise Misuse(f"cannot write to {folder}: it is a file; name a folder")
     for path in (folder, *(folder / name for name in names if (folder / name).exists())):

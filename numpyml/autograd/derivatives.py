@@ -86,7 +86,7 @@ unary(np.sinh, lambda g, x: g * np.cosh(x))
 unary(np.cosh, lambda g, x: g * np.sinh(x))
 unary(np.tanh, lambda g, y: g * (1 - y * y))
 unary(np.arcsinh, lambda g, x: g / np.hypot(x, 1))
-unary(np.arccosh, lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+unary(np.arccosh, lambda g, x: g / np.sqrt((x - 1) * (x + 1) + 0))  # + 0: no negative zero at −1
 unary(np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
 for _to_degrees in (np.degrees, np.rad2deg):
     unary(_to_degrees, lambda g: g * float(180 / np.pi))

@@ -86,7 +86,7 @@ def test_less_than_was_recorded_is_red(
     completeness._recorded.cache_clear()
     try:
         assert main(run) == 1
-        assert "copy-function_output has no floor in the quick profile" in capsys.readouterr().out
+        assert "INCOMPLETE there are no floors; record them: " in capsys.readouterr().out
         assert main([*run, "--record-floors"]) == 0
         assert main(run) == 0
         found = completeness.counts()["quick"]["copy"]

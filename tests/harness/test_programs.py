@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from conformance import contracts, runner
-from conformance.census import Note
+from conformance.census import CURVES, Note
 from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
 from conformance.faults import Fault, partial_replaced
 from conformance.faults.seeded import scaled
 from conformance.programs import (
-    CURVES,
     FUNCTIONS,
     Activation,
     Block,

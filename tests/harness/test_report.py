@@ -414,7 +414,7 @@ def test_misuse_is_one_line_before_any_work(
     good.write_text(json.dumps(synthetic().as_json()))
     (taken / "conformance.md").mkdir(parents=True)
     for arguments, said in (
-        ([str(tmp_path / "nowhere")], "there is no such folder"),
+        ([str(tmp_path / "no" / "where")], "make the folder first"),
         ([str(file)], "it is a file"),
         ([str(taken)], "there is a folder of this name"),
         ([str(tmp_path), "--json", str(taken)], "there is a folder of this name"),
