@@ -44,6 +44,7 @@ class Note:
     ulps: float = 0.0
     torch_ulps: float = 0.0
     failure: str = ""
+    again: str = ""  # the command that repeats it
     not_offered: int = 0  # examples that the framework has no way to run
     remarks: set[str] = field(default_factory=set)  # divergences that this check met
     findings: dict[str, int] = field(default_factory=dict)  # what PyTorch gets wrong -> in how many elements

@@ -134,6 +134,7 @@ FINDINGS = [
         "logaddexp", "logaddexp2",
     )),
     Finding("hypot", "gradient", "hypot_slope.py", "the result it divides by is subnormal and has few digits"),
+    Finding("arctan2", "gradient", "arctan2_slope.py", "it divides by a² + b², which overflows or has few digits left"),
     Finding("fmod", "gradient of b", "fmod_slope.py", "a / b is rounded before it is cut off"),
     Finding("prod", "gradient", "prod_slope.py", "the whole product, which is divided by x, underflows"),
     Finding("std", "gradient", "std_slope.py", "the mean is rounded before it is taken from x"),
@@ -204,10 +205,13 @@ def finding(component: str, answer: str) -> str:
     return next((f"{f.reason} (conformance/findings/{f.script})" for f in found), "")
 
 
+WRONG = "What PyTorch gets wrong"
+
+
 def wrong() -> dict[str, list[str]]:
     """What PyTorch gets wrong, in words."""
     lines = [f"{f.component}, {f.answers or 'all'}: {f.reason} (conformance/findings/{f.script})" for f in FINDINGS]
-    return {"What PyTorch gets wrong": lines}
+    return {WRONG: lines}
 
 
 def told() -> dict[str, list[str]]:

@@ -47,6 +47,7 @@ EXAMPLES = {
     "state_dict": 30,
     "restart": 30,
     "gradients_zeroed": 20,
+    "function_resolution": 20,
 }
 USUAL = 40
 CENTRAL = {"output": 120, "input_gradients": 120, "parameter_gradients": 80}
@@ -149,6 +150,19 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     except Exception as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
+
+
+def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
+    """The command that runs this component in the same way."""
+    framework = under_test()
+    given = {
+        "--profile": "" if profile == "default" else profile,
+        "--seed": "" if seed == SEED else seed,
+        "--examples": examples or "",
+        "--framework": "" if framework.NAME == "numpyml" else getattr(framework, "__file__", ""),
+    }
+    options = "".join(f" {name} {value}" for name, value in given.items() if value != "")
+    return f"python -m conformance --only {task.row}{options}"
 
 
 def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:

@@ -9,6 +9,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from conformance.census import SCRIPT, Census, Line, Note
+from conformance.divergences import WRONG
 
 PRECISIONS = ("float32", "float64")
 WIDTHS = (30, 7, 10, 12, 8, 9, 9, 9, 9)  # and a mark
@@ -50,7 +51,7 @@ def failure(note: Note) -> str:
     """A failing check: what was compared, the smallest example, expected and got."""
     told, mark, script = note.failure.partition(SCRIPT)  # a script stays as it is, to be taken out
     indented = told.replace("\n", "\n    ") + mark + script
-    return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: python -m conformance --only {note.row}"
+    return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: {note.again}"
 
 
 def marks(line: Line) -> list[str]:
@@ -134,9 +135,10 @@ def footer(census: Census) -> str:
             f"{counted(len(total.findings), 'finding')}: there PyTorch is the one that is off; see the report."
         )
     lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
-    differences = counted(sum(map(len, about.differences.values())), "difference")
+    on_purpose = (lines for title, lines in about.differences.items() if title != WRONG)
+    differences = counted(sum(map(len, on_purpose)), "difference")
+    where = "conformance/divergences.py" if about.framework == "numpyml" else "in its adapter"
     lines.append(
-        f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} on purpose "
-        "(conformance/divergences.py)"
+        f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} on purpose ({where})"
     )
     return "\n".join([*lines, f"{counted(total.comparisons, 'comparison')}: {verdict(census)}"])
