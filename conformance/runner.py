@@ -111,6 +111,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     pytorch.require()
     job, note, framework = jobs(profile)[task], Note(task.row, task.check), under_test()
     foreign = job.check in OWN and framework.NAME != "numpyml"
+    note.again = _again(task, profile, seed, examples)
     if foreign or not offers(framework, *vars(job.check).get("needs", ())):
         note.not_offered = examples_of(task.check, profile, examples)
         return note
