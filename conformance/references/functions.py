@@ -305,12 +305,18 @@ UNARY = {
 
 
 def power_by_base(a: Array, b: Array) -> Array:
-    """b·aᵇ / a keeps the digits that b − 1 would round off, but a = 0 needs a power of its own; a⁰ is flat."""
-    return np.where(b == 0, 0, b * np.where((a == 0) | np.isinf(a), a ** (b - 1), a**b / a))
+    """b·aᵇ / a keeps the digits that b − 1 would round off, but 0, ∞ and NaN need a power of their own; a⁰ is flat."""
+    quotient = (a != 0) & np.isfinite(a) & np.isfinite(b)
+    return np.where(b == 0, 0, b * np.where(quotient, a**b / a, a ** (b - 1)))
 
 
 def power_by_exponent(a: Array, b: Array) -> Array:
     return np.where((a == 0) & (b >= 0), 0, a**b * np.log(a))
+
+
+def copysign_by_size(a: Array, b: Array) -> Array:
+    """Whether the sign was turned, ±1: at 0 it is flat, and at ±∞ PyTorch has ∞ / ∞."""
+    return np.where(a == 0, 0, np.copysign(a, b) / a)
 
 
 def quotient(a: Array, b: Array) -> Array:
@@ -338,12 +344,12 @@ def exp2_difference(a: Array, b: Array) -> Array:
 
 def logaddexp(a: Array, b: Array) -> Array:
     high, low = np.maximum(a, b), np.minimum(a, b)
-    return high + np.log1p(exp_difference(low, high))
+    return np.where(np.isinf(high), high, high + np.log1p(exp_difference(low, high)))
 
 
 def logaddexp2(a: Array, b: Array) -> Array:
     high, low = np.maximum(a, b), np.minimum(a, b)
-    return high + np.log1p(exp2_difference(low, high)) / LN2
+    return np.where(np.isinf(high), high, high + np.log1p(exp2_difference(low, high)) / LN2)
 
 
 def angle_partial(numerator: Array, a: Array, b: Array) -> Array:
@@ -382,7 +388,7 @@ BINARY = {
         lambda a, low, high: (a < low) & (low < high),
         lambda a, low, high: (a > high) | (low > high),
     ),
-    "copysign": elementwise(np.copysign, lambda a, b: np.sign(a) * np.copysign(1, b), zero),
+    "copysign": elementwise(np.copysign, copysign_by_size, zero),
     "floor_divide": elementwise(np.floor_divide, zero, zero),
     "remainder": elementwise(np.remainder, one, lambda a, b: -np.floor_divide(a, b)),
     "fmod": elementwise(np.fmod, one, lambda a, b: -quotient(a, b)),
@@ -462,7 +468,8 @@ def lowest(x: Array, axes: Axes) -> Array:
 
 
 def extreme_partial(x: Array, y: Array, axes: Axes) -> Array:
-    return shared((x == y) | np.isnan(x), axes)
+    """Equal parts for all that equal y; none does where y is NaN, and 0 / 0 is NaN for the whole cell."""
+    return shared(x == y, axes)
 
 
 def norm(x: Array, axes: Axes, ord: float | None) -> Array:
@@ -476,11 +483,13 @@ def norm(x: Array, axes: Axes, ord: float | None) -> Array:
 
 
 def norm_partial(x: Array, y: Array, axes: Axes, ord: float | None) -> Array:
-    """±(|x| / y)^(p − 1), and zero at zero."""
+    """±(|x| / y)^(p − 1), and zero at zero; beside NaN, the Euclidean one is NaN at zero, too."""
     size = np.absolute(x)
     if ord in (np.inf, -np.inf):
         return np.sign(x) * extreme_partial(size, y, axes)
-    return np.where(x == 0, 0, np.sign(x) * (size / y) ** ((2 if ord is None else ord) - Wide(1)))
+    if ord in (None, 2):
+        return np.where(y == 0, 0, x / y)
+    return np.where(x == 0, 0, np.sign(x) * (size / y) ** (ord - Wide(1)))
 
 
 REDUCTIONS = {
