@@ -11,7 +11,8 @@ them, their scale:
                state may differ by K · half a unit of their scale before and after. In float64 either may be STEPWISE
                of the scale, if that is more.
     free       Each side goes its own way. In float64 the losses may differ by TRAINING, relatively, and K times what
-               PyTorch strays from itself when its parameters move by one unit in the last place at every step.
+               PyTorch strays from itself when its parameters move by one unit in the last place at every step. Where
+               that has cost PyTorch half of its digits, the run ends: no two computations agree from there on.
 
 For float32 the reference is PyTorch in float64, and K times the distance of PyTorch's float32 from it is allowed as
 well.
@@ -217,10 +218,14 @@ def free(program, dtype, steps):
     n = min(len(mine), peers if sane.all() else int(np.argmin(sane)))
     if not n:
         return
-    strayed = np.max([np.abs(x[:n] - expected[:n]) for x in others], axis=0)
-    strayed = np.maximum.accumulate(strayed) if dtype == wide else np.full(n, np.max(strayed))
+    scale = np.maximum.accumulate(np.abs(expected[:n]))
+    strayed = np.maximum.accumulate(np.max([np.abs(x[:n] - expected[:n]) for x in others], axis=0))
+    lost = strayed > np.sqrt(np.finfo(dtype).eps) * scale  # half of the digits: what comes now is chaos
+    n = int(np.argmax(lost)) if lost.any() else n
+    if dtype != wide:
+        strayed[:n] = strayed[n - 1] if n else 0
     for i in range(n):
-        rounding = np.finfo(dtype).eps / 2 * np.max(np.abs(expected[: i + 1]))
+        rounding = np.finfo(dtype).eps / 2 * scale[i]
         room = K * (strayed[i] + rounding) + (TRAINING * abs(expected[i]) if dtype == wide else 0)
         yield i + 1, "loss", mine[i], expected[i], room
 
