@@ -11,8 +11,9 @@ them, their scale:
                state may differ by K · half a unit of their scale before and after. In float64 either may be STEPWISE
                of the scale, if that is more.
     free       Each side goes its own way. In float64 the losses may differ by TRAINING, relatively, and K times what
-               PyTorch strays from itself when its parameters move by one unit in the last place at every step. Where
-               that has cost PyTorch half of its digits, the run ends: no two computations agree from there on.
+               PyTorch strays from itself when its parameters move by one unit in the last place at every step. The run
+               ends where PyTorch has strayed by STEPWISE of the largest loss so far (in float32, by half its digits):
+               gradients that are nothing but rounding, over the root of their squares, lead anywhere from there.
 
 For float32 the reference is PyTorch in float64, and K times the distance of PyTorch's float32 from it is allowed as
 well.
@@ -220,7 +221,7 @@ def free(program, dtype, steps):
         return
     scale = np.maximum.accumulate(np.abs(expected[:n]))
     strayed = np.maximum.accumulate(np.max([np.abs(x[:n] - expected[:n]) for x in others], axis=0))
-    lost = strayed > np.sqrt(np.finfo(dtype).eps) * scale  # half of the digits: what comes now is chaos
+    lost = strayed > (STEPWISE if dtype == wide else np.sqrt(np.finfo(dtype).eps)) * scale
     n = int(np.argmax(lost)) if lost.any() else n
     if dtype != wide:
         strayed[:n] = strayed[n - 1] if n else 0
