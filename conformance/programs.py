@@ -573,7 +573,7 @@ def programs(draw: Draw) -> Program:
         loss_options["reduction"] = "mean"
     optimizer = draw(st.sampled_from(contracts.optimizer_rows()))
     options = draw(st.fixed_dictionaries({**optimizer.options, "learning_rate": rates}).filter(_accepted(optimizer)))
-    if options.get("eps") == 0:  # over eps = 0 a gradient of 0 is no number, and one of 1e-18, all rounding, a whole step
+    if options.get("eps") == 0:  # over 0 a gradient of 0 is no number, and one of 1e-18, all rounding, a whole step
         options["eps"] = 1e-8
     second = draw(st.none() | rates)
     driver = draw(st.sampled_from(["explicit", "dynamic"]))
