@@ -144,7 +144,7 @@ REDUCTIONS = [
     row(
         np.var,
         lambda t, a, axis, keepdims, ddof: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(0, 4, 2), NASTY, axis=axes_of, keepdims=flags, ddof=among(0, 1)),
+        on(shapes(1, 4, 2), NASTY, axis=axes_of, keepdims=flags, ddof=among(0, 1)),
     ),
     row(
         np.std,
