@@ -16,6 +16,7 @@ from conformance import divergences, frameworks
 from conformance.bound import arrays_of
 from conformance.cases import FunctionCase, ModuleCase
 from conformance.census import Note
+from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.twin import twin
 
@@ -55,7 +56,9 @@ def parameter_gradients(case: ModuleCase, note: Note) -> None:
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
     names = [f"gradient of {name}" for name, _ in case.twin().named_parameters()]
     if names:
-        note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
+        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
+        if lacking := [name for name in names if name not in answers]:
+            raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
 @needs(*ESSENTIAL)

@@ -208,7 +208,8 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
 
 @needs("optimizer", "step", "state")
 def trajectory(case: OptimizerCase, note: Note) -> None:
-    """Every parameter and every state array at every step: float64 within 1e-12 of its scale, float32 by the rule."""
+    """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
+    alone move PyTorch's; float32 by the rule, but large arrays in float64."""
     if not accepted(case, note):
         return
     problem = case.problem()
