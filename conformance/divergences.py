@@ -239,8 +239,3 @@ TITLES = {
     "LAXER": "Accepted, though PyTorch refuses it",
     "REMARKS": "Everywhere",
 }
-
-
-def count() -> int:
-    """How many divergences there are on record."""
-    return sum(map(len, told().values()))

@@ -19,7 +19,7 @@ from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.reach import among, mark, pick
 from conformance.rows import OptimizerRow
 from conformance.strategies import Draw, Shape, seeds, single
-from conformance.twin import RENAMED, torch_optimizer
+from conformance.twin import torch_names, torch_optimizer
 
 FALL = 0.7  # of the learning rate, each time it changes
 SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, [(40_000,)]]
@@ -160,11 +160,6 @@ class OptimizerCase:
             f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
             f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
         )
-
-
-def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options under PyTorch's names."""
-    return {RENAMED.get(name, name): value for name, value in options.items()}
 
 
 @st.composite
