@@ -19,8 +19,9 @@ The reference is wider than what is tested:
               code in that precision, which PyTorch's float64 must confirm to four units in the last place of the
               largest number in the call, or, where the problem is ill-conditioned, to K times what it moves.
 
-PyTorch itself is held to the same rule, its own error left out. Where it breaks that, it is PyTorch who is wrong, and
-the census counts a finding; those on record stand in divergences.py, each with a script.
+PyTorch itself is held to the same rule, its own error left out, wherever its answer is finite. Where it breaks that,
+it is PyTorch who is wrong, and the census counts a finding; those on record stand in divergences.py, each with a
+script.
 
 Two exceptions, that no rule can do without: where PyTorch in the tested precision overflows on the way though the
 reference is finite, the answer may do the same; and where a moved input crosses a pole, so that the movement is
