@@ -102,6 +102,7 @@ def listing() -> int:
 def explanation(name: str | None) -> int:
     """What is checked of one component, over which options, with which reference."""
     from conformance import bound, references, runner
+    from conformance.rows import FunctionRow, ModuleRow
 
     if name is None:
         raise Misuse("explain expects a component, such as: python -m conformance explain Dense")
@@ -109,7 +110,9 @@ def explanation(name: str | None) -> int:
     row = runner.row_of(name)
     theirs = getattr(row, "torch", None)
     print(f"{name}, held to {'torch.' + theirs if isinstance(theirs, str) else 'PyTorch'}")
-    known = references.how(theirs if isinstance(theirs, str) else getattr(row, "name", name))
+    known = "none: PyTorch itself, as the checks tell"
+    if isinstance(row, (ModuleRow, FunctionRow)):
+        known = references.how(theirs if isinstance(theirs, str) else row.name)
     print(f"  wider reference: {known}")
     for option, strategy in getattr(row, "options", {}).items():
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")

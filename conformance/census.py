@@ -56,7 +56,7 @@ class Note:
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: set[str] = field(default_factory=set)  # and what of it was drawn
-    references: set[str] = field(default_factory=set)  # what the answers were held to: "float64: mpmath"
+    references: set[str] = field(default_factory=set)  # what the answers were held to, in words
 
     @property
     def outcome(self) -> str:
@@ -67,12 +67,14 @@ class Note:
             return "passed"
         return "not offered" if self.not_offered else "nothing to compare"
 
-    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> None:
-        """Hold the answers whose names start with a prefix to the comparison rule."""
+    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
+        """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
         self.references.add(problem.reference(np.dtype(dtype)))
+        names = []
         for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",)):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
+            names.append(verdict.what)
             self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
             for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
@@ -81,6 +83,7 @@ class Note:
                 reason = finding(self.row, verdict.what) or "not on record yet"
                 found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
+        return names
 
     def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
         """Plant errors, and keep the smallest that is always noticed where the problem is well conditioned."""

@@ -16,6 +16,7 @@ from conformance import divergences, frameworks
 from conformance.bound import arrays_of
 from conformance.cases import FunctionCase, ModuleCase
 from conformance.census import Note
+from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.twin import twin
 
@@ -55,7 +56,9 @@ def parameter_gradients(case: ModuleCase, note: Note) -> None:
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
     names = [f"gradient of {name}" for name, _ in case.twin().named_parameters()]
     if names:
-        note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
+        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
+        if lacking := [name for name in names if name not in answers]:
+            raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
 @needs(*ESSENTIAL)
@@ -71,6 +74,9 @@ def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
     arrays = arrays_of(case.problem(), case.dtype)
     explicit, dynamic = case.ours(arrays), case.ours(arrays, "dynamic")
+    for name in dynamic:  # a loss gives the gradient of its outputs alone
+        if name not in explicit and name != "gradient of targets":
+            raise Mismatch(f"{name}: there is none from the explicit driver")
     for name, value in explicit.items():
         note.same(f"{name}, explicit against dynamic", value, dynamic[name])
 

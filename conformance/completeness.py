@@ -155,7 +155,8 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
     for note in ran:
         count = known.get(note.row, {}).get(note.check)
         if count is None:
-            found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} --profile {profile}")
+            options = f"--only {note.row} --profile {profile}"
+            found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} {options}")
             continue
         name, share = (f"{note.row}-{note.check}", FIRM) if firm else (note.row, LOOSE)
         total = sums.setdefault(name, [0, 0])

@@ -190,8 +190,7 @@ def limits(component: str) -> str:
 
 def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
     """The kinds of values that a row is given; not those for which the wider reference has numpyml's answer."""
-    record = {**NOT_GIVEN, **getattr(_record(), "NOT_GIVEN", {})}
-    return [kind for kind in kinds if (row, kind) not in record]
+    return [kind for kind in kinds if (row, kind) not in NOT_GIVEN]
 
 
 def option_not_state(component: str, name: str) -> str:
@@ -240,8 +239,3 @@ TITLES = {
     "LAXER": "Accepted, though PyTorch refuses it",
     "REMARKS": "Everywhere",
 }
-
-
-def count() -> int:
-    """How many divergences there are on record."""
-    return sum(map(len, told().values()))

@@ -25,7 +25,7 @@ from conformance.errors import Mismatch
 from conformance.frameworks import pytorch
 from conformance.rows import ModuleRow, OptimizerRow
 from conformance.strategies import Draw, Strategy, seeds
-from conformance.twin import RENAMED
+from conformance.twin import RENAMED, torch_optimizer
 
 LOCKSTEP, FREE = 25, 100  # steps
 BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
@@ -584,9 +584,8 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
     """Whether PyTorch takes these options together."""
 
     def accepted(options: Mapping[str, Any]) -> bool:
-        renamed = {RENAMED.get(name, name): value for name, value in options.items()}
         try:
-            pytorch.attribute(row.torch)([pytorch.tensor(np.ones(1), True)], **renamed)
+            torch_optimizer(row, [{"params": [pytorch.tensor(np.ones(1), True)]}], options)
         except ValueError:
             return False
         return True

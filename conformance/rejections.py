@@ -17,6 +17,7 @@ from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
+from conformance.initial import DRAWN, same_distribution
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -63,7 +64,7 @@ def rejections(case: ModuleCase, note: Note) -> None:
             note,
             spoilt,
             lambda xs=arrays: framework.forward(module, *xs),
-            lambda xs=arrays: made(*map(_tensor, xs)),
+            lambda xs=arrays: made(*map(pytorch.tensor, xs)),
         )
     for name in case.row.options:
         for word, value in OPTIONS.items():
@@ -75,7 +76,7 @@ def rejections(case: ModuleCase, note: Note) -> None:
             alike(
                 case, note, f"option {name}: {word}",
                 lambda make=run: framework.forward(make(framework), *inputs),
-                lambda make=run: make(pytorch)(*map(_tensor, inputs)),
+                lambda make=run: make(pytorch)(*map(pytorch.tensor, inputs)),
             )  # fmt: skip
 
 
@@ -112,13 +113,6 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
             return None, error
 
 
-def _tensor(x: Array) -> Any:
-    return pytorch.tensor(x)
-
-
-DRAWN = 4000
-
-
 @needs("make", "parameters", "seed")
 def initial_values(case: ModuleCase, note: Note) -> None:
     """Every parameter starts from PyTorch's distribution: the same extremes, and no telling two samples apart
@@ -141,15 +135,7 @@ def initial_values(case: ModuleCase, note: Note) -> None:
             mine.append(np.array(ours[name]).ravel())
             peers.append(pytorch.array(theirs[name]).ravel())
     for name, (mine, peers) in drawn.items():
-        a, b = np.sort(np.concatenate(mine)), np.sort(np.concatenate(peers))
-        for x, y in ((a[0], b[0]), (a[-1], b[-1])):
-            note.require(abs(x - y) <= 0.02 * abs(y), f"extreme initial value of {name}: {x}, PyTorch's {y}")
-        both = np.concatenate([a, b])
-        gap = np.abs(np.searchsorted(a, both, "right") / a.size - np.searchsorted(b, both, "right") / b.size).max()
-        limit = 2.7 * np.sqrt(1 / a.size + 1 / b.size)
-        note.require(
-            gap <= limit, f"initial values of {name}: distributions {gap:.3f} apart, at most {limit:.3f} by chance"
-        )
+        same_distribution(note, f"initial values of {name}", np.concatenate(mine), np.concatenate(peers))
 
 
 @needs("make", "seed", "masks")

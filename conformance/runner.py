@@ -212,7 +212,7 @@ def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> l
         raise Misuse(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     if examples is not None and examples < 1:
         raise Misuse(f"--examples expects a number of 1 or more, got {examples}")
-    return [task for name in only for task in tasks(name)] if only else tasks()
+    return list(dict.fromkeys(task for name in only for task in tasks(name))) if only else tasks()
 
 
 def ready() -> None:

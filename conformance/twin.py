@@ -1,4 +1,4 @@
-"""The identical PyTorch module or optimizer, made from ours: arguments, weights, and the way back."""
+"""The identical PyTorch module or optimizer, made from ours: arguments, weights, and what is shared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from conformance import contracts
-from conformance.bound import Array
 from conformance.errors import Misuse
 from conformance.frameworks import pytorch
 from conformance.mirror import Mirror, MirrorParameter, known, mirrored, plain, torch_dtype
@@ -262,18 +261,12 @@ def _program_class(kind: type) -> Any:
 
 def torch_optimizer(row: OptimizerRow, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
     """The identical PyTorch optimizer; the groups hold PyTorch's tensors under ``params``."""
-    renamed = [{RENAMED.get(name, name): value for name, value in group.items()} for group in groups]
-    return pytorch.attribute(row.torch)(
-        renamed, **{RENAMED.get(name, name): value for name, value in options.items()}, foreach=False
-    )
+    return pytorch.attribute(row.torch)(list(map(torch_names, groups)), **torch_names(options), foreach=False)
 
 
-def gradients(made: Any) -> dict[str, Array]:
-    """The gradients in a PyTorch module, by its names; zeros where it has none."""
-    return {
-        name: np.zeros(tuple(p.shape), pytorch.array(p).dtype) if p.grad is None else pytorch.array(p.grad)
-        for name, p in made.named_parameters()
-    }
+def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under PyTorch's names."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
 
 
 class _Callable(ModuleType):

@@ -37,7 +37,7 @@ def function_rows() -> list[FunctionRow]:
 
 def rows() -> list[Row]:
     """Every row, in the order of the table that the run ends with."""
-    return [*module_rows(), *optimizer_rows(), *initial_rows(), *function_rows()]
+    return [row for members in groups().values() for row in members]
 
 
 def groups() -> dict[str, list[Row]]:
@@ -50,10 +50,6 @@ def groups() -> dict[str, list[Row]]:
         "losses": [*losses.ROWS],
         "containers": [*containers.ROWS],
         "optimizers": [*optimizer_rows()],
+        "initial values": [*initial_rows()],
         "functions": [*function_rows()],
     }
-
-
-def row(name: str) -> Row:
-    """The row of this name; a KeyError where there is none."""
-    return {row.name: row for row in rows()}[name]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from conformance.faults import Fault
-from numpyml.nn import activations, layers, losses, module, optimizers
+from numpyml.nn import activations, init, layers, losses, module, optimizers
 
 
 def scaled(factor: float) -> Any:
@@ -130,6 +130,59 @@ def _unsummed(right: Any) -> Any:
     return lambda self: None
 
 
+def _without_targets(right: Any) -> Any:
+    def pullback(self: Any, e: Any, gy: Any, wanted: Any = (True, True)) -> Any:
+        return right(self, e, gy, wanted)[0], None
+
+    return pullback
+
+
+def _without_input(right: Any) -> Any:
+    def backward(self: Any, *gradients: Any, **options: Any) -> None:
+        right(self, *gradients, **options)
+
+    return backward
+
+
+def _too_wide(right: Any) -> Any:
+    def kaiming_uniform_(array: Any, a: float = 0.0, generator: Any = None) -> Any:
+        right(array, a, generator)
+        array *= array.dtype.type(1.1)
+        return array
+
+    return kaiming_uniform_
+
+
+def _shallow(right: Any) -> Any:
+    def train(self: Any, mode: bool = True) -> Any:
+        self.training = mode
+        return self
+
+    return train
+
+
+def _reordered(right: Any) -> Any:
+    return lambda self: dict(reversed(right(self).items()))
+
+
+def _unseeded(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        self.generator, own = np.random.default_rng(), self.generator
+        try:
+            return right(self, shape, dtype)
+        finally:
+            self.generator = own
+
+    return mask
+
+
+def _restarted(right: Any) -> Any:
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        right(self, {**state_dict, "state": {}})
+
+    return load_state_dict
+
+
 FAULTS = [
     Fault("input gradient 1% off", "Dense", layers.Dense, "pullback", scaled(1.01)),
     Fault(
@@ -167,4 +220,11 @@ FAULTS = [
     Fault("momentum starts from zero, dampened", "SGD", optimizers.SGD, "update", _never_fresh),
     Fault("neighbouring masks are copies", "Dropout", layers.Dropout, "mask", _in_pairs),
     Fault("zero_grad does nothing", "Dense", module.Parameter, "zero_grad", _unsummed),
+    Fault("no gradient of the targets", "MeanSquaredError", losses.MeanSquaredError, "pullback", _without_targets),
+    Fault("no input gradient from the explicit driver", "ReLU", module.Module, "backward", _without_input),
+    Fault("initial weights too large", "Dense", init, "kaiming_uniform_", _too_wide),
+    Fault("train stops at the first module", "Sequential", module.Module, "train", _shallow),
+    Fault("state dict in another order", "Dense", module.Module, "state_dict", _reordered),
+    Fault("masks that no seed repeats", "Dropout", layers.Dropout, "mask", _unseeded),
+    Fault("a restart from nothing", "SGD", optimizers.Optimizer, "load_state_dict", _restarted),
 ]

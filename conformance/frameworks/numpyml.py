@@ -72,13 +72,18 @@ def dynamic(module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, Seq
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
     y = module(*tensors)
     y.backward(gy)
-    return y.data, [x.grad for x in tensors]
+    return y.data, _gradients(tensors)
 
 
 def used_twice(module: Any, inputs: Sequence[Array], gy: Array) -> Sequence[Array | None]:
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
     (module(*tensors) + module(*tensors)).backward(gy)
-    return [x.grad for x in tensors]
+    return _gradients(tensors)
+
+
+def _gradients(tensors: Sequence[Tensor]) -> list[Array | None]:
+    """Zeros where backward came by with nothing: that is compared, too."""
+    return [np.zeros_like(x.data) if x.grad is None and x.requires_grad else x.grad for x in tensors]
 
 
 def parameters(module: Any) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.bound import Array, Given, Problem, judge
+from conformance.bound import NOTICED, STEPWISE, Array, Given, Problem, judge, off_scale, sharpness
 
 VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 
@@ -87,3 +87,59 @@ def test_another_shape_or_precision_is_noticed() -> None:
         "float64"
         in verdict(lambda arrays: {"output": squares(arrays)["output"].astype(np.float64)}, np.float32).failure
     )
+
+
+def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_only_there() -> None:
+    def by_square(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            return {"output": np.sqrt(arrays["x"] * arrays["x"])}
+
+    def straight(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": np.abs(arrays["x"])}
+
+    large = Given(np.array([2.0**80, 1.0]))
+    assert not verdict(by_square, np.float32, by_square, large).failure
+    assert not verdict(straight, np.float32, by_square, large).failure
+    assert "output[0]" in verdict(by_square, np.float32, straight, large).failure
+
+
+def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
+    def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}
+
+    assert "they should agree" in verdict(wrong, np.float64).failure
+
+
+def test_an_answer_that_pytorch_has_not_is_told() -> None:
+    problem = Problem({"x": VALUES}, lambda arrays: {"another": arrays["x"]}, squares, squares)
+    (found,) = judge(problem, np.dtype(np.float32), 1)
+    assert found.failure == "another: there is no such thing in PyTorch"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_planted_errors_are_noticed_as_soon_as_they_should(dtype: Any) -> None:
+    def twice(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": arrays["x"] + arrays["x"]}
+
+    plants = list(sharpness(Problem({"x": VALUES}, twice, twice, twice), np.dtype(dtype), 1))
+    assert len(plants) == 4 and all(plant.conditioned and 1 < plant.noticed <= NOTICED for plant in plants)
+
+    def steep(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": 1 / (1 - arrays["x"])}
+
+    near = {"x": Given(np.array([1 - 2.0**-20]))}
+    (plant,) = sharpness(Problem(near, steep, steep, steep), np.dtype(dtype), 1)
+    assert not plant.conditioned and plant.noticed > NOTICED
+
+
+def test_a_history_is_held_to_the_scale_of_its_array_at_every_step() -> None:
+    expected = np.tile([1.0, 1e-9], (20, 1))
+    got = expected.copy()
+    got[7, 1] += STEPWISE / 2
+    assert not off_scale("state", got, expected).failure
+    got[7, 1] += STEPWISE
+    assert "step 8, element [1]" in off_scale("state", got, expected).failure
+    assert not off_scale("state", got, expected, np.full(expected.shape, STEPWISE)).failure
+    got[7, 1] = np.nan
+    assert off_scale("state", got, expected).failure
+    assert "shape" in off_scale("state", got[:-1], expected).failure

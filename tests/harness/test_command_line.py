@@ -75,6 +75,14 @@ def test_a_fault_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
         assert part in printed
 
 
+def test_a_component_named_twice_runs_once(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--only", "copy", "--examples", "2", "--jobs", "1"]
+    assert main(run) == 0
+    once = capsys.readouterr().out
+    assert main([*run, "--only", "copy"]) == 0
+    assert capsys.readouterr().out == once
+
+
 def test_less_than_was_recorded_is_red(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

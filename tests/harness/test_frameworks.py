@@ -147,6 +147,12 @@ def test_without_a_function_of_the_adapter_what_needs_it_is_not_offered(toy: Pat
     assert not found["Dropout-output"]["examples"] and not found["Dropout-mask_statistics"]["examples"]
 
 
+def test_a_parameter_without_a_gradient_has_not_passed(toy: Path) -> None:
+    toy.write_text(TOY.replace("return part.grads", 'return {k: g for k, g in part.grads.items() if k != "bias"}'))
+    code, found = census(toy, "nn.Linear")
+    assert code == 1 and "gradient of bias: there is none" in found["Dense-parameter_gradients"]["failure"]
+
+
 def test_an_error_that_is_not_about_offering_is_a_failure(toy: Path) -> None:
     toy.write_text(TOY.replace("def backward(part, gy):\n", "def backward(part, gy):\n    raise ZeroDivisionError\n"))
     code, found = census(toy, "nn.Sigmoid", examples=5)

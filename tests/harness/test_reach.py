@@ -17,7 +17,7 @@ from conformance.rows import ModuleRow
 from conformance.strategies import floats, shapes
 from conformance.trajectories import OptimizerCase
 
-RELU = contracts.row("ReLU")
+RELU = runner.row_of("ReLU")
 TASK = runner.Task("ReLU", "output")
 
 
@@ -102,7 +102,7 @@ def test_given_a_number_of_examples_it_runs_no_more(monkeypatch: pytest.MonkeyPa
 
 
 def test_pairs_of_an_optimizers_options_count_where_a_step_was_made() -> None:
-    row = contracts.row("SGD")
+    row = runner.row_of("SGD")
     options = {
         "learning_rate": 0.1,
         "momentum": 0,

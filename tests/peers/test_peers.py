@@ -69,7 +69,7 @@ def test_what_is_right_is_compared_and_passes(name: str, check: str) -> None:
     [
         ("mynn", "Huber-output", "delta=0.5|delta=30.0|delta=0.001"),
         ("mynn", "ReLU-output", "got .*nan"),
-        ("mynn", "Dense-initial_values", "extreme initial value of weight"),
+        ("mynn", "Dense-initial_values", "extreme of initial values of weight"),
         ("mynn", "SGD-trajectory", "weight_decay"),
         ("mygrad", "maximum-function_gradients", "gradient of a"),
         ("hips_autograd", "prod-function_gradients", "got .*nan"),
