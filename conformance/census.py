@@ -196,6 +196,7 @@ class About:
     """What a reader must know to understand the notes, and to run them again."""
 
     framework: str = "numpyml"
+    adapter: str = ""  # as it was given on the command line
     seed: int = 0
     profile: str = "default"
     examples: int | None = None

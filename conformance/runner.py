@@ -160,7 +160,7 @@ def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
         "--profile": "" if profile == "default" else profile,
         "--seed": "" if seed == SEED else seed,
         "--examples": examples or "",
-        "--framework": "" if framework.NAME == "numpyml" else getattr(framework, "__file__", ""),
+        "--framework": getattr(framework, "GIVEN", ""),
     }
     options = "".join(f" {name} {value}" for name, value in given.items() if value != "")
     return f"python -m conformance --only {task.row}{options}"
@@ -216,8 +216,13 @@ def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> l
 
 
 def ready() -> None:
-    """Raise a Misuse with the remedy unless PyTorch is there, in the supported version."""
+    """Raise a Misuse with the remedy unless PyTorch is there, in the supported version, and numbers wider than float64."""
     pytorch.require()
+    if np.finfo(np.longdouble).nmant < 63:
+        raise Misuse(
+            "conformance holds float64 to wider numbers, and NumPy's longdouble is no wider on this machine; "
+            "run it on x86-64 with Linux or macOS, or in a container of that"
+        )
 
 
 def _use(framework: str | None) -> None:

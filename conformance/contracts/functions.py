@@ -105,8 +105,8 @@ ELEMENTWISE = [
     row(np.multiply, lambda t, a, b: a * b, pair),
     row(np.true_divide, lambda t, a, b: a / b, pair),
     row(np.floor_divide, lambda t, a, b: t.floor_divide(a.detach(), b.detach()), pair),
-    row(np.remainder, lambda t, a, b: t.remainder(a, b), pair),
-    row(np.fmod, lambda t, a, b: t.fmod(a, b), pair),
+    row(np.remainder, lambda t, a, b: t.remainder(a, b), two(given_kinds("remainder", NASTY))),
+    row(np.fmod, lambda t, a, b: t.fmod(a, b), two(given_kinds("fmod", NASTY))),
     row(np.power, lambda t, a, b: t.pow(a, b), two(given_kinds("power", NASTY))),
     row(np.logaddexp, lambda t, a, b: t.logaddexp(a, b), two(EVERY)),
     row(np.logaddexp2, lambda t, a, b: t.logaddexp2(a, b), two(EVERY)),
@@ -141,7 +141,7 @@ REDUCTIONS = [
     row(
         np.var,
         lambda t, a, axis, keepdims, ddof: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(1, 4, 2), NASTY, axis=axes_of, keepdims=flags, ddof=among(0, 1)),
+        on(shapes(1, 4, 2), given_kinds("var", NASTY), axis=axes_of, keepdims=flags, ddof=among(0, 1)),
     ),
     row(
         np.std,

@@ -162,6 +162,7 @@ def load(path: str | Path | None) -> Any:
         raise Misuse(f"--framework {path} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(adapter, "NAME") or not any(hasattr(adapter, f) for f in ("make", "differentiate", "optimizer")):
         raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
+    vars(adapter)["GIVEN"] = str(path)  # for the command that runs it again
     return adapter
 
 

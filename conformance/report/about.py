@@ -45,4 +45,5 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
         differences=divergences.told() | divergences.wrong(),
         incomplete=completeness.problems() if own else [],  # of another framework, what is missing is not offered
         framework=framework.NAME,
+        adapter=getattr(framework, "GIVEN", ""),
     )

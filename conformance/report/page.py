@@ -167,6 +167,7 @@ def again(census: Census) -> str:
     about = census.about
     ran = [line.row for line in census.lines()]
     parts = ["python -m conformance", f"--profile {about.profile}", f"--seed {about.seed}"]
+    parts += [f"--framework {about.adapter}"] if about.adapter else []
     parts += [f"--examples {about.examples}"] if about.examples is not None else []
     parts += [f"--only {row}" for row in ran] if len(ran) < min(len(about.components), 8) else []
     return " ".join(parts)
