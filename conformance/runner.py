@@ -216,7 +216,7 @@ def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> l
 
 
 def ready() -> None:
-    """Raise a Misuse with the remedy unless PyTorch is there, in the supported version, and numbers wider than float64."""
+    """Raise a Misuse with the remedy unless the supported PyTorch is there, and numbers wider than float64."""
     pytorch.require()
     if np.finfo(np.longdouble).nmant < 63:
         raise Misuse(
