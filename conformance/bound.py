@@ -211,13 +211,14 @@ def _reference(
             )
         if ceiling:
             narrower = np.finfo(np.float64).eps / np.finfo(dtype).eps  # a movement in float64, from one in dtype
-            limit = np.maximum(ceiling, K * narrower * (movement + rounding))
+            limit = np.asarray(np.maximum(ceiling, K * narrower * (movement + rounding)))
             unconfirmed = finite & (apart > limit) & np.isfinite(limit)
             if unconfirmed.any():
                 at = _first(unconfirmed)
                 reference.failure = (
-                    f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, numpyml in extended precision "
-                    f"{wide[at]!r}: they should agree to {float(limit[at] if limit.ndim else limit):.3g}"
+                    f"{name}{list(at)}: got {wide[at]!r} (computed in extended precision), expected {confirming[at]!r} "
+                    f"(PyTorch in float64)\noff by {float(apart[at]):.3g}, allowed is {float(limit[at]):.3g}; "
+                    f"{int(unconfirmed.sum())} of {unconfirmed.size} elements are off"
                 )
     return reference
 

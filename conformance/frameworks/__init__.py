@@ -155,6 +155,8 @@ def load(path: str | Path | None) -> Any:
     spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     adapter = importlib.util.module_from_spec(spec)
+    if str(file.parent.resolve()) not in sys.path:
+        sys.path.append(str(file.parent.resolve()))  # what lies beside an adapter is there to be imported
     sys.modules[spec.name] = adapter  # where dataclass and pickle look a class up
     try:
         spec.loader.exec_module(adapter)
