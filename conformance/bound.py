@@ -41,6 +41,8 @@ Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 EMPTY = np.zeros(0)
 
+# Fixed once, on seeds that are not the suite's. The largest ratio that right code showed on two of them, 9801 and 9802,
+# was 7.1, in a float32 trajectory of Adam; `python -m conformance --seed N` prints it in units of the bound.
 K = 8.0
 DRAWS = 8
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
