@@ -61,9 +61,9 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
 
 
 @st.composite
-def several(draw: Draw, /, names: str, kinds: Sequence[str], elements: int = 1024, **options: Option) -> Call:
+def several(draw: Draw, /, names: str, kinds: Sequence[str], **options: Option) -> Call:
     """A few operands of one shape."""
-    shape = draw(shapes(1, 3, elements=elements))
+    shape = draw(shapes(1, 3))
     operands = {name: draw(floats(shape, kinds)) for name in names.split()}
     return Call(operands, _options(draw, options, shape))
 

@@ -299,8 +299,8 @@ PRODUCTS = [
         products("dot"),
     ),
     row(np.inner, lambda t, a, b: t.inner(a, b), products("inner")),
-    row(np.vdot, lambda t, a, b: t.dot(a.reshape(-1), b.reshape(-1)), several("a b", NASTY, 64)),
-    row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", NASTY, 64)),
+    row(np.vdot, lambda t, a, b: t.dot(a.reshape(-1), b.reshape(-1)), several("a b", NASTY)),
+    row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", NASTY)),
     row(np.tensordot, lambda t, a, b, axes: t.tensordot(a, b, axes), tensordots()),
     row(
         np.einsum,
