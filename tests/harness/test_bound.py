@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.bound import NOTICED, STEPWISE, Array, Given, Problem, judge, off_scale, sharpness
+from conformance.bound import NOTICED, STEPWISE, Array, Given, Problem, judge, off_scale, references, sharpness
 
 VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 
@@ -68,6 +68,67 @@ def test_a_value_that_is_no_number_must_stand_where_the_reference_has_it(value: 
     assert verdict(
         lambda arrays: {"output": np.nan_to_num(squares(arrays)["output"], posinf=1.0)}, np.float32, given=holes
     ).failure
+
+
+def sums(order: Any) -> Any:
+    """One sum of many products, in this order of addition."""
+
+    def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        terms = arrays["x"] * arrays["y"]
+        return {"output": np.reshape(order(terms), (1,))}
+
+    return run
+
+
+TERMS = {
+    name: Given(np.random.default_rng(seed).standard_normal(3000).astype(np.float32).astype(np.float64))
+    for seed, name in enumerate(("x", "y"))
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_long_sum_may_move_by_the_sum_of_what_its_terms_move(dtype: Any) -> None:
+    worst = float(np.abs(2 * TERMS["x"].values * TERMS["y"].values).sum() * np.finfo(dtype).eps)
+    problem = Problem(TERMS, sums(np.sum), sums(np.sum), sums(np.sum))
+    exact = {name: given.values.astype(dtype) for name, given in TERMS.items()}
+    moves = [
+        float(references(problem, exact, np.dtype(dtype), seed, ["output"])["output"].movement[0]) for seed in range(9)
+    ]
+    assert worst / 6 < np.median(moves) < 2 * worst
+    assert min(moves) > worst / 20  # eight random signs show a fiftieth
+
+
+def test_plain_addition_of_thousands_of_terms_is_no_error() -> None:
+    plain = sums(lambda terms: np.cumsum(terms)[-1:])
+    for seed in range(20):
+        (found,) = judge(Problem(TERMS, plain, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
+        assert not found.failure
+
+
+def test_a_term_that_is_missing_from_a_long_sum_is_seen() -> None:
+    short = sums(lambda terms: terms[:-1].sum(keepdims=True))
+    for seed in range(20):
+        (found,) = judge(Problem(TERMS, short, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
+        assert found.failure
+
+
+def test_an_element_that_hangs_on_one_number_moves_by_what_that_number_moves_it() -> None:
+    x = Given(np.linspace(0.1, 5, 2000).astype(np.float32).astype(np.float64))
+    problem = Problem({"x": x}, squares, squares, squares)
+    exact = {"x": x.values.astype(np.float32)}
+    movement = references(problem, exact, np.dtype(np.float32), 1, ["output"])["output"].movement
+    assert (movement <= 2.001 * x.values * np.spacing(exact["x"])).all()
+
+
+def test_a_difference_moves_by_what_both_its_numbers_move() -> None:
+    def differ(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": arrays["x"] - arrays["y"]}
+
+    given = {"x": Given(np.full(200, 1.3)), "y": Given(np.full(200, 1.2))}
+    exact = {name: g.values.astype(np.float32) for name, g in given.items()}
+    problem = Problem(given, differ, differ, differ)
+    movement = references(problem, exact, np.dtype(np.float32), 1, ["output"])["output"].movement
+    assert (movement > 1.9 * np.spacing(np.float32(1.2))).mean() > 0.95
 
 
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:
