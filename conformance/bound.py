@@ -3,8 +3,8 @@
     |answer − reference|  ≤  K · (movement + rounding + PyTorch's own error)          element by element
 
     movement     how far the reference moves when every number that goes in (inputs, parameters, incoming gradient)
-                 moves by one unit in the last place of the tested precision, up or down, in the worst case: Σ |∂y/∂x| ulp(x),
-                 as far as draws can tell it (below)
+                 moves by one unit in the last place of the tested precision, up or down, in the worst case:
+                 Σ |∂y/∂x| ulp(x), as far as draws can tell it (below)
     rounding     half a unit in the last place of the reference, in the tested precision
     own error    how far PyTorch, in the tested precision, is from the reference in that element
 
@@ -167,7 +167,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
 
 
 def swung(given: Given, exact: Array, carrier: np.dtype[Any], rng: np.random.Generator) -> Array:
-    """Every number c units in its last place away, c from the standard Cauchy distribution, and at most half its size."""
+    """Every number moved by c units in its last place, c from the standard Cauchy distribution, or by half its size."""
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
         away = rng.standard_cauchy(distinct.shape)[place].reshape(exact.shape)
