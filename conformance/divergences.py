@@ -133,6 +133,8 @@ FINDINGS = [
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
+    Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
+    Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
     Finding("expm1", "gradient", "expm1_slope.py", "1 is added to a result that is all but -1"),
     *(Finding(f, "gradient", "arcsin_slope.py", "1 - x² rounds off what tells x from 1") for f in (
         "arcsin", "arccos", "arctanh", "arccosh",

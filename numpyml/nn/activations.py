@@ -14,7 +14,7 @@ from numpyml.nn.erf import normal_tail
 from numpyml.nn.module import Module, as_floats
 from numpyml.nn.options import choice, integer, require
 
-__all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "SiLU", "Softmax", "Tanh"]
+__all__ = ["GELU", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Tanh"]
 
 
 class ReLU(Module):
@@ -72,8 +72,8 @@ class _Gated(Module):
     Raises: DTypeError when x is not floating.
     """
 
-    def gate(self, x: Array, t: Array, G: Array, slope: Array, *room: Array) -> None:
-        """Write F(−t) into G and x F′(x) into slope."""
+    def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, h: Array) -> None:
+        """Write F(−t) into G and x F′(x) into slope; d and h are room to work in."""
         raise NotImplementedError
 
     def compute(self, x: Array) -> tuple[Array, Array | None]:
@@ -89,8 +89,8 @@ class _Gated(Module):
         if not np.maximum.reduce(t) <= end:  # ∞ and NaN among them: 0 · ∞ would be NaN
             x = np.clip(x, -end, end)
             np.abs(x, out=t)
-        slopes = room[-1] if slope is None else slope
-        self.gate(x, t, G, slopes, *room[:-1])
+        d, h, spare = room
+        self.gate(x, t, G, spare if slope is None else slope, d, h)
         t *= G
         y -= t
         if slope is not None:
@@ -111,7 +111,7 @@ class SiLU(_Gated):
     Source: Elfwing, Uchibe, Doya 2018, arXiv:1702.03118. PyTorch: nn.SiLU.
     """
 
-    def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, *_: Array) -> None:
+    def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, h: Array) -> None:
         e = np.exp(np.negative(t, out=G), out=G)
         np.add(e, 1, out=d)
         G /= d
@@ -141,7 +141,7 @@ class GELU(_Gated):
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = choice(self, "approximate", approximate, ("none", "tanh"))
 
-    def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, h: Array, *_: Array) -> None:
+    def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, h: Array) -> None:
         if self.approximate == "none":
             E = slope
             normal_tail(E, G, t, h, d)

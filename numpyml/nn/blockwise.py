@@ -9,6 +9,8 @@ import numpy as np
 from numpyml.autograd import tape
 from numpyml.autograd.tape import Array
 
+__all__ = ["blockwise"]
+
 Kernel = Callable[..., None]
 BLOCK = 1 << 17  # bytes of each array: with half a dozen of them, what a core has of its own
 

@@ -33,20 +33,20 @@ class Tail(NamedTuple):
     kept: Any
 
 
-def _tail(dtype: type[Any], P: tuple[float, ...], Q: tuple[float, ...], kept: Any) -> Tail:
+def _numbers(dtype: type[Any], P: tuple[float, ...], Q: tuple[float, ...], kept: Any) -> Tail:
     """The numbers as arrays of the dtype, which cost a ufunc less than Python's do."""
     return Tail(tuple(np.array(c, dtype) for c in P), tuple(np.array(c, dtype) for c in Q), np.array(kept))
 
 
 # Off by 2.7e-8 and 9.1e-17 at most, relative, once the coefficients are rounded.
-TAILS = {
-    np.dtype(np.float32): _tail(
+TAILS: dict[Any, Tail] = {
+    np.dtype(np.float32): _numbers(
         np.float32,
         (0.398946918262, 3.93860321536, 17.7627214375, 42.4913218262, 48.4779674537),
         (1.0, 9.87324000167, 45.5100116324, 116.577447459, 162.342327593, 96.9559343045),
         np.int32(-1 << 12),
     ),
-    np.dtype(np.float64): _tail(
+    np.dtype(np.float64): _numbers(
         np.float64,
         (
             0.3989422804001912646, 10.733499650563396142, 141.38265936915156365, 1179.523913985987978,
@@ -71,7 +71,8 @@ def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:
     e^(−t²/2) ends.
     """
     if t.dtype not in TAILS:
-        return _any_precision(E, G, t)
+        _any_precision(E, G, t)
+        return
     P, Q, kept = TAILS[t.dtype]
     minus_half = HALF[t.dtype]
     # t² = h² + d, in which h is t without its lower digits: h² is exact.
@@ -113,7 +114,7 @@ def _any_precision(E: Array, G: Array, t: Array) -> None:
     """The same where no quotient was derived, as for np.longdouble: slow, and as exact as the dtype is.
 
     t < 1:  Φ(−t) = ½ − φ(t) t (1 + t²/3 (1 + t²/5 (1 + ...)))
-    t ≥ 1:  Φ(−t) = φ(t) / (t + 1/(t + 2/(t + 3/(t + ...)))), of which n terms leave about e^(−√(8n) t)
+    t ≥ 1:  Φ(−t) = φ(t) / (t + 1/(t + 2/(t + 3/(t + ...)))), of which n terms leave about e^(−2√n t)
     """
     digits = -float(np.log(np.finfo(t.dtype).eps))
     h = t.astype(np.float32).astype(t.dtype)  # h² is exact
@@ -123,6 +124,6 @@ def _any_precision(E: Array, G: Array, t: Array) -> None:
     series, fraction = np.zeros_like(t), large
     for n in range(int(digits), 0, -1):
         series = small * small / (2 * n + 1) * (1 + series)
-    for n in range(int(digits**2 / 8) + 9, 0, -1):
+    for n in range(int(digits**2 / 4) + 9, 0, -1):
         fraction = large + n / fraction
     G[...] = np.where(t < 1, t.dtype.type(0.5) - phi * small * (1 + series), phi / fraction)
