@@ -40,6 +40,8 @@ ADDED = {
 # at logits so large that nothing but the limit is left.
 LIMITS = {
     "BinaryCrossEntropyWithLogits": "x = ±inf has a limit; PyTorch computes inf - inf or 0 * inf",
+    "GELU": "x = -inf has a limit, 0; PyTorch computes -inf * 0",
+    "SiLU": "x = -inf has a limit, 0; PyTorch computes -inf / inf",
     "CrossEntropyWithLogits": "a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf",
 }
 
@@ -131,6 +133,8 @@ FINDINGS = [
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
+    Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
+    Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
     Finding("expm1", "gradient", "expm1_slope.py", "1 is added to a result that is all but -1"),
     *(Finding(f, "gradient", "arcsin_slope.py", "1 - x² rounds off what tells x from 1") for f in (
         "arcsin", "arccos", "arctanh", "arccosh",
@@ -157,6 +161,8 @@ FINDINGS = [
 REMARKS = [
     "linalg.norm: of other orders than 2, the gradient at NaN is NaN here, 0 in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
+    "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
+    "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",

@@ -533,7 +533,7 @@ widths = st.integers(2, 6)
 leaves = st.one_of(
     st.builds(Function, st.sampled_from(sorted(FUNCTIONS))),
     st.builds(Dense, widths, st.booleans(), st.sampled_from([False, False, True])),
-    st.builds(Activation, st.sampled_from(["ReLU", "Sigmoid"])),
+    st.builds(Activation, st.sampled_from(["ReLU", "Sigmoid", "Tanh", "SiLU", "GELU"])),
     st.builds(Own),
     st.builds(Tied, widths),
     st.builds(Chain, st.lists(widths, min_size=1, max_size=3).map(tuple), st.booleans()),

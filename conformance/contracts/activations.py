@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from conformance.reach import among, between
 from conformance.rows import ModuleRow
 from conformance.strategies import EVERY, floats, shapes
 from numpyml.nn import activations
 
+FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # see GELU in divergences.REMARKS
+
 ROWS = [
     ModuleRow(activations.ReLU, "nn.ReLU", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
     ModuleRow(activations.Sigmoid, "nn.Sigmoid", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
+    ModuleRow(activations.Tanh, "nn.Tanh", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
+    ModuleRow(activations.SiLU, "nn.SiLU", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
+    ModuleRow(
+        activations.GELU,
+        "nn.GELU",
+        {"approximate": among("none", "tanh")},
+        lambda o: st.tuples(floats(shapes(), EVERY if o["approximate"] == "none" else FINITE)),
+    ),
+    *(
+        ModuleRow(
+            ours,
+            f"nn.{ours.__name__}",
+            {"dim": between(-2, 2)},
+            lambda o: st.tuples(floats(shapes(0, 4, fits=lambda s: _has(s, o["dim"])), EVERY)),
+        )
+        for ours in (activations.Softmax, activations.LogSoftmax)
+    ),
 ]
+
+
+def _has(shape: tuple[int, ...], dim: int) -> bool:
+    """Whether the axis is there."""
+    axes = max(len(shape), 1)
+    return -axes <= dim < axes

@@ -49,7 +49,8 @@ CHECKS = [lockstep_float64, lockstep_float32, training_float64, training_float32
 EVERYTHING = {
     "sequence", "residual", "shared", "loop: number", "loop: rows", "loop: until", "branch: shape", "branch: data",
     "branch: value", "recurrent", "plain", "gated", "pool: last", "pool: mean", "pool: attention", "block", "chain",
-    "tied", "own", "dense", "frozen", "ReLU", "Sigmoid", "explicit", "dynamic", "groups", "one group",
+    "tied", "own", "dense", "frozen", "ReLU", "Sigmoid", "Tanh", "SiLU",
+    "GELU", "explicit", "dynamic", "groups", "one group",
 }  # fmt: skip
 
 
@@ -85,8 +86,7 @@ CELLS = [Recurrent(3, cell, pool) for cell in ("plain", "gated") for pool in ("l
 TANH = Function("tanh")
 NODES = [
     *map(Function, FUNCTIONS),
-    Activation("ReLU"),
-    Activation("Sigmoid"),
+    *map(Activation, ("ReLU", "Sigmoid", "Tanh", "SiLU", "GELU")),
     Dense(4, bias=False),
     Dense(4, frozen=True),
     Own(),

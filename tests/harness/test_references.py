@@ -275,6 +275,8 @@ def _huber(delta: float) -> Callable[..., Any]:
 POINTWISE: list[tuple[str, dict[str, Any], Callable[..., Any], tuple[float, ...]]] = [
     ("nn.Sigmoid", {}, lambda x: 1 / (1 + mpmath.exp(-x)), (-1.0,)),
     ("nn.ReLU", {}, lambda x: max(x, mpf(0)), (-1.0,)),
+    ("nn.Tanh", {}, UNARY["tanh"][0], (-1.0,)),
+    ("nn.SiLU", {}, lambda x: x / (1 + mpmath.exp(-x)), (-1.0,)),
     ("nn.MSELoss", {}, lambda o, t: (o - t) ** 2, (0.1, -3.0, 1e30)),
     ("nn.HuberLoss", {"delta": 1.0}, _huber(1.0), (0.1, -3.0, 1e30)),
     ("nn.HuberLoss", {"delta": 0.3}, _huber(0.3), (0.1, -3.0, 1e30)),
@@ -304,6 +306,19 @@ def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any
                 for place, what in enumerate(names):
                     got, truth = found[f"gradient of {what}"][0], slope(f, point, place)
                     assert off(got, truth) <= ULPS, (what, point, got, truth)
+
+
+def test_gelu_and_its_slope_have_all_their_digits() -> None:
+    """At points where a difference quotient of erfc would take thousands of digits, so the slope is written out."""
+    reference = references.module("nn.GELU")
+    assert reference is not None
+    for x in (*TINY, *ORDINARY, -3.0, 1.5, 20.0, 40.0, -1.0, 1.0, -11.25, -11.1, -15.7, -40.0, -88.7):
+        found = reference({"approximate": "none"}, {"x": np.array([x])}, {}, np.ones(1))
+        with mp.workdps(60):
+            chance = mpmath.erfc(-mpf(x) / mpmath.sqrt(2)) / 2
+            moving = x * mpmath.exp(-(mpf(x) ** 2) / 2) / mpmath.sqrt(2 * mpmath.pi)
+            assert off(found["output"][0], x * chance) <= ULPS, x
+            assert off(found["gradient of x"][0], chance + moving, max(chance, abs(moving))) <= ULPS, x
 
 
 LOGITS = [

@@ -1,0 +1,58 @@
+"""Derive the coefficients of numpyml/nn/erf.py: `python tests/harness/mills.py` prints them.
+
+R(t) = Φ(−t) e^(t²/2) is fitted by P(t) / Q(t) on three times as many points as there are coefficients, closer together
+near 0. Each step solves P − R Q = 0 for the coefficients, by least squares weighted so that what counts is the
+relative error; Lawson's weights then grow where that is largest, until it is level.
+"""
+
+from __future__ import annotations
+
+import mpmath
+from mpmath import mp, mpf
+
+DIGITS = 80
+
+
+def ratio(t: mpf) -> mpf:
+    """R(t)."""
+    return mpmath.erfc(t / mpmath.sqrt(2)) * mpmath.exp(t * t / 2) / 2
+
+
+def value(coefficients: list[mpf], t: mpf) -> mpf:
+    """The polynomial, its lowest power first."""
+    return mpmath.polyval(coefficients[::-1], t)
+
+
+def fitted(m: int, n: int, end: float) -> tuple[list[mpf], list[mpf]]:
+    """P of degree m and Q of degree n for 0 ≤ t ≤ end, highest power first, Q's coefficient of that being 1."""
+    count = 3 * (m + n + 2)
+    right = (mpf(end) - 3) / (mpf(end) + 3)
+    places = [-1 + (right + 1) * (1 - mpmath.cos(mpmath.pi * (i + 0.5) / count)) / 2 for i in range(count)]
+    ts = [3 * (1 + s) / (1 - s) for s in places]
+    values = [ratio(t) for t in ts]
+    weights, best, q = [mpf(1)] * count, None, [mpf(1)]
+    for step in range(20):
+        scale = [mpmath.sqrt(w) / (r * value(q, t)) for w, r, t in zip(weights, values, ts, strict=True)]
+        rows = [
+            [c * t**j for j in range(m + 1)] + [-c * r * t**j for j in range(1, n + 1)]
+            for c, r, t in zip(scale, values, ts, strict=True)
+        ]
+        right_side = [c * r for c, r in zip(scale, values, strict=True)]
+        solution = list(mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix(right_side)))
+        p, q = solution[: m + 1], [mpf(1), *solution[m + 1 :]]
+        errors = [abs(value(p, t) / value(q, t) / r - 1) for t, r in zip(ts, values, strict=True)]
+        if best is None or max(errors) < best[0]:
+            best = (max(errors), p, q)
+        if step >= 6:
+            weights = [w * e for w, e in zip(weights, errors, strict=True)]
+            weights = [w * count / sum(weights) for w in weights]
+    assert best is not None
+    _, p, q = best
+    return [c / q[-1] for c in p[::-1]], [c / q[-1] for c in q[::-1]]
+
+
+if __name__ == "__main__":
+    with mp.workdps(DIGITS):
+        for degrees, end, digits in (((4, 5), 14.5, 12), ((9, 10), 38.7, 20)):
+            for name, coefficients in zip("PQ", fitted(*degrees, end), strict=True):
+                print(name, ", ".join(mpmath.nstr(c, digits) for c in coefficients))

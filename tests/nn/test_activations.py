@@ -1,0 +1,88 @@
+"""Tanh, SiLU, GELU, Softmax and LogSoftmax."""
+
+import numpy as np
+import pytest
+
+import numpyml
+from numpyml.errors import DTypeError, OptionError, ShapeError
+from numpyml.nn import activations
+
+GATED = [activations.SiLU(), activations.GELU(), activations.GELU("tanh")]
+SOFT = [activations.Softmax(-1), activations.LogSoftmax(-1)]
+EVERY = [*GATED, activations.Tanh(), *SOFT]
+
+
+@pytest.mark.parametrize("layer", EVERY, ids=repr)
+def test_gradients_are_those_of_differences(layer, rng):
+    assert numpyml.gradcheck(layer, rng.standard_normal((3, 4))).passed
+
+
+@pytest.mark.parametrize("layer", EVERY, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (4, 0), (300, 300)])
+def test_shape_and_dtype_are_kept(layer, dtype, shape):
+    x = np.linspace(-3, 3, int(np.prod(shape)), dtype=np.float64).astype(dtype).reshape(shape)
+    y = layer.forward(x)
+    assert y.shape == shape and y.dtype == dtype
+    gx = layer.backward(np.ones(shape, dtype))
+    assert gx.shape == shape and gx.dtype == dtype
+
+
+@pytest.mark.parametrize("layer", EVERY, ids=repr)
+def test_integers_are_refused(layer):
+    with pytest.raises(DTypeError, match="expected floating features"):
+        layer.forward(np.ones(3, int))
+
+
+@pytest.mark.parametrize("layer", GATED, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+def test_a_gate_at_the_ends_has_its_limits(layer, dtype):
+    x = np.array([-np.inf, -1e30, -0.0, 0, 1e30, np.inf, np.nan], dtype)
+    np.testing.assert_array_equal(layer.forward(x), np.array([0, 0, 0, 0, 1e30, np.inf, np.nan], dtype))
+    np.testing.assert_array_equal(layer.backward(np.ones(7, dtype)), np.array([0, 0, 0.5, 0.5, 1, 1, np.nan], dtype))
+
+
+@pytest.mark.parametrize("layer", GATED, ids=repr)
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 100_000])
+def test_blocks_leave_no_seam(layer, size, rng):
+    x = rng.standard_normal(size).astype(np.float32)
+    y = layer.forward(x)
+    gx = layer.backward(np.ones_like(x))
+    for part in (slice(0, 5), slice(65_500, 65_580), slice(size - 5, size)):
+        np.testing.assert_allclose(layer.forward(x[part]), y[part], rtol=1e-6)
+        np.testing.assert_allclose(layer.backward(np.ones_like(x[part])), gx[part], rtol=1e-5, atol=1e-7)
+
+
+def test_gates_keep_no_slope_where_nothing_is_recorded():
+    with numpyml.no_grad():
+        assert activations.GELU().compute(np.ones(3))[1] is None
+
+
+def test_gelu_refuses_another_approximation():
+    with pytest.raises(OptionError, match="approximate to be one of 'none', 'tanh', got str 'erf'"):
+        activations.GELU("erf")
+
+
+@pytest.mark.parametrize("layer", [activations.Softmax, activations.LogSoftmax])
+def test_the_axis_of_a_distribution_has_to_be_given_and_there(layer):
+    with pytest.raises(OptionError, match="expected dim to be the axis to normalise, such as -1 for the last"):
+        layer()
+    with pytest.raises(OptionError, match="dim to be a whole number"):
+        layer(1.5)
+    with pytest.raises(ShapeError, match="expected x to have an axis 1, got an array of float64"):
+        layer(1).forward(np.ones(3))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1, -2, -3])
+def test_a_distribution_sums_to_one_along_its_axis(dim, rng):
+    x = rng.standard_normal((3, 4, 300)) * 50 + 1e4
+    y = activations.Softmax(dim).forward(x)
+    np.testing.assert_allclose(y.sum(axis=dim), 1, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(activations.LogSoftmax(dim).forward(x)), y, rtol=1e-9)
+
+
+def test_what_is_masked_with_minus_infinity_gets_nothing():
+    x = np.array([[0.0, -np.inf, 0.0], [-np.inf, -np.inf, -np.inf]])
+    np.testing.assert_array_equal(activations.Softmax(-1).forward(x), [[0.5, 0, 0.5], [np.nan] * 3])
+    y = activations.LogSoftmax(-1).forward(x)
+    np.testing.assert_array_equal(y, [[-np.log(2), -np.inf, -np.log(2)], [np.nan] * 3])
