@@ -68,6 +68,14 @@ class StateError(NumpymlError, KeyError):
     """A state dict whose entries are not the model's: missing, unexpected or misshapen ones are all listed."""
 
 
+class CheckpointError(NumpymlError, ValueError):
+    """A file that is no whole checkpoint: cut short, damaged, or of another kind."""
+
+
+class MissingPackageError(NumpymlError, ImportError):
+    """A call needs an optional package that is not installed; the message names the extra that brings it."""
+
+
 def name_of(layer: object) -> str:
     """The layer as its constructor call, or its class alone where the call would fill more than a line."""
     text = repr(layer)

@@ -1,0 +1,262 @@
+"""Checkpoints: a model, and all that it takes to go on training it, in one safetensors file.
+
+The model's arrays stand in the file under their ``state_dict`` keys, so PyTorch reads what numpyml wrote and the other
+way round. Arrays of the other parts are named after their place there (``optimizer/state/0/exp_avg``); what is no array
+is JSON in the file's metadata. Nothing is pickled: opening a file runs nothing that is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, StateError, kind_of
+from numpyml.nn.module import Module
+
+__all__ = ["load", "save"]
+
+_VERSION = 1  # of what stands in the metadata
+
+
+def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
+    """Write a checkpoint. A file of this name is replaced once the new one is whole and on the disk, not before.
+
+    Args:
+        path: of the file.
+        model: its arrays are written under their ``state_dict`` keys.
+        parts: what else it takes to go on, under names of your choice. Of what has ``state_dict`` and
+            ``load_state_dict`` (an optimizer, a scheduler) the state is written, of a ``numpy.random.Generator`` its
+            place in its sequence; numbers, strings, None, arrays, and lists, tuples and dicts of these as they are.
+            The generator of ``manual_seed`` is ``numpyml.random.default_generator()``.
+
+    Raises: DTypeError, which names the place, when something cannot be written so; MissingPackageError without the
+        package safetensors. An older file of this name is as it was then.
+
+    A file without parts is one that PyTorch loads: ``net.load_state_dict(safetensors.torch.load_file(path))``.
+    """
+    library = _safetensors()
+    _check_model("save", model)
+    tensors = {name: _storable(array, name) for name, array in model.state_dict().items()}
+    kinds = {name: _kind(part) for name, part in parts.items()}
+    content = {name: _written(_state(part) if kinds[name] else part, name, tensors) for name, part in parts.items()}
+    sums = {name: zlib.crc32(_bytes(array)) for name, array in tensors.items()}
+    text = json.dumps({"version": _VERSION, "kinds": kinds, "parts": content, "crc32": sums}, allow_nan=False)
+    metadata = {"format": "pt", "numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))}
+    target = Path(path).resolve()  # the file that a link leads to, so that the link stays
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        library.save_file(tensors, temporary, metadata)
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())  # or the new name could outlive a power failure that its contents did not
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any) -> dict[str, Any]:
+    """Read a checkpoint into a model and into the parts that are given: into all of them, or into none.
+
+    Args:
+        path: of a file that :func:`save` wrote, or any other safetensors file with the model's arrays.
+        model: gets its arrays back; None leaves them in the file.
+        parts: the objects to bring back to their state, under the names that they were saved by.
+
+    Returns:
+        What was saved as it is, such as ``epoch=3``, by name. A saved state that nobody asks for is passed over.
+
+    Raises:
+        StateError: listing all that is missing, unexpected or misshapen, in the model and every part. Nothing has
+            changed then.
+        CheckpointError: when the file is cut short, damaged or of another kind.
+        MissingPackageError: without the package safetensors.
+    """
+    if model is not None:
+        _check_model("load", model)
+    arrays, kinds, saved = _read(Path(path))
+    targets = [] if model is None else [("model", model, arrays)]
+    problems = []
+    for name, part in parts.items():
+        if not _kind(part):
+            problems.append(f"{name} has no state to load, being {kind_of(part)}; load returns what was saved as it is")
+        elif kinds.get(name) != _kind(part):
+            there = [other for other, kind in kinds.items() if kind == _kind(part)]
+            problems.append(f"{name} is missing; of its kind the file has {there}")
+        else:
+            targets.append((name, part, saved[name]))
+    before = [(part, _state(part)) for _, part, _ in targets]
+    problems += [f"{name}: {error}" for name, *target in targets if (error := _refusal(*target))]
+    if problems:
+        for part, state in before:
+            _set_state(part, state)
+        raise StateError(f"load expected {path} to fit what it is loaded into. " + "; ".join(problems))
+    return {name: value for name, value in saved.items() if not kinds[name]}
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise MissingPackageError(
+            "checkpoints expected the package safetensors, which is not installed; "
+            "install it with numpyml's extra: pip install 'provengrad[checkpoint]'"
+        ) from None
+    return safetensors.numpy
+
+
+def _check_model(function: str, model: Any) -> None:
+    if not isinstance(model, Module):
+        raise DTypeError(f"{function} expected a path and a model, got {kind_of(model)}; pass other parts by name")
+
+
+# What has a state
+
+
+def _kind(part: Any) -> str:
+    """How the part's state is read and set; empty where it is a value, saved as it is."""
+    if isinstance(part, np.random.Generator):
+        return "generator"
+    return "state" if hasattr(part, "state_dict") and hasattr(part, "load_state_dict") else ""
+
+
+def _state(part: Any) -> Any:
+    return part.bit_generator.state if isinstance(part, np.random.Generator) else part.state_dict()
+
+
+def _set_state(part: Any, state: Any) -> None:
+    if isinstance(part, np.random.Generator):
+        part.bit_generator.state = state
+    else:
+        part.load_state_dict(state)
+
+
+def _refusal(part: Any, state: Any) -> Exception | None:
+    """Set the state; what the part had against it, if anything."""
+    try:
+        _set_state(part, state)
+    except Exception as error:  # noqa: BLE001  # a part may be of any class, and so may what it raises
+        return error
+    return None
+
+
+# Between Python's values and JSON, which holds strings, booleans, finite numbers, lists and dicts of string keys.
+# Everything else is a dict with one key that begins with a $ and tells what it is.
+
+
+def _written(value: Any, place: str, tensors: dict[str, Array]) -> Any:
+    """The value as JSON has it; its arrays go to ``tensors``, named after their place."""
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {"$float": str(value)}
+    if type(value) is list:
+        return [_written(item, f"{place}/{i}", tensors) for i, item in enumerate(value)]
+    if type(value) is tuple:
+        return {"$tuple": _written(list(value), place, tensors)}
+    if isinstance(value, Mapping):
+        items = [(key, _written(item, f"{place}/{key}", tensors)) for key, item in value.items()]
+        if all(type(key) is str and not key.startswith("$") for key in value):
+            return dict(items)
+        return {"$dict": [[_written(key, f"{place}, a key", tensors), item] for key, item in items]}
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = _storable(value, place)
+        while place in tensors:  # a layer of the model has this name
+            place += "'"
+        tensors[place] = array
+        return {"$array" if isinstance(value, np.ndarray) else "$scalar": place}
+    raise DTypeError(
+        f"save expected {place} to be made of numbers, strings, None, arrays, lists, tuples and dicts, "
+        f"or to have state_dict and load_state_dict, got {kind_of(value)}"
+    )
+
+
+def _restored(written: Any, tensors: dict[str, Array]) -> Any:
+    """The value that ``_written`` wrote; its arrays are taken out of ``tensors``."""
+    if isinstance(written, list):
+        return [_restored(item, tensors) for item in written]
+    if not isinstance(written, dict):
+        return written
+    content: Any
+    tag, content = next(iter(written.items()), ("", None))
+    if not tag.startswith("$"):
+        return {key: _restored(item, tensors) for key, item in written.items()}
+    if tag == "$float":
+        return float(content)
+    if tag == "$tuple":
+        return tuple(_restored(content, tensors))
+    if tag == "$dict":
+        return {_restored(key, tensors): _restored(item, tensors) for key, item in content}
+    array = tensors.pop(content)
+    return array[()] if tag == "$scalar" else array
+
+
+_STORABLE = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
+def _storable(value: Any, place: str) -> Array:
+    array = np.asarray(value, order="C")  # the library writes the memory as it lies there
+    if array.dtype.str[1:] not in _STORABLE:
+        raise DTypeError(
+            f"save expected {place} to be an array of a dtype that safetensors files have, float64 at most, "
+            f"got {kind_of(array)}; convert it first"
+        )
+    return array
+
+
+# The file
+
+
+def _bytes(array: Array) -> Any:
+    """The array's bytes as they stand in the file: little-endian."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
+
+
+def _check(path: Path, expected: str | None, content: Any, name: str) -> None:
+    if expected != str(zlib.crc32(content)):
+        raise CheckpointError(
+            f"load expected {path} as it was written, but the checksum of {name} is another: the file is damaged; "
+            "take an older checkpoint"
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
+    """The model's arrays, and the kind and the value of each part; none of these in a file from elsewhere."""
+    _safetensors()
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"load expected a whole safetensors file, got {path}, where the library found: {error}; it was cut short "
+            "or damaged, or is of another kind; take an older checkpoint, or for another kind its own reader"
+        ) from error
+    except TypeError as error:
+        raise CheckpointError(
+            f"load expected {path} to have dtypes that NumPy has too, got one it has not ({error}); "
+            "convert the arrays where the file was written, to float32 for one"
+        ) from error
+    text = metadata.get("numpyml")
+    if text is None:  # from elsewhere; PyTorch's save_model leaves a shared tensor out and notes whose it is
+        tensors.update({name: tensors[kept] for name, kept in metadata.items() if kept in tensors})
+        return tensors, {}, {}
+    _check(path, metadata.get("numpyml.crc32"), text.encode(), "the description of the parts")
+    description = json.loads(text)
+    if description["version"] != _VERSION:
+        raise CheckpointError(
+            f"load expected {path} to be of version {_VERSION}, got {description['version']}; use a newer numpyml"
+        )
+    for name, array in tensors.items():
+        _check(path, str(description["crc32"].get(name)), _bytes(array), name)
+    saved = {name: _restored(part, tensors) for name, part in description["parts"].items()}
+    return tensors, description["kinds"], saved

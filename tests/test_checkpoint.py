@@ -1,0 +1,343 @@
+"""Checkpoints: what comes back is what was saved, bit by bit, or an error and nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import numpyml
+from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, NumpymlError, StateError
+from numpyml.nn import Module, activations, layers, losses, model, optimizers
+from numpyml.random import default_generator
+
+
+def net(hidden=6, dtype=np.float32):
+    stack = layers.Dense(4, hidden, dtype=dtype), activations.ReLU(), layers.Dropout(0.3), layers.Dense(hidden, 2)
+    return model.Sequential(*stack)
+
+
+def adam(module, **options):
+    return optimizers.Adam(module.parameters(), module.gradients(), **{"learning_rate": 0.01, **options})
+
+
+class Decay:
+    """A scheduler as they all are: a state in a dict, and a count."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.count, self.best, self.seen = optimizer, 0, float("inf"), {}
+
+    def step(self):
+        self.count += 1
+        self.seen[self.count] = ("rate", self.count / 3)
+        self.optimizer.param_groups[0]["learning_rate"] *= 0.9
+
+    def state_dict(self):
+        return {"count": self.count, "best": self.best, "seen": dict(self.seen)}
+
+    def load_state_dict(self, state):
+        if set(state) != {"count", "best", "seen"}:
+            raise StateError(f"Decay expected count, best and seen, got {sorted(state)}")
+        self.count, self.best, self.seen = state["count"], state["best"], state["seen"]
+
+
+class Run:
+    """A training with everything that has a state."""
+
+    def __init__(self):
+        self.net = net()
+        self.optimizer = adam(self.net, amsgrad=True)
+        self.scheduler = Decay(self.optimizer)
+        self.rng = np.random.Generator(np.random.MT19937(7))
+
+    def train(self, steps):
+        loss_fn = losses.MeanSquaredError()
+        for _ in range(steps):
+            x = self.rng.standard_normal((5, 4), np.float32)
+            loss_fn.forward(self.net.forward(x), x[:, :2])
+            self.optimizer.zero_grad()
+            self.net.backward(loss_fn.backward())
+            self.optimizer.step()
+            self.scheduler.step()
+
+    def parts(self):
+        return {
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "data_order": self.rng,
+            "dropout": default_generator(),
+        }
+
+    def everything(self):
+        """All that a step could change, as one text."""
+        with np.printoptions(floatmode="unique", threshold=sys.maxsize):
+            states = self.net.state_dict(), self.optimizer.state_dict(), self.scheduler.state_dict()
+            return repr((*states, self.rng.bit_generator.state, default_generator().bit_generator.state))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.safetensors"
+
+
+def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(path):
+    numpyml.manual_seed(3)
+    run = Run()
+    run.train(7)
+    numpyml.save(path, run.net, **run.parts(), epoch=2, step=7)
+    run.train(6)
+    numpyml.manual_seed(99)
+    other = Run()
+    other.train(2)
+    assert numpyml.load(path, other.net, **other.parts()) == {"epoch": 2, "step": 7}
+    other.train(6)
+    assert other.everything() == run.everything()
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_every_random_generator_goes_on_where_it_was(path, kind):
+    rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (1, 2))
+    rng.integers(0, 100, 7, dtype=np.int16)
+    numpyml.save(path, net(), rng=rng)
+    numpyml.load(path, rng=other)
+    assert np.array_equal(rng.integers(0, 100, 7, dtype=np.int16), other.integers(0, 100, 7, dtype=np.int16))
+    assert np.array_equal(rng.standard_normal(9), other.standard_normal(9))
+
+
+VALUES = {
+    "plain": [None, True, 3, -(2**100), 'text \N{GREEK SMALL LETTER ETA} " / $', 0.1, -0.0, 5e-324, 1e308],
+    "unbounded": [float("inf"), -float("inf")],
+    "pairs": ((1, (2.5,)), [], {}, ()),
+    "dict": {"$array": "x", "": {"deep": [{"er": (1,)}]}},
+    "keys": {0: "a", "0": "b", (1, 2): "c", None: "d", 2.5: "e"},
+    "model": {"a/b": 1},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "model"])
+def test_values_come_back_as_they_were(path, name):
+    numpyml.save(path, net(), **{name: VALUES[name]})
+    (back,) = numpyml.load(path).values()
+    assert repr(back) == repr(VALUES[name])  # types and the sign of zero included
+
+
+@pytest.mark.parametrize("dtype", ["b1", "i1", "u8", "f2", "f4", "f8", ">f4", ">i8"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_arrays_and_scalars_keep_dtype_shape_and_bits(path, rng, dtype, shape):
+    array = (rng.standard_normal(shape) * 9).astype(dtype) if shape else np.array(1, dtype)
+    laid_out_otherwise = np.asfortranarray(array)[::-1] if shape else array
+    numpyml.save(path, net(), a=array, b=[laid_out_otherwise, array.dtype.type(1)], nan=np.float32("nan"))
+    back = numpyml.load(path)
+    for x, y in ((back["a"], array), (back["b"][0], laid_out_otherwise)):
+        assert x.dtype == array.dtype.newbyteorder("=") and x.shape == y.shape and np.array_equal(x, y)
+    assert type(back["b"][1]) is array.dtype.type and np.isnan(back["nan"])
+
+
+def test_names_that_a_layer_has_taken_are_left_to_it(path):
+    class Odd(Module):
+        def __init__(self):
+            self.inside = model.ModuleDict({"optimizer/state": layers.Dense(1, 1)})
+
+    odd, fresh = Odd(), Odd()
+    taken = {"inside": {"optimizer/state.weight": np.arange(3)}, "inside.optimizer/state.weight": np.arange(4)}
+    numpyml.save(path, odd, **taken)
+    back = numpyml.load(path, fresh)
+    assert np.array_equal(back["inside.optimizer/state.weight"], np.arange(4))
+    assert np.array_equal(fresh.parameters()[0], odd.parameters()[0])
+
+
+def test_weights_stand_under_the_keys_of_the_state_dict(path):
+    module = net()
+    numpyml.save(path, module)
+    written = load_file(path)
+    assert {name: array.tolist() for name, array in written.items()} == {
+        name: array.tolist() for name, array in module.state_dict().items()
+    }
+    with safe_open(path, "np") as file:
+        assert file.metadata()["format"] == "pt"
+        assert json.loads(file.metadata()["numpyml"])["parts"] == {}
+
+
+def test_a_file_from_elsewhere_is_read(path):
+    module, other = net(), net(dtype=np.float64)
+    save_file(module.state_dict(), path, {"format": "pt"})
+    assert numpyml.load(path, other) == {}
+    assert all(np.array_equal(p, q) for p, q in zip(module.parameters(), other.parameters(), strict=True))
+
+
+def test_a_shared_parameter_that_pytorch_left_out_is_found_under_its_other_name(path):
+    def tied():
+        module = model.Sequential(layers.Dense(3, 3), layers.Dense(3, 3))
+        module[1].weight = module[0].weight
+        return module
+
+    module, other = tied(), tied()
+    state = module.state_dict()
+    del state["1.weight"]
+    save_file(state, path, {"1.weight": "0.weight"})
+    numpyml.load(path, other)
+    assert np.array_equal(module[1].weight.data, other[1].weight.data)
+
+
+# What does not fit
+
+
+def test_all_that_does_not_fit_is_listed_and_nothing_changes(path):
+    run = Run()
+    run.train(2)
+    narrow = net(hidden=5)
+    numpyml.save(path, narrow, optimizer=adam(narrow), data_order=np.random.default_rng(1), epoch=1)
+    before = run.everything()
+    gradients = [g.copy() for g in run.net.gradients()]
+    with pytest.raises(StateError) as caught:
+        numpyml.load(path, run.net, **run.parts(), epoch=0)
+    for part in (
+        "0.weight should have shape (6, 4), got an array of float32, shape (5, 4)",
+        "3.weight should",
+        "0.bias should",
+        "scheduler is missing; of its kind the file has ['optimizer']",
+        "dropout is missing; of its kind the file has ['data_order']",
+        "data_order: state must be for a MT19937",
+        "epoch has no state to load, being int 0; load returns",
+        str(path),
+    ):
+        assert part in str(caught.value)
+    assert run.everything() == before
+    assert all(np.array_equal(g, h) for g, h in zip(gradients, run.net.gradients(), strict=True))
+
+
+def test_a_part_that_fits_is_put_back_when_another_does_not(path):
+    run = Run()
+    run.train(2)
+    numpyml.save(path, run.net, optimizer=run.optimizer, scheduler=run.optimizer)
+    run.train(2)
+    before = run.everything()
+    with pytest.raises(StateError, match=r"scheduler: Decay expected count, best and seen, got \['param_groups'"):
+        numpyml.load(path, run.net, optimizer=run.optimizer, scheduler=run.scheduler)
+    assert run.everything() == before
+
+
+def test_missing_and_extra_weights_are_listed(path):
+    state = net().state_dict()
+    state["4.weight"] = state.pop("3.weight")
+    save_file(state, path)
+    with pytest.raises(StateError, match=r"3\.weight is missing; 4\.weight is not in this model"):
+        numpyml.load(path, net())
+
+
+@pytest.mark.parametrize(
+    "bad", [object(), lambda: 0, {1, 2}, 1j, np.longdouble(1), np.array(["a"]), [0, {"x": np.zeros(2, complex)}]]
+)
+def test_what_cannot_be_written_is_refused_and_the_old_file_stays(path, bad):
+    numpyml.save(path, net(), epoch=1)
+    with pytest.raises(DTypeError, match="save expected bad"):
+        numpyml.save(path, net(), bad=bad)
+    assert numpyml.load(path) == {"epoch": 1}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_weights_wider_than_float64_are_refused(path):
+    with pytest.raises(DTypeError, match=r"expected 0\.weight to be an array of a dtype that safetensors files have"):
+        numpyml.save(path, net(dtype=np.longdouble))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("function", [numpyml.save, numpyml.load])
+def test_anything_but_a_model_is_refused(path, function):
+    with pytest.raises(DTypeError, match="expected a path and a model, got dict"):
+        function(path, {})
+
+
+# The file itself
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 100, -1, -200])
+def test_a_file_cut_short_is_told(path, length):
+    module = net()
+    numpyml.save(path, net(), epoch=1)
+    path.write_bytes(path.read_bytes()[:length])
+    before = repr(module.state_dict())
+    with pytest.raises(CheckpointError, match=r"expected a whole safetensors file.*older checkpoint"):
+        numpyml.load(path, module)
+    assert repr(module.state_dict()) == before
+
+
+def test_a_file_of_another_kind_is_told(path):
+    np.savez(path.with_suffix(".npz"), a=np.zeros(3))
+    with pytest.raises(CheckpointError, match="another kind"):
+        numpyml.load(path.with_suffix(".npz"))
+
+
+def test_every_flipped_bit_is_noticed(path, rng):
+    run = Run()
+    run.train(1)
+    numpyml.save(path, run.net, **run.parts(), epoch=1)
+    whole = path.read_bytes()
+    before = run.everything()
+    for place in rng.integers(0, len(whole), 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            back = numpyml.load(path, run.net, **run.parts())
+        except NumpymlError:
+            continue
+        assert back == {"epoch": 1} and run.everything() == before  # in the padding, where nothing stands
+
+
+def test_a_later_version_is_told(path):
+    text = json.dumps({"version": 2})
+    save_file({}, path, {"numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))})
+    with pytest.raises(CheckpointError, match="version 1, got 2; use a newer numpyml"):
+        numpyml.load(path)
+
+
+def test_a_dtype_that_numpy_has_not_is_told(path):
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    with pytest.raises(CheckpointError, match="dtypes that NumPy has too"):
+        numpyml.load(path)
+
+
+def test_no_file_is_pythons_own_error(path):
+    with pytest.raises(FileNotFoundError):
+        numpyml.load(path, net())
+
+
+def test_a_crash_while_writing_leaves_the_old_file(path, monkeypatch):
+    numpyml.save(path, net(), epoch=1)
+
+    def full(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        numpyml.save(path, net(), epoch=2)
+    assert numpyml.load(path) == {"epoch": 1}
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_stays_one(path):
+    link = path.with_name("latest")
+    link.symlink_to(path)
+    numpyml.save(link, net(), epoch=1)
+    assert link.is_symlink() and numpyml.load(path) == {"epoch": 1}
+
+
+def test_without_safetensors_the_extra_is_named(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    for call in (lambda: numpyml.save(path, net()), lambda: numpyml.load(path)):
+        with pytest.raises(MissingPackageError, match=r"pip install 'provengrad\[checkpoint\]'") as caught:
+            call()
+        assert isinstance(caught.value, ImportError)
+
+
+def test_import_does_not_look_for_safetensors():
+    code = "import numpyml.checkpoint, sys; assert 'safetensors' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
