@@ -42,14 +42,19 @@ def restart_masks(made: Any, seed: int) -> None:
         inner.register_forward_pre_hook(restart)
 
 
+GY = "incoming gradient"
+
+
 class ModuleCase:
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
     def __init__(
-        self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Given, ...], dtype: Any, training: bool, seed: int
-    ) -> None:
-        self.row, self.options, self.inputs = row, options, inputs
+        self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Given, ...], dtype: Any, training: bool, seed: int,
+        call: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.row, self.options, self.inputs, self.call = row, options, inputs, call or {}
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
+        self._settled = row.settled(options, self.dtype)  # for the same call in another precision
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
 
@@ -58,7 +63,7 @@ class ModuleCase:
     def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Any:
         """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's."""
         framework = framework or under_test()
-        module = built(framework, self.row.torch, self.options, dtype or self.dtype)
+        module = built(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         if offers(framework, "train"):
             framework.train(module, self.training)
         elif not self.training:
@@ -75,13 +80,17 @@ class ModuleCase:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
         import torch
 
-        made = built(pytorch, self.row.torch, self.options, dtype or self.dtype)
+        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         with torch.no_grad():
             for name, p in made.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
         restart_masks(made, self.seed)
         return made.train(self.training)
+
+    def options_in(self, dtype: Any) -> Mapping[str, Any]:
+        """The options; in another precision than the case's, what the case's decides is said."""
+        return self.options if dtype is None or np.dtype(dtype) == self.dtype else self._settled
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, *map(ord, name)])
@@ -106,27 +115,42 @@ class ModuleCase:
         made = self.twin(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
-        y = made(*map(pytorch.tensor, self.arrays({n: g.values for n, g in given.items()})))
-        gy = np.random.default_rng([self.seed, 7]).standard_normal(tuple(y.shape))
-        given["incoming gradient"] = Given(single(gy))
+        ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+        for i, y in enumerate(listed(ys)):
+            gy = np.random.default_rng([self.seed, 7, *[i] * (i > 0)]).standard_normal(tuple(y.shape))
+            given[GY + f" {i}" * (i > 0)] = Given(single(gy))
         return given
+
+    def further(self, dtype: Any) -> dict[str, Any]:
+        """What else the call is given: masks, read-only and in their memory layouts, and whatever is no array."""
+        return {
+            name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Given) else x
+            for name, x in self.call.items()
+        }
+
+    @staticmethod
+    def gradients_of(arrays: Mapping[str, Array]) -> list[Array]:
+        """The incoming gradients, one for each output."""
+        return [x for name, x in arrays.items() if name.startswith(GY)]
 
     # What comes out
 
     def _run(self, arrays: Mapping[str, Array], driver: str, framework: Any) -> dict[str, Array]:
-        gy = arrays["incoming gradient"]
-        module = self.make(gy.dtype, arrays, framework)
-        gy = laid_out(gy, "fortran" if self.seed % 2 else "strided")
+        gys = self.gradients_of(arrays)
+        module, further = self.make(gys[0].dtype, arrays, framework), self.further(gys[0].dtype)
+        gys = [laid_out(gy, "fortran" if self.seed % 2 else "strided") for gy in gys]
         with np.errstate(all="ignore"):
             if driver == "dynamic" and offers(framework, "dynamic"):
-                y, gxs = framework.dynamic(module, self.arrays(arrays), gy)
+                ys, gxs = framework.dynamic(module, self.arrays(arrays), *gys, **further)
             else:
-                y = framework.forward(module, *self.arrays(arrays))
-                gxs = framework.backward(module, gy)
-        found = {"output": y}
+                ys = framework.forward(module, *self.arrays(arrays), **further)
+                gxs = framework.backward(module, *gys)
+        found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
         for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
             if given.floating and gx is not None:
                 found[f"gradient of {name}"] = np.asarray(gx)
+        after = framework.parameters(module)
+        found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
         return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
@@ -136,7 +160,7 @@ class ModuleCase:
     def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
         found = self._torch(arrays)
-        logits = arrays[self.names[0]]
+        logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
         if divergences.limits(self.row.name) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
             near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)})
@@ -146,16 +170,16 @@ class ModuleCase:
         return found
 
     def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        gy = arrays["incoming gradient"]
-        made = self.twin(gy.dtype, arrays)
+        gys = self.gradients_of(arrays)
+        made = self.twin(gys[0].dtype, arrays)
         inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
-        y = made(*inputs)
+        ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
         named += list(made.named_parameters())
-        found = pytorch.gradients([y], [x for _, x in named], [gy])
-        return {"output": pytorch.array(y)} | {
-            f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)
-        }
+        found = pytorch.gradients(ys, [x for _, x in named], gys)
+        after = {f"output, {name} after the call": pytorch.array(made.get_parameter(name)) for name in self.row.written}
+        outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
+        return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
 
     def problem(self, driver: str = "dynamic") -> Problem:
         """The call, by one of the drivers."""
@@ -174,16 +198,17 @@ class ModuleCase:
         assert formula is not None
         inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
-        gy = rest.pop("incoming gradient")
+        gy = rest.pop(GY)
         dropped = self.training and pytorch.dropping(self.twin())
         shape = next(iter(inputs.values())).shape
         mask = dropout_mask(self.seed, 0, self.options["p"], shape, np.longdouble) if dropped else None
-        return formula(self.options, inputs, rest, gy, mask)
+        return formula(self._settled, inputs, rest, gy, mask)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         lines = [f"{self.row.name}({options}), {self.dtype}, training={self.training}"]
         lines += [f"    {name} = {given!r}" for name, given in zip(self.names, self.inputs, strict=True)]
+        lines += [f"    {name} = {value!r}" for name, value in self.call.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
@@ -261,8 +286,8 @@ class FunctionCase:
 
 
 def listed(y: Any) -> Sequence[Any]:
-    """One output as a list of one."""
-    return list(y) if isinstance(y, (list, tuple)) else [y]
+    """One output as a list of one; None among several is none."""
+    return [z for z in y if z is not None] if isinstance(y, (list, tuple)) else [y]
 
 
 @st.composite
@@ -270,7 +295,8 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Options, inputs, precision and mode of a component."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
     inputs = draw(row.inputs(options))
-    return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds))
+    call = draw(row.call(options, inputs)) if row.call else {}
+    return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
 
 
 @st.composite

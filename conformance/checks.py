@@ -14,7 +14,7 @@ import numpy as np
 
 from conformance import divergences, frameworks
 from conformance.bound import arrays_of
-from conformance.cases import FunctionCase, ModuleCase
+from conformance.cases import GY, FunctionCase, ModuleCase, listed
 from conformance.census import Note
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
@@ -87,22 +87,24 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     module, inputs = case.make(None, arrays), case.arrays(arrays)
-    gy = arrays["incoming gradient"]
+    gys, further = case.gradients_of(arrays), case.further(case.dtype)
 
-    def explicit(xs: list[Any], g: Any) -> Any:
-        return framework.forward(module, *xs), framework.backward(module, g)
+    def explicit(xs: list[Any], gs: list[Any]) -> Any:
+        return framework.forward(module, *xs, **further), framework.backward(module, *gs)
 
-    def dynamic(xs: list[Any], g: Any) -> Any:
-        return framework.dynamic(module, xs, g)
+    def dynamic(xs: list[Any], gs: list[Any]) -> Any:
+        return framework.dynamic(module, xs, *gs, **further)
 
     for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
-        before = [x.tobytes() for x in (*inputs, gy)]
-        y, gxs = driver(inputs, gy)
-        kept = [(x, np.array(x)) for x in (y, *gxs) if x is not None]
-        driver([np.roll(x, 1) for x in inputs], -gy)
-        after = [x.tobytes() for x in (*inputs, gy)]
-        for name, old, new in zip([*case.names, "incoming gradient"], before, after, strict=True):
-            note.require(old == new, f"{name} was written to")
+        masks = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
+        watched = dict(zip(case.names, inputs, strict=True)) | masks
+        watched |= {name: gy for name, gy in zip((n for n in arrays if n.startswith(GY)), gys, strict=True)}
+        before = {name: x.tobytes() for name, x in watched.items()}
+        y, gxs = driver(inputs, gys)
+        kept = [(x, np.array(x)) for x in (*listed(y), *gxs) if x is not None]
+        driver([np.roll(x, 1) for x in inputs], [-gy for gy in gys])
+        for name, x in watched.items():
+            note.require(x.tobytes() == before[name], f"{name} was written to")
         for x, copied in kept:
             note.same("an array returned earlier, after a later call", x, copied)
 
@@ -112,21 +114,22 @@ def accumulation(case: ModuleCase, note: Note) -> None:
     """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
-    inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
+    inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
+    thrice = [gy * 3 for gy in gys]
 
-    def run(module: Any, g: Any) -> None:
-        framework.forward(module, *inputs)
-        framework.backward(module, g)
+    def run(module: Any, gs: list[Any]) -> None:
+        framework.forward(module, *inputs, **further)
+        framework.backward(module, *gs)
 
     alone = []
-    for g in (gy, gy * 3):
+    for gs in (gys, thrice):
         module = case.make(None, arrays)
-        run(module, g)
+        run(module, gs)
         alone.append({name: np.array(x) for name, x in framework.gradients(module).items()})
     module = case.make(None, arrays)
     held = framework.gradients(module)
-    run(module, gy)
-    run(module, gy * 3)
+    run(module, gys)
+    run(module, thrice)
     with np.errstate(all="ignore"):
         for name, g in framework.gradients(module).items():
             note.same(f"gradient of {name} after two backwards", g, alone[0][name] + alone[1][name])
@@ -142,10 +145,10 @@ def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
-    inputs, gy = case.arrays(arrays), arrays["incoming gradient"]
+    inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
     once, twice = case.make(None, arrays), case.make(None, arrays)
-    _, gxs = framework.dynamic(once, inputs, gy)
-    both = framework.used_twice(twice, inputs, gy)
+    _, gxs = framework.dynamic(once, inputs, *gys, **further)
+    both = framework.used_twice(twice, inputs, *gys, **further)
     with np.errstate(all="ignore"):
         for name, found, gx in zip(case.names, both, gxs, strict=True):
             if gx is not None:
@@ -187,10 +190,11 @@ def state_dict(case: ModuleCase, note: Note) -> None:
     arrays = arrays_of(case.problem(), case.dtype)
     inputs = case.arrays(arrays)
     with np.errstate(all="ignore"):
-        framework.forward(module, *inputs)
-        framework.backward(module, arrays["incoming gradient"])
-    made.train(case.training)(*map(pytorch.tensor, inputs))
-    _same_state(case, note, module, made, " after a call")
+        framework.forward(module, *inputs, **case.further(case.dtype))
+        framework.backward(module, *case.gradients_of(arrays))
+    pytorch.call(made.train(case.training), inputs, case.further(case.dtype))
+    if not case.row.written:  # else see output, by the comparison rule
+        _same_state(case, note, module, made, " after a call")
 
 
 def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
@@ -216,12 +220,14 @@ def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
-    inputs = case.arrays(arrays)
+    inputs, further = case.arrays(arrays), case.further(case.dtype)
     module = built(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
-    y = framework.forward(module, *inputs)
-    for how, other in framework.copies(module).items():
-        note.same(f"output of a {how}", framework.forward(other, *inputs), y)
+    others = framework.copies(module)
+    ys = listed(framework.forward(module, *inputs, **further))
+    for how, other in others.items():
+        for y, again in zip(ys, listed(framework.forward(other, *inputs, **further)), strict=True):
+            note.same(f"output of a {how}", again, y)
         for name, data in framework.parameters(other).items():
             note.require(not np.shares_memory(data, framework.parameters(module)[name]), f"{name} shares memory")
 
@@ -236,8 +242,9 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         framework.seed(case.seed)
         module = built(framework, case.row.torch, case.options, case.dtype)
         framework.train(module, case.training)
-        y = framework.forward(module, *case.arrays(arrays))
-        runs.append({"output": np.array(y), **framework.parameters(module)})
+        ys = listed(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
+        outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
+        runs.append(outputs | dict(framework.parameters(module)))
     for name, value in runs[0].items():
         note.same(f"{name} of a second run", value, runs[1][name])
 

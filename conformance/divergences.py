@@ -16,6 +16,9 @@ from conformance.frameworks import under_test
 ABSENT = {
     "inplace": "nothing that a caller holds is written to",
     "device": "there is one device",
+    "sparse": "gradients are arrays, which optimizers hold on to; there are no sparse ones",
+    "_weight": "private to PyTorch; from_pretrained takes a table",
+    "_freeze": "private to PyTorch; from_pretrained takes it as freeze",
     "size_average": "deprecated by PyTorch in favour of reduction",
     "reduce": "deprecated by PyTorch in favour of reduction",
     "foreach": "an implementation switch of PyTorch's",
@@ -45,8 +48,12 @@ LIMITS = {
     "CrossEntropyWithLogits": "a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf",
 }
 
+PROJECTED = "one number is nearly all of a vector, and the gradient, which takes out the part along it, cancels in both"
+
 # Values that a row is not given, since the answers differ there on purpose: (row, kind of values).
 NOT_GIVEN = {
+    ("LayerNorm", "wide"): PROJECTED,
+    ("RMSNorm", "wide"): PROJECTED,
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
@@ -164,6 +171,8 @@ REMARKS = [
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",
+    "LayerNorm and RMSNorm are compared over 32 elements and more: of very few, one may be nearly all there is, and then "
+    "the gradient cancels, here as in PyTorch.",
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",
     "The second backward of one forward is an error in the explicit driver, too.",

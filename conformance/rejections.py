@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance import divergences
 from conformance.bound import Array
-from conformance.cases import ModuleCase
+from conformance.cases import ModuleCase, listed
 from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
@@ -58,13 +58,14 @@ def rejections(case: ModuleCase, note: Note) -> None:
     inputs = case.arrays(
         {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
     )
+    further = case.further(case.dtype)
     for spoilt, arrays in spoilt_inputs(case, inputs):
         alike(
             case,
             note,
             spoilt,
-            lambda xs=arrays: framework.forward(module, *xs),
-            lambda xs=arrays: made(*map(pytorch.tensor, xs)),
+            lambda xs=arrays: framework.forward(module, *xs, **further),
+            lambda xs=arrays: pytorch.call(made, xs, further),
         )
     for name in case.row.options:
         for word, value in OPTIONS.items():
@@ -75,8 +76,8 @@ def rejections(case: ModuleCase, note: Note) -> None:
 
             alike(
                 case, note, f"option {name}: {word}",
-                lambda make=run: framework.forward(make(framework), *inputs),
-                lambda make=run: make(pytorch)(*map(pytorch.tensor, inputs)),
+                lambda make=run: framework.forward(make(framework), *inputs, **further),
+                lambda make=run: pytorch.call(make(pytorch), inputs, further),
             )  # fmt: skip
 
 
@@ -97,8 +98,10 @@ def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> 
         if not excuse:
             raise Mismatch(f"{spoilt}: PyTorch accepts it, it is refused: {refusal}")
         note.remarks.add(excuse)
-    if refusal is None and reason is None and np.shape(mine) != tuple(peer.shape):
-        raise Mismatch(f"{spoilt}: shape {np.shape(mine)}, PyTorch's is {tuple(peer.shape)}")
+    if refusal is None and reason is None:
+        for y, theirs in zip(listed(mine), listed(peer), strict=True):
+            if np.shape(y) != tuple(theirs.shape):
+                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, PyTorch's is {tuple(theirs.shape)}")
     note.record(1)
 
 

@@ -37,6 +37,9 @@ class ModuleRow:
     inputs: Callable[[dict[str, Any]], Strategy[tuple[Given, ...]]]
     loss: bool = False
     wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
+    settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # what a precision decides, decided
+    call: Callable[[Options, tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
+    written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
 
     @property
     def name(self) -> str:

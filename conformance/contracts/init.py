@@ -12,4 +12,6 @@ ROWS = [
     InitialRow(
         init.kaiming_uniform_, "nn.init.kaiming_uniform_", {"a": among(0.0, 5**0.5, 0.2, -1.0)}, shapes(2, 5, 1)
     ),
+    InitialRow(init.normal_, "nn.init.normal_", {"mean": among(0.0, -3.0), "std": among(1.0, 0.02)}, shapes()),
+    InitialRow(init.xavier_uniform_, "nn.init.xavier_uniform_", {"gain": among(1.0, 0.5, 2.0)}, shapes(2, 5, 1)),
 ]

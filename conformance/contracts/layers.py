@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from hypothesis import strategies as st
 
-from conformance.reach import among, between
+from conformance.bound import Given
+from conformance.divergences import given_kinds
+from conformance.reach import Strategy, among, between
 from conformance.rows import ModuleRow
-from conformance.strategies import NASTY, floats, shapes
+from conformance.strategies import NASTY, floats, shapes, whole
 from numpyml.nn import layers
+
+flags = among(False, True)
+# Of few elements one may be nearly all there is, and the gradient cancels: see NOT_GIVEN and REMARKS in divergences.py.
+normalized = among(32, (40,), (5, 7), (3, 2, 8))
+epsilons = among(1e-5, 1e-3, 1e-12)
+
+
+def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
+    """Arrays whose last axes are these."""
+    last = (shape,) if isinstance(shape, int) else shape
+    kinds = given_kinds("LayerNorm", NASTY)
+    return st.tuples(floats(shapes(0, 3, elements=48).map(lambda s: (*s, *last)), kinds))
+
 
 ROWS = [
     ModuleRow(
@@ -27,6 +45,35 @@ ROWS = [
         "nn.Flatten",
         {"start_dim": between(-2, 2), "end_dim": between(-2, 4)},
         lambda o: st.tuples(floats(shapes(0, 5, fits=lambda s: _has(s, o["start_dim"], o["end_dim"])), NASTY)),
+    ),
+]
+ROWS += [
+    ModuleRow(
+        layers.LayerNorm,
+        "nn.LayerNorm",
+        {"normalized_shape": normalized, "eps": epsilons, "elementwise_affine": flags, "bias": flags},
+        lambda o: normalizable(o["normalized_shape"]),
+    ),
+    ModuleRow(
+        layers.RMSNorm,
+        "nn.RMSNorm",
+        {"normalized_shape": normalized, "eps": among(None, None, 1e-5, 1e-2), "elementwise_affine": flags},
+        lambda o: normalizable(o["normalized_shape"]),
+        settled=lambda o, dtype: o if o["eps"] is not None else {**o, "eps": float(np.finfo(dtype).eps)},
+    ),
+    ModuleRow(
+        layers.Embedding,
+        "nn.Embedding",
+        {
+            "num_embeddings": among(4, 7),
+            "embedding_dim": between(1, 5),
+            "padding_idx": among(None, None, 0, 3, -1, -4),
+            "max_norm": among(None, None, 1.0, 0.1),
+            "norm_type": among(2.0, 1.0, 3.0, np.inf),
+            "scale_grad_by_freq": flags,
+        },
+        lambda o: st.tuples(whole(shapes(), 0, o["num_embeddings"])),
+        written=("weight",),
     ),
 ]
 

@@ -9,6 +9,9 @@ from numpyml.nn import optimizers
 rates = among(1e-3, 0.1, 1.0, 0.0)
 decays = among(0, 1e-2, 0.3)
 
+betas = among((0.9, 0.999), (0.5, 0.9), (0.0, 0.99), (0.9, 0.0))
+epsilons = among(1e-8, 1e-3, 0.0)
+
 ROWS = [
     OptimizerRow(
         optimizers.SGD,
@@ -28,12 +31,24 @@ ROWS = [
         "optim.Adam",
         {
             "learning_rate": rates,
-            "betas": among((0.9, 0.999), (0.5, 0.9), (0.0, 0.99), (0.9, 0.0)),
-            "eps": among(1e-8, 1e-3, 0.0),
+            "betas": betas,
+            "eps": epsilons,
             "weight_decay": decays,
             "amsgrad": among(False, True),
             "maximize": among(False, True),
             "decoupled_weight_decay": among(False, True),
+        },
+    ),
+    OptimizerRow(
+        optimizers.AdamW,
+        "optim.AdamW",
+        {
+            "learning_rate": rates,
+            "betas": betas,
+            "eps": epsilons,
+            "weight_decay": decays,
+            "amsgrad": among(False, True),
+            "maximize": among(False, True),
         },
     ),
 ]

@@ -44,12 +44,13 @@ class Adapter(Protocol):
     def make(self, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
         """The component, such as "nn.Linear", with these options and its parameters in this dtype."""
 
-    def forward(self, module: Any, *inputs: Array) -> Array:
-        """The output (a loss: of outputs and targets). ``backward`` follows at most once."""
+    def forward(self, module: Any, *inputs: Array, **further: Any) -> Any:
+        """The output (a loss: of outputs and targets), or a tuple of several, in which None is none. ``further`` are
+        arguments by name that a few components take, such as masks. ``backward`` follows at most once."""
 
-    def backward(self, module: Any, gy: Array) -> Sequence[Array | None]:
-        """The gradient of each input of the last ``forward``, None where there is none to be had; adds to the
-        parameters' gradients."""
+    def backward(self, module: Any, *gys: Array) -> Sequence[Array | None]:
+        """The gradient of each input of the last ``forward``, None where there is none to be had, for the gradients of
+        the outputs; adds to the parameters' gradients."""
 
     def parameters(self, module: Any) -> dict[str, Array]:
         """The parameters, by PyTorch's names: the arrays themselves, which the harness writes to."""
@@ -66,10 +67,14 @@ class Adapter(Protocol):
     def modes(self, module: Any) -> list[bool]:
         """The mode of every module inside, in PyTorch's order."""
 
-    def dynamic(self, module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, Sequence[Array | None]]:
+    def dynamic(
+        self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any
+    ) -> tuple[Any, Sequence[Array | None]]:
         """Output and input gradients by a second way of running, such as a tape."""
 
-    def used_twice(self, module: Any, inputs: Sequence[Array], gy: Array) -> Sequence[Array | None]:
+    def used_twice(
+        self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any
+    ) -> Sequence[Array | None]:
         """The input gradients of m(x) + m(x), the one module standing twice in one graph."""
 
     def state_dict(self, module: Any) -> dict[str, Array]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpyml
 from conformance.bound import Array
 from numpyml import Tensor
+from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
 from numpyml.nn import Module
 
@@ -58,27 +59,33 @@ def _ours(name: str) -> str:
     return "learning_rate" if name == "lr" else name
 
 
-def forward(module: Any, *inputs: Array) -> Array:
-    return np.asarray(module.forward(*inputs))
+def forward(module: Any, *inputs: Array, **further: Any) -> Any:
+    y = module.forward(*inputs, **further)
+    return y if isinstance(y, tuple) else np.asarray(y)
 
 
-def backward(module: Any, gy: Array) -> Sequence[Array | None]:
+def backward(module: Any, *gys: Array) -> Sequence[Array | None]:
     """A layer gives the gradient of every input, a loss that of its outputs alone."""
-    gx = module.backward(gy)
+    gx = module.backward(*gys)
     return gx if isinstance(gx, tuple) else [gx]
 
 
-def dynamic(module: Any, inputs: Sequence[Array], gy: Array) -> tuple[Array, Sequence[Array | None]]:
+def dynamic(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> tuple[Any, Sequence[Array | None]]:
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-    y = module(*tensors)
-    y.backward(gy)
-    return y.data, _gradients(tensors)
+    ys = _listed(module(*tensors, **further))
+    tape.backward(ys, gys)
+    return [y.data for y in ys] if len(ys) > 1 else ys[0].data, _gradients(tensors)
 
 
-def used_twice(module: Any, inputs: Sequence[Array], gy: Array) -> Sequence[Array | None]:
+def used_twice(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-    (module(*tensors) + module(*tensors)).backward(gy)
+    once, again = (_listed(module(*tensors, **further)) for _ in range(2))
+    tape.backward([y + z for y, z in zip(once, again, strict=True)], gys)
     return _gradients(tensors)
+
+
+def _listed(y: Any) -> list[Tensor]:
+    return [z for z in y if z is not None] if isinstance(y, tuple) else [y]
 
 
 def _gradients(tensors: Sequence[Tensor]) -> list[Array | None]:
@@ -125,11 +132,16 @@ def seed(seed: int) -> None:
 
 def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
     for place, inner in enumerate(_dropping(module)):
-        inner.mask = lambda shape, dtype, place=place, p=inner.p: mask(place, p, shape, dtype)
+        inner.mask = lambda shape, dtype, place=place, p=_rate(inner): mask(place, p, shape, dtype)
 
 
 def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
-    return [(inner.p, np.asarray(inner.mask((size,), np.dtype(dtype)))) for inner in _dropping(module)]
+    return [(_rate(inner), np.asarray(inner.mask((size,), np.dtype(dtype)))) for inner in _dropping(module)]
+
+
+def _rate(inner: Any) -> float:
+    p: float = inner.dropout if hasattr(inner, "dropout") else inner.p
+    return p
 
 
 def _dropping(module: Any) -> list[Any]:

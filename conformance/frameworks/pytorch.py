@@ -57,6 +57,12 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     return kind(**arguments).to(torch.float64 if np.dtype(dtype) == np.float64 else torch.float32)
 
 
+def call(made: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
+    """A call of the module; arrays become tensors."""
+    given = {name: tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x for name, x in further.items()}
+    return made(*(tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in inputs), **given)
+
+
 def applied(modules: Any) -> Any:
     """A module that applies the modules of a container in turn."""
     from torch import nn
@@ -78,7 +84,8 @@ def dropping(made: Any) -> list[Any]:
     """The modules inside that drop elements at random."""
     import torch
 
-    return [inner for inner in made.modules() if isinstance(inner, torch.nn.Dropout)]
+    dropping = (torch.nn.Dropout, torch.nn.MultiheadAttention)
+    return [inner for inner in made.modules() if isinstance(inner, dropping)]
 
 
 def tensor(x: Array, requires_grad: bool = False) -> Any:

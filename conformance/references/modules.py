@@ -66,6 +66,60 @@ def linear(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask
     return found | ({"gradient of bias": total(gys, 0)} if "bias" in parameters else {})
 
 
+def normalized(options: Options, x: Array) -> tuple[tuple[int, ...], int]:
+    """The normalised axes, and how many elements they hold."""
+    shape = options["normalized_shape"]
+    axes = tuple(range(x.ndim - (1 if isinstance(shape, int) else len(shape)), x.ndim))
+    return axes, int(np.prod([x.shape[i] for i in axes]))
+
+
+def by_parameters(found: Any, parameters: Arrays, axes: tuple[int, ...], **gradients: Array) -> dict[str, Array]:
+    """What was found, and of the parameters that are there the gradients, summed over all other axes."""
+    others = range(next(iter(gradients.values())).ndim - len(axes))
+    return found | {f"gradient of {name}": total(g, tuple(others)) for name, g in gradients.items() if name in parameters}
+
+
+def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    """x̂ = (x − μ) / √(σ² + ε): its Jacobian takes out the mean and the part along x̂, and divides by √(σ² + ε)."""
+    (x,) = inputs.values()
+    axes, n = normalized(options, x)
+    d = x - total(x, axes, keepdims=True) / n
+    s = np.sqrt(total(d * d, axes, keepdims=True) / n + Wide(options["eps"]))
+    h = gy * parameters.get("weight", 1)
+    gx = h / s - total(h / s, axes, keepdims=True) / n - d * (total(h * d, axes, keepdims=True) / n / s**3)
+    found = named(inputs, d / s * parameters.get("weight", 1) + parameters.get("bias", 0), gx)
+    return by_parameters(found, parameters, axes, weight=gy * d / s, bias=gy)
+
+
+def rms_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    """y = w x / r with r = √(mean x² + ε)."""
+    (x,) = inputs.values()
+    axes, n = normalized(options, x)
+    r = np.sqrt(total(x * x, axes, keepdims=True) / n + Wide(options["eps"]))
+    h = gy * parameters.get("weight", 1)
+    gx = h / r - x / r * (total(h * (x / r), axes, keepdims=True) / n / r)
+    found = named(inputs, x / r * parameters.get("weight", 1), gx)
+    return by_parameters(found, parameters, axes, weight=gy * (x / r))
+
+
+def embedding(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+    """Rows of the table, those above max_norm scaled down first; a gradient goes back to the row it came from."""
+    (ids,), weight = inputs.values(), parameters["weight"].copy()
+    used, counts = np.unique(ids, return_counts=True)
+    if options["max_norm"] is not None:
+        for i in used:
+            size = np.linalg.norm(weight[i], options["norm_type"])
+            if size > options["max_norm"]:
+                weight[i] *= Wide(options["max_norm"]) / (size + Wide(1e-7))
+    gradient = np.zeros_like(weight)
+    padding = options["padding_idx"]
+    for i, count in zip(used, counts, strict=True):
+        if padding is None or i != padding % len(weight):
+            rows = gy[ids == i]
+            gradient[i] = total(rows, 0) / (count if options["scale_grad_by_freq"] else 1)
+    return {"output": weight[ids], "output, weight after the call": weight, "gradient of weight": gradient}
+
+
 def activation(value: Function, partial: Function) -> ModuleReference:
     """An elementwise function of one input, and its derivative."""
     return ModuleReference(
@@ -245,6 +299,9 @@ MODULES = {
     "nn.Softmax": ModuleReference(softmax),
     "nn.LogSoftmax": ModuleReference(log_softmax),
     "nn.Linear": ModuleReference(linear),
+    "nn.LayerNorm": ModuleReference(layer_norm),
+    "nn.RMSNorm": ModuleReference(rms_norm),
+    "nn.Embedding": ModuleReference(embedding),
     "nn.MSELoss": loss(lambda o, t: (o - t) ** 2, lambda o, t: 2 * (o - t), lambda o, t: 2 * (t - o)),
     "nn.HuberLoss": loss(huber, huber_by_output, lambda o, t, delta: huber_by_output(t, o, delta), "delta"),
     "nn.BCEWithLogitsLoss": loss(binary, binary_by_output, binary_by_target, "pos_weight"),

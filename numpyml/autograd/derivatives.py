@@ -84,7 +84,7 @@ unary(np.arccos, lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
 unary(np.arctan, lambda g, x: g / (1 + x * x))
 unary(np.sinh, lambda g, x: g * np.cosh(x))
 unary(np.cosh, lambda g, x: g * np.sinh(x))
-unary(np.tanh, lambda g, y: g * (1 - y * y))
+unary(np.tanh, lambda g, x: g * pull.tanh_slope(x))
 unary(np.arcsinh, lambda g, x: g / np.hypot(x, 1))
 unary(np.arccosh, lambda g, x: g / np.sqrt((x - 1) * (x + 1) + 0))  # + 0: no negative zero at −1
 unary(np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))

@@ -189,21 +189,31 @@ class Tanh(Module):
         y = tanh(x)
         gx = gy (1 − y²)
 
-    Shapes: y as x, any. The context is y, which the next layer keeps as well.
+    The slope 1 − y² = 4e / (1 + e)², e = e^−2|x|, is the context; from y alone its digits could not be had back.
+
+    Shapes: y as x, any.
     Raises: DTypeError when x is not floating.
     PyTorch: nn.Tanh.
     """
 
-    def compute(self, x: Array) -> tuple[Array, Array]:
-        x = as_floats(x, None, self)
-        y = np.tanh(x, out=np.empty(x.shape, x.dtype))
-        return y, y
+    def compute(self, x: Array) -> tuple[Array, Array | None]:
+        return blockwise(tanh, as_floats(x, None, self), 1)
 
-    def pullback(self, y: Array, gy: Array) -> Array:
-        slope = np.square(y, out=np.empty(y.shape, y.dtype))
-        np.subtract(1, slope, out=slope)
-        slope *= gy
-        return slope
+    def pullback(self, slope: Array, gy: Array) -> Array:
+        return gy * slope
+
+
+def tanh(x: Array, y: Array, slope: Array | None, e: Array) -> None:
+    """tanh x, and its slope from one exponential that does not overflow."""
+    np.tanh(x, out=y)
+    if slope is not None:
+        np.abs(x, out=e)
+        e *= -2
+        np.exp(e, out=e)
+        np.add(e, 1, out=slope)
+        slope *= slope
+        np.divide(e, slope, out=slope)
+        slope *= 4
 
 
 class _Distribution(Module):

@@ -306,8 +306,12 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
-def _explicit(self: Module, *inputs: Any) -> Any:
+def _explicit(self: Module, *inputs: Any, **options: Any) -> Any:
     """``forward`` of every module: arrays are computed on here, Tensors go to the tape."""
+    if options:  # where they stand in compute
+        bound = inspect.signature(self.compute).bind(*inputs, **options)
+        bound.apply_defaults()
+        inputs = bound.args
     for x in inputs:
         if type(x) is not np.ndarray:
             if any(_holds_tensor(x) for x in inputs):
@@ -328,7 +332,7 @@ def _compute_on_arrays(self: Module, inputs: Sequence[Any], options: Mapping[str
     record = None
     if tape.is_recording():
         several = isinstance(y, tuple)
-        outputs = [(z.shape, z.dtype) for z in y] if several else [(y.shape, y.dtype)]
+        outputs = [(z.shape, z.dtype) for z in (y if several else (y,)) if z is not None]
         record = (context, [x.dtype if type(x) is np.ndarray else None for x in inputs], outputs, several)
     vars(self)["_record"] = record
     return y
@@ -339,20 +343,21 @@ def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
     operation = _as_parent(self) if any(self is model for model in _inside.models) else self
     models, _inside.models = _inside.models, ()  # compute works on arrays
     try:
-        y, context = operation.compute(*(x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs))
+        y, context = operation.compute(*(x.data if isinstance(x, Tensor) else self.as_input(x) for x in inputs))
     except NumpymlError as error:
         raise error.located(self) from error.__cause__
     finally:
         _inside.models = models
     several = isinstance(y, tuple)
-    outputs = [Tensor(z) for z in (y if several else (y,))]
+    found = [None if z is None else Tensor(z) for z in (y if several else (y,))]
+    outputs = [z for z in found if z is not None]
     if tape.is_recording():
         tracked = [x if isinstance(x, Tensor) and (x.requires_grad or x.node) else _UNTRACKED for x in inputs]
         if any(x is not _UNTRACKED for x in tracked) or self.holds_trainable():
             node = Node(operation, context, tracked, [z.data for z in outputs], several)
             for index, z in enumerate(outputs):
                 z.node, z.index = node, index
-    return tuple(outputs) if several else outputs[0]
+    return tuple(found) if several else outputs[0]
 
 
 _UNTRACKED = Tensor(0.0)
@@ -384,14 +389,16 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
             y = program(self, *(_at_boundary(x, dtype) for x in inputs), **options)
         finally:
             _inside.models = models
-        if not all(isinstance(z, Tensor) for z in (y if isinstance(y, tuple) else (y,))):
+        several = isinstance(y, tuple)
+        if not all(isinstance(z, Tensor) or (several and z is None) for z in (y if several else (y,))):
             raise DTypeError(f"expected forward to return a Tensor or a tuple of Tensors, got {kind_of(y)}", self)
         return y
 
     def compute(self: Module, *inputs: Any, **options: Any) -> tuple[Any, Any]:
         tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") if type(x) is np.ndarray else x for x in inputs]
         y = run(self, tensors, options)
-        return tuple(z.data for z in y) if isinstance(y, tuple) else y.data, (tensors, y)
+        data = tuple(None if z is None else z.data for z in y) if isinstance(y, tuple) else y.data
+        return data, (tensors, y)
 
     def pullback(self: Module, context: Any, gy: Any, wanted: Sequence[bool]) -> Any:
         tensors, y = context
@@ -399,7 +406,8 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
         for x, is_wanted in pairs:
             if is_wanted:
                 x.zero_grad()
-        outputs, gys = (y, gy) if isinstance(y, tuple) else ((y,), (gy,))
+        outputs, gys = ([z for z in y if z is not None], gy) if isinstance(y, tuple) else ((y,), (gy,))
+        # Of the program's own arguments; what stands among the options has no gradient.
         unwanted = [x for x, is_wanted in pairs if not is_wanted and isinstance(x, Tensor)]
         tape.backward(outputs, gys, retain_graph=True, unwanted=unwanted)
         gxs = tuple(

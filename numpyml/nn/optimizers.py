@@ -16,7 +16,7 @@ from numpyml.autograd.tape import Array
 from numpyml.nn.optimizer import Optimizer, Run
 from numpyml.nn.options import flag, number, require
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 
 class SGD(Optimizer):
@@ -196,6 +196,40 @@ class Adam(Optimizer):
         np.multiply(m, rate * c / (1 - beta1**run.step), out=move)
         move /= s
         p -= move
+
+
+class AdamW(Adam):
+    """Adam that shrinks the parameters themselves, apart from the gradient's mean and size.
+
+        θ ← θ − η λ θ
+        and then as Adam without weight decay
+
+    Args:
+        parameters, gradients: see :class:`Optimizer`.
+        learning_rate, betas, eps, amsgrad, maximize: see :class:`Adam`.
+        weight_decay: λ, 0 or more.
+
+    State: exp_avg, exp_avg_sq, max_exp_avg_sq, as Adam's.
+    Raises: see :class:`Optimizer`.
+    Source: Loshchilov, Hutter 2019, arXiv:1711.05101. PyTorch: optim.AdamW.
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        gradients: Sequence[Array] | None = None,
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters, gradients, learning_rate, betas, eps, weight_decay, amsgrad,
+            maximize=maximize, decoupled_weight_decay=True,
+        )  # fmt: skip
 
 
 def regularized(p: Array, g: Array, s: Array, move: Array, group: Mapping[str, Any]) -> Array:

@@ -2,6 +2,8 @@
 
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import Dropout
+from numpyml.nn.layers.embedding import Embedding
 from numpyml.nn.layers.flatten import Flatten
+from numpyml.nn.layers.normalization import LayerNorm, RMSNorm
 
-__all__ = ["Dense", "Dropout", "Flatten"]
+__all__ = ["Dense", "Dropout", "Embedding", "Flatten", "LayerNorm", "RMSNorm"]

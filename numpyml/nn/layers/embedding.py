@@ -1,0 +1,119 @@
+"""Embedding: a table of vectors, looked up by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
+from numpyml.nn import init
+from numpyml.nn.module import Module, Parameter
+from numpyml.nn.options import flag, integer, positive, require
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """A trainable vector for each of a number of things, such as the words of a vocabulary.
+
+        y = weight[x]
+        g_weight[i] = Σ gy where x = i             0 for padding_idx; divided by how often i stands in x, if
+                                                   scale_grad_by_freq
+
+    Args:
+        num_embeddings: the number of vectors, 1 or more.
+        embedding_dim: the length of each.
+        padding_idx: the number that stands for nothing: its vector starts as zeros and gets no gradient. A negative
+            one counts from the end.
+        max_norm: before they are looked up, vectors that are longer are scaled down to this length, in the weight
+            itself: the one layer whose forward writes to a parameter, as PyTorch's does.
+        norm_type: p of the norm that max_norm bounds, above 0.
+        scale_grad_by_freq: share a gradient among the places that a vector is used in.
+        dtype: of the weight; float32 by default.
+        generator: where the initial values come from, N(0, 1); by default the one of ``manual_seed``.
+
+    Shapes: x whole numbers of any shape; y (*x.shape, embedding_dim); weight (num_embeddings, embedding_dim).
+    Raises: DataError when a number is out of range; DTypeError when x is not made of whole numbers.
+    PyTorch: nn.Embedding.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        *,
+        dtype: DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        self.num_embeddings = integer(self, "num_embeddings", num_embeddings, 1)
+        self.embedding_dim = integer(self, "embedding_dim", embedding_dim, 0)
+        if padding_idx is not None:
+            integer(self, "padding_idx", padding_idx)
+            inside = -num_embeddings <= padding_idx < num_embeddings
+            require(inside, self, "padding_idx", padding_idx, f"from {-num_embeddings} to {num_embeddings - 1}")
+        self.padding_idx = padding_idx
+        self.max_norm = None if max_norm is None else positive(self, "max_norm", max_norm)
+        self.norm_type = norm_type if norm_type == np.inf else positive(self, "norm_type", norm_type)
+        self.scale_grad_by_freq = flag(self, "scale_grad_by_freq", scale_grad_by_freq)
+        self.dtype, self.generator = dtype, generator
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype=dtype)
+        init.normal_(self.weight.data, generator=generator)
+        if padding_idx is not None:
+            self.weight.data[padding_idx] = 0
+
+    @classmethod
+    def from_pretrained(cls, embeddings: ArrayLike, freeze: bool = True, **options: Any) -> Embedding:
+        """A layer whose table is a copy of ``embeddings``, frozen unless told otherwise; options as the class's.
+
+        Raises: ShapeError when ``embeddings`` has not two axes.
+        """
+        table = np.asarray(embeddings)
+        if table.ndim != 2:
+            raise ShapeError(f"Embedding.from_pretrained expected a table (vectors, length), got {kind_of(table)}")
+        made = cls(*table.shape, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
+        made.weight.data = table
+        made.weight.requires_grad = not flag(cls.__name__, "freeze", freeze)
+        return made
+
+    def compute(self, x: Array) -> tuple[Array, Array]:
+        if x.dtype.kind not in "iu":
+            raise DTypeError(f"expected whole numbers, which vectors to look up, got {kind_of(x)}", self)
+        if x.size and (np.min(x) < 0 or np.max(x) >= self.num_embeddings):
+            worst = np.min(x) if np.min(x) < 0 else np.max(x)
+            raise DataError(
+                f"expected numbers from 0 to {self.num_embeddings - 1}, got {worst}; "
+                "number the things from 0, or build the layer with more embeddings",
+                self,
+            )
+        if self.max_norm is not None:
+            self._shorten(np.unique(x), self.max_norm)
+        return self.weight.data[x], x
+
+    def pullback(self, x: Array, gy: Array) -> None:
+        if not self.weight.requires_grad or not x.size:
+            return
+        ids = x.reshape(-1)
+        order = np.argsort(ids, kind="stable")  # equal numbers side by side: each vector's gradient is one sum
+        ids = ids[order]
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+        sums = np.add.reduceat(gy.reshape(ids.size, self.embedding_dim)[order], starts, axis=0)
+        used = ids[starts]
+        if self.scale_grad_by_freq:
+            sums /= np.diff(starts, append=ids.size)[:, np.newaxis].astype(sums.dtype)
+        if self.padding_idx is not None:
+            sums[used == self.padding_idx % self.num_embeddings] = 0
+        self.weight.grad[used] += sums
+
+    def _shorten(self, used: Array, max_norm: float) -> None:
+        """Scale the vectors down that are too long."""
+        weight = self.weight.data
+        norms = np.linalg.norm(weight[used], self.norm_type, axis=1)
+        long = norms > max_norm
+        weight[used[long]] *= (max_norm / (norms[long] + 1e-7)).astype(weight.dtype)[:, np.newaxis]
