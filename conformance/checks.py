@@ -98,7 +98,7 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
     for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
         masks = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
         watched = dict(zip(case.names, inputs, strict=True)) | masks
-        watched |= {name: gy for name, gy in zip((n for n in arrays if n.startswith(GY)), gys, strict=True)}
+        watched |= dict(zip((name for name in arrays if name.startswith(GY)), gys, strict=True))
         before = {name: x.tobytes() for name, x in watched.items()}
         y, gxs = driver(inputs, gys)
         kept = [(x, np.array(x)) for x in (*listed(y), *gxs) if x is not None]

@@ -171,8 +171,10 @@ REMARKS = [
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",
-    "LayerNorm and RMSNorm are compared over 32 elements and more: of very few, one may be nearly all there is, and then "
-    "the gradient cancels, here as in PyTorch.",
+    (
+        "LayerNorm and RMSNorm are compared over 32 elements and more: of very few, one may be nearly all there is, "
+        "and then the gradient cancels, here as in PyTorch."
+    ),
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",
     "The second backward of one forward is an error in the explicit driver, too.",

@@ -72,9 +72,7 @@ class Adapter(Protocol):
     ) -> tuple[Any, Sequence[Array | None]]:
         """Output and input gradients by a second way of running, such as a tape."""
 
-    def used_twice(
-        self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any
-    ) -> Sequence[Array | None]:
+    def used_twice(self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
         """The input gradients of m(x) + m(x), the one module standing twice in one graph."""
 
     def state_dict(self, module: Any) -> dict[str, Array]:

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -132,11 +133,15 @@ def seed(seed: int) -> None:
 
 def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
     for place, inner in enumerate(_dropping(module)):
-        inner.mask = lambda shape, dtype, place=place, p=_rate(inner): mask(place, p, shape, dtype)
+        inner.mask = partial(_masked, mask, place, _rate(inner))
 
 
 def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
     return [(_rate(inner), np.asarray(inner.mask((size,), np.dtype(dtype)))) for inner in _dropping(module)]
+
+
+def _masked(mask: Callable[..., Array], place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    return mask(place, p, shape, dtype)
 
 
 def _rate(inner: Any) -> float:

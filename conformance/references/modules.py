@@ -76,7 +76,8 @@ def normalized(options: Options, x: Array) -> tuple[tuple[int, ...], int]:
 def by_parameters(found: Any, parameters: Arrays, axes: tuple[int, ...], **gradients: Array) -> dict[str, Array]:
     """What was found, and of the parameters that are there the gradients, summed over all other axes."""
     others = range(next(iter(gradients.values())).ndim - len(axes))
-    return found | {f"gradient of {name}": total(g, tuple(others)) for name, g in gradients.items() if name in parameters}
+    summed = {name: total(g, tuple(others)) for name, g in gradients.items() if name in parameters}
+    return found | {f"gradient of {name}": g for name, g in summed.items()}
 
 
 def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:

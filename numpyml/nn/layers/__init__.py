@@ -1,9 +1,31 @@
 """Layers: one file a family."""
 
+from numpyml.nn.layers.attention import MultiheadAttention, ScaledDotProductAttention
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import Dropout
 from numpyml.nn.layers.embedding import Embedding
 from numpyml.nn.layers.flatten import Flatten
 from numpyml.nn.layers.normalization import LayerNorm, RMSNorm
+from numpyml.nn.layers.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
-__all__ = ["Dense", "Dropout", "Embedding", "Flatten", "LayerNorm", "RMSNorm"]
+__all__ = [
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "LayerNorm",
+    "MultiheadAttention",
+    "RMSNorm",
+    "ScaledDotProductAttention",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+]

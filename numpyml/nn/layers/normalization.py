@@ -179,7 +179,7 @@ def means(a: Array, b: Array | None = None) -> Array:
 
 
 def one_over_size(rows: Array, eps: Any) -> Array:
-    """1 / √(mean of squares + ε) of every row: (n, d) -> (n, 1); where the squares overflow, of the row made smaller."""
+    """1 / √(mean of squares + ε) of each row: (n, d) -> (n, 1); where squares overflow, of the row made smaller."""
     squares = means(rows, rows)
     if not np.isfinite(squares).all():
         largest = np.max(np.abs(rows), axis=1, keepdims=True)
