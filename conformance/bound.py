@@ -27,6 +27,11 @@ times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stabl
 the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact. A long run
 takes in the roundings of its own steps instead, and moves by units alone.
 
+What is composed of other components (attention with its projections, a Transformer) computes numbers on the way that
+no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
+one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of as
+many draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.
+
 PyTorch itself is held to the same rule, its own error left out, wherever its answer is finite. Where it breaks that,
 it is PyTorch who is wrong, and the census counts a finding; those on record stand in divergences.py, each with a
 script.
@@ -86,6 +91,9 @@ class Problem:
     ours: Run
     torch: Run
     wide: Run  # in extended precision
+    rounded: Callable[[Mapping[str, Array], Any, int], Mapping[str, Array]] | None = (
+        None  # of what is composed: see top
+    )
     formula: str = ""  # what is wide, where it owes nothing to either framework; else it is numpyml's own code
 
     def reference(self, dtype: np.dtype[Any]) -> str:
@@ -200,6 +208,12 @@ def references(
     peer = problem.torch(exact)
     confirming = value if single else peer
     movement = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
+    if problem.rounded is not None:
+        inputs = {name: x.astype(np.float64) for name, x in exact.items()}
+        still = problem.torch(inputs)
+        for draw in range(DRAWS):
+            shaken = problem.rounded(inputs, dtype, seed + draw)
+            movement = {name: np.maximum(most, _distance(shaken[name], still[name])) for name, most in movement.items()}
     largest = max(map(_largest, exact.values()), default=0.0)
     found = {}
     for name, most in movement.items():

@@ -36,8 +36,9 @@ def restart_masks(made: Any, seed: int) -> None:
 
     for place, inner in enumerate(pytorch.dropping(made)):
 
-        def restart(*_: Any, seed: int = seed % 2**31 + place) -> None:
+        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + place) -> tuple[Any, ...]:
             torch.manual_seed(seed)
+            return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
 
         inner.register_forward_pre_hook(restart)
 
@@ -94,7 +95,7 @@ class ModuleCase:
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, *map(ord, name)])
-        return single(rng.standard_normal(shape))
+        return single(rng.standard_normal(shape) * self.row.spread(shape))
 
     @cached_property
     def _drops(self) -> bool:
@@ -169,6 +170,13 @@ class ModuleCase:
                 found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
         return found
 
+    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int) -> dict[str, Array]:
+        """PyTorch's answers, every result on the way rounded once more in a dtype."""
+        from conformance.frameworks.rounding import Rounded
+
+        with Rounded(seed, dtype):
+            return self._torch(arrays)
+
     def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
         made = self.twin(gys[0].dtype, arrays)
@@ -181,6 +189,22 @@ class ModuleCase:
         outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
         return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
 
+    def twice(self) -> Problem:
+        """The gradients of m(x) + m(x), the one module standing twice in one graph."""
+        once = self.problem()
+
+        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            framework, gys = under_test(), self.gradients_of(arrays)
+            module = self.make(None, arrays)
+            gxs = framework.used_twice(module, self.arrays(arrays), *gys, **self.further(gys[0].dtype))
+            found = {f"gradient of {name}": gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
+            return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+
+        def doubled(run: Callable[..., Mapping[str, Array]]) -> Callable[..., Mapping[str, Array]]:
+            return lambda *given: {name: x + x for name, x in run(*given).items() if name.startswith("gradient")}
+
+        return Problem(once.given, ours, *map(doubled, (once.torch, once.wide, self.rounded)), once.formula)
+
     def problem(self, driver: str = "dynamic") -> Problem:
         """The call, by one of the drivers."""
         formula = references.module(self.row.torch)
@@ -189,6 +213,7 @@ class ModuleCase:
             lambda arrays: self.ours(arrays, driver),
             self.torch,
             self._formula if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
+            self.rounded if self.row.composed else None,
             formula.how if formula else "",
         )
 
@@ -200,9 +225,12 @@ class ModuleCase:
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
         dropped = self.training and pytorch.dropping(self.twin())
-        shape = next(iter(inputs.values())).shape
-        mask = dropout_mask(self.seed, 0, self.options["p"], shape, np.longdouble) if dropped else None
-        return formula(self._settled, inputs, rest, gy, mask)
+
+        def mask(p: float, shape: tuple[int, ...]) -> Array:
+            return dropout_mask(self.seed, 0, p, shape, np.longdouble)
+
+        options = {**self._settled, **self.further(np.longdouble)}
+        return formula(options, inputs, rest, gy, mask if dropped and all(map(_rate, dropped)) else None)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -275,7 +303,7 @@ class FunctionCase:
             lambda arrays: self.ours(arrays, **several),
             lambda arrays: self.torch(arrays, times),
             wide,
-            formula.how if formula else "",
+            formula=formula.how if formula else "",
         )
 
     def __repr__(self) -> str:
@@ -283,6 +311,12 @@ class FunctionCase:
         lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
         lines += [f"    {name} = {given!r}" for name, given in self.call.operands.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])
+
+
+def _rate(made: Any) -> float:
+    """The share that a PyTorch module drops."""
+    rate: float = next(getattr(made, name) for name in ("p", "dropout_p", "dropout") if hasattr(made, name))
+    return rate
 
 
 def listed(y: Any) -> Sequence[Any]:

@@ -17,6 +17,8 @@ ABSENT = {
     "inplace": "nothing that a caller holds is written to",
     "device": "there is one device",
     "sparse": "gradients are arrays, which optimizers hold on to; there are no sparse ones",
+    "enable_nested_tensor": "an implementation switch of PyTorch's",
+    "mask_check": "an implementation switch of PyTorch's",
     "_weight": "private to PyTorch; from_pretrained takes a table",
     "_freeze": "private to PyTorch; from_pretrained takes it as freeze",
     "size_average": "deprecated by PyTorch in favour of reduction",
@@ -54,6 +56,18 @@ PROJECTED = "one number is nearly all of a vector, and the gradient, which takes
 NOT_GIVEN = {
     ("LayerNorm", "wide"): PROJECTED,
     ("RMSNorm", "wide"): PROJECTED,
+    **{
+        (row, "nan"): "whether a NaN passes a mask depends on which of PyTorch's kernels runs; here it does"
+        for row in (
+            "ScaledDotProductAttention",
+            "MultiheadAttention",
+            "TransformerEncoderLayer",
+            "TransformerDecoderLayer",
+            "TransformerEncoder",
+            "TransformerDecoder",
+            "Transformer",
+        )
+    },
     ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
     ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
@@ -101,6 +115,7 @@ STRICTER = [
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
+    Stricter("ScaledDotProductAttention", "input longer", "of an empty batch, PyTorch looks at no other axis"),
     Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
     Stricter("Huber", "input", "outputs that would be broadcast against the targets are a trap"),
     Stricter("MeanSquaredError", "target", "targets that would be broadcast are a trap; complex ones are refused"),
@@ -114,6 +129,11 @@ STRICTER = [
 
 # Calls that PyTorch refuses and numpyml accepts: (component, beginning of the spoiling) -> reason.
 LAXER = {
+    ("ScaledDotProductAttention", "input with an axis"): "of an empty batch, PyTorch's output lacks the other's axes",
+    (
+        "ScaledDotProductAttention",
+        "input longer on the first axis",
+    ): "an empty batch is broadcast here, and stays empty",
     ("", "option weight"): "weights may be anything that np.asarray takes, not tensors alone",
     ("", "option pos_weight"): "weights may be anything that np.asarray takes, not tensors alone",
     ("", "input in another precision"): "data of another floating dtype is cast to the parameters'",
@@ -134,6 +154,7 @@ class Finding:
 
 
 SATURATED = "a slope is taken from a value that is all but 1, so that few of its digits are left"
+COPIED = "a TransformerDecoderLayer whose activation is a module uses relu once it was copied"
 FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
     Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
@@ -142,6 +163,9 @@ FINDINGS = [
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
+    Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
+    Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
+    Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("expm1", "gradient", "expm1_slope.py", "1 is added to a result that is all but -1"),
     *(Finding(f, "gradient", "arcsin_slope.py", "1 - x² rounds off what tells x from 1") for f in (
         "arcsin", "arccos", "arctanh", "arccosh",
@@ -174,6 +198,10 @@ REMARKS = [
     (
         "LayerNorm and RMSNorm are compared over 32 elements and more: of very few, one may be nearly all there is, "
         "and then the gradient cancels, here as in PyTorch."
+    ),
+    (
+        "MultiheadAttention: a query that may see no key gets the weights 0, so its output is the projection's bias. "
+        "PyTorch gives that where it need not return the weights, and NaN where it must; the first is compared."
     ),
     "A parameter's grad is an array of zeros before the first backward, never None.",
     "Optimizers move every parameter that is not frozen, also one whose gradient is zero: there is no grad of None.",

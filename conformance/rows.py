@@ -39,6 +39,10 @@ class ModuleRow:
     wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
     settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # what a precision decides, decided
     call: Callable[[Options, tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
+    spread: Callable[[tuple[int, ...]], float] = lambda shape: 1.0  # of a parameter's values, by its shape
+    composed: bool = (
+        False  # of other components: what passes between them is rounded, gradients are summed in any order
+    )
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
 
     @property

@@ -32,6 +32,9 @@ VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
     "ordinary": lambda rng, shape: rng.standard_normal(shape),
     "ties": lambda rng, shape: rng.integers(-2, 3, shape) * 0.5,
     "signed zeros": lambda rng, shape: rng.choice([0.0, -0.0, 1.0, -1.5], shape),
+    "sparse": lambda rng, shape: np.where(
+        rng.random(shape) < 0.4, rng.choice([0.0, -0.0], shape), rng.standard_normal(shape)
+    ),
     "wide": lambda rng, shape: rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-30, 30, shape),
     "subnormal": lambda rng, shape: rng.choice([1e-40, -3e-42, 1e-38, 0.5], shape) * rng.uniform(0.5, 1, shape),
     "tiny": lambda rng, shape: rng.choice([1e-310, -3e-320, 2e-308, 0.5], shape) * rng.uniform(0.5, 1, shape),
@@ -52,6 +55,7 @@ HOLDS: dict[str, dict[str, Callable[[Array], Any]]] = {
     "ordinary": {"ordinary": lambda x: x.size > 0},
     "ties": {"ties": lambda x: np.unique(x).size < x.size},
     "signed zeros": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
+    "sparse": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
     "wide": {"up to 1e30": lambda x: _sizes(x, 1e20, np.inf), "down to 1e-30": lambda x: _sizes(x, 1e-33, 1e-20)},
     "subnormal": {"subnormal float32": lambda x: x.dtype == np.float32 and _sizes(x, 0, np.finfo(np.float32).tiny)},
     "tiny": {"subnormal float64": lambda x: x.dtype == np.float64 and _sizes(x, 0, np.finfo(np.float64).tiny)},

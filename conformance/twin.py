@@ -99,9 +99,7 @@ class _Twins:
         arguments = {}
         for name in inspect.signature(row.ours).parameters:
             if name not in OURS_ALONE:
-                value = module.argument(name)
-                is_array = isinstance(value, np.ndarray)
-                arguments[RENAMED.get(name, name)] = pytorch.tensor(value.astype(self.dtype)) if is_array else value
+                arguments[RENAMED.get(name, name)] = self.argument(module.argument(name))
         made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
         # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
         state = made.state_dict()
@@ -116,6 +114,16 @@ class _Twins:
             holder = made.get_submodule(owner)
             holder.register_parameter(leaf, self.parameter(parameter, getattr(holder, leaf)))
         return made
+
+    def argument(self, value: Any) -> Any:
+        """A constructor argument on PyTorch's side: arrays, modules and functions of arrays become PyTorch's."""
+        if isinstance(value, np.ndarray):
+            return pytorch.tensor(value.astype(self.dtype))
+        if isinstance(value, Module):
+            return self.module(value)
+        if callable(value):
+            return lambda *inputs: _tensor(value(*map(mirrored, inputs)))
+        return value
 
     def composite(self, module: Module) -> Any:
         """A container, or a class of the user's."""

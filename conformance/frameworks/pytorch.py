@@ -28,14 +28,21 @@ def require() -> None:
     warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
     warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
     warnings.filterwarnings("ignore", "Mean of empty slice")
+    warnings.filterwarnings("ignore", "Support for mismatched")  # masks of two kinds in one call, both of them right
+    warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch of the implementation, on by default
     torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
 
 
 def attribute(path: str) -> Any:
-    """``"nn.Linear"`` -> the class."""
+    """``"nn.Linear"`` -> the class; ``"counterparts."`` begins what PyTorch has as a function, or not at all."""
     import torch
 
     found: Any = torch
+    first, _, rest = path.partition(".")
+    if first == "counterparts":
+        from conformance.frameworks import counterparts as found  # type: ignore[no-redef]
+
+        path = rest
     for part in path.split("."):
         found = getattr(found, part)
     return found
@@ -84,7 +91,7 @@ def dropping(made: Any) -> list[Any]:
     """The modules inside that drop elements at random."""
     import torch
 
-    dropping = (torch.nn.Dropout, torch.nn.MultiheadAttention)
+    dropping = (torch.nn.Dropout, torch.nn.MultiheadAttention, attribute("counterparts.ScaledDotProductAttention"))
     return [inner for inner in made.modules() if isinstance(inner, dropping)]
 
 

@@ -14,20 +14,21 @@ from conformance.references.arithmetic import PI, Wide, difference, times, total
 Options = Mapping[str, Any]
 Arrays = Mapping[str, Array]
 Function = Callable[..., Any]
+Mask = Callable[[float, tuple[int, ...]], Array]  # rate, shape -> what Dropout multiplies with
 
 
 @dataclass(frozen=True)
 class ModuleReference:
     """The output, and the gradient of every floating input and of every parameter, by name.
 
-    ``mask`` is what Dropout multiplies with, None where it passes everything.
+    ``mask`` tells what Dropout multiplies with; None where it passes everything.
     """
 
-    compute: Callable[[Options, Arrays, Arrays, Array, Array | None], dict[str, Array]]
+    compute: Callable[[Options, Arrays, Arrays, Array, Mask | None], dict[str, Array]]
     how: str = "formula in extended precision"
 
     def __call__(
-        self, options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None = None
+        self, options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None = None
     ) -> dict[str, Array]:
         with np.errstate(all="ignore"):
             inputs = {name: wide(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
@@ -43,7 +44,7 @@ def named(inputs: Arrays, output: Any, *gradients: Any) -> dict[str, Array]:
 # Layers and activations
 
 
-def flatten(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def flatten(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     (x,) = inputs.values()
     shape = x.shape or (1,)
     start, end = (options.get(name, default) % len(shape) for name, default in (("start_dim", 1), ("end_dim", -1)))
@@ -51,12 +52,15 @@ def flatten(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mas
     return named(inputs, x.reshape(*shape[:start], middle, *shape[end + 1 :]), gy.reshape(x.shape))
 
 
-def dropout(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def dropout(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     (x,) = inputs.values()
-    return named(inputs, x, gy) if mask is None else named(inputs, x * wide(mask), gy * wide(mask))
+    if mask is None:
+        return named(inputs, x, gy)
+    kept = wide(mask(options["p"], x.shape))
+    return named(inputs, x * kept, gy * kept)
 
 
-def linear(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def linear(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """y = xWᵀ + b: gx = gy·W, gW = Σ gyᵀx over the rows, gb = Σ gy."""
     (x,), weight = inputs.values(), parameters["weight"]
     rows = int(np.prod(x.shape[:-1]))
@@ -80,7 +84,7 @@ def by_parameters(found: Any, parameters: Arrays, axes: tuple[int, ...], **gradi
     return found | {f"gradient of {name}": g for name, g in summed.items()}
 
 
-def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """x̂ = (x − μ) / √(σ² + ε): its Jacobian takes out the mean and the part along x̂, and divides by √(σ² + ε)."""
     (x,) = inputs.values()
     axes, n = normalized(options, x)
@@ -92,7 +96,7 @@ def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, 
     return by_parameters(found, parameters, axes, weight=gy * d / s, bias=gy)
 
 
-def rms_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def rms_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """y = w x / r with r = √(mean x² + ε)."""
     (x,) = inputs.values()
     axes, n = normalized(options, x)
@@ -103,7 +107,40 @@ def rms_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, ma
     return by_parameters(found, parameters, axes, weight=gy * (x / r))
 
 
-def embedding(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def attention(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
+    """P = softmax(s QKᵀ + M), y = P V. Of a score, gSᵢ = Pᵢ Σⱼ Pⱼ (gPᵢ − gPⱼ), in which 1 never cancels."""
+    Q, K, V, *_ = inputs.values()
+    shared = Q.shape[-3] // K.shape[-3] if options["enable_gqa"] else 1
+    if shared > 1:
+        K, V = (np.repeat(x, shared, -3) for x in (K, V))
+    s = 1 / np.sqrt(Wide(Q.shape[-1])) if options["scale"] is None else Wide(options["scale"])
+    S = s * (Q @ K.swapaxes(-1, -2))
+    M = inputs.get("x3", options.get("attn_mask"))
+    if options["is_causal"]:
+        M = np.tril(np.ones(S.shape[-2:], bool))
+    if M is not None:
+        S = S + (np.where(M, Wide(0), -Wide(np.inf)) if M.dtype == bool else wide(M))
+    largest = S.max(axis=-1, keepdims=True)
+    E = np.exp(S - np.where(largest == -np.inf, 0, largest))
+    sums = total(E, (-1,), keepdims=True)
+    P = E / np.where(sums == 0, 1, sums)
+    kept = np.ones_like(P) if mask is None else wide(mask(options["dropout_p"], P.shape))
+    gP = (gy @ V.swapaxes(-1, -2)) * kept
+    gS = P * total(P[..., np.newaxis, :] * (gP[..., :, np.newaxis] - gP[..., np.newaxis, :]), (-1,))
+    gK, gV = s * (gS.swapaxes(-1, -2) @ Q), (P * kept).swapaxes(-1, -2) @ gy
+    if shared > 1:
+        gK, gV = (
+            total(g.reshape(*g.shape[:-3], g.shape[-3] // shared, shared, *g.shape[-2:]), (-3,)) for g in (gK, gV)
+        )
+    gM = []
+    if "x3" in inputs:
+        shape = (1,) * (gS.ndim - inputs["x3"].ndim) + inputs["x3"].shape
+        copied = tuple(i for i, n in enumerate(shape) if n == 1)
+        gM = [total(gS, copied, keepdims=True).reshape(inputs["x3"].shape)]
+    return named(inputs, (P * kept) @ V, s * (gS @ K), gK, gV, *gM)
+
+
+def embedding(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """Rows of the table, those above max_norm scaled down first; a gradient goes back to the row it came from."""
     (ids,), weight = inputs.values(), parameters["weight"].copy()
     used, counts = np.unique(ids, return_counts=True)
@@ -151,7 +188,7 @@ def normal(x: Array) -> Array:
     return np.where(x < 0, tail, 1 - tail)
 
 
-def gelu(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def gelu(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     (x,) = inputs.values()
     near = np.clip(x, -1e9, 1e9)  # 0 · ∞ otherwise, where the gate is shut
     if options["approximate"] == "none":
@@ -161,7 +198,7 @@ def gelu(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: 
     return named(inputs, times(sigmoid(u), x), gy * (sigmoid(u) + near * sigmoid(u) * sigmoid(-u) * slope))
 
 
-def softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Array | None) -> dict[str, Array]:
+def softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """gx = y (gy − Σ gy y), in which gy − Σ gy y is Σⱼ yⱼ (gy − gyⱼ): equal ones cancel before they are summed."""
     y, _ = distribution(options, inputs)
     y, g = (np.moveaxis(np.atleast_1d(a), options["dim"], -1) for a in (y, gy))
@@ -288,6 +325,9 @@ def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Ar
 
 MODULES = {
     "nn.Flatten": ModuleReference(flatten),
+    "counterparts.ScaledDotProductAttention": ModuleReference(
+        attention, "formula in extended precision, under PyTorch's mask"
+    ),
     "nn.Dropout": ModuleReference(dropout, "formula in extended precision, under PyTorch's mask"),
     "nn.ReLU": activation(lambda x: np.where(x <= 0, 0, x), lambda x: np.where(x <= 0, 0, 1)),  # a NaN passes
     "nn.Sigmoid": activation(sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),

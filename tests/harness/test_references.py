@@ -413,9 +413,13 @@ def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:
     inputs = {name: arrays.get(name, x.values) for name, x in zip(case.names, case.inputs, strict=True)}
     parameters = {name: x for name, x in arrays.items() if name not in (*inputs, "incoming gradient")}
     drops = case.row.torch == "nn.Dropout" and case.training
-    mask = dropout_mask(case.seed, 0, case.options["p"], case.inputs[0].values.shape, Wide) if drops else None
+
+    def mask(p: float, shape: tuple[int, ...]) -> Array:
+        return dropout_mask(case.seed, 0, p, shape, Wide)
+
     yield from disagreements(
-        reference(case.options, inputs, parameters, arrays["incoming gradient"], mask), case.torch(arrays)
+        reference(case.options, inputs, parameters, arrays["incoming gradient"], mask if drops else None),
+        case.torch(arrays),
     )
 
 

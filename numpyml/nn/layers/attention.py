@@ -119,8 +119,8 @@ class ScaledDotProductAttention(Module):
         enable_gqa: keys and values may have fewer heads, each shared by as many neighbouring queries' heads.
         generator: where the masks come from; by default the one of ``manual_seed``.
 
-    Shapes: query (..., L, E); key (..., S, E); value (..., S, Ev); O (..., L, Ev). attn_mask broadcasts to (..., L, S):
-        booleans, True where a key is seen, or floats, M. A query that sees no key gets zeros.
+    Shapes: query (..., L, E); key (..., S, E); value (..., S, Ev), leading axes broadcast; O (..., L, Ev). attn_mask
+        broadcasts to (..., L, S): booleans, True where a key is seen, or floats, M. Who sees no key gets zeros.
     Raises: ShapeError when shapes do not fit; DTypeError for other masks; OptionError for a mask beside is_causal.
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.functional.scaled_dot_product_attention.
     """
@@ -154,12 +154,17 @@ class ScaledDotProductAttention(Module):
         shared = self._shared(Q, K) if fits and self.enable_gqa else 1
         if shared > 1:
             K, V = np.repeat(K, shared, -3), np.repeat(V, shared, -3)
-        if not fits or Q.shape[:-2] != K.shape[:-2] or K.shape[:-2] != V.shape[:-2]:
+        try:
+            lead = np.broadcast_shapes(Q.shape[:-2], K.shape[:-2], V.shape[:-2])
+        except ValueError:
+            fits = False
+        if not fits:
             raise ShapeError(
                 f"expected query (..., L, E), key (..., S, E) and value (..., S, Ev), got {query.shape}, {key.shape} "
                 f"and {value.shape}",
                 self,
             )
+        Q, K, V = (np.broadcast_to(x, lead + x.shape[-2:]) for x in (Q, K, V))
         scores = (*Q.shape[:-1], K.shape[-2])
         require(attn_mask is None or not self.is_causal, self, "attn_mask", attn_mask, "None where is_causal is True")
         bias = as_bias(attn_mask, True, Q.dtype, scores, "attn_mask", self)
@@ -167,18 +172,20 @@ class ScaledDotProductAttention(Module):
         s = self._scale(Q)
         mask = drawn_mask(self, self.dropout_p, scores, Q.dtype)
         O = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)
-        return O, (attend(Q, K, V, s, biases, mask, O), shared, None if attn_mask is None else attn_mask.shape)
+        shapes = query.shape, key.shape, value.shape, None if attn_mask is None else attn_mask.shape
+        return O, (attend(Q, K, V, s, biases, mask, O), shared, shapes)
 
     def pullback(self, context: Any, gO: Array, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
-        attended, shared, mask_shape = context
+        attended, shared, (*shapes, mask_shape) = context
         gQ, gK, gV = (np.empty(x.shape, x.dtype) for x in (attended.scaled, attended.K, attended.V))
         gS = unattend(attended, gO, None, self._scale(gQ), gQ, gK, gV)
         if shared > 1:
             gK, gV = (
                 g.reshape(*g.shape[:-3], g.shape[-3] // shared, shared, *g.shape[-2:]).sum(axis=-3) for g in (gK, gV)
             )
+        gxs = [folded(g, shape) for g, shape in zip((gQ, gK, gV), shapes, strict=True)]
         gM = folded(gS, mask_shape) if len(wanted) > 3 and wanted[3] else None
-        return (gQ, gK, gV, gM)[: len(wanted)]
+        return (*gxs, gM)[: len(wanted)]
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A new mask of Dropout: 1/(1 − p) where a weight is kept, 0 where it is dropped."""
@@ -199,6 +206,8 @@ class ScaledDotProductAttention(Module):
 
 def folded(g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of what was broadcast from ``shape``: summed over its copies."""
+    if g.shape == shape:
+        return g
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
 
@@ -333,13 +342,18 @@ class MultiheadAttention(Module):
         xs, attended, out_context, batched, average = context
         (N, H, L, D), keys = attended.scaled.shape, attended.K.shape[2]
         g_joined = cast("Array", self.out_proj.pullback(out_context, gys[0].reshape((*xs[0].shape[:2], H * D))))
-        gP = gys[1].reshape(N, -1, L, keys) / gys[1].dtype.type(H if average else 1) if len(gys) > 1 else None
+        gP = (
+            gys[1].reshape(N, 1 if average else H, L, keys) / gys[1].dtype.type(H if average else 1)
+            if len(gys) > 1
+            else None
+        )
         gs = [np.empty((*self._order(N, n), H * D), attended.P.dtype) for n in (L, keys, keys)]
         unattend(attended, self._heads_first(g_joined), gP, 1 / sqrt(D), *map(self._heads_first, gs))
         along = 1 if self.batch_first else 0
         for extra, g in ((self.bias_k, gs[1]), (self.bias_v, gs[2])):
             if extra is not None:
                 extra.accumulate(g.take(xs[1].shape[along], along).sum(axis=0).reshape(extra.shape))
+        shifts = keys == xs[1].shape[along]  # b_k adds the same to all scores of a query, and softmax does not see it
         gxs: list[Array | None] = []
         parts = zip(xs, gs, self._weights("data"), self._weights("grad"), self._biases("grad"), wanted, strict=False)
         for x, g, W, gW, gb, is_wanted in parts:
@@ -347,7 +361,10 @@ class MultiheadAttention(Module):
             if gW is not None:
                 np.add(gW, rows.T @ as_rows(x), out=gW)
             if gb is not None:
-                np.add(gb, np.ones(len(rows), rows.dtype) @ rows, out=gb)
+                summed = np.ones(len(rows), rows.dtype) @ rows
+                if g is gs[1] and shifts:
+                    summed *= 0
+                np.add(gb, summed, out=gb)
             gx = (rows @ W).reshape(x.shape) if is_wanted else None
             gxs.append(gx if gx is None or batched else gx[0] if self.batch_first else gx[:, 0])
         return (*gxs, *[None] * (len(wanted) - 3))

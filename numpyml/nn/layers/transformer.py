@@ -205,7 +205,7 @@ class _Stack(Module):
     def _stack(self, layer: Any, num_layers: int, norm: Any) -> None:
         require(isinstance(layer, Module), self, "the layer", layer, "a module")
         require(norm is None or isinstance(norm, Module), self, "norm", norm, "a module or None")
-        integer(self, "num_layers", num_layers, 0)
+        integer(self, "num_layers", num_layers, 1)
         self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
         self.num_layers = num_layers
         self.norm = norm
@@ -222,7 +222,7 @@ class TransformerEncoder(_Stack):
 
     Args:
         encoder_layer: the layer; it is copied, and not used itself.
-        num_layers: how many copies.
+        num_layers: how many copies, at least one.
         norm: a module for the end, or None.
 
     ``forward(src, mask=None, src_key_padding_mask=None, is_causal=None)``, masks as MultiheadAttention's.
@@ -250,7 +250,7 @@ class TransformerDecoder(_Stack):
 
     Args:
         decoder_layer: the layer; it is copied, and not used itself.
-        num_layers: how many copies.
+        num_layers: how many copies, at least one.
         norm: a module for the end, or None.
 
     ``forward(tgt, memory, tgt_mask=None, memory_mask=None, tgt_key_padding_mask=None, memory_key_padding_mask=None,

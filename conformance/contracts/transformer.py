@@ -1,0 +1,310 @@
+"""Attention and the layers that are built of it, one row each, under masks of every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.bound import Array, Given
+from conformance.reach import Draw, Strategy, among, between, pick
+from conformance.rows import ModuleRow, Part
+from conformance.strategies import LAYOUTS, floats, seeds, single
+from numpyml.nn import layers
+
+flags = among(False, True)
+# No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and moves
+# by nothing, which no rounding hits. No NaN: whether one passes a mask is left open, see NOT_GIVEN in divergences.py.
+KINDS = ("ordinary", "ordinary", "sparse", "subnormal")
+SCORED = (*KINDS, "saturated")
+lengths = among(3, 1, 2, 5)
+batches = among(2, 1, 3, 0, None)  # None: no batch axis
+MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see REMARKS in divergences.py
+
+
+def spread(shape: tuple[int, ...]) -> float:
+    """Matrices keep the size of what they are given, so that scores do not saturate: PyTorch cannot confirm those."""
+    return float(shape[-1]) ** -0.5 if len(shape) > 1 else 1.0
+
+
+# Masks
+
+
+@st.composite
+def masks(
+    draw: Draw, name: str, shape: tuple[int, ...], seen: bool = False, nothing: bool = True, causal: bool = False
+) -> Given | None:
+    """None, booleans (``seen``: what True says of a key) or floats; not ``nothing``: every query sees the first key."""
+    kinds = ("none", "boolean", "additive", *["causal"] * causal)
+    kind = pick(draw, name, among(*kinds))
+    if kind == "none":
+        return None
+    rng, layout = np.random.default_rng(draw(seeds)), draw(st.sampled_from(LAYOUTS))
+    if kind == "causal":
+        hidden = np.broadcast_to(np.triu(np.ones(shape[-2:], bool), 1), shape)
+        return Given(np.where(hidden, -np.inf, 0.0) if draw(st.booleans()) else hidden ^ seen, layout, kind)
+    hidden = rng.random(shape) < pick(draw, f"{name}, hidden", among(0.4, 0.0, *[1.0] * nothing))
+    hidden[..., :1] &= nothing
+    values: Array = (
+        np.where(hidden, -np.inf, single(rng.standard_normal(shape))) if kind == "additive" else hidden ^ seen
+    )
+    return Given(values, layout, kind)
+
+
+def given(**further: Any) -> dict[str, Any]:
+    """The arguments that are not None."""
+    return {name: value for name, value in further.items() if value is not None}
+
+
+def sequence(batch: int | None, length: int, features: int, batch_first: bool) -> tuple[int, ...]:
+    """The shape of what an attention layer takes."""
+    if batch is None:
+        return (length, features)
+    return (batch, length, features) if batch_first else (length, batch, features)
+
+
+def sizes(shape: tuple[int, ...], batch_first: bool) -> tuple[int | None, int]:
+    """Batch and length of such a shape."""
+    if len(shape) == 2:
+        return None, shape[0]
+    return (shape[0], shape[1]) if batch_first else (shape[1], shape[0])
+
+
+def per_key(batch: int | None, length: int) -> tuple[int, ...]:
+    """The shape of a key padding mask."""
+    return (length,) if batch is None else (batch, length)
+
+
+# Scaled dot-product attention
+
+
+@st.composite
+def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
+    """Query, key, value, and now and then a mask of floats, which has a gradient, too."""
+    L, S = draw(lengths), pick(draw, "keys", among(3, 1, 2, 5))
+    E, Ev = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    heads, shared = draw(st.integers(1, 2)), draw(st.integers(1, 2)) if options["enable_gqa"] else 1
+    batch = pick(draw, "batch", among((), (2,), (0,), (2, 1)))
+    lead = (*batch, heads * shared) if options["enable_gqa"] or draw(st.booleans()) else batch
+    keys = (*batch, heads) if options["enable_gqa"] else lead
+    shapes = [(*lead, L, E), (*keys, S, E), (*keys, S, Ev)]
+    arrays = [draw(floats(shape, SCORED)) for shape in shapes]
+    if not options["is_causal"] and pick(draw, "attn_mask", among("no floats", "floats")) == "floats":
+        shape = draw(st.sampled_from([(L, S), (1, S), (*lead, L, S), (*(1 for _ in lead), L, 1)]))
+        arrays.append(draw(floats(shape, SCORED)))
+    return tuple(arrays)
+
+
+@st.composite
+def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
+    """A mask of booleans, or of floats and -inf, where none is among the inputs and none is made."""
+    if options["is_causal"] or len(inputs) == 4:
+        return {}
+    query, key = (x.values.shape for x in inputs[:2])
+    return given(attn_mask=draw(masks("attn_mask", (*query[:-1], key[-2]), seen=True, causal=True)))
+
+
+# Multi-head attention
+
+
+@st.composite
+def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+    L, S, batch = draw(lengths), pick(draw, "keys", among(3, 1, 2, 5)), pick(draw, "batch", batches)
+    E = o["embed_dim"]
+    features = ((L, E), (S, o["kdim"] or E), (S, o["vdim"] or E))
+    return tuple(draw(floats(sequence(batch, n, width, o["batch_first"]), KINDS)) for n, width in features)
+
+
+@st.composite
+def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
+    (batch, L), (_, S) = (sizes(x.values.shape, o["batch_first"]) for x in inputs[:2])
+    needed = pick(draw, "need_weights", flags)
+    of_all_heads = ((batch if batch is not None else 1) * o["num_heads"], L, S)
+    shape = (L, S) if pick(draw, "a mask for each head", flags) is False else of_all_heads
+    mask = padding = None
+    if batch != 0:  # PyTorch cannot reshape those of an empty batch
+        mask = draw(masks("attn_mask", shape, nothing=not needed, causal=True))
+        padding = draw(masks("key_padding_mask", per_key(batch, S), nothing=not needed))
+    # Where keys are added, the hint makes PyTorch hide them, though no mask does: findings/causal_hint.py.
+    hint = mask is not None and mask.kind == "causal" and not (o["add_bias_kv"] or o["add_zero_attn"])
+    is_causal = hint and pick(draw, "is_causal", flags)
+    return given(
+        need_weights=needed,
+        average_attn_weights=pick(draw, "average_attn_weights", flags),
+        attn_mask=mask,
+        key_padding_mask=padding,
+        is_causal=is_causal,
+    )
+
+
+# The Transformer's layers and stacks
+
+LAYER: dict[str, Strategy[Any]] = {
+    "d_model": among(MODEL, 36),
+    "nhead": among(1, 2, 4),
+    "dim_feedforward": among(8, 5),
+    "dropout": among(0.0, 0.25),
+    "activation": among("relu", "gelu", Part("nn.SiLU")),
+    "layer_norm_eps": among(1e-5, 1e-3),
+    "batch_first": flags,
+    "norm_first": flags,
+    "bias": flags,
+}
+
+
+def part(layer: str, **options: Any) -> Part:
+    return Part(f"nn.{layer}", {"d_model": MODEL, "nhead": 2, "dim_feedforward": 8, **options})
+
+
+def layer_parts(layer: str) -> Strategy[Part]:
+    """A layer to be copied: as it comes, and with everything chosen."""
+    chosen = {"activation": "gelu", "batch_first": True, "norm_first": True, "dropout": 0.25}
+    return among(part(layer, dropout=0.0), part(layer, **chosen))
+
+
+def stack(kind: str, layer: str) -> Part:
+    return Part(f"nn.{kind}", {f"{kind[11:].lower()}_layer": part(layer, dropout=0.0), "num_layers": 1})
+
+
+norms = among(None, Part("nn.LayerNorm", {"normalized_shape": MODEL}))
+
+
+@st.composite
+def texts(draw: Draw, number: int, batch_first: bool, features: int, alike: bool = False) -> tuple[Given, ...]:
+    """One or two sequences of vectors; ``alike``: equally long."""
+    batch, first = pick(draw, "batch", batches), draw(lengths)
+    long = [first, *(first if alike else draw(lengths) for _ in range(number - 1))]
+    return tuple(draw(floats(sequence(batch, n, features, batch_first), KINDS)) for n in long)
+
+
+@st.composite
+def masked(draw: Draw, prefix: str, batch: int | None, L: int, S: int, names: tuple[str, str, str]) -> dict[str, Any]:
+    """The masks of one attention, under the names that a layer has for them."""
+    mask_name, padding_name, causal_name = names
+    if batch == 0:  # PyTorch cannot reshape the masks of an empty batch
+        return {}
+    mask = draw(masks(mask_name, (L, S), causal=True))
+    padding = draw(masks(padding_name, per_key(batch, S)))
+    is_causal = True if mask is not None and mask.kind == "causal" and pick(draw, causal_name, flags) else None
+    return given(**{mask_name: mask, padding_name: padding, causal_name: is_causal})
+
+
+ENCODER_MASKS = ("src_mask", "src_key_padding_mask", "is_causal")
+STACK_MASKS = ("mask", "src_key_padding_mask", "is_causal")
+TARGET_MASKS = ("tgt_mask", "tgt_key_padding_mask", "tgt_is_causal")
+MEMORY_MASKS = ("memory_mask", "memory_key_padding_mask", "memory_is_causal")
+
+
+def encoder_call(names: tuple[str, str, str], o: dict[str, Any], xs: tuple[Given, ...]) -> Strategy[dict[str, Any]]:
+    batch, L = sizes(xs[0].values.shape, batch_first(o))
+    return masked("", batch, L, L, names)
+
+
+@st.composite
+def decoder_call(draw: Draw, o: dict[str, Any], xs: tuple[Given, ...]) -> dict[str, Any]:
+    (batch, L), (_, S) = (sizes(x.values.shape, batch_first(o)) for x in xs)
+    return draw(masked("", batch, L, L, TARGET_MASKS)) | draw(masked("", batch, L, S, MEMORY_MASKS))
+
+
+@st.composite
+def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Given, ...]) -> dict[str, Any]:
+    if mixed(o):
+        return {}
+    (batch, S), (_, L) = (sizes(x.values.shape, o["batch_first"]) for x in xs)
+    source = draw(masked("", batch, S, S, ("src_mask", "src_key_padding_mask", "src_is_causal")))
+    return source | draw(masked("", batch, L, L, TARGET_MASKS)) | draw(masked("", batch, L, S, MEMORY_MASKS))
+
+
+def mixed(o: dict[str, Any]) -> bool:
+    """Whether a part given to Transformer, which takes the length first, sees batch and length change places."""
+    return o["batch_first"] and (o["custom_encoder"] is not None or o["custom_decoder"] is not None)
+
+
+def batch_first(o: dict[str, Any]) -> bool:
+    copied = o.get("encoder_layer", o.get("decoder_layer"))
+    found: bool = o["batch_first"] if copied is None else copied.options.get("batch_first", False)
+    return found
+
+
+ROWS = [
+    ModuleRow(
+        layers.ScaledDotProductAttention,
+        "counterparts.ScaledDotProductAttention",
+        {"dropout_p": among(0.0, 0.3), "is_causal": flags, "scale": among(None, 0.3, -1.5), "enable_gqa": flags},
+        dot_products,
+        call=boolean_mask,
+    ),
+    ModuleRow(
+        layers.MultiheadAttention,
+        "nn.MultiheadAttention",
+        {
+            "embed_dim": among(4, 8),
+            "num_heads": among(1, 2, 4),
+            "dropout": among(0.0, 0.0, 0.3),
+            "bias": flags,
+            "add_bias_kv": flags,
+            "add_zero_attn": flags,
+            "kdim": among(None, None, 4, 3),
+            "vdim": among(None, None, 4, 5),
+            "batch_first": flags,
+        },
+        query_key_value,
+        call=attention_call,
+        spread=spread,
+        composed=True,
+    ),
+    ModuleRow(
+        layers.TransformerEncoderLayer,
+        "nn.TransformerEncoderLayer",
+        LAYER,
+        lambda o: texts(1, o["batch_first"], o["d_model"]),
+        call=lambda o, xs: encoder_call(ENCODER_MASKS, o, xs),
+        spread=spread,
+        composed=True,
+    ),
+    ModuleRow(
+        layers.TransformerDecoderLayer,
+        "nn.TransformerDecoderLayer",
+        LAYER,
+        lambda o: texts(2, o["batch_first"], o["d_model"]),
+        call=decoder_call,
+        spread=spread,
+        composed=True,
+    ),
+    ModuleRow(
+        layers.TransformerEncoder,
+        "nn.TransformerEncoder",
+        {"encoder_layer": layer_parts("TransformerEncoderLayer"), "num_layers": between(1, 2), "norm": norms},
+        lambda o: texts(1, batch_first(o), MODEL),
+        call=lambda o, xs: encoder_call(STACK_MASKS, o, xs),
+        spread=spread,
+        composed=True,
+    ),
+    ModuleRow(
+        layers.TransformerDecoder,
+        "nn.TransformerDecoder",
+        {"decoder_layer": layer_parts("TransformerDecoderLayer"), "num_layers": between(1, 2), "norm": norms},
+        lambda o: texts(2, batch_first(o), MODEL),
+        call=decoder_call,
+        spread=spread,
+        composed=True,
+    ),
+    ModuleRow(
+        layers.Transformer,
+        "nn.Transformer",
+        {
+            **LAYER,
+            "d_model": among(MODEL),
+            "activation": among("relu", "gelu"),  # a module is lost in PyTorch: findings/decoder_activation.py
+            "num_encoder_layers": between(1, 2),
+            "num_decoder_layers": between(1, 2),
+            "custom_encoder": among(None, None, stack("TransformerEncoder", "TransformerEncoderLayer")),
+            "custom_decoder": among(None, None, stack("TransformerDecoder", "TransformerDecoderLayer")),
+        },
+        lambda o: texts(2, o["batch_first"], MODEL, alike=mixed(o)),
+        call=transformer_call,
+        spread=spread,
+        composed=True,
+    ),
+]

@@ -1,0 +1,13 @@
+"""A causal mask and the hint that it is causal, with a key of zeros added: the hint changes PyTorch's output.
+
+Every query may see the added key; under the hint, PyTorch hides all keys behind the query's place, that one too.
+"""
+
+import torch
+
+torch.manual_seed(0)
+layer = torch.nn.MultiheadAttention(4, 1, add_zero_attn=True)
+x, mask = torch.randn(3, 4), torch.triu(torch.ones(3, 3, dtype=torch.bool), 1)
+options = {"attn_mask": mask, "need_weights": False}
+print("PyTorch", layer(x, x, x, is_causal=True, **options)[0].square().sum().item())
+print("true   ", layer(x, x, x, **options)[0].square().sum().item())

@@ -1,0 +1,37 @@
+"""PyTorch with every result on the way rounded once more, forwards and backwards, as no computation can avoid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+COPIES = ("clone", "copy", "detach", "empty", "zeros", "ones", "full", "fill", "masked_fill", "where", "cat", "stack")
+
+
+class Rounded(TorchDispatchMode):
+    """Inside, whatever an operation computes is multiplied by 1 ± u, u the rounding unit of a dtype, at random.
+
+    Views, copies and constants are no results; 0 and ∞ stay.
+    """
+
+    def __init__(self, seed: int, dtype: Any) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.unit = float(np.finfo(dtype).eps) / 2
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::").strip("_")
+        if name.startswith(COPIES) or any(result.alias_info is not None for result in func._schema.returns):
+            return found
+        return type(found)(map(self.moved, found)) if isinstance(found, (list, tuple)) else self.moved(found)
+
+    def moved(self, y: Any) -> Any:
+        """The numbers, each a rounding unit up or down."""
+        if not isinstance(y, torch.Tensor) or y.dtype != torch.float64:
+            return y
+        signs = torch.randint(2, y.shape, generator=self.generator, dtype=y.dtype)
+        return y * (1 + self.unit * (2 * signs - 1))
