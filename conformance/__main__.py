@@ -118,7 +118,7 @@ def explanation(name: str | None) -> int:
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:
         text = " ".join((runner.jobs()[task].check.__doc__ or "").split())
-        print(f"  {task.check} ({runner.examples_of(task.check, 'default')} examples)\n      {text}")
+        print(f"  {task.check} ({runner.examples_of(task, 'default')} examples)\n      {text}")
     print("\n" + (bound.__doc__ or ""))
     return 0
 

@@ -58,6 +58,7 @@ EXAMPLES = {
 }
 USUAL = 40
 CENTRAL = {"output": 120, "input_gradients": 120, "parameter_gradients": 80}
+COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 PROGRAMS = "programs"
 OWN = (*INITIAL_CHECKS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
 
@@ -105,12 +106,13 @@ def jobs(profile: str = "default") -> dict[Task, Job]:
     return found | {Task(PROGRAMS, check.__name__): Job(check, programs()) for check in PROGRAM_CHECKS}
 
 
-def examples_of(check: str, profile: str, examples: int | None = None) -> int:
-    """How many examples a check gets."""
+def examples_of(task: Task, profile: str, examples: int | None = None) -> int:
+    """How many examples a check gets on a row."""
     if examples is not None:
         return examples
-    usual = CENTRAL.get(check) or EXAMPLES.get(check, USUAL)
-    return max(2, round(usual * PROFILES[profile]))
+    usual = CENTRAL.get(task.check) or EXAMPLES.get(task.check, USUAL)
+    composed = any(row.name == task.row and row.composed for row in contracts.module_rows())
+    return max(2, round(usual * PROFILES[profile] * (COMPOSED if composed else 1)))
 
 
 def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
@@ -120,7 +122,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     foreign = job.check in OWN and framework.NAME != "numpyml"
     note.again = _again(task, profile, seed, examples)
     if foreign or not offers(framework, *vars(job.check).get("needs", ())):
-        note.not_offered = examples_of(task.check, profile, examples)
+        note.not_offered = examples_of(task, profile, examples)
         return note
 
     def search(number: int, wanted: set[str] | None = None, again: int = 0) -> None:
@@ -152,7 +154,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         example()
 
     try:
-        search(examples_of(task.check, profile, examples))
+        search(examples_of(task, profile, examples))
         if examples is None and task.check in reach.REACHING:
             top_up(note, search)
     except Exception as error:  # noqa: BLE001  # it becomes the note's failure

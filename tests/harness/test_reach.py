@@ -51,7 +51,7 @@ def test_a_rare_value_is_drawn_until_it_is_reached(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(runner, "module_cases", lambda row: cases(row, rare))
     note = ran(monkeypatch, RELU)
     assert "n=60" in note.reached and completeness.unreached([note]) == []
-    assert note.examples > runner.examples_of("output", "quick")
+    assert note.examples > runner.examples_of(runner.Task("ReLU", "output"), "quick")
 
 
 @st.composite

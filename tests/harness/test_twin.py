@@ -105,6 +105,26 @@ def test_outputs_and_gradients_are_the_same() -> None:
     held(Everything(), rng.standard_normal((4, 3)))
 
 
+class Reader(Module):
+    """Attention and Transformers, one of them with an activation that is a function of NumPy."""
+
+    def __init__(self) -> None:
+        options: dict[str, Any] = {"dropout": 0.0, "batch_first": True, "dtype": F64}
+        self.attention = layers.MultiheadAttention(4, 2, batch_first=True, dtype=F64)
+        self.layer = layers.TransformerEncoderLayer(4, 2, 6, activation=np.tanh, **options)
+        encoder = layers.TransformerEncoderLayer(4, 2, 6, activation=activations.SiLU(), **options)
+        self.encoder = layers.TransformerEncoder(encoder, 2, layers.LayerNorm(4, dtype=F64))
+        self.decoder = layers.TransformerDecoder(layers.TransformerDecoderLayer(4, 2, 6, **options), 1)
+
+    def forward(self, x: Any) -> Any:
+        y, weights = self.attention(x, x, x)
+        return self.decoder(self.encoder(self.layer(y)), x), weights
+
+
+def test_attention_and_transformers_have_their_twins() -> None:
+    held(Reader(), np.random.default_rng(0).standard_normal((2, 3, 4)))
+
+
 def test_what_is_shared_stays_shared() -> None:
     net = Everything()
     made = conformance.twin(net)

@@ -151,7 +151,7 @@ class ScaledDotProductAttention(Module):
         query = as_floats(query, None, self)
         Q, K, V = query, as_floats(key, query.dtype, self), as_floats(value, query.dtype, self)
         fits = min(Q.ndim, K.ndim, V.ndim) >= 2 and Q.shape[-1] == K.shape[-1] and K.shape[-2] == V.shape[-2]
-        shared = self._shared(Q, K) if fits and self.enable_gqa else 1
+        shared = self._shared(Q, K, V) if fits and self.enable_gqa else 1
         if shared > 1:
             K, V = np.repeat(K, shared, -3), np.repeat(V, shared, -3)
         try:
@@ -194,14 +194,16 @@ class ScaledDotProductAttention(Module):
     def _scale(self, Q: Array) -> float:
         return (1 / sqrt(Q.shape[-1]) if Q.shape[-1] else 1.0) if self.scale is None else self.scale
 
-    def _shared(self, Q: Array, K: Array) -> int:
+    def _shared(self, Q: Array, K: Array, V: Array) -> int:
         """How many of the queries' heads share a head of keys."""
-        if min(Q.ndim, K.ndim) < 3 or not K.shape[-3] or Q.shape[-3] % K.shape[-3]:
+        heads = [x.shape[-3] if x.ndim > 2 else 0 for x in (Q, K, V)]
+        if not all(heads) or heads[1] != heads[2] or heads[0] % heads[1]:
             raise ShapeError(
-                f"expected the queries' heads to be a multiple of the keys', got query {Q.shape} and key {K.shape}",
+                "expected as many heads of keys as of values, and a multiple of them for the queries, "
+                f"got query {Q.shape}, key {K.shape} and value {V.shape}",
                 self,
             )
-        return int(Q.shape[-3] // K.shape[-3])
+        return int(heads[0] // heads[1])
 
 
 def folded(g: Array, shape: tuple[int, ...]) -> Array:
