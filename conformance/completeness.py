@@ -52,6 +52,24 @@ HELD_OTHERWISE = {
     "numpyml.generation.generate": "tests/test_generation.py",
     "numpyml.generation.probabilities": "tests/test_generation.py",
     "numpyml.generation.take_rows": "tests/test_generation.py",
+    **{
+        f"numpyml.nn.schedulers.{name}": "tests/harness/test_schedulers.py, beside PyTorch's, to the last bit"
+        for name in (
+            "CosineAnnealingLR",
+            "CosineAnnealingWarmRestarts",
+            "ExponentialLR",
+            "LambdaLR",
+            "LinearLR",
+            "MultiStepLR",
+            "OneCycleLR",
+            "ReduceLROnPlateau",
+            "Scheduler",
+            "SequentialLR",
+            "StepLR",
+        )
+    },
+    "numpyml.nn.utils.clip_grad_norm_": "tests/harness/test_schedulers.py, beside PyTorch's",
+    "numpyml.nn.utils.clip_grad_value_": "tests/harness/test_schedulers.py, beside PyTorch's",
     "numpyml.nn.losses.Loss": "the base of every loss",
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
 }

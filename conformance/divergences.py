@@ -115,6 +115,7 @@ STRICTER = [
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
+    Stricter("ScaledDotProductAttention", "input with an axis more", "a mask has no more axes than the scores"),
     Stricter("ScaledDotProductAttention", "input longer", "of an empty batch, PyTorch looks at no other axis"),
     Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
     Stricter("Huber", "input", "outputs that would be broadcast against the targets are a trap"),

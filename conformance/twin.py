@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -100,7 +101,9 @@ class _Twins:
         for name in inspect.signature(row.ours).parameters:
             if name not in OURS_ALONE:
                 arguments[RENAMED.get(name, name)] = self.argument(module.argument(name))
-        made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch that ours has not
+            made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
         # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
         state = made.state_dict()
         values = {
@@ -160,7 +163,8 @@ class _Twins:
         """What the user's ``forward`` finds in the module's place: an instance of its class, PyTorch inside."""
         if id(module) not in self.stand_ins:
             kind = type(module)
-            rows = [row for row in contracts.module_rows() if issubclass(kind, row.ours) and _is_program(kind)]
+            known_rows = contracts.module_rows() if _is_program(kind) else []
+            rows = [row for row in known_rows if issubclass(kind, row.ours) and kind is not row.ours]
             stand_in_class = _stand_in_class(kind, rows[0].ours if rows else None)
             self.stand_ins[id(module)] = made = stand_in_class.__new__(stand_in_class)
             place = vars(made)

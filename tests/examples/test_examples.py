@@ -51,14 +51,17 @@ def test_losses_are_those_of_pytorch_at_every_step() -> None:
         assert float(ours) <= float(theirs), name
 
 
-@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes", "minilm"])
 def test_numpyml_half_needs_no_torch(task: str) -> None:
     script = EXAMPLES / task / "with_numpyml.py"
-    code = f"import runpy, sys; runpy.run_path({str(script)!r}); assert 'torch' not in sys.modules"
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(script.parent)!r}); runpy.run_path({str(script)!r}); "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
-@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize("task", ["digits", "breast_cancer", "diabetes", "minilm"])
 def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
     ours, theirs = (
         (EXAMPLES / task / f"with_{name}.py").read_text("utf-8").splitlines() for name in ("numpyml", "pytorch")
@@ -66,3 +69,21 @@ def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
     assert len(theirs) == len(ours) + 1  # PyTorch's imports take a line more
     shared = [line for line in ours if line in theirs]
     assert len(shared) >= 0.6 * len(ours)
+
+
+def test_minilm_finds_what_is_meant() -> None:
+    """Of ten queries, nine at least have their text on the first place."""
+    sys.path.insert(0, str(EXAMPLES / "minilm"))
+    try:
+        from texts import QUERIES, TEXTS  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    printed = run("minilm", "with_numpyml.py")
+    found = [block.splitlines()[1].split(maxsplit=1)[1] for block in printed.strip().split("\n\n")]
+    assert sum(TEXTS[i] == text for i, text in zip(QUERIES.values(), found, strict=True)) >= 9
+
+
+def test_minilm_means_the_same_in_both_frameworks() -> None:
+    cosines = re.findall(r"^batches of .* tokens ([\d.]+)$", run("minilm", "compare.py"), re.MULTILINE)
+    assert len(cosines) == 6
+    assert min(map(float, cosines)) >= 0.999999

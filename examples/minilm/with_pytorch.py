@@ -1,0 +1,55 @@
+"""all-MiniLM-L6-v2: what texts mean as points on a sphere, and which of them mean what is searched for."""
+
+import numpy as np
+from pretrained import batches, state_dict
+from texts import QUERIES, TEXTS
+
+import torch
+from torch import from_numpy, nn
+
+
+class MiniLM(nn.Module):
+    """A BERT of six layers, its output averaged over the tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.word = nn.Embedding(30522, 384)
+        self.position = nn.Embedding(512, 384)
+        self.kind = nn.Embedding(2, 384)
+        self.norm = nn.LayerNorm(384, eps=1e-12)
+        layer = nn.TransformerEncoderLayer(384, 12, 1536, activation="gelu", layer_norm_eps=1e-12, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+
+    def forward(self, tokens, padding):
+        time, longest = tokens.shape[1], self.position.num_embeddings
+        if time > longest:
+            raise ValueError(f"expected texts of at most {longest} tokens, got {time}; cut them: batches(longest=...)")
+        x = self.norm(self.word(tokens) + self.position.weight[:time] + self.kind.weight[0])
+        x = self.encoder(x, None, padding)
+        x = (x * ~padding[:, :, None]).sum(1)  # the mean's direction: its length does not matter
+        return x / (x * x).sum(1, keepdims=True) ** 0.5
+
+
+def load():
+    """The pretrained model."""
+    net = MiniLM()
+    net.load_state_dict({name: from_numpy(array) for name, array in state_dict().items()})
+    return net.eval()
+
+
+def embed(net, texts, **options):
+    """A row of length 1 for each text."""
+    points = np.empty((len(texts), 384), np.float32)
+    with torch.no_grad():
+        for rows, tokens, padding in batches(texts, **options):
+            points[rows] = net(from_numpy(tokens), from_numpy(padding)).numpy()
+    return points
+
+
+if __name__ == "__main__":
+    net = load()
+    texts, queries = embed(net, TEXTS), embed(net, list(QUERIES))
+    for query, cosines in zip(QUERIES, queries @ texts.T, strict=True):
+        print(f"\n{query}")
+        for i in np.argsort(-cosines)[:3]:
+            print(f"  {cosines[i]:6.3f}  {TEXTS[i]}")

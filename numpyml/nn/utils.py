@@ -1,0 +1,60 @@
+"""What is done to gradients between the backward and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import DataError
+from numpyml.nn.options import flag, number, positive
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def clip_grad_norm_(
+    gradients: Iterable[Array], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Scale all gradients down together, in place, where they are larger than allowed; how large they were.
+
+        n = (Σ |g|ᵖ)^(1/p) over all elements,   g ← g min(1, max_norm / (n + 1e-6))
+
+    Args:
+        gradients: arrays: ``model.gradients()``.
+        max_norm: 0 or more.
+        norm_type: p above 0, or inf for the largest element.
+        error_if_nonfinite: whether an infinite or NaN norm is a DataError, nothing changed; else it is applied.
+
+    Source: Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063. PyTorch: nn.utils.clip_grad_norm_.
+    """
+    number("clip_grad_norm_", "max_norm", max_norm)
+    p = norm_type if norm_type == np.inf else positive("clip_grad_norm_", "norm_type", norm_type)
+    gs = list(gradients)
+    sizes = [np.abs(g).max(initial=0) for g in gs]
+    largest = float(np.max(sizes)) if gs else 0.0
+    total = largest
+    if 0 < largest < np.inf and p != np.inf:  # of the elements' share of the largest, so that no power overflows
+        total = largest * float(np.sum([np.sum((np.abs(g) / largest) ** p, dtype=np.float64) for g in gs]) ** (1 / p))
+    if flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite) and not np.isfinite(total):
+        raise DataError(f"clip_grad_norm_ expected finite gradients, got a norm of {total}; look for NaN or overflow")
+    factor = max_norm / (total + 1e-6)
+    if not factor >= 1:  # NaN too
+        with np.errstate(invalid="ignore"):
+            for g in gs:
+                np.multiply(g, g.dtype.type(factor), out=g)
+    return total
+
+
+def clip_grad_value_(gradients: Iterable[Array], clip_value: float) -> None:
+    """Bring every element of every gradient into [−clip_value, clip_value], in place; NaN stays.
+
+    Args:
+        gradients: arrays: ``model.gradients()``.
+        clip_value: 0 or more.
+
+    PyTorch: nn.utils.clip_grad_value_.
+    """
+    limit = number("clip_grad_value_", "clip_value", clip_value)
+    for g in gradients:
+        np.clip(g, -limit, limit, out=g)

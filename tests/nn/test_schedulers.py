@@ -1,0 +1,86 @@
+"""Schedules and clipping: what they refuse. Their rates are held to PyTorch's in tests/harness/test_schedulers.py."""
+
+import numpy as np
+import pytest
+
+from numpyml.errors import DataError, OptionError, StateError
+from numpyml.nn import layers, losses, optimizers, schedulers, utils
+
+
+def sgd(rate=0.1):
+    p = np.ones(2)
+    return optimizers.SGD([p], [np.ones_like(p)], rate)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda o: schedulers.StepLR(o, 0), "step_size to be a whole number of 1 or more, got int 0"),
+        (lambda o: schedulers.LinearLR(o, 0.0), "start_factor to be above 0"),
+        (lambda o: schedulers.LinearLR(o, 2.0), "start_factor to be a number from 0 to 1"),
+        (lambda o: schedulers.ExponentialLR(o, float("nan")), "gamma to be a finite number"),
+        (lambda o: schedulers.OneCycleLR(o, 1.0), "total_steps to be given, or else epochs and steps_per_epoch"),
+        (lambda o: schedulers.OneCycleLR(o, [1.0, 2.0], 9), "max_lr to be a number, or 1 of them"),
+        (lambda o: schedulers.ReduceLROnPlateau(o, "less"), "mode to be one of 'min', 'max'"),
+        (lambda o: schedulers.ReduceLROnPlateau(o, factor=1.0), "factor to be below 1"),
+        (lambda o: schedulers.LambdaLR(o, [abs, abs]), "lr_lambda to be a function of t, or 1 of them"),
+        (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(sgd(), 3)], []), "schedules of this optimizer"),
+        (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3)], [4]), "milestones to be 0 numbers"),
+        (lambda o: schedulers.StepLR("sgd", 3), "an optimizer of numpyml.nn.optimizers"),
+    ],
+)
+def test_bad_options_are_refused_and_the_rate_stays(make, said):
+    optimizer = sgd()
+    with pytest.raises(OptionError, match=said):
+        make(optimizer)
+    assert optimizer.param_groups[0]["learning_rate"] == 0.1
+
+
+def test_one_cycle_ends():
+    schedule = schedulers.OneCycleLR(sgd(), 1.0, total_steps=2, cycle_momentum=False)
+    schedule.step()
+    schedule.step()
+    with pytest.raises(OptionError, match="at most 2 steps, got step 3"):
+        schedule.step()
+
+
+def test_a_plateau_needs_its_figure():
+    with pytest.raises(OptionError, match="metrics to be the figure to watch"):
+        schedulers.ReduceLROnPlateau(sgd()).step()
+
+
+def test_another_schedules_state_is_refused():
+    with pytest.raises(StateError, match="StepLR expected a state of"):
+        schedulers.StepLR(sgd(), 3).load_state_dict(schedulers.ExponentialLR(sgd(), 0.5).state_dict())
+
+
+def test_a_schedule_shows_its_options():
+    assert repr(schedulers.StepLR(sgd(), 3)).startswith("StepLR(step_size=3, gamma=0.1")
+
+
+def test_a_norm_that_is_no_number_can_be_an_error_and_changes_nothing():
+    g = np.array([1.0, np.inf])
+    with pytest.raises(DataError, match="finite gradients, got a norm of inf"):
+        utils.clip_grad_norm_([g], 0.5, error_if_nonfinite=True)
+    assert np.array_equal(g, [1, np.inf])
+
+
+def test_norms_whose_squares_overflow_are_right():
+    g = np.full(4, 1e30, np.float32)
+    assert utils.clip_grad_norm_([g], 1.0) == pytest.approx(2e30)
+    np.testing.assert_allclose(g, 0.5, rtol=1e-6)
+
+
+def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(rng):
+    """The mean over 12 rows is the mean of three means over 4."""
+    layer, loss = layers.Dense(3, 2, dtype=np.float64), losses.MeanSquaredError()
+    x, y = rng.standard_normal((12, 3)), rng.standard_normal((12, 2))
+    loss.forward(layer.forward(x), y)
+    layer.backward(loss.backward())
+    whole = [g.copy() for g in layer.gradients()]
+    layer.zero_grad()
+    for part in np.split(np.arange(12), 3):
+        loss.forward(layer.forward(x[part]), y[part])
+        layer.backward(loss.backward() / 3)
+    for g, expected in zip(layer.gradients(), whole, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-12)
