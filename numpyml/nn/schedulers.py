@@ -217,7 +217,9 @@ class LinearLR(Scheduler):
         a, rise = self.start_factor, self.end_factor - self.start_factor
         if t == 0:
             return now * a
-        return now if t > self.total_iters else now * (1 + rise / (self.total_iters * a + (t - 1) * rise))
+        if t > self.total_iters:
+            return now
+        return max(0.0, now * (1 + rise / (self.total_iters * a + (t - 1) * rise)))  # never below 0 by a rounding
 
 
 class CosineAnnealingLR(Scheduler):
@@ -312,6 +314,8 @@ class OneCycleLR(Scheduler):
         div_factor, final_div_factor: above.
         three_phase: down in the time of the way up, as far as where it began, and from there to the end.
 
+    The step after the last of total_steps keeps its rate; one more is an OptionError.
+
     Source: Smith, Topin 2017, arXiv:1708.07120. PyTorch: optim.lr_scheduler.OneCycleLR.
     """
 
@@ -371,7 +375,7 @@ class OneCycleLR(Scheduler):
         starts = [0.0, *ends]
         place = next((i for i, end in enumerate(ends) if t <= end), len(ends) - 1)
         length = ends[place] - starts[place]
-        return place, (t - starts[place]) / length if length else 1.0
+        return place, min((t - starts[place]) / length, 1.0) if length else 1.0
 
     def _between(self, start: float, end: float, part: float) -> float:
         if self.anneal_strategy == "cos":
