@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -212,15 +212,13 @@ class ModuleCase:
             self.given,
             lambda arrays: self.ours(arrays, driver),
             self.torch,
-            self._formula if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
+            partial(self.referred, formula) if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
             self.rounded if self.row.composed else None,
             formula.how if formula else "",
         )
 
-    def _formula(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """The independent reference."""
-        formula = references.module(self.row.torch)
-        assert formula is not None
+    def referred(self, formula: references.ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What an independent reference answers."""
         inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)

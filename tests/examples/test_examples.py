@@ -87,3 +87,38 @@ def test_minilm_means_the_same_in_both_frameworks() -> None:
     cosines = re.findall(r"^batches of .* tokens ([\d.]+)$", run("minilm", "compare.py"), re.MULTILINE)
     assert len(cosines) == 6
     assert min(map(float, cosines)) >= 0.999999
+
+
+@pytest.fixture(scope="session")
+def gpts() -> dict[str, str]:
+    """What both halves print after a shorter training."""
+    return {name: run("gpt", f"with_{name}.py", "--steps", "250", "--new", "60") for name in ("numpyml", "pytorch")}
+
+
+def test_gpt_learns_as_much_as_its_twin(gpts: dict[str, str]) -> None:
+    """Its validation loss is within 1 % of PyTorch's, and far below that of tokens at random, log 512 = 6.2."""
+    ours, theirs = (number("validation loss", gpts[name]) for name in ("numpyml", "pytorch"))
+    assert ours <= 1.01 * theirs
+    assert ours < 4.5
+
+
+def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: dict[str, str]) -> None:
+    sample = gpts["numpyml"].split("\n", 1)[1]
+    assert sample.startswith("The ") and len(sample) > 100
+
+
+def test_gpt_has_pytorchs_loss_at_every_step(tmp_path: Path) -> None:
+    printed = run("gpt", "compare.py", "--plot", str(tmp_path / "curves.svg"))
+    exact, ours, theirs, cached = (float(x) for x in re.findall(r"([\d.]+e[+-]\d+)$", printed, re.MULTILINE))
+    assert exact <= 1e-10
+    assert ours <= theirs
+    assert cached <= 1e-12
+    assert (tmp_path / "curves.svg").stat().st_size > 10_000
+
+
+def test_gpt_resumed_is_gpt_never_stopped(tmp_path: Path) -> None:
+    """The checkpoint of step 100 is gone on from, to the same bits."""
+    kept = str(tmp_path / "gpt.safetensors")
+    whole = run("gpt", "with_numpyml.py", "--steps", "110", "--new", "20", "--checkpoint", kept)
+    resumed = run("gpt", "with_numpyml.py", "--steps", "110", "--new", "20", "--checkpoint", kept)
+    assert resumed == whole

@@ -126,7 +126,7 @@ def test_a_fault_inside_a_users_model_is_seen() -> None:
     assert_conforms(Net(), X)
     with faults()[0].planted(), pytest.raises(AssertionError, match="gradient of the input"):
         assert_conforms(Net(), X)
-    wrong = partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, y: right(g, y) * g.dtype.type(1 + 1e-5))
+    wrong = partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, **of: right(g, **of) * g.dtype.type(1 + 1e-5))
     with wrong, pytest.raises(AssertionError, match="gradient of"):
         assert_conforms(Net(), X)
 

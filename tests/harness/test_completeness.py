@@ -167,30 +167,30 @@ def test_floors_are_firm_for_the_same_draws_alone(file: Path, monkeypatch: pytes
 
 
 @contextmanager
-def schedulers(text: str, folder: Path) -> Iterator[None]:
+def samplers(text: str, folder: Path) -> Iterator[None]:
     """Inside this block numpyml.nn has a module more."""
-    (folder / "schedulers.py").write_text(text)
+    (folder / "samplers.py").write_text(text)
     numpyml.nn.__path__.append(str(folder))
     importlib.invalidate_caches()
     try:
         yield
     finally:
         numpyml.nn.__path__.remove(str(folder))
-        vars(numpyml.nn).pop("schedulers", None)
-        sys.modules.pop("numpyml.nn.schedulers", None)
+        vars(numpyml.nn).pop("samplers", None)
+        sys.modules.pop("numpyml.nn.samplers", None)
 
 
 def test_a_new_public_namespace_is_found(tmp_path: Path) -> None:
-    with schedulers("__all__ = ['StepLR']\nclass StepLR: pass\n", tmp_path):
-        assert completeness.problems() == ["numpyml.nn.schedulers.StepLR has no contract row"]
+    with samplers("__all__ = ['Sampler']\nclass Sampler: pass\n", tmp_path):
+        assert completeness.problems() == ["numpyml.nn.samplers.Sampler has no contract row"]
     assert completeness.problems() == []
 
 
 def test_a_public_namespace_says_what_is_public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with schedulers("class StepLR: pass\n", tmp_path):
+    with samplers("class Sampler: pass\n", tmp_path):
         assert completeness.problems() == []  # nobody was told of it
-        monkeypatch.setattr(numpyml.nn, "__all__", [*numpyml.nn.__all__, "schedulers"])
-        assert completeness.problems() == ["numpyml.nn.schedulers has no __all__, which tells what is public"]
+        monkeypatch.setattr(numpyml.nn, "__all__", [*numpyml.nn.__all__, "samplers"])
+        assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which tells what is public"]
 
 
 @pytest.mark.parametrize("base", [Module, optimizers.Optimizer])

@@ -163,7 +163,7 @@ def test_small_faults_are_seen_in_float64(fault: Fault, check: Any) -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_wrong_derivative_is_seen(check: Any) -> None:
-    wrong = partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, y: right(g, y) * g.dtype.type(1 + 1e-3))
+    wrong = partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, **of: right(g, **of) * g.dtype.type(1 + 1e-3))
     with wrong, pytest.raises(Mismatch):
         ran(program(Dense(4), TANH, optimizer=optimizer_rows()[0]), check)
 

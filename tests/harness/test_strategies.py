@@ -52,7 +52,7 @@ def test_a_kind_holds_what_it_is_for(kind: str) -> None:
 
 def test_every_kind_is_drawn_by_name() -> None:
     assert set(HOLDS) == set(VALUES)
-    assert {*NASTY, "saturated"} == set(VALUES)
+    assert {*NASTY, "saturated", "sparse"} == set(VALUES)
     assert set(LAYOUTS) == set(LIES)
 
 

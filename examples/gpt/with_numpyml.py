@@ -1,0 +1,156 @@
+"""GPT: a Transformer that foretells the next token, trained on Python's help texts; then it writes some itself."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import text
+
+import numpyml
+from numpyml.generation import generate
+from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers
+from numpyml.nn.utils import clip_grad_norm_
+
+
+class Block(Module):
+    """Every place looks at those before it, then thinks by itself: two residual lines."""
+
+    def __init__(self, width, heads, dtype):
+        self.norm1 = layers.LayerNorm(width, dtype=dtype)
+        self.attention = layers.MultiheadAttention(width, heads, batch_first=True, dtype=dtype)
+        self.norm2 = layers.LayerNorm(width, dtype=dtype)
+        self.up = layers.Dense(width, 4 * width, dtype=dtype)
+        self.down = layers.Dense(4 * width, width, dtype=dtype)
+        self.gelu = activations.GELU("tanh")
+
+    def forward(self, x, mask):
+        x = x + self.attend(self.norm1(x), mask)
+        return x + self.think(self.norm2(x))
+
+    def attend(self, x, mask):
+        return self.attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0]
+
+    def think(self, x):
+        return self.down(self.gelu(self.up(x)))
+
+    def go_on(self, x, cache):
+        """As forward, for the newest places alone; keys and values of the earlier ones are in the cache."""
+        qkv = self.norm1(x) @ self.attention.in_proj_weight.data.T + self.attention.in_proj_bias.data
+        q, k, v = (self.heads(y) for y in np.split(qkv, 3, axis=-1))
+        if cache is not None:
+            k, v = np.concatenate([cache[0], k], axis=2), np.concatenate([cache[1], v], axis=2)
+        y = layers.ScaledDotProductAttention(is_causal=cache is None).eval()(q, k, v)
+        x = x + self.attention.out_proj(y.transpose(0, 2, 1, 3).reshape(x.shape))
+        return x + self.think(self.norm2(x)), (k, v)
+
+    def heads(self, y):
+        """(batch, time, width) -> (batch, heads, time, width of a head)."""
+        return y.reshape(*y.shape[:2], self.attention.num_heads, -1).transpose(0, 2, 1, 3)
+
+
+class GPT(Module):
+    """Token and place, blocks, a last norm; the table that reads tokens also writes them."""
+
+    def __init__(self, tokens, width, heads, depth, time, dtype=np.float32):
+        self.token = layers.Embedding(tokens, width, dtype=dtype)
+        self.place = layers.Embedding(time, width, dtype=dtype)
+        self.blocks = model.ModuleList([Block(width, heads, dtype) for _ in range(depth)])
+        self.norm = layers.LayerNorm(width, dtype=dtype)
+        self.head = layers.Dense(width, tokens, bias=False, dtype=dtype)
+        self.head.weight = self.token.weight
+
+    def forward(self, tokens):
+        """(batch, time) -> logits of each next token, (batch · time, tokens)."""
+        time = tokens.shape[1]
+        x = self.token(tokens) + self.place(np.arange(time))
+        mask = layers.Transformer.generate_square_subsequent_mask(time)
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.norm(x)
+        return self.head(x.reshape(-1, x.shape[-1]))
+
+    def step(self, tokens, cache):
+        """For generation: the logits of the next token, and the cache for the one after it."""
+        caches = cache or [None] * len(self.blocks)
+        past = 0 if cache is None else cache[0][0].shape[2]
+        x = self.token(tokens) + self.place(np.arange(past, past + tokens.shape[1]))
+        made = []
+        for block, one in zip(self.blocks, caches, strict=True):
+            x, new = block.go_on(x, one)
+            made.append(new)
+        return self.head(self.norm(x[:, -1])), made
+
+
+def build(tokens, dtype=np.float32, seed=0, **size):
+    """A model with the initial values of both halves."""
+    net = GPT(tokens, **size, dtype=dtype)
+    net.load_state_dict(text.weights({name: p.shape for name, p in net.state_dict().items()}, dtype, seed))
+    return net
+
+
+def train(net, ids, steps, report=None, checkpoint=None):
+    """The loss of every step."""
+    loss_fn = losses.CrossEntropyWithLogits()
+    optim = optimizers.AdamW(net.parameters(), net.gradients(), learning_rate=text.RATE, weight_decay=0.1)
+    schedule = schedulers.OneCycleLR(optim, text.RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False)
+    found = []
+    if checkpoint and Path(checkpoint).exists():
+        found = numpyml.load(checkpoint, net, optimizer=optim, schedule=schedule, losses=None)["losses"]
+    net.train()
+    for step, (tokens, targets) in enumerate(text.batches(ids, net.place.num_embeddings, steps)):
+        if step < len(found):
+            continue
+        outputs = net.forward(tokens)
+        loss = loss_fn.forward(outputs, targets)
+        optim.zero_grad()
+        net.backward(loss_fn.backward())
+        clip_grad_norm_(net.gradients(), 1.0)
+        optim.step()
+        schedule.step()
+        found.append(float(loss))
+        if report:
+            report(step + 1, found[-1])
+        if checkpoint and (step + 1) % 100 == 0:
+            numpyml.save(checkpoint, net, optimizer=optim, schedule=schedule, losses=found)
+    net.eval()
+    return found
+
+
+def validate(net, ids):
+    """The mean loss on text that was never read."""
+    loss_fn, sums, count = losses.CrossEntropyWithLogits(reduction="sum"), 0.0, 0
+    with numpyml.no_grad():
+        for tokens, targets in text.stretches(ids, net.place.num_embeddings):
+            sums += float(loss_fn.forward(net.forward(tokens), targets))
+            count += len(targets)
+    return sums / count
+
+
+def write(net, tokenizer, prompt, new, seed=0):
+    """A sample: as many tokens as the model has places for, again and again from the last few."""
+    ids, places = tokenizer.encode(prompt), net.place.num_embeddings
+    rng = np.random.default_rng(seed)
+    with numpyml.no_grad():
+        while new > 0:
+            past = ids[-places // 2 :]
+            fresh = min(new, places - len(past))
+            ids = np.concatenate([ids, generate(net.step, past, fresh, 0.8, top_k=50, generator=rng)[len(past) :]])
+            new -= fresh
+    return tokenizer.decode(ids)
+
+
+if __name__ == "__main__":
+    chosen = text.options()
+    tokenizer, ids, held_out = text.prepared()
+    net = build(text.TOKENS, **text.SIZE)
+    began = time.perf_counter()
+
+    def report(step, loss):
+        rate = step / (time.perf_counter() - began)
+        end = "\n" if step % 100 == 0 else "\r"
+        print(f"step {step:4} of {chosen.steps}  loss {loss:.3f}  {rate:.1f} steps/s", end=end, file=sys.stderr)
+
+    train(net, ids, chosen.steps, report, chosen.checkpoint)
+    print(f"gpt: validation loss {validate(net, held_out):.4f} on {len(held_out)} tokens")
+    print(write(net, tokenizer, chosen.prompt, chosen.new))
