@@ -91,7 +91,7 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
     shapes = [(*lead, L, E), (*keys, S, E), (*keys, S, Ev)]
     arrays = [draw(floats(shape, SCORED)) for shape in shapes]
     if not options["is_causal"] and pick(draw, "attn_mask", among("no floats", "floats")) == "floats":
-        shape = draw(st.sampled_from([(L, S), (1, S), (*lead, L, S), (*(1 for _ in lead), L, 1)]))
+        shape = draw(st.sampled_from([(L, S), (1, S), (*lead, L, S), (*(1 for _ in lead), L, S)]))
         arrays.append(draw(floats(shape, SCORED)))
     return tuple(arrays)
 

@@ -73,7 +73,7 @@ def merge(ids, rule):
 
 SIZE = {"width": 128, "heads": 4, "depth": 4, "time": 64}
 SMALL = {"width": 32, "heads": 2, "depth": 2, "time": 32}  # for the comparison of both halves, also in float64
-TOKENS, BATCH, STEPS, RATE = 512, 16, 600, 3e-3
+TOKENS, BATCH, STEPS, RATE = 512, 16, 1200, 3e-3
 
 
 def prepared(tokens=TOKENS):
