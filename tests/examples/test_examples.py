@@ -96,10 +96,10 @@ def gpts() -> dict[str, str]:
 
 
 def test_gpt_learns_as_much_as_its_twin(gpts: dict[str, str]) -> None:
-    """Its validation loss is within 1 % of PyTorch's, and far below that of tokens at random, log 512 = 6.2."""
+    """Its validation loss is within 1 % of PyTorch's, and below that of tokens at random, log 512 = 6.2."""
     ours, theirs = (number("validation loss", gpts[name]) for name in ("numpyml", "pytorch"))
     assert ours <= 1.01 * theirs
-    assert ours < 4.5
+    assert ours < 5.5
 
 
 def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError
 from numpyml.nn import Parameter, activations, layers, model
-from numpyml.nn.optimizers import SGD, Adam
+from numpyml.nn.optimizers import SGD, Adam, AdamW
 
 
 def net():
@@ -473,3 +473,14 @@ def test_adam_without_memory_forgets_even_a_huge_gradient():
     g[...] = 1
     optimizer.step()
     assert optimizer.state[0]["exp_avg"] == 1
+
+
+def test_a_decay_too_small_for_float32_beside_1_is_not_rounded_away():
+    """1 − 10⁻⁵ has two digits of its 10⁻⁵ left in float32; a thousand steps of it would be 0.1 % of the decay off."""
+    p, g = np.ones(1000, np.float32), np.zeros(1000, np.float32)
+    p *= np.linspace(1, 2, 1000, dtype=np.float32)
+    before = p.astype(np.float64)
+    optimizer = AdamW([p], [g], learning_rate=1e-3, weight_decay=1e-2)
+    for _ in range(1000):
+        optimizer.step()
+    assert abs(np.mean(p / before) - (1 - 1e-5) ** 1000) < 1e-6
