@@ -11,9 +11,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FRAMEWORKS = pytest.mark.parametrize("framework", ["numpyml", "pytorch"])
 
 
-def run(*script: str) -> str:
+def run(task: str, script: str, *options: str) -> str:
     """What the script prints; a warning is an error."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES.joinpath(*script))]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / task / script), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
