@@ -19,9 +19,7 @@ def parser():
     commands.add_parser("list", help="the tasks, their data, and what is claimed of them")
     compare = commands.add_parser("compare", help="train a task in both frameworks from the same weights")
     compare.add_argument("task", metavar="TASK")
-    compare.add_argument(
-        "--steps", type=positive, metavar="N", help="stop after so many; by default the whole training"
-    )
+    compare.add_argument("--steps", type=positive, metavar="N", help="stop after so many; by default at the end")
     compare.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="by default %(default)s")
     compare.add_argument("--starts", type=positive, metavar="N", help="also tell how far float32 strays, over N starts")
     compare.add_argument("--plot", type=Path, metavar="FILE", help="by default reports/TASK.svg; .png, .pdf as well")

@@ -196,7 +196,7 @@ def curve(run):
 
 
 def show_strays(comparison, starts, steps):
-    """How far each half strays from the same training in float64, by its own roundings: a median, since luck decides."""
+    """How far each half strays from the same training in float64, by its own roundings; luck decides, so a median."""
     for variant in comparison.variants:
         strays = {label: [] for label in comparison.halves}
         exact = []

