@@ -1,7 +1,6 @@
-"""Dates in twenty formats, rewritten as ISO 8601: the full Transformer, from the letters of one to those of the other."""
+"""Dates in twenty formats, rewritten as ISO 8601: letters in, letters out, and each date has one right answer."""
 
-import argparse
-from calendar import monthrange
+from calendar import day_name, month_name, monthrange
 from datetime import date
 from types import SimpleNamespace
 from zlib import crc32
@@ -11,8 +10,7 @@ import numpy as np
 DATA = "drawn as they are needed: dates of four centuries; of the answers a tenth is never trained on"
 CLAIM = "99 % of 1,000 held-out dates come out right in every letter, greedily and with a beam"
 
-MONTHS = "January February March April May June July August September October November December".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+MONTHS, WEEKDAYS = list(month_name)[1:], list(day_name)  # English, as long as nobody sets a locale
 FORMATS = [
     *("{d} {month} {y}", "{d}{th} {month} {y}", "the {d}{th} of {month}, {y}", "{weekday}, {d} {month} {y}"),
     *("{d} {mon} {y}", "{day} {d} {mon} {y}", "{dd}-{mon}-{y}", "{d}.{m}.{y}", "{dd}.{mm}.{y}"),
@@ -79,7 +77,9 @@ def data(dtype=np.float32, seed=0):
             yield encoded(written), encoded(answers)
 
     written, answers = zip(*held_out, strict=True)
-    return SimpleNamespace(batches=batches, written=written, answers=answers, y_test=np.array([*map(as_number, answers)]))
+    return SimpleNamespace(
+        batches=batches, written=written, answers=answers, y_test=np.array([*map(as_number, answers)])
+    )
 
 
 def rate(step):

@@ -179,6 +179,7 @@ def test_a_sequence_longer_than_the_table_is_refused(make, rng):
         ([0.0, 1.0, 2.0], DTypeError, "positions to be whole numbers, got an array of float64"),
         ([True, False, True], DTypeError, "positions to be whole numbers, got an array of bool"),
         ([0, 1], ShapeError, r"expected positions \(3,\), .* got \(2,\)"),
+        (True, DTypeError, "positions to be whole numbers, got an array of bool"),
         (0, ShapeError, r"expected positions \(3,\), .* got \(\)"),
         ([[0, 1, 2]] * 3, ShapeError, r"expected positions \(3,\), .* got \(3, 3\)"),
     ],
@@ -186,8 +187,9 @@ def test_a_sequence_longer_than_the_table_is_refused(make, rng):
 @ALL
 def test_bad_positions_are_refused(make, positions, error, said, rng):
     layer = make() if make is rotary else make(batch_first=True)
-    with pytest.raises(error, match=said):
-        layer.forward(rng.standard_normal((2, 3, 4)), np.array(positions))
+    for given in (positions, np.array(positions)):
+        with pytest.raises(error, match=said):
+            layer.forward(rng.standard_normal((2, 3, 4)), given)
 
 
 @ADDED

@@ -13,11 +13,16 @@ from numpy.typing import DTypeLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.attention import as_given, folded
+from numpyml.nn.layers.attention import folded
 from numpyml.nn.module import Module, Parameter, as_floats
 from numpyml.nn.options import flag, integer, positive, require
 
 __all__ = ["LearnedPositionalEncoding", "RotaryPositionalEmbedding", "SinusoidalPositionalEncoding"]
+
+
+def array_or_none(x: Any) -> Any:
+    """What is given for positions may be None."""
+    return x if x is None else np.asarray(x)
 
 
 class SinusoidalPositionalEncoding(Module):
@@ -40,7 +45,7 @@ class SinusoidalPositionalEncoding(Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(array_or_none)
 
     def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
         self.d_model = integer(self, "d_model", d_model, 1)
@@ -76,7 +81,7 @@ class LearnedPositionalEncoding(Module):
     Source: Gehring et al. 2017, arXiv:1705.03122; initial values as GPT-2's and BERT's.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(array_or_none)
 
     def __init__(
         self,
@@ -124,8 +129,8 @@ class RotaryPositionalEmbedding(Module):
             trained with it have got used to.
 
     ``forward(x, positions=None)``: the places are 0, 1, 2, ... along the last axis but one, unless they are given, as
-    for the newest tokens beside a cache of ``past`` earlier ones: ``positions=np.arange(past, past + L)``. It is applied
-    to queries and keys once they are cut into heads, before :class:`ScaledDotProductAttention`.
+    for the newest tokens beside a cache of ``past`` earlier ones: ``positions=np.arange(past, past + L)``. Queries and
+    keys are turned once they are cut into heads, before :class:`ScaledDotProductAttention`.
 
     Shapes: x and y (..., L, dim); positions whole numbers that broadcast to (..., L).
     Raises: ShapeError when x or positions has another shape, or is longer than max_len; DataError for a place beyond;
@@ -133,7 +138,7 @@ class RotaryPositionalEmbedding(Module):
     Source: Su et al. 2021, arXiv:2104.09864.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(array_or_none)
 
     def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
         self.dim = integer(self, "dim", dim, 2)
