@@ -89,5 +89,5 @@ class RotaryPositionalEmbedding(nn.Module):
         places.expand(x.shape[:-1])  # refuses what does not broadcast
         turns = torch.view_as_complex(functional.embedding(places, self.turns.flatten(1)).unflatten(-1, (-1, 2)))
         pairs = x.unflatten(-1, (-1, 2)) if self.interleaved else x.unflatten(-1, (2, -1)).transpose(-1, -2)
-        turned = torch.view_as_real(torch.complex(*pairs.unbind(-1)) * turns)
-        return (turned if self.interleaved else turned.transpose(-1, -2)).flatten(-2)
+        turned = torch.complex(*pairs.unbind(-1)) * turns
+        return torch.stack([turned.real, turned.imag], -1 if self.interleaved else -2).flatten(-2)

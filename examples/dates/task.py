@@ -66,14 +66,14 @@ def as_number(iso):
     return int(iso.replace("-", "").ljust(8, "0")) if iso.count("-") <= 2 and iso[:4].isdecimal() else 0
 
 
-def data(dtype=np.float32, seed=0):
-    """Batches for every step, and what is held out."""
+def data(dtype=np.float32, seed=0, batch=BATCH):
+    """Batches for every step, and what is held out; whole numbers, whatever the dtype of the model is."""
     rng = np.random.default_rng(seed)
     held_out = pairs(np.random.default_rng([seed, 1]), 1000, held_out=True)
 
     def batches():
         for _ in range(STEPS):
-            written, answers = zip(*pairs(rng, BATCH), strict=True)
+            written, answers = zip(*pairs(rng, batch), strict=True)
             yield encoded(written), encoded(answers)
 
     written, answers = zip(*held_out, strict=True)

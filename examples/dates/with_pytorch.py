@@ -1,4 +1,4 @@
-"""Dates in twenty formats, rewritten as ISO 8601 by the full Transformer: trained, then decoding greedily and by beams."""
+"""Dates in twenty formats, rewritten as ISO 8601 by a Transformer: trained, then decoding greedily and by beams."""
 
 import sys
 import time
