@@ -10,12 +10,12 @@ from statistics import median
 
 import numpy as np
 import task
+import torch
 import with_numpyml
 import with_pytorch
 from matplotlib.figure import Figure
 
 import numpyml
-import torch
 
 STEPS, STARTS = 300, 3
 SMALL = {"width": 32, "heads": 2, "depth": 1}

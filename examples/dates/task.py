@@ -24,7 +24,7 @@ NUMBERS = {token: i for i, token in enumerate(TOKENS) if token}
 LONGEST = 32  # letters of a date
 
 SIZE = {"width": 64, "heads": 4, "depth": 2}
-BATCH, STEPS, WARM_UP, RATE = 64, 1500, 200, 2e-3
+BATCH, STEPS, WARM_UP, RATE = 64, 1000, 100, 2e-3
 
 
 def pair(rng):
@@ -83,5 +83,5 @@ def data(dtype=np.float32, seed=0, batch=BATCH):
 
 
 def rate(step):
-    """What the learning rate is multiplied by: it rises to 1, then falls with the root of the step."""
-    return min((step + 1) / WARM_UP, (WARM_UP / (step + 1)) ** 0.5)
+    """What the learning rate is multiplied by: it rises to 1, then falls to 0."""
+    return min((step + 1) / WARM_UP, (STEPS - step) / (STEPS - WARM_UP))
