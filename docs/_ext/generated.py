@@ -46,7 +46,7 @@ class Equations(SphinxDirective):
         text = "\n".join(equations(found(self.arguments[0]))).rstrip()
         if not text:
             raise self.error(f"{self.arguments[0]} has no equations in its docstring")
-        return [nodes.literal_block(text, text, language="text", classes=["equations"])]
+        return [nodes.literal_block(text, text, language="none")]
 
 
 class Parsed(SphinxDirective):
