@@ -46,6 +46,10 @@ HELD_OTHERWISE = {
     "numpyml.nn.erf.normal_tail": "GELU, and tests/harness/test_erf.py against mpmath",
     "numpyml.save": "tests/test_checkpoint.py",
     "numpyml.load": "tests/test_checkpoint.py",
+    **{
+        f"numpyml.data.{name}": "tests/harness/test_data.py, beside PyTorch's"
+        for name in ("ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split")
+    },
     "numpyml.generation.Hypothesis": "tests/test_generation.py",
     "numpyml.generation.beam_search": "tests/test_generation.py",
     "numpyml.generation.choose": "tests/test_generation.py",
