@@ -43,7 +43,7 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
 
     A file without parts is one that PyTorch loads: ``net.load_state_dict(safetensors.torch.load_file(path))``.
     """
-    library = _safetensors()
+    library = require_safetensors()
     _check_model("save", model)
     tensors = {name: _storable(array, name) for name, array in model.state_dict().items()}
     kinds = {name: _kind(part) for name, part in parts.items()}
@@ -101,7 +101,8 @@ def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any
     return {name: value for name, value in saved.items() if not kinds[name]}
 
 
-def _safetensors() -> Any:
+def require_safetensors() -> Any:
+    """The library, or the error that names the extra that brings it."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -229,7 +230,7 @@ def _check(path: Path, expected: str | None, content: Any, name: str) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
     """The model's arrays, and the kind and the value of each part; none of these in a file from elsewhere."""
-    _safetensors()
+    require_safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
