@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from conformance import divergences
 from conformance.contracts import rows
+from conformance.rows import ModuleRow, OptimizerRow, peer
 
 
 def found(path: str) -> Any:
@@ -74,6 +75,7 @@ class Code(SphinxDirective):
 
 
 def place(obj: Any) -> str:
+    """Where a user finds it: ``layers.Dense``."""
     return f"{obj.__module__.split('.')[2]}.{obj.__name__}"
 
 
@@ -81,24 +83,35 @@ class Names(Parsed):
     """Components under another name than PyTorch's."""
 
     def write(self) -> list[str]:
-        lines = ["| ours | PyTorch |", "|---|---|"]
-        for row in rows():
-            theirs = getattr(row, "torch", "")
-            if isinstance(theirs, str) and theirs and theirs.rpartition(".")[2] != row.name:
-                lines.append(f"| `{place(row.ours)}` | `{theirs}` |")
-        return lines
+        named = [(row, peer(row)) for row in rows() if isinstance(row, (ModuleRow, OptimizerRow))]
+        other = [(row, name) for row, name in named if name.startswith("torch.") and not name.endswith(f".{row.name}")]
+        return [
+            "| ours | PyTorch |",
+            "|---|---|",
+            *(f"| `{place(row.ours)}` | `{name}` |" for row, name in other),
+        ]
 
 
 class Same(Parsed):
     """Components under PyTorch's own name."""
 
     def write(self) -> list[str]:
-        names = [
-            f"`{row.name}`"
-            for row in rows()
-            if isinstance(getattr(row, "torch", None), str) and row.torch.rpartition(".")[2] == row.name
+        return [
+            ", ".join(
+                f"`{row.name}`"
+                for row in rows()
+                if peer(row).startswith("torch.") and peer(row).endswith(f".{row.name}")
+            )
+            + "."
         ]
-        return [", ".join(names) + "."]
+
+
+class Ours(Parsed):
+    """Components that PyTorch has not."""
+
+    def write(self) -> list[str]:
+        told = [f"`{row.name}`" for row in rows() if isinstance(row, ModuleRow) and not peer(row).startswith("torch.")]
+        return [", ".join(told) + "."]
 
 
 class Divergences(Parsed):
@@ -127,10 +140,9 @@ class About(Parsed):
     def write(self) -> list[str]:
         name = self.arguments[0]
         (row,) = [row for row in rows() if row.name == name]
-        peer = f"`torch.{row.torch}`".replace(
-            "torch.counterparts.ScaledDotProductAttention", "torch.nn.functional.scaled_dot_product_attention"
-        )
-        out = [f"`{name}` is held to {peer}: `python -m conformance explain {name}` tells how."]
+        theirs = peer(row)
+        theirs = f"`{theirs}`" if theirs.startswith("torch.") else theirs
+        out = [f"`{name}` is held to {theirs}: `python -m conformance explain {name}` tells how."]
         on_record = [
             line
             for kind, lines in (divergences.told() | divergences.wrong()).items()
@@ -150,6 +162,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "source": Code,
         "names": Names,
         "same-names": Same,
+        "not-in-pytorch": Ours,
         "divergences": Divergences,
         "held": About,
     }.items():
