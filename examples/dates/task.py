@@ -25,6 +25,7 @@ LONGEST = 32  # letters of a date
 
 SIZE = {"width": 32, "heads": 4, "depth": 2}
 BATCH, STEPS, WARM_UP, RATE = 64, 1200, 100, 4e-3
+HELD_OUT = 1000
 
 
 def pair(rng):
@@ -74,7 +75,7 @@ def as_number(iso):
 def data(dtype=np.float32, seed=0):
     """Batches for every step, and what is held out; whole numbers, whatever the dtype of the model is."""
     rng = np.random.default_rng(seed)
-    held_out = pairs(np.random.default_rng([seed, 1]), 1000, held_out=True)
+    held_out = pairs(np.random.default_rng([seed, 1]), HELD_OUT, held_out=True)
 
     def batches():
         for _ in range(STEPS):
