@@ -370,6 +370,11 @@ WORDS = {
     r"\bDense\b": "Linear",
     r"(\w+)\.parameters\(\), \1\.gradients\(\), learning_rate=": r"\1.parameters(), lr=",
     r"(?:net|model)\.backward\(loss_fn\.backward\(\)\)|backwardloss_fn\.backward": "loss.backward()",
+    r"\.data\b|, fused=True|\boptimizers\.": "",
+    r"\bschedulers\.": "lr_scheduler.",
+    r"\bclip_grad_norm_(\W+\w+)\.gradients": r"clip_grad_norm_\1.parameters",
+    r"\bno_grad\b": "inference_mode",
+    r"\barray\b": "tensor",
     r"[()]": "",
 }
 # Whose halves differ more: each framework has its own way to sample and to keep a checkpoint.
