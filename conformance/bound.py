@@ -32,9 +32,9 @@ no precision keeps: two of them may cancel though no move of the inputs parts th
 one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of as
 many draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.
 
-PyTorch itself is held to the same rule, its own error left out, wherever its answer is finite. Where it breaks that,
-it is PyTorch who is wrong, and the census counts a finding; those on record stand in divergences.py, each with a
-script.
+PyTorch itself is held to the same rule, its own error left out. Where it breaks that, or is infinite or NaN though the
+answer is a number that the precision has, it is PyTorch who is wrong, and the census counts a finding; those on record
+stand in divergences.py, each with a script.
 
 Two exceptions, that no rule can do without: where PyTorch in the tested precision overflows on the way though the
 reference is finite, the answer may do the same; and where a moved input crosses a pole, so that the movement is
@@ -335,7 +335,9 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
             what, int(known.sum()), float(ratio[measured].max(initial=0)), (error / unit)[both],
             (reference.own / unit)[both],
         )  # fmt: skip
-        verdict.wrong = int((both & (reference.own > K * (reference.movement + reference.rounding))).sum())
+        off = both & (reference.own > K * (reference.movement + reference.rounding))
+        missing = known & np.isfinite(value.astype(dtype)) & ~np.isfinite(torch)
+        verdict.wrong = int((off | missing).sum())
     if bad.any():
         at = _first(bad)
         verdict.error = float(np.max(ratio[bad & measured], initial=1.0))

@@ -22,7 +22,7 @@ def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype:
     """The mask that PyTorch's Dropout draws in this place of a model whose masks restart at a seed."""
     import torch
 
-    torch.manual_seed(seed % 2**31 + place)
+    pytorch.seed(seed % 2**31 + place)
     kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
     mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
     if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
@@ -32,12 +32,10 @@ def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype:
 
 def restart_masks(made: Any, seed: int) -> None:
     """Let every Dropout inside a PyTorch module draw the masks that :func:`dropout_mask` tells."""
-    import torch
-
     for place, inner in enumerate(pytorch.dropping(made)):
 
         def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + place) -> tuple[Any, ...]:
-            torch.manual_seed(seed)
+            pytorch.seed(seed)
             return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
 
         inner.register_forward_pre_hook(restart)
@@ -56,6 +54,7 @@ class ModuleCase:
         self.row, self.options, self.inputs, self.call = row, options, inputs, call or {}
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
         self._settled = row.settled(options, self.dtype)  # for the same call in another precision
+        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
 
@@ -79,15 +78,30 @@ class ModuleCase:
 
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
+        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        restart_masks(made, self.seed)
+        return self.loaded(made.train(self.training), arrays)
+
+    def loaded(self, made: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module, its parameters as in ``arrays`` (else the case's own)."""
         import torch
 
-        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         with torch.no_grad():
             for name, p in made.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
-        restart_masks(made, self.seed)
-        return made.train(self.training)
+        return made
+
+    def peer(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
+        """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
+        made, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
+        if made is None:
+            made = self.twin(dtype, arrays)
+            self._peers[np.dtype(dtype)] = made, {name: x.clone() for name, x in made.named_buffers()}
+            return made
+        for name, x in made.named_buffers():  # what an earlier call left there
+            x.copy_(buffers[name])
+        return self.loaded(made, arrays)
 
     def options_in(self, dtype: Any) -> Mapping[str, Any]:
         """The options; in another precision than the case's, what the case's decides is said."""
@@ -179,7 +193,7 @@ class ModuleCase:
 
     def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
-        made = self.twin(gys[0].dtype, arrays)
+        made = self.peer(gys[0].dtype, arrays)
         inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
         ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]

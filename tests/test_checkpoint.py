@@ -234,6 +234,22 @@ def test_missing_and_extra_weights_are_listed(path):
         numpyml.load(path, net())
 
 
+def test_a_file_whose_tied_weights_disagree_is_refused_with_all_else_that_is_wrong(path):
+    tied = net()
+    tied.tail = layers.Dense(4, 6)
+    tied.tail.weight = tied[0].weight
+    before = {name: x.tobytes() for name, x in tied.state_dict().items()}
+    state = {name: x + 1 for name, x in tied.state_dict().items()}
+    state |= {"tail.weight": state["tail.weight"] + 1, "tail.bias": np.zeros(7, np.float32), "more": np.zeros(1)}
+    del state["3.bias"]
+    save_file(state, path)
+    with pytest.raises(StateError) as caught:
+        numpyml.load(path, tied)
+    for part in ("tail.weight differs from 0.weight", "tail.bias should have shape", "more is not", "3.bias is"):
+        assert part in str(caught.value)
+    assert {name: x.tobytes() for name, x in tied.state_dict().items()} == before
+
+
 @pytest.mark.parametrize(
     "bad", [object(), lambda: 0, {1, 2}, 1j, np.longdouble(1), np.array(["a"]), [0, {"x": np.zeros(2, complex)}]]
 )

@@ -164,6 +164,21 @@ def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_onl
     assert "output[0]" in verdict(by_square, np.float32, straight, large).failure
 
 
+@pytest.mark.parametrize("lost", [np.inf, -np.inf, np.nan])
+def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        y = np.array(squares(arrays)["output"])
+        if y.dtype == np.float32:
+            y[1], y[2] = lost, y[2] * np.float32(1 + 1e-5)
+        return {"output": y}
+
+    assert verdict(squares, np.float32).wrong == 0
+    assert verdict(squares, np.float32, torch).wrong == 2
+    too_large = Given(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square is no number of this precision
+    with np.errstate(over="ignore"):
+        assert verdict(squares, np.float32, torch, too_large).wrong == 1
+
+
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
     def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}
