@@ -50,6 +50,7 @@ HELD_OTHERWISE = {
         f"numpyml.data.{name}": "tests/harness/test_data.py, beside PyTorch's"
         for name in ("ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split")
     },
+    **{f"numpyml.training.{name}": "tests/test_training.py" for name in ("History", "Run", "fit")},
     "numpyml.generation.Hypothesis": "tests/test_generation.py",
     "numpyml.generation.beam_search": "tests/test_generation.py",
     "numpyml.generation.choose": "tests/test_generation.py",

@@ -8,8 +8,7 @@ import task
 
 import numpyml
 from numpyml.generation import beam_search, generate
-from numpyml.nn import Module, init, layers, losses, optimizers, schedulers
-from numpyml.nn.utils import clip_grad_norm_
+from numpyml.nn import Module, init, layers, losses, optimizers, schedulers, utils
 
 
 class Translator(Module):
@@ -46,6 +45,7 @@ class Translator(Module):
     def step(self, tokens, cache):
         """For decoding: the logits of the next token; the cache is what was read, and what was written so far."""
         memory, padding, written = cache
+        tokens = np.asarray(tokens)
         written = tokens if written is None else np.concatenate([written, tokens], axis=1)
         return self.write(written, memory, padding)[:, -1], (memory, padding, written)
 
@@ -65,7 +65,7 @@ def train(net, data):
         loss = loss_fn.forward(outputs, target[:, 1:].reshape(-1))
         optim.zero_grad()
         net.backward(loss_fn.backward())
-        clip_grad_norm_(net.gradients(), 1.0)
+        utils.clip_grad_norm_(net.gradients(), 1.0)
         optim.step()
         schedule.step()
         yield loss.item()
@@ -74,7 +74,7 @@ def train(net, data):
 def greedy(net, texts):
     """The most probable letter each time, for all texts at once."""
     with numpyml.no_grad():
-        cache = (*net.read(task.encoded(texts)), None)
+        cache = (*net.read(np.array(task.encoded(texts))), None)
         start = np.full((len(texts), 1), task.START)
         rows = generate(net.step, start, task.LONGEST - 1, greedy=True, end=task.END, cache=cache)
     return [task.decoded(row) for row in rows]
@@ -83,8 +83,9 @@ def greedy(net, texts):
 def beam(net, text, beams=4):
     """The most probable line of letters that the search finds."""
     with numpyml.no_grad():
-        cache = (*net.read(task.encoded([text])), None)
-        found = beam_search(net.step, [task.START], task.LONGEST - 1, beams, end=task.END, cache=cache)
+        cache = (*net.read(np.array(task.encoded([text]))), None)
+        options = {"end": task.END, "cache": cache, "reorder": task.rows_of}
+        found = beam_search(net.step, [task.START], task.LONGEST - 1, beams, **options)
     return task.decoded(found[0].tokens)
 
 
@@ -95,16 +96,16 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    numpyml.manual_seed(0)
-    data, net = task.data(), build()
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    numpyml.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
     began = time.perf_counter()
     for step, loss in enumerate(train(net, data), 1):
         rate, end = step / (time.perf_counter() - began), "\n" if step % 100 == 0 else "\r"
         print(f"step {step:4} of {task.STEPS}  loss {loss:.4f}  {rate:.1f} steps/s", end=end, file=sys.stderr)
-    net.eval()
-    found = {"greedy": greedy(net, data.written), "beam": [beam(net, written) for written in data.written]}
-    for name, answers in found.items():
-        right = np.mean([a == b for a, b in zip(answers, data.answers, strict=True)])
-        print(f"exact match of {len(answers)}, {name} {right:.4f}")
-    for written, answer in zip(data.written[:5], found["beam"], strict=False):
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")
+    found = [beam(net, written) for written in data.written]
+    print(f"exact match of 1,000, beam {np.mean([a == b for a, b in zip(found, data.answers, strict=True)]):.4f}")
+    for written, answer in zip(data.written[:5], found, strict=False):
         print(f"{written} -> {answer}")

@@ -8,22 +8,12 @@ import task
 
 import torch
 from numpyml.generation import beam_search, generate  # which ask for the next token's logits, and not who made them
-from torch import from_numpy, nn
-from torch.nn.utils import clip_grad_norm_
+from torch import nn
+
 from torch.optim import Adam, lr_scheduler
+from waves import Waves
 
-
-class Waves(nn.Module):
-    """What ``layers.SinusoidalPositionalEncoding`` is: PyTorch has no class for it."""
-
-    def __init__(self, width, longest, dtype):
-        super().__init__()
-        angles = np.outer(np.arange(longest), 10000 ** (-np.arange(0, width, 2) / width))
-        table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(longest, width)
-        self.register_buffer("table", from_numpy(table).to(dtype), persistent=False)
-
-    def forward(self, x):
-        return x + self.table[: x.shape[1]]
+torch.backends.mha.set_fastpath_enabled(False)  # it warns of nested tensors, which padding turns into
 
 
 class Translator(nn.Module):
@@ -61,8 +51,9 @@ class Translator(nn.Module):
     def step(self, tokens, cache):
         """For decoding: the logits of the next token; the cache is what was read, and what was written so far."""
         memory, padding, written = cache
-        written = tokens if written is None else np.concatenate([written, tokens], axis=1)
-        return self.write(from_numpy(written), memory, padding)[:, -1].numpy(), (memory, padding, written)
+        tokens = torch.as_tensor(tokens)
+        written = tokens if written is None else torch.cat([written, tokens], dim=1)
+        return self.write(written, memory, padding)[:, -1], (memory, padding, written)
 
 
 def build(dtype=torch.float32, **size):
@@ -76,11 +67,11 @@ def train(net, data):
     schedule = lr_scheduler.LambdaLR(optim, task.rate)
     net.train()
     for source, target in data.batches():
-        outputs = net(from_numpy(source), from_numpy(target[:, :-1]))
-        loss = loss_fn(outputs, from_numpy(target[:, 1:].reshape(-1)))
+        outputs = net(torch.from_numpy(source), torch.from_numpy(target[:, :-1]))
+        loss = loss_fn(outputs, torch.from_numpy(target[:, 1:].reshape(-1)))
         optim.zero_grad()
         loss.backward()
-        clip_grad_norm_(net.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optim.step()
         schedule.step()
         yield loss.item()
@@ -89,7 +80,7 @@ def train(net, data):
 def greedy(net, texts):
     """The most probable letter each time, for all texts at once."""
     with torch.inference_mode():
-        cache = (*net.read(from_numpy(task.encoded(texts))), None)
+        cache = (*net.read(torch.tensor(task.encoded(texts))), None)
         start = np.full((len(texts), 1), task.START)
         rows = generate(net.step, start, task.LONGEST - 1, greedy=True, end=task.END, cache=cache)
     return [task.decoded(row) for row in rows]
@@ -98,13 +89,10 @@ def greedy(net, texts):
 def beam(net, text, beams=4):
     """The most probable line of letters that the search finds."""
     with torch.inference_mode():
-        cache = (*net.read(from_numpy(task.encoded([text]))), None)
-        found = beam_search(net.step, [task.START], task.LONGEST - 1, beams, end=task.END, cache=cache, reorder=rows_of)
+        cache = (*net.read(torch.tensor(task.encoded([text]))), None)
+        options = {"end": task.END, "cache": cache, "reorder": task.rows_of}
+        found = beam_search(net.step, [task.START], task.LONGEST - 1, beams, **options)
     return task.decoded(found[0].tokens)
-
-
-def rows_of(cache, rows):
-    return tuple(kept[rows] for kept in cache)
 
 
 def predict(net, data):
@@ -113,19 +101,17 @@ def predict(net, data):
     return np.array([task.as_number(written) for written in greedy(net, data.written)])
 
 
-torch.backends.mha.set_fastpath_enabled(False)  # it warns of nested tensors, which padding turns into
-
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    data, net = task.data(), build()
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    torch.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
     began = time.perf_counter()
     for step, loss in enumerate(train(net, data), 1):
         rate, end = step / (time.perf_counter() - began), "\n" if step % 100 == 0 else "\r"
         print(f"step {step:4} of {task.STEPS}  loss {loss:.4f}  {rate:.1f} steps/s", end=end, file=sys.stderr)
-    net.eval()
-    found = {"greedy": greedy(net, data.written), "beam": [beam(net, written) for written in data.written]}
-    for name, answers in found.items():
-        right = np.mean([a == b for a, b in zip(answers, data.answers, strict=True)])
-        print(f"exact match of {len(answers)}, {name} {right:.4f}")
-    for written, answer in zip(data.written[:5], found["beam"], strict=False):
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")
+    found = [beam(net, written) for written in data.written]
+    print(f"exact match of 1,000, beam {np.mean([a == b for a, b in zip(found, data.answers, strict=True)]):.4f}")
+    for written, answer in zip(data.written[:5], found, strict=False):
         print(f"{written} -> {answer}")

@@ -122,3 +122,52 @@ def test_gpt_resumed_is_gpt_never_stopped(tmp_path: Path) -> None:
     whole = run("gpt", "with_numpyml.py", "--steps", "110", "--new", "20", "--checkpoint", kept)
     resumed = run("gpt", "with_numpyml.py", "--steps", "110", "--new", "20", "--checkpoint", kept)
     assert resumed == whole
+
+
+@FRAMEWORKS
+def test_dates_come_out_right_in_every_letter(framework: str) -> None:
+    """Of the 1,000 that were held out, 99 in 100 at least, by either decoder."""
+    printed = run("dates", f"with_{framework}.py")
+    assert number("exact match of 1000, greedy", printed) >= 0.99
+    assert number("exact match of 1000, beam", printed) >= 0.99
+
+
+def test_dates_have_pytorchs_loss_at_every_step(tmp_path: Path) -> None:
+    printed = run("dates", "compare.py", "--plot", str(tmp_path / "curves.svg"))
+    exact, ours, theirs = (float(x) for x in re.findall(r"([\d.]+e[+-]\d+)$", printed, re.MULTILINE))
+    assert exact <= 1e-10
+    assert ours <= theirs
+    assert (tmp_path / "curves.svg").stat().st_size > 10_000
+
+
+def test_dates_held_out_are_never_trained_on() -> None:
+    code = (
+        "import numpy as np, task; made = task.data(); seen = set(); rows = list(made.batches()); "
+        "seen = {task.decoded(row) for _, answers in rows for row in answers}; "
+        "assert len(seen) > 30_000 and not seen & set(made.answers) and len(made.answers) == 1000; "
+        "assert len({len(task.decoded(row)) for row in rows[0][1]}) > 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300, cwd=EXAMPLES / "dates")
+
+
+GPT_TOO_LONG = """
+import numpy as np
+import with_numpyml
+from numpyml.errors import DataError
+
+net, long = with_numpyml.GPT(20, 8, 2, 1, time=6), np.zeros((1, 7), int)
+before = {name: x.tobytes() for name, x in net.state_dict().items()}
+for call, place in ((lambda: net.forward(long), "GPT.place"), (lambda: net.step(long, None), "Embedding(6, 8")):
+    try:
+        call()
+    except DataError as error:
+        assert str(error).startswith(place) and "expected numbers from 0 to 5, got 6" in str(error), error
+    else:
+        raise AssertionError("accepted")
+assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
+"""
+
+
+def test_a_gpt_given_more_tokens_than_places_says_so() -> None:
+    """One error that names the table, and the model as it was."""
+    subprocess.run([sys.executable, "-c", GPT_TOO_LONG], check=True, timeout=300, cwd=EXAMPLES / "gpt")
