@@ -177,7 +177,10 @@ def test_a_loop_that_forgets_is_seen() -> None:
 
     from numpyml.nn import Parameter
 
-    with Fault("overwritten", "", "", Parameter, "accumulate", forgetful).planted(), pytest.raises(Mismatch, match="bias"):
+    with (
+        Fault("overwritten", "", "", Parameter, "accumulate", forgetful).planted(),
+        pytest.raises(Mismatch, match="bias"),
+    ):
         ran(program(Shared((Dense(4),))))
 
 
