@@ -145,9 +145,9 @@ def _late(right: Any) -> Any:
 
 
 FAULTS = [
-    Fault("gradient 1e-9 off", "", layers.Dense, "pullback", scaled(1 + 1e-9)),
-    Fault("loss gradient 1e-9 off", "", losses.MeanSquaredError, "pullback", scaled(1 + 1e-9)),
-    Fault("one step 1e-6 off", "", optimizers.Adam, "update", _late),
+    Fault("gradient 1e-9 off", "", "", layers.Dense, "pullback", scaled(1 + 1e-9)),
+    Fault("loss gradient 1e-9 off", "", "", losses.MeanSquaredError, "pullback", scaled(1 + 1e-9)),
+    Fault("one step 1e-6 off", "", "", optimizers.Adam, "update", _late),
 ]
 
 
@@ -177,7 +177,10 @@ def test_a_loop_that_forgets_is_seen() -> None:
 
     from numpyml.nn import Parameter
 
-    with Fault("overwritten", "", Parameter, "accumulate", forgetful).planted(), pytest.raises(Mismatch, match="bias"):
+    with (
+        Fault("overwritten", "", "", Parameter, "accumulate", forgetful).planted(),
+        pytest.raises(Mismatch, match="bias"),
+    ):
         ran(program(Shared((Dense(4),))))
 
 
