@@ -12,18 +12,22 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
+import importlib
 import importlib.util
 import io
 import math
 import os
+import pkgutil
 import re
 import sys
+import types
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import numpyml
+from conformance import contracts
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 OWN = ("check-your-own-framework.md", "peers.md")  # their blocks are files, and scripts; they have tests of their own
@@ -147,6 +151,35 @@ def test_what_a_page_prints_is_looked_at() -> None:
     assert same("loss 0.120, 3 of 4", "loss 0.110, 3 of 4") and not same("loss 0.120, 3 of 4", "loss 0.120, 2 of 4")
     assert same("1.0e-13", "1.1e-13") and not same("1.0e-13", "2.0e-13") and not same("loss 0.12", "loss 0.2 (high)")
     assert needs("import torch.nn\nfrom os import path\nfrom numpyml.nn import layers") == {"torch", "numpyml"}
+
+
+def test_every_component_with_a_row_has_its_page() -> None:
+    """But NumPy's functions, which NumPy documents, and initial values, which are not derived."""
+    held = [name for text in PAGES.values() for name in re.findall(r"^```\{held\} (\w+)$", text, re.MULTILINE)]
+    rows = [row.name for row in [*contracts.module_rows(), *contracts.optimizer_rows()]]
+    assert sorted(held) == sorted(rows)
+
+
+def test_every_public_module_is_in_the_reference() -> None:
+    reference = "".join(text for page, text in PAGES.items() if page.startswith("api/"))
+    exported = [f"numpyml.nn.{name}" for name in numpyml.nn.__all__]
+    for module in pkgutil.iter_modules(numpyml.__path__, "numpyml."):
+        names = getattr(importlib.import_module(module.name), "__all__", [])
+        exported += [module.name] if names and module.name not in INNER else []
+    whole = set(re.findall(r"automodule:: ([\w.]+)", reference))
+    single = re.findall(r"auto(?:class|function|exception):: ([\w.]+)", reference)
+    expected = {f"{name}.{inner}" for name in exported if name not in whole for inner in members(name)}
+    assert expected - set(single) == set()
+
+
+INNER = ("numpyml.autograd", "numpyml.nn", "numpyml.memory")  # what is public of them, their parents export
+
+
+def members(name: str) -> list[str]:
+    """What is public of a module; of a class or function, nothing more than itself."""
+    module, _, last = name.rpartition(".")
+    found = getattr(importlib.import_module(module), last)
+    return found.__all__ if isinstance(found, types.ModuleType) else []
 
 
 def test_files_that_pages_name_are_there() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+from pathlib import Path
 from pydoc import locate
+from runpy import run_path
 from typing import Any
 
 from docutils import nodes
@@ -156,6 +159,16 @@ class About(Parsed):
         return out
 
 
+class Benchmarks(Parsed):
+    """The table of the benchmarks' results, as benchmarks/plot.py prints it."""
+
+    def write(self) -> list[str]:
+        root = Path(__file__).resolve().parents[2] / "benchmarks"
+        results = root / "results.json"
+        self.env.note_dependency(results)
+        return str(run_path(str(root / "plot.py"))["table"](json.loads(results.read_text("utf-8")))).splitlines()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     for name, directive in {
         "equations": Equations,
@@ -165,6 +178,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "not-in-pytorch": Ours,
         "divergences": Divergences,
         "held": About,
+        "benchmarks": Benchmarks,
     }.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
