@@ -1,9 +1,9 @@
-"""``python -m benchmarks``: the table of training steps beside PyTorch's, and the cost of the import.
+"""``python -m benchmarks``: training steps, Transformers and memory beside PyTorch's, and the cost of the import.
 
 Each framework runs in a process of its own: the threads that PyTorch leaves spinning would slow NumPy's matrix products
 down. They alternate, so that both see the same machine; the ratio is the median of the ratios of neighbouring runs.
-Each runs at the setting that was fastest in a first look at all of them: PyTorch with its threads and its ways to walk
-over the parameters, numpyml with the threads of NumPy's matrix products (a second one loses where other programs run).
+Each runs at the setting that was fastest in a first look at all of them: PyTorch with its threads and its ways to run
+the case, numpyml with the threads of NumPy's matrix products (a second one loses where other programs run).
 """
 
 from __future__ import annotations
@@ -14,51 +14,65 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.cases import CASES, Setting
+from benchmarks.cases import CASES, Case, Setting
 
 THREADS = sorted({1, os.cpu_count() or 1})
-SETTINGS = {
-    "numpyml": [Setting(n) for n in THREADS],
-    "pytorch": [Setting(n, way) for n, way in itertools.product(THREADS, ("fused", "foreach", "single"))],
-}
+
+
+def settings(case: Case) -> dict[str, list[Setting]]:
+    """All that is tried for each framework."""
+    return {
+        "numpyml": [Setting(n) for n in THREADS],
+        "pytorch": [Setting(n, way) for n, way in itertools.product(THREADS, case.ways)],
+    }
 
 
 def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str, Any]:
     """What a worker measured."""
-    command = [sys.executable, "-m", f"benchmarks.step_with_{framework}", case, str(seconds)]
-    command += [str(setting.threads), setting.implementation] if framework == "pytorch" else []
+    command = [sys.executable, "-m", f"benchmarks.with_{framework}", case, str(seconds)]
+    command += [str(setting.threads), setting.way] if framework == "pytorch" else []
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(setting.threads)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
-def steps(names: list[str], rounds: int, seconds: float) -> None:
-    """Print a row for each case."""
+def steps(names: list[str], rounds: int, seconds: float, kept: Path | None = None) -> None:
+    """Print a row for each case; with a file, put its numbers there as well, beside those of other cases."""
     print(
-        f"{'training step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
-        "numpyml at its best, PyTorch at its best"
+        f"{'one step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
+        "peak beyond the start (MiB): numpyml, PyTorch; each at its best"
     )
     for name in names:
         case = CASES[name]
         best = {}
-        for framework, settings in SETTINGS.items():
-            first = {setting: run(framework, name, seconds / 2, setting)["microseconds"] for setting in settings}
+        for framework, tried in settings(case).items():
+            first = {setting: run(framework, name, seconds / 2, setting)["microseconds"] for setting in tried}
             best[framework] = min(first, key=first.__getitem__)
-        pairs = [
-            [run(framework, name, seconds, best[framework])["microseconds"] for framework in ("numpyml", "pytorch")]
-            for _ in range(rounds)
-        ]
-        ours, theirs = (median(pair[i] for pair in pairs) for i in (0, 1))
-        ratios = sorted(a / b for a, b in pairs)
+        pairs = [[run(framework, name, seconds, setting) for framework, setting in best.items()] for _ in range(rounds)]
+        (ours, our_peak), (theirs, their_peak) = (
+            [median(pair[i][what] for pair in pairs) for what in ("microseconds", "peak_mib")] for i in (0, 1)
+        )
+        ratios = sorted(a["microseconds"] / b["microseconds"] for a, b in pairs)
         print(
             f"{case.title:30}{ours:8.0f}us{theirs:8.0f}us   {median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-            f"{case.target:10.2f}{case.flops / ours / 1e3:9.0f} GFLOP/s  {best['numpyml']}; {best['pytorch']}",
+            f"{case.target:10.2f}{case.flops / ours / 1e3:9.0f} GFLOP/s  "
+            f"{our_peak:6.1f}, {their_peak:.1f}; {best['numpyml']}; {best['pytorch']}",
             flush=True,
         )
+        if kept is not None:
+            found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+            found[name] = {
+                "title": case.title, "target": case.target, "rounds": rounds,
+                "microseconds": [round(ours, 1), round(theirs, 1)], "ratios": [round(ratio, 4) for ratio in ratios],
+                "peak_mib": [round(our_peak, 1), round(their_peak, 1)],
+                "settings": [str(best["numpyml"]), str(best["pytorch"])],
+            }  # fmt: skip
+            kept.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def imports(rounds: int) -> None:
@@ -79,11 +93,12 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs for each case")
     parser.add_argument("--seconds", type=float, default=2.0, help="timed in each run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers there, for benchmarks.plot")
     options = parser.parse_args()
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]!r}; expected one of {', '.join(CASES)}")
-    steps(options.cases or list(CASES), options.rounds, options.seconds)
+    steps(options.cases or list(CASES), options.rounds, options.seconds, options.json)
     imports(2 * options.rounds + 1)
 
 

@@ -1,13 +1,39 @@
-"""What is timed: one whole training step, from the forward to the updated parameters."""
+"""What is timed: whole training steps, from the forward to the updated parameters, and what trained models are for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+
+class Case(Protocol):
+    """A model, what it is given, and the share of PyTorch's time that it may take."""
+
+    name: str
+    target: float
+    ways: tuple[str, ...]  # that PyTorch is tried in
+
+    @property
+    def title(self) -> str:
+        """How the table calls it."""
+
+    @property
+    def flops(self) -> float:
+        """Of the matrix products: forward, and where it is trained gradients of weights and of all but the data."""
+
+    @property
+    def small(self) -> Case:
+        """The same in small: run once before memory is looked at, it brings in the code of both frameworks."""
+
+
+OPTIMIZERS = ("fused", "foreach", "single")
 
 
 @dataclass(frozen=True)
-class Case:
-    """One model, one batch, and the share of PyTorch's time that the step may take."""
+class Perceptron:
+    """A training step of dense layers with ReLU between them."""
 
     name: str
     widths: tuple[int, ...]
@@ -15,6 +41,7 @@ class Case:
     loss: str  # "bce" or "cross-entropy"
     optimizer: str  # "SGD" or "Adam"
     target: float
+    ways: tuple[str, ...] = OPTIMIZERS
 
     @property
     def title(self) -> str:
@@ -23,20 +50,97 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Of the matrix products in one step: forward, gradients of weights, gradients of all layers but the data."""
         products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
         return 2 * self.batch * (2 * sum(products) + sum(products[1:]))
 
+    @property
+    def small(self) -> Perceptron:
+        return replace(self, widths=(2, *(2 for _ in self.widths[2:]), self.widths[-1]), batch=2)
 
-CASES = {
+
+TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Language:
+    """The GPT of examples/gpt: a training step, its gradients clipped, or the writing of so many tokens by sampling."""
+
+    name: str
+    width: int
+    heads: int
+    time: int
+    batch: int
+    target: float
+    ways: tuple[str, ...] = OPTIMIZERS
+    writes: int = 0
+    depth: int = 4
+
+    @property
+    def title(self) -> str:
+        """``GPT 128 wide ×16×64 AdamW``."""
+        job = f"writes {self.writes} tokens" if self.writes else f"×{self.batch}×{self.time} AdamW"
+        return f"GPT {self.width} wide {job}"
+
+    @property
+    def size(self) -> dict[str, int]:
+        """As the example's models take it."""
+        return {"width": self.width, "heads": self.heads, "depth": self.depth, "time": self.time}
+
+    @property
+    def flops(self) -> float:
+        prompt = self.time - self.writes
+        places = self.batch * (self.time - 1 if self.writes else self.time)
+        reads = self.writes or self.batch * self.time  # of which the logits are taken
+        seen = (self.time + prompt) / 2 if self.writes else self.time
+        per_place = 2 * self.depth * (12 * self.width**2 + 2 * seen * self.width)
+        forward = places * per_place + 2 * reads * self.width * TOKENS
+        return forward if self.writes else 3 * forward
+
+    @property
+    def small(self) -> Language:
+        return replace(self, width=2 * self.heads, time=8, batch=2, writes=min(self.writes, 2), depth=1)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The MiniLM of examples/minilm: one batch of texts, the shortest three quarters as long as the longest."""
+
+    name: str
+    batch: int
+    time: int
+    target: float
+    ways: tuple[str, ...] = ("fast path", "fast path nested", "layer by layer")
+
+    @property
+    def title(self) -> str:
+        """``MiniLM ×32×128``."""
+        return f"MiniLM ×{self.batch}×{self.time}"
+
+    @property
+    def flops(self) -> float:
+        return 2 * 6 * self.batch * self.time * (12 * 384**2 + 2 * self.time * 384)
+
+    @property
+    def small(self) -> Sentences:
+        return replace(self, batch=2, time=8)
+
+
+CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("readme", (2, 25, 10, 1), 32, "bce", "SGD", 0.35),
-        Case("small", (64, 128, 10), 64, "cross-entropy", "Adam", 0.5),
-        Case("medium", (784, 256, 10), 64, "cross-entropy", "Adam", 1.0),
-        Case("medium-wide-batch", (784, 256, 10), 256, "cross-entropy", "Adam", 1.0),
-        Case("large", (784, 1024, 1024, 10), 128, "cross-entropy", "Adam", 1.0),
-        Case("large-wide-batch", (784, 1024, 1024, 10), 1024, "cross-entropy", "Adam", 0.9),
+        Perceptron("readme", (2, 25, 10, 1), 32, "bce", "SGD", 0.35),
+        Perceptron("small", (64, 128, 10), 64, "cross-entropy", "Adam", 0.5),
+        Perceptron("medium", (784, 256, 10), 64, "cross-entropy", "Adam", 1.0),
+        Perceptron("medium-wide-batch", (784, 256, 10), 256, "cross-entropy", "Adam", 1.0),
+        Perceptron("large", (784, 1024, 1024, 10), 128, "cross-entropy", "Adam", 1.0),
+        Perceptron("large-wide-batch", (784, 1024, 1024, 10), 1024, "cross-entropy", "Adam", 0.9),
+        Language("gpt", 128, 4, 64, 16, 1.0),
+        Language("gpt-wide", 256, 8, 128, 8, 1.0),
+        Language("gpt-writes", 128, 4, 64, 1, 0.7, ("cache grown", "cache in place"), writes=60),
+        Sentences("minilm-1-short", 1, 16, 1.0),
+        Sentences("minilm-1", 1, 128, 1.0),
+        Sentences("minilm-32-short", 32, 16, 1.0),
+        Sentences("minilm-32", 32, 128, 1.0),
     )
 }
 
@@ -46,8 +150,13 @@ class Setting:
     """How a framework is set up."""
 
     threads: int
-    implementation: str = ""  # how PyTorch's optimizer walks over the parameters: "fused", "foreach" or "single"
+    way: str = ""  # of PyTorch: how its optimizer walks over the parameters, how its Transformer is run
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{threads}, {self.implementation}" if self.implementation else threads
+        return f"{threads}, {self.way}" if self.way else threads
+
+
+def example(task: str) -> None:
+    """Bring the modules of an example in sight; they import each other as scripts do."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / task))

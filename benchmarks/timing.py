@@ -1,4 +1,4 @@
-"""Time one training step inside a worker process, and print what was measured as JSON."""
+"""Time a step inside a worker process, and print what was measured as JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import SupportsFloat
 
+from benchmarks.cases import Case
 
-def report(step: Callable[[], SupportsFloat], seconds: float) -> None:
-    """Run ``step`` for a while to warm up, then for ``seconds``; print its median, its page faults and its loss."""
-    deadline = time.perf_counter() + seconds / 4
-    warm = 0
-    while time.perf_counter() < deadline or warm < 3:
+Step = Callable[[], SupportsFloat]
+
+
+def report(made: Callable[[Case], Step], case: Case, seconds: float) -> None:
+    """Make the case and run its step for a while to warm up, then for ``seconds``; print medians.
+
+    The peak of memory is what the first steps take beyond what was there before them: the model and its data. For a
+    training step it holds the gradients and the optimizer's state, which are first touched there, in both frameworks.
+    """
+    made(case.small)()
+    step = made(case)
+    before = resident_from_now_on()
+    for _ in range(3):
         step()
-        warm += 1
+    peak = peak_of_resident() - before
+    deadline = time.perf_counter() + seconds / 4
+    while time.perf_counter() < deadline:
+        step()
     times: list[float] = []
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     deadline = time.perf_counter() + seconds
@@ -31,8 +44,26 @@ def report(step: Callable[[], SupportsFloat], seconds: float) -> None:
             "microseconds": median(times) * 1e6,
             "steps": len(times),
             "faults": (usage.ru_minflt - faults) / len(times),
-            "peak_mib": usage.ru_maxrss / 1024,
+            "peak_mib": peak,
             "loss": float(loss),
         },
         sys.stdout,
     )
+
+
+def resident_from_now_on() -> float:
+    """MiB that are resident, after the kernel was told to forget their peak; NaN where it cannot be told."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
+    except OSError:
+        return float("nan")
+    return peak_of_resident()
+
+
+def peak_of_resident() -> float:
+    """MiB, of Linux's VmHWM; NaN elsewhere."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return float("nan")
+    return next(float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))

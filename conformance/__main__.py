@@ -93,10 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def listing() -> int:
     """Every component, with what PyTorch calls it."""
     from conformance import contracts
-    from conformance.rows import FunctionRow
+    from conformance.rows import FunctionRow, peer
 
     for row in contracts.rows():
-        print(f"{row.name:32}{'NumPy function' if isinstance(row, FunctionRow) else 'torch.' + row.torch}")
+        print(f"{row.name:32}{'NumPy function' if isinstance(row, FunctionRow) else peer(row)}")
     print(f"{'programs':32}random models, trained side by side")
     return 0
 
@@ -104,7 +104,7 @@ def listing() -> int:
 def explanation(given: argparse.Namespace) -> int:
     """What is checked of one component, over which options, with which reference."""
     from conformance import bound, references, runner
-    from conformance.rows import FunctionRow, ModuleRow
+    from conformance.rows import FunctionRow, ModuleRow, peer
 
     name = given.subject
     if name is None:
@@ -112,7 +112,7 @@ def explanation(given: argparse.Namespace) -> int:
     tasks = runner.planned([name], given.profile, given.examples)
     row = runner.row_of(name)
     theirs = getattr(row, "torch", None)
-    print(f"{name}, held to {'torch.' + theirs if isinstance(theirs, str) else 'PyTorch'}")
+    print(f"{name}, held to {peer(row) if row else 'PyTorch'}")
     known = "none: PyTorch itself, as the checks tell"
     if isinstance(row, (ModuleRow, FunctionRow)):
         known = references.how(theirs if isinstance(theirs, str) else row.name)

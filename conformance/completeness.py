@@ -6,6 +6,7 @@ strategy that says what it is for; every purpose is reached; and no check compar
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -30,6 +31,7 @@ from conformance.reach import REACHING, purpose
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 from conformance.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
+from numpyml.errors import MissingPackageError
 from numpyml.nn import Module, losses, model, optimizers
 
 # Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
@@ -46,6 +48,14 @@ HELD_OTHERWISE = {
     "numpyml.nn.erf.normal_tail": "GELU, and tests/harness/test_erf.py against mpmath",
     "numpyml.save": "tests/test_checkpoint.py",
     "numpyml.load": "tests/test_checkpoint.py",
+    **{
+        f"numpyml.data.{name}": "tests/harness/test_data.py, beside PyTorch's"
+        for name in ("ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split")
+    },
+    **{f"numpyml.training.{name}": "tests/test_training.py" for name in ("History", "Run", "fit")},
+    **{
+        f"numpyml.estimators.NeuralNet{kind}": "tests/extras/test_estimators.py" for kind in ("Classifier", "Regressor")
+    },
     "numpyml.generation.Hypothesis": "tests/test_generation.py",
     "numpyml.generation.beam_search": "tests/test_generation.py",
     "numpyml.generation.choose": "tests/test_generation.py",
@@ -76,9 +86,12 @@ HELD_OTHERWISE = {
 
 
 def modules() -> list[ModuleType]:
-    """Every module of numpyml."""
-    found = pkgutil.walk_packages(numpyml.__path__, "numpyml.")
-    return [numpyml, *(importlib.import_module(module.name) for module in found)]
+    """Every module of numpyml, but those around a package that is not installed: they bring no component."""
+    found = [numpyml]
+    for module in pkgutil.walk_packages(numpyml.__path__, "numpyml."):
+        with contextlib.suppress(MissingPackageError):
+            found.append(importlib.import_module(module.name))
+    return found
 
 
 def public() -> dict[str, Any]:
