@@ -150,7 +150,7 @@ class ModuleCase:
 
     # What comes out
 
-    def _run(self, arrays: Mapping[str, Array], driver: str, framework: Any) -> dict[str, Array]:
+    def _run(self, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
         module, further = self.make(gys[0].dtype, arrays, framework), self.further(gys[0].dtype)
         gys = [laid_out(gy, "fortran" if self.seed % 2 else "strided") for gy in gys]
@@ -159,46 +159,48 @@ class ModuleCase:
                 ys, gxs = framework.dynamic(module, self.arrays(arrays), *gys, **further)
             else:
                 ys = framework.forward(module, *self.arrays(arrays), **further)
-                gxs = framework.backward(module, *gys)
+                gxs = framework.backward(module, *gys) if backward else []
         found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
         for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
             if given.floating and gx is not None:
                 found[f"gradient of {name}"] = np.asarray(gx)
         after = framework.parameters(module)
         found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
+        if not backward:
+            return found
         return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
         """The framework's answers."""
         return self._run(arrays, driver, under_test())
 
-    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
-        found = self._torch(arrays)
+        found = self._torch(arrays, backward)
         logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
         if divergences.limits(self.row.name) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
-            near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)})
+            near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)}, backward)
             for name, value in near.items():
                 limit = np.where(np.abs(value) > largest**0.9, np.copysign(np.inf, value), value)
                 found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
         return found
 
-    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int) -> dict[str, Array]:
+    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[str, Array]:
         """PyTorch's answers, every result on the way rounded once more in a dtype."""
         from conformance.frameworks.rounding import Rounded
 
         with Rounded(seed, dtype):
-            return self._torch(arrays)
+            return self._torch(arrays, backward)
 
-    def _torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
         made = self.peer(gys[0].dtype, arrays)
         inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
         ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
-        named += list(made.named_parameters())
-        found = pytorch.gradients(ys, [x for _, x in named], gys)
+        named = [*named, *made.named_parameters()] if backward else []
+        found = pytorch.gradients(ys, [x for _, x in named], gys) if backward else []
         after = {f"output, {name} after the call": pytorch.array(made.get_parameter(name)) for name in self.row.written}
         outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
         return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
@@ -219,15 +221,16 @@ class ModuleCase:
 
         return Problem(once.given, ours, *map(doubled, (once.torch, once.wide, self.rounded)), once.formula)
 
-    def problem(self, driver: str = "dynamic") -> Problem:
-        """The call, by one of the drivers."""
+    def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
+        """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
         formula = references.module(self.row.torch)
+        own = "dynamic" if backward else "explicit"
         return Problem(
             self.given,
             lambda arrays: self.ours(arrays, driver),
-            self.torch,
-            partial(self.referred, formula) if formula else lambda arrays: self._run(arrays, "dynamic", numpyml),
-            self.rounded if self.row.composed else None,
+            partial(self.torch, backward=backward),
+            partial(self.referred, formula) if formula else lambda arrays: self._run(arrays, own, numpyml, backward),
+            partial(self.rounded, backward=backward) if self.row.composed else None,
             formula.how if formula else "",
         )
 
@@ -291,15 +294,21 @@ class FunctionCase:
         return self._run(arrays, under_test(), **options)
 
     def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
-        operands = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
+        """PyTorch's answers; after no backward, of the function alone."""
+        operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
         ys = listed(self._torch(operands))
-        gxs = pytorch.gradients(ys, operands, [arrays[f"incoming gradient {i}"] for i in range(len(ys))])
+        gys = [arrays[f"incoming gradient {i}"] for i in range(len(ys))]
+        gxs = pytorch.gradients(ys, operands, gys) if times else []
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
-        return found | {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=True)}
+        found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
+        for name in [name for name in found if divergences.at_nan(self.row.name, name)]:
+            (x,) = (arrays[operand] for operand in self.call.operands)
+            found[name] = np.where(np.isnan(x), np.nan, found[name]).astype(x.dtype)
+        return found
 
     def problem(self, times: int = 1) -> Problem:
-        """The call, and as many backwards."""
-        several = {} if times == 1 else {"times": times}
+        """The call, and as many backwards; with none, nobody but the framework computes gradients."""
+        several = {} if times < 2 else {"times": times}
         formula = references.function(self.row.name)
 
         def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -348,4 +357,7 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 @st.composite
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
-    return FunctionCase(row, draw(row.calls), draw(st.sampled_from(DTYPES)), draw(seeds))
+    call = draw(row.calls)
+    kinds = {given.kind for given in call.operands.values()}
+    usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
+    return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds))

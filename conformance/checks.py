@@ -41,7 +41,7 @@ ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
 @needs(*ESSENTIAL)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, by the comparison rule."""
-    note.judge(case.problem("explicit"), case.dtype, case.seed, "output")
+    note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
 
 
 @needs(*ESSENTIAL)
@@ -274,7 +274,7 @@ MODULE_CHECKS = [
 @needs("NAMESPACE", "differentiate")
 def function_output(case: FunctionCase, note: Note) -> None:
     """The value of the function, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed, "output")
+    note.judge(case.problem(times=0), case.dtype, case.seed, "output")
 
 
 @needs("NAMESPACE", "differentiate")

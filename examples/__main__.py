@@ -39,6 +39,19 @@ def listing():
         print(f"{name}\n    {facts['doc']}\n    data   {facts['DATA']}\n    claim  {facts['CLAIM']}")
 
 
+def plot_of(given):
+    """Where the curves go, or Misuse, before anything is trained for them."""
+    if given.plot is None:
+        given.plot = tasks.FOLDER.parent / "reports" / f"{given.task}.svg"
+        given.plot.parent.mkdir(exist_ok=True)
+    kinds = (".svg", ".png", ".pdf")
+    if given.plot.suffix not in kinds:
+        raise Misuse(f"--plot expects a file that ends in one of {', '.join(kinds)}, got {given.plot}")
+    if not given.plot.parent.is_dir():
+        raise Misuse(f"--plot expects a file in a folder that is there, got {given.plot}")
+    return given.plot
+
+
 def main(arguments=None):
     given = parser().parse_args(arguments)
     try:
@@ -46,9 +59,10 @@ def main(arguments=None):
             listing()
         else:
             tasks.known(given.task)
+            path = plot_of(given)
             with tasks.needing(given.task):
                 from examples import comparison  # needs PyTorch, Matplotlib and tqdm, which `list` does not
-            comparison.compare(given)
+            comparison.compare(given, path)
     except Misuse as error:
         print(f"examples: {error}", file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ has VARIANTS, ``train`` takes one as its third argument. A model that comes trai
 
 import sys
 from contextlib import contextmanager
-from itertools import islice
+from itertools import combinations, islice
 from statistics import median
 
 import matplotlib as mpl
@@ -93,12 +93,12 @@ def watched(training, what, steps):
             count += 1
             yield loss
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-    if not terminal:
+    if not terminal and count:
         print(f"{what}: {count} steps", file=sys.stderr)
 
 
 def apart(a, b):
-    """The distance of each number from PyTorch's, relative to it; 0 where both are 0."""
+    """The distance of each number from the other's, relative to that; 0 where they are the same."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     distance = np.abs(a - b)
     return distance / np.where(distance == 0, 1, np.abs(b))
@@ -131,9 +131,10 @@ def show_losses(runs):
     for i in sorted({*np.linspace(0, steps - 1, min(steps, 10)).astype(int)}):
         distance = max(apart(one[i], losses[-1][i]) for one in losses)
         row(i + 1, *(f"{one[i]:.9g}" for one in losses), f"{distance:.1e}")
-    for name, one in zip(names[:-1], losses, strict=False):
-        distance, i = largest(apart(one, losses[-1]))
-        print(f"largest distance, {name} from {names[-1]}: {distance} of the loss, at step {i + 1} of {steps}\n")
+    for one, other in combinations(names, 2):
+        distance, i = largest(apart(runs[one].losses, runs[other].losses))
+        print(f"largest distance, {one} from {other}: {distance} of the loss, at step {i + 1} of {steps}")
+    print()
 
 
 def show_predictions(runs, data):
@@ -142,10 +143,11 @@ def show_predictions(runs, data):
     row("held out", *names, *(["expected"] if expected is not None else []))
     for i in range(min(SHOWN, len(predictions[-1]))):
         row(i + 1, *(told(one[i]) for one in predictions), *([told(expected[i])] if expected is not None else []))
-    scale = np.max(np.abs(predictions[-1]))
-    for name, one in zip(names[:-1], predictions, strict=False):
-        distance, _ = largest(np.abs(one - predictions[-1]) / (scale or 1))
-        print(f"largest distance, {name} from {names[-1]}: {distance} of the largest prediction\n")
+    scale = np.max(np.abs(predictions[-1])) or 1
+    for one, other in combinations(names, 2):
+        distance = np.max(np.abs(runs[one].predictions - runs[other].predictions) / scale)
+        print(f"largest distance, {one} from {other}: {distance:.1e} of the largest prediction")
+    print()
 
 
 def show_scores(runs):
@@ -180,16 +182,6 @@ def draw(path, found, title, floor):
         raise tasks.Misuse(f"the plot cannot be written to {path}: {error.strerror}") from None
 
 
-def writable(path):
-    """The path again, or Misuse, before anything is trained for it."""
-    kinds = (".svg", ".png", ".pdf")
-    if path.suffix not in kinds:
-        raise tasks.Misuse(f"--plot expects a file that ends in one of {', '.join(kinds)}, got {path}")
-    if not path.parent.is_dir():
-        raise tasks.Misuse(f"--plot expects a file in a folder that is there, got {path}")
-    return path
-
-
 def curve(run):
     """The losses; of a model that came trained, all its predictions, from the smallest."""
     return run.losses if run.losses.size else np.sort(run.predictions, axis=None)
@@ -213,15 +205,12 @@ def show_strays(comparison, starts, steps):
             print(f"    {label} in float32, from PyTorch in float64, median: {median(found):.2e}")
 
 
-def compare(given):
+def compare(given, path):
     """What ``python -m examples compare`` does."""
     comparison = Comparison(given.task)
-    if given.plot is None:
-        given.plot = tasks.FOLDER.parent / "reports" / f"{given.task}.svg"
-        given.plot.parent.mkdir(exist_ok=True)
-    path = writable(given.plot)
     print(tasks.facts(given.task)["doc"])
-    print(f"In {given.dtype}, from the same weights, with the same data and dropout masks, from seed 0.\n")
+    same = "with the same data and the same dropout masks, from seed 0" if comparison.trains else "which came trained"
+    print(f"In {given.dtype}, from the same weights, {same}.\n")
     found, start = {}, comparison.start(0)
     for variant in comparison.variants:
         halves = comparison.halves

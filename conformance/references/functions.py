@@ -156,7 +156,11 @@ RESHAPING = {
     "rot90": moves(np.rot90),
     "repeat": moves(np.repeat),
     "tile": moves(np.tile),
-    "pad": moves(np.pad),
+    "pad": moves(
+        lambda a, pad_width, mode, **constant: np.pad(
+            a, pad_width, mode, **(dict.fromkeys(constant, 0) if a.dtype.kind == "i" else constant)
+        )
+    ),
     "atleast_1d": moves(np.atleast_1d),
     "atleast_2d": moves(np.atleast_2d),
     "atleast_3d": moves(np.atleast_3d),
@@ -178,11 +182,11 @@ JOINING = {
 }
 
 
-def order_of(x: Array, axis: int | None) -> Array:
+def order_of(x: Array, axis: int | None, **way: Any) -> Array:
     return np.argsort(x, axis, kind="stable")
 
 
-def placed(x: Array, order: Array, axis: int | None) -> Array:
+def placed(x: Array, order: Array, axis: int | None, **way: Any) -> Array:
     return x.reshape(-1)[order] if axis is None else np.take_along_axis(x, order, axis)
 
 
@@ -224,14 +228,14 @@ def tensordot_axes(a: Array, b: Array, axes: Any = 2) -> str:
     return axes_gone(*pairs)(a, b)
 
 
-def spelled(*_: Array, subscripts: str) -> str:
+def spelled(*_: Array, subscripts: str, optimize: bool) -> str:
     """What einsum was told; without an arrow, the letters that occur once are left, sorted."""
     left = "".join(sorted(letter for letter in set(subscripts) if letter.isalpha() and subscripts.count(letter) == 1))
     return subscripts if "->" in subscripts else f"{subscripts}->{left}"
 
 
 PRODUCTS = {
-    "einsum": multilinear(lambda *xs, subscripts: np.einsum(subscripts, *xs), spelled),
+    "einsum": multilinear(lambda *xs, subscripts, optimize: np.einsum(subscripts, *xs), spelled),
     "vdot": multilinear(np.vdot, lambda a, b: "i,i->", flatten=True),
     "outer": multilinear(np.outer, lambda a, b: "i,j->ij", flatten=True),
     "inner": multilinear(np.inner, axes_gone([-1], [-1])),
@@ -251,21 +255,25 @@ def radians(x: Array) -> Array:
     return x * (PI / 180)
 
 
-def single(x: Array) -> Array:
-    return x.astype(np.float32).astype(Wide)
+def rounded(x: Array, decimals: int) -> Array:
+    return np.rint(x * Wide(10) ** decimals) / Wide(10) ** decimals
+
+
+def cast(x: Array, dtype: str) -> Array:
+    return x.astype(np.float32).astype(Wide) if dtype == "float32" else x
 
 
 UNARY = {
     "positive": elementwise(np.positive, one),
-    "copy": elementwise(np.copy, one),
+    "copy": elementwise(lambda x, order, subok: x, one),
     "negative": elementwise(np.negative, lambda x: -1),
     "sign": elementwise(np.sign, zero),
     "floor": elementwise(np.floor, zero),
     "ceil": elementwise(np.ceil, zero),
     "rint": elementwise(np.rint, zero),
     "trunc": elementwise(np.trunc, zero),
-    "round": elementwise(lambda a, decimals: np.rint(a), zero),
-    "around": elementwise(lambda a, decimals: np.rint(a), zero),
+    "round": elementwise(rounded, zero),
+    "around": elementwise(rounded, zero),
     "absolute": elementwise(np.absolute, np.sign),
     "fabs": elementwise(np.absolute, np.sign),
     "degrees": elementwise(degrees, lambda x: 180 / PI),
@@ -297,7 +305,8 @@ UNARY = {
     "arctanh": elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x))),
     # The gradient is cast there and back as well.
     "ndarray.astype": FunctionReference(
-        "the cast itself, of the gradient too", lambda xs, _, gys: ([single(xs[0])], [single(gys[0])])
+        "the cast itself, of the gradient too",
+        lambda xs, options, gys: ([cast(xs[0], **options)], [cast(gys[0], **options)]),
     ),
 }
 
@@ -367,12 +376,27 @@ def first(a: Array, b: Array, ahead: Array) -> Array:
     return ahead | (a == b) | np.isnan(b)
 
 
+def full_like(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
+    (a, fill_value), (gy,) = operands, gys
+    y = np.broadcast_to(fill_value, options["shape"] or a.shape)
+    return [wide(y)], [np.zeros_like(a), fold(gy, fill_value.shape)]
+
+
+def clip(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
+    """A bound that is not given is infinite."""
+    (a, *given), (gy,) = operands, gys
+    bounds = dict(zip(options["bounds"].split(), given, strict=True))
+    low, high = bounds.get("low", -Wide(np.inf)), bounds.get("high", Wide(np.inf))
+    passed = {"a": (low <= a) & (a <= high), "low": (a < low) & (low < high), "high": (a > high) | (low > high)}
+    return [np.minimum(np.maximum(a, low), high)], [wide(gy * passed[name]) for name in ("a", *bounds)]
+
+
 BINARY = {
     "add": elementwise(np.add, one, one),
     "subtract": elementwise(np.subtract, one, lambda a, b: -1),
     "multiply": elementwise(np.multiply, lambda a, b: b, lambda a, b: a),
     "divide": elementwise(np.true_divide, lambda a, b: 1 / b, lambda a, b: -a / (b * b)),
-    "full_like": elementwise(lambda a, fill_value: np.broadcast_to(fill_value, a.shape), zero, one),
+    "full_like": FunctionReference("formula in extended precision", full_like),
     "where": elementwise(
         lambda x, y, condition: np.where(condition, x, y),
         lambda x, y, condition: np.where(condition, 1, 0),
@@ -382,12 +406,7 @@ BINARY = {
     "minimum": elementwise(np.minimum, lambda a, b: larger(-a, -b), lambda a, b: larger(-b, -a)),
     "fmax": elementwise(np.fmax, lambda a, b: first(a, b, a > b), lambda a, b: ~first(a, b, a > b)),
     "fmin": elementwise(np.fmin, lambda a, b: first(a, b, a < b), lambda a, b: ~first(a, b, a < b)),
-    "clip": elementwise(
-        lambda a, low, high: np.minimum(np.maximum(a, low), high),
-        lambda a, low, high: (low <= a) & (a <= high),
-        lambda a, low, high: (a < low) & (low < high),
-        lambda a, low, high: (a > high) | (low > high),
-    ),
+    "clip": FunctionReference("formula in extended precision", clip),
     "copysign": elementwise(np.copysign, copysign_by_size, zero),
     "floor_divide": elementwise(np.floor_divide, zero, zero),
     "remainder": elementwise(np.remainder, one, lambda a, b: -np.floor_divide(a, b)),
@@ -423,20 +442,24 @@ def centred(x: Array, axes: Axes) -> Array:
     return np.where(np.isfinite(rest), once - rest, once)
 
 
-def variance(x: Array, axes: Axes, ddof: int) -> Array:
-    return sum_of(centred(x, axes) ** 2, axes) / np.maximum(count(x, axes) - ddof, 0)
+def degrees_of_freedom(x: Array, axes: Axes, ddof: int = 0, correction: int = 0) -> Array:
+    return np.maximum(count(x, axes) - (ddof or correction), 0)
 
 
-def deviation(x: Array, axes: Axes, ddof: int) -> Array:
-    return np.sqrt(variance(x, axes, ddof))
+def variance(x: Array, axes: Axes, **less: int) -> Array:
+    return sum_of(centred(x, axes) ** 2, axes) / degrees_of_freedom(x, axes, **less)
 
 
-def variance_partial(x: Array, y: Array, axes: Axes, ddof: int) -> Array:
-    return 2 * centred(x, axes) / np.maximum(count(x, axes) - ddof, 0)
+def deviation(x: Array, axes: Axes, **less: int) -> Array:
+    return np.sqrt(variance(x, axes, **less))
 
 
-def deviation_partial(x: Array, y: Array, axes: Axes, ddof: int) -> Array:
-    return np.where(y == 0, 0, variance_partial(x, y, axes, ddof) / (2 * y))
+def variance_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return 2 * centred(x, axes) / degrees_of_freedom(x, axes, **less)
+
+
+def deviation_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return np.where(y == 0, 0, variance_partial(x, y, axes, **less) / (2 * y))
 
 
 def product(x: Array, axes: Axes) -> Array:

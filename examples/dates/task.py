@@ -1,5 +1,6 @@
 """Dates in twenty formats, rewritten as ISO 8601: letters in, letters out, and each date has one right answer."""
 
+import re
 from calendar import day_name, month_name, monthrange
 from datetime import date
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ LONGEST = 32  # letters of a date
 
 SIZE = {"width": 32, "heads": 4, "depth": 2}
 BATCH, STEPS, WARM_UP, RATE = 64, 1200, 100, 4e-3
+HELD_OUT = 1000
 
 
 def pair(rng):
@@ -58,7 +60,8 @@ def encoded(texts):
 
 def decoded(row):
     """The text up to END."""
-    return "".join(TOKENS[i] for i in row[1:]) if END not in row else decoded(row[: list(row).index(END)])
+    row = list(row)
+    return "".join(TOKENS[i] for i in row[: row.index(END) if END in row else len(row)])
 
 
 def rows_of(cache, rows):
@@ -67,14 +70,15 @@ def rows_of(cache, rows):
 
 
 def as_number(iso):
-    """2012-05-17 as 20120517, 2012 as 20120000; 0 where it is no date."""
-    return int(iso.replace("-", "").ljust(8, "0")) if iso.count("-") <= 2 and iso[:4].isdecimal() else 0
+    """2012-05-17 as 20120517, 2012 as 20120000, each its own number; 0 where a text is not in this form."""
+    fits = re.fullmatch(r"\d{4}(-(?!00)\d\d(-(?!00)\d\d)?)?", iso, re.ASCII)
+    return int(iso.replace("-", "").ljust(8, "0")) if fits else 0
 
 
 def data(dtype=np.float32, seed=0):
     """Batches for every step, and what is held out; whole numbers, whatever the dtype of the model is."""
     rng = np.random.default_rng(seed)
-    held_out = pairs(np.random.default_rng([seed, 1]), 1000, held_out=True)
+    held_out = pairs(np.random.default_rng([seed, 1]), HELD_OUT, held_out=True)
 
     def batches():
         for _ in range(STEPS):

@@ -45,7 +45,6 @@ class Translator(Module):
     def step(self, tokens, cache):
         """For decoding: the logits of the next token; the cache is what was read, and what was written so far."""
         memory, padding, written = cache
-        tokens = np.asarray(tokens)
         written = tokens if written is None else np.concatenate([written, tokens], axis=1)
         return self.write(written, memory, padding)[:, -1], (memory, padding, written)
 

@@ -44,16 +44,15 @@ class Translator(nn.Module):
         return self.transformer.encoder(self.embed(source), src_key_padding_mask=padding), padding
 
     def write(self, target, memory, padding):
-        future = torch.ones((target.shape[1], target.shape[1]), dtype=torch.bool).triu(1)
+        future = torch.from_numpy(np.triu(np.ones((target.shape[1], target.shape[1]), bool), 1))
         masks = {"tgt_mask": future, "tgt_key_padding_mask": target == task.PAD, "memory_key_padding_mask": padding}
         return self.head(self.transformer.decoder(self.embed(target), memory, **masks))
 
     def step(self, tokens, cache):
         """For decoding: the logits of the next token; the cache is what was read, and what was written so far."""
         memory, padding, written = cache
-        tokens = torch.as_tensor(tokens)
-        written = tokens if written is None else torch.cat([written, tokens], dim=1)
-        return self.write(written, memory, padding)[:, -1], (memory, padding, written)
+        written = tokens if written is None else np.concatenate([written, tokens], axis=1)
+        return self.write(torch.from_numpy(written), memory, padding)[:, -1], (memory, padding, written)
 
 
 def build(dtype=torch.float32, **size):

@@ -24,31 +24,31 @@ def build(dtype=np.float32):
     )
 
 
-def train(model, data):
+def train(net, data):
     """The loss of every step; each takes all the data."""
     loss_fn = losses.BinaryCrossEntropyWithLogits()
     # the optimizer needs both model parameters and gradients
-    optim = optimizers.SGD(model.parameters(), model.gradients(), learning_rate=0.1)
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
     for _epoch in range(1000):
-        model.train()
+        net.train()
         # Forward pass
-        outputs = model.forward(data.X_train)
+        outputs = net.forward(data.X_train)
         loss = loss_fn.forward(outputs, data.y_train)
 
         # Backward pass
         optim.zero_grad()
-        model.backward(loss_fn.backward())
+        net.backward(loss_fn.backward())
 
         # Update parameters
         optim.step()
         yield loss.item()
 
 
-def predict(model, data):
+def predict(net, data):
     """Logits of the tumours held out."""
-    model.eval()
+    net.eval()
     with numpyml.no_grad():
-        return model.forward(data.X_test)
+        return net.forward(data.X_test)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,15 @@ def build(dtype=torch.float32):
     )
 
 
-def train(model, data):
+def train(net, data):
     """The loss of every step; each takes all the data."""
     loss_fn = nn.BCEWithLogitsLoss()
     # the optimizer needs model parameters alone
-    optim = optimizers.SGD(model.parameters(), lr=0.1)
+    optim = optimizers.SGD(net.parameters(), lr=0.1)
     for _epoch in range(1000):
-        model.train()
+        net.train()
         # Forward pass
-        outputs = model(from_numpy(data.X_train))
+        outputs = net(from_numpy(data.X_train))
         loss = loss_fn(outputs, from_numpy(data.y_train))
 
         # Backward pass
@@ -44,11 +44,11 @@ def train(model, data):
         yield loss.item()
 
 
-def predict(model, data):
+def predict(net, data):
     """Logits of the tumours held out."""
-    model.eval()
+    net.eval()
     with torch.no_grad():
-        return model(from_numpy(data.X_test)).numpy()
+        return net(from_numpy(data.X_test)).numpy()
 
 
 if __name__ == "__main__":

@@ -179,6 +179,24 @@ def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
         assert verdict(squares, np.float32, torch, too_large).wrong == 1
 
 
+def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        y = np.array(squares(arrays)["output"])
+        y[1] = np.nan
+        return {"output": y}
+
+    def held(ours: Any, formula: str) -> str:
+        (found,) = judge(Problem({"x": VALUES}, ours, torch, squares, formula=formula), np.dtype(np.float32), 1)
+        return str(found.failure)
+
+    assert not held(squares, "a formula")
+    assert not held(torch, "a formula")  # nobody is asked to have a number where PyTorch has none
+    assert "output[1]" in held(squares, "")  # of numpyml's own code nothing counts that PyTorch does not confirm
+    wrong = {"output": squares({"x": VALUES.values.astype(np.float32)})["output"] * np.float32(1 + 1e-5)}
+    wrong["output"][[0, 2, 3]] = np.square(VALUES.values.astype(np.float32))[[0, 2, 3]]
+    assert "output[1]" in held(lambda arrays: wrong, "a formula")
+
+
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
     def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}

@@ -13,7 +13,6 @@ from numpy.typing import DTypeLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.attention import folded
 from numpyml.nn.module import Module, Parameter, as_floats
 from numpyml.nn.options import flag, integer, positive, require
 
@@ -54,7 +53,8 @@ class SinusoidalPositionalEncoding(Module):
 
     def compute(self, x: Array, positions: Array | None = None) -> tuple[Array, None]:
         x = as_floats(x, None, self)
-        return x + sinusoids(self.max_len, self.d_model, x.dtype)[rows_of(self, x, positions)], None
+        p = vector_places(self, x, positions)
+        return x + batch_like(self, x, sinusoids(self.max_len, self.d_model, x.dtype)[p]), None
 
     def pullback(self, context: None, gy: Array, wanted: Sequence[bool]) -> Any:
         return gy if len(wanted) == 1 else (gy, None)
@@ -99,16 +99,21 @@ class LearnedPositionalEncoding(Module):
         self.weight = Parameter(np.zeros((max_len, d_model)), dtype=dtype)
         init.normal_(self.weight.data, std=0.02, generator=generator)
 
-    def compute(self, x: Array, positions: Array | None = None) -> tuple[Array, Array]:
+    def compute(self, x: Array, positions: Array | None = None) -> tuple[Array, Places]:
         x = as_floats(x, self.weight.dtype, self)
-        p = rows_of(self, x, positions)
-        return x + self.weight.data[p], p
+        p = vector_places(self, x, positions)
+        return x + batch_like(self, x, self.weight.data[p]), p
 
-    def pullback(self, p: Array, gy: Array, wanted: Sequence[bool]) -> Any:
+    def pullback(self, p: Places, gy: Array, wanted: Sequence[bool]) -> Any:
         if self.weight.requires_grad:
-            sums = np.zeros((p.max(initial=-1) + 1, self.d_model), gy.dtype)
-            np.add.at(sums, p, folded(gy, (*p.shape, self.d_model)))
-            self.weight.grad[: len(sums)] += sums
+            g = batch_like(self, gy, gy)
+            if g.ndim == 3 and (isinstance(p, slice) or p.ndim == 1):
+                g = np.einsum("nle->le", g)
+            if not isinstance(p, slice):
+                sums = np.zeros((p.max(initial=-1) + 1, self.d_model), gy.dtype)
+                np.add.at(sums, p, g)
+                p, g = slice(len(sums)), sums
+            self.weight.grad[p] += g
         return gy if len(wanted) == 1 else (gy, None)
 
 
@@ -152,42 +157,49 @@ class RotaryPositionalEmbedding(Module):
         if x.ndim < 2 or x.shape[-1] != self.dim:
             raise ShapeError(f"expected x (..., L, {self.dim}), got {x.shape}; cut it into heads first", self)
         p = places(self, x.shape[-2], positions, x.shape[:-1])
-        c, s = (wave[p] for wave in waves(self.max_len, self.dim, float(self.base), x.dtype))
-        return self._turned(x, c, s), (c, s)
+        c, s = (table[p] for table in turns(self.max_len, self.dim, float(self.base), self.interleaved, x.dtype))
+        y = self._crossed(x, s)
+        y += x * c
+        return y, (c, s)
 
     def pullback(self, context: tuple[Array, Array], gy: Array, wanted: Sequence[bool]) -> Any:
         c, s = context
-        gx = self._turned(gy, c, -s)
+        gx = gy * c
+        gx -= self._crossed(gy, s)
         return gx if len(wanted) == 1 else (gx, None)
 
-    def _turned(self, x: Array, c: Array, s: Array) -> Array:
-        """Each pair (a, b) becomes (a c − b s, a s + b c)."""
+    def _crossed(self, x: Array, s: Array) -> Array:
+        """Each pair (a, b) becomes (b, a) s; passes over whole arrays, since those over parts of rows are slow."""
         y = np.empty(x.shape, x.dtype)
-        (a, b), (y_a, y_b) = self._pairs(x), self._pairs(y)
-        np.subtract(a * c, b * s, out=y_a)
-        np.add(a * s, b * c, out=y_b)
+        (a, b), (y_a, y_b) = pairs(x, self.interleaved), pairs(y, self.interleaved)
+        y_a[...], y_b[...] = b, a
+        y *= s
         return y
 
-    def _pairs(self, x: Array) -> tuple[Array, Array]:
-        """Views of the first and of the second feature of all pairs."""
-        half = self.dim // 2
-        return (x[..., ::2], x[..., 1::2]) if self.interleaved else (x[..., :half], x[..., half:])
+
+Places = slice | Array
 
 
-def rows_of(layer: Any, x: Array, positions: Array | None) -> Array:
-    """The place of each vector, in the layout of x: (L,), (N, L), (L, 1) or (L, N), broadcasting to x.shape[:-1]."""
+def vector_places(layer: Any, x: Array, positions: Array | None) -> Places:
+    """The places of x's vectors, a slice from 0 on or (L,) or (N, L), whichever axis the batch is."""
     if x.ndim not in (2, 3) or x.shape[-1] != layer.d_model:
         order = "(N, L, ·)" if layer.batch_first else "(L, N, ·)"
         raise ShapeError(f"expected x {order} or (L, ·) with {layer.d_model} features, got {x.shape}", layer)
-    turned = x.ndim == 3 and not layer.batch_first
-    *batch, length = x.shape[1::-1] if turned else x.shape[:-1]
-    p = places(layer, length, positions, (*batch, length))
-    if p.ndim == 2 and p.shape != (*batch, length):
-        raise ShapeError(f"expected positions {(length,)} or {(*batch, length)}, got {p.shape}", layer)
-    return p if not turned else p.T if p.ndim == 2 else p[:, np.newaxis]
+    of_all = x.shape[1::-1] if x.ndim == 3 and not layer.batch_first else x.shape[:-1]
+    p = places(layer, of_all[-1], positions, of_all)
+    if not isinstance(p, slice) and p.ndim == 2 and p.shape != of_all:
+        raise ShapeError(f"expected positions {of_all[-1:]} or {of_all}, got {p.shape}", layer)
+    return p
 
 
-def places(layer: Any, length: int, positions: Array | None, shape: tuple[int, ...]) -> Array:
+def batch_like(layer: Any, x: Array, rows: Array) -> Array:
+    """Vectors (L, ·) or (N, L, ·) in the order of x, or the other way round; without N they are those of all."""
+    if x.ndim == 2 or layer.batch_first:
+        return rows
+    return rows.swapaxes(0, 1) if rows.ndim == 3 else rows[:, np.newaxis]
+
+
+def places(layer: Any, length: int, positions: Array | None, shape: tuple[int, ...]) -> Places:
     """The positions, checked: they broadcast to the shape, whose last axis is the length, and are below max_len."""
     if length > layer.max_len:
         raise ShapeError(
@@ -196,7 +208,7 @@ def places(layer: Any, length: int, positions: Array | None, shape: tuple[int, .
             layer,
         )
     if positions is None:
-        return np.arange(length)
+        return slice(length)
     if positions.dtype.kind not in "iu":
         raise DTypeError(f"expected positions to be whole numbers, got {kind_of(positions)}", layer)
     if not positions.ndim or positions.shape[-1] != length or not _broadcasts(positions.shape, shape):
@@ -239,6 +251,24 @@ def waves(length: int, features: int, base: float, dtype: np.dtype[Any]) -> tupl
     for table in tables:
         table.flags.writeable = False
     return tables
+
+
+@lru_cache(maxsize=32)
+def turns(length: int, dim: int, base: float, interleaved: bool, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """What a feature is multiplied by, cos, and its partner in the pair, −sin or sin: (length, dim); read-only."""
+    c, s = waves(length, dim, base, dtype)
+    tables = np.empty((2, length, dim), dtype)
+    for table, values in zip(tables, ((c, c), (-s, s)), strict=True):
+        for half, value in zip(pairs(table, interleaved), values, strict=True):
+            half[...] = value
+    tables.flags.writeable = False
+    return tables[0], tables[1]
+
+
+def pairs(x: Array, interleaved: bool) -> tuple[Array, Array]:
+    """Views of the first and of the second feature of all pairs."""
+    half = x.shape[-1] // 2
+    return (x[..., ::2], x[..., 1::2]) if interleaved else (x[..., :half], x[..., half:])
 
 
 @lru_cache(maxsize=32)

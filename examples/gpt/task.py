@@ -1,10 +1,14 @@
-"""What both halves start from: real English, its tokens, the batch of every step, and the options."""
+"""GPT: a Transformer that foretells the next token of Python's help texts, and writes some itself."""
 
 import argparse
 from functools import reduce
 from pydoc_data.topics import topics
+from types import SimpleNamespace
 
 import numpy as np
+
+DATA = "the help texts that every Python carries; of each topic the last tenth is held out"
+CLAIM = "its loss on the tokens held out, after as many steps, is within 1 % of PyTorch's; it goes on from a checkpoint"
 
 
 def corpus():
@@ -72,18 +76,24 @@ def merge(ids, rule):
 # The model and its training
 
 SIZE = {"width": 128, "heads": 4, "depth": 4, "time": 64}
-SMALL = {"width": 32, "heads": 2, "depth": 2, "time": 32}  # for the comparison of both halves, also in float64
 TOKENS, BATCH, STEPS, RATE = 512, 16, 1200, 3e-3
 
 
-def prepared(tokens=TOKENS):
+def data(dtype=np.float32, seed=0):
     """The tokenizer, and the tokens to train on and to validate by."""
     train, held_out = corpus()
-    tokenizer = Tokenizer(train, tokens)
-    return tokenizer, tokenizer.encode(train), tokenizer.encode(held_out)
+    tokenizer = Tokenizer(train, TOKENS)
+    return SimpleNamespace(
+        tokenizer=tokenizer, ids=tokenizer.encode(train), held_out=tokenizer.encode(held_out), seed=seed
+    )
 
 
-def batches(ids, time, steps, seed=0):
+def scores(predictions, data):
+    """Figures from the loss at each of the tokens held out."""
+    return {"loss on the tokens held out": predictions.mean(dtype=np.float64)}
+
+
+def batches(ids, time, steps, seed):
     """For each step, so many stretches of text, and the same a token later: what is to be foretold."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
@@ -100,8 +110,8 @@ def stretches(ids, time):
         yield ids[at][:, :-1], ids[at][:, 1:].reshape(-1)
 
 
-def weights(shapes, dtype=np.float32, seed=0):
-    """Initial values as GPT-2 has them, N(0, 0.02²) for matrices; a float32 holds each of them."""
+def weights(shapes, seed):
+    """Initial values as GPT-2 has them, N(0, 0.02²) for matrices."""
     rng = np.random.default_rng(seed)
     state = {}
     for name, shape in shapes.items():
@@ -109,7 +119,7 @@ def weights(shapes, dtype=np.float32, seed=0):
             state[name] = state["token.weight"] if name == "head.weight" else 0.02 * rng.standard_normal(shape)
         else:
             state[name] = np.full(shape, float("norm" in name and name.endswith("weight")))
-    return {name: array.astype(np.float32).astype(dtype) for name, array in state.items()}
+    return {name: array.astype(np.float32) for name, array in state.items()}
 
 
 def options(argv=None):
