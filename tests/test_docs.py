@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
-import importlib
 import importlib.util
 import io
 import math
@@ -20,7 +19,6 @@ import os
 import pkgutil
 import re
 import sys
-import types
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,8 +166,7 @@ def test_every_public_module_is_in_the_reference() -> None:
     reference = "".join(text for page, text in PAGES.items() if page.startswith("api/"))
     exported = [f"numpyml.nn.{name}" for name in numpyml.nn.__all__]
     for module in pkgutil.iter_modules(numpyml.__path__, "numpyml."):
-        names = getattr(importlib.import_module(module.name), "__all__", [])
-        exported += [module.name] if names and module.name not in INNER else []
+        exported += [module.name] if members(module.name) and module.name not in INNER else []
     whole = set(re.findall(r"automodule:: ([\w.]+)", reference))
     single = re.findall(r"auto(?:class|function|exception):: ([\w.]+)", reference)
     expected = {f"{name}.{inner}" for name in exported if name not in whole for inner in members(name)}
@@ -180,10 +177,17 @@ INNER = ("numpyml.autograd", "numpyml.nn", "numpyml.memory")  # what is public o
 
 
 def members(name: str) -> list[str]:
-    """What is public of a module; of a class or function, nothing more than itself."""
-    module, _, last = name.rpartition(".")
-    found = getattr(importlib.import_module(module), last)
-    return found.__all__ if isinstance(found, types.ModuleType) else []
+    """``__all__`` of a module, from its source: what it imports may not be there. Of a class, nothing."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return []
+    if found is None or found.origin is None:
+        return []
+    for node in ast.parse(Path(found.origin).read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
 
 
 def test_files_that_pages_name_are_there() -> None:
