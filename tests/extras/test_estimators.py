@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import numpyml
 from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
@@ -26,7 +26,14 @@ from numpyml.nn import activations, layers, losses, model, optimizers, scheduler
 from numpyml.random import default_generator
 
 
-@parametrize_with_checks([NeuralNetClassifier(), NeuralNetRegressor()])
+CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
+
+
+def name_of(part):
+    return part.func.__name__ + "".join(f"-{k}" for k in part.keywords) if hasattr(part, "func") else type(part).__name__
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
