@@ -25,12 +25,13 @@ from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
 from numpyml.nn import activations, layers, losses, model, optimizers, schedulers
 from numpyml.random import default_generator
 
-
 CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
 
 
 def name_of(part):
-    return part.func.__name__ + "".join(f"-{k}" for k in part.keywords) if hasattr(part, "func") else type(part).__name__
+    if not hasattr(part, "func"):
+        return type(part).__name__
+    return "-".join([part.func.__name__, *part.keywords])
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
