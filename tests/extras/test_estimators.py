@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import numpyml
 from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
@@ -25,8 +25,16 @@ from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
 from numpyml.nn import activations, layers, losses, model, optimizers, schedulers
 from numpyml.random import default_generator
 
+CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
 
-@parametrize_with_checks([NeuralNetClassifier(), NeuralNetRegressor()])
+
+def name_of(part):
+    if not hasattr(part, "func"):
+        return type(part).__name__
+    return "-".join([part.func.__name__, *part.keywords])
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
