@@ -41,7 +41,7 @@ def language(case: Language, rng: np.random.Generator) -> Step:
     example("gpt")
     from with_numpyml import build
 
-    net = build(TOKENS, **case.size)
+    net = build(**case.size)
     ids = rng.integers(0, TOKENS, (case.batch, case.time + 1))
     if case.writes:
         return lambda: writes(net, ids[0, : case.time - case.writes], case.writes, rng)

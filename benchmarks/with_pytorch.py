@@ -42,7 +42,7 @@ def language(case: Language, way: str) -> Step:
     example("gpt")
     from with_pytorch import build
 
-    net = build(TOKENS, **case.size)
+    net = build(**case.size)
     ids = torch.randint(TOKENS, (case.batch, case.time + 1))
     if case.writes:
         return lambda: writes(net, ids[0, : case.time - case.writes], case.writes, way == "cache in place")

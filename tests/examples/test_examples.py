@@ -177,7 +177,7 @@ def test_gpt_resumed_is_gpt_never_stopped(gpts: tuple[list[str], dict[str, str]]
 
 # The comparison
 
-STEPS = {"gpt": 15, "dates": 300, "cartpole": 1000, "digits": 300, "column_reader": 300}
+STEPS = {"gpt": 15, "dates": 300, "cartpole": 500, "digits": 300, "column_reader": 300}
 
 
 @pytest.mark.parametrize("task", TASKS)
