@@ -173,9 +173,9 @@ class Adam(Optimizer):
         group, (s, move) = run.options, scratch
         (beta1, beta2), rate = group["betas"], group["learning_rate"]
         if group["decoupled_weight_decay"]:
-            # In float64: rounded to float32, 1 − η λ has few digits of η λ left.
-            wide = np.result_type(p, np.float64)
-            np.multiply(p, 1 - rate * group["weight_decay"], out=p, dtype=wide, casting="same_kind")
+            # As θ − η λ θ: rounded to float32, the factor 1 − η λ has few digits of η λ left.
+            np.multiply(p, rate * group["weight_decay"], out=move)
+            p -= move
         g = regularized(p, g, s, move, group)
         m, v = state["exp_avg"], state["exp_avg_sq"]
         np.subtract(g, m, out=move)
