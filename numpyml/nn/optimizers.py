@@ -172,10 +172,10 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
         group, (s, move) = run.options, scratch
         (beta1, beta2), rate = group["betas"], group["learning_rate"]
-        if group["decoupled_weight_decay"]:
-            # As θ − η λ θ: rounded to float32, the factor 1 − η λ has few digits of η λ left.
-            np.multiply(p, rate * group["weight_decay"], out=move)
-            p -= move
+        if group["decoupled_weight_decay"] and group["weight_decay"]:
+            # In float64: rounded to float32, 1 − η λ has few digits of η λ left.
+            wide = np.result_type(p, np.float64)
+            np.multiply(p, 1 - rate * group["weight_decay"], out=p, dtype=wide, casting="same_kind")
         g = regularized(p, g, s, move, group)
         m, v = state["exp_avg"], state["exp_avg_sq"]
         np.subtract(g, m, out=move)
