@@ -42,6 +42,7 @@ def restart_masks(made: Any, seed: int) -> None:
 
 
 GY = "incoming gradient"
+CALLS = 3  # after which buffers are looked at
 
 
 class ModuleCase:
@@ -233,6 +234,46 @@ class ModuleCase:
             partial(self.rounded, backward=backward) if self.row.composed else None,
             formula.how if formula else "",
         )
+
+    def buffers(self) -> dict[str, Any]:
+        """PyTorch's state that is no parameter, by name, but for what is an option here."""
+        found = pytorch.buffers(self.twin())
+        return {name: x for name, x in found.items() if not divergences.option_not_state(self.row.name, name)}
+
+    def remembered(self) -> Problem:
+        """The buffers of floats after each of CALLS calls."""
+        names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
+
+        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[str, Array]:
+            framework, dtype = framework or under_test(), self.gradients_of(arrays)[0].dtype
+            module, further = self.make(dtype, arrays, framework), self.further(dtype)
+
+            def step() -> Mapping[str, Array]:
+                with np.errstate(all="ignore"):
+                    framework.forward(module, *self.arrays(arrays), **further)
+                found: Mapping[str, Array] = framework.state_dict(module)
+                return found
+
+            return told(step)
+
+        def theirs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            dtype = self.gradients_of(arrays)[0].dtype
+            made, further = self.twin(dtype, arrays), self.further(dtype)
+
+            def step() -> Mapping[str, Array]:
+                pytorch.call(made, self.arrays(arrays), further)
+                return pytorch.buffers(made)
+
+            return told(step)
+
+        def told(step: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
+            found = {}
+            for call in range(1, CALLS + 1):
+                now = step()  # the state itself, which the next call changes
+                found |= {f"{name}, call {call}": np.array(now[name]) for name in names if name in now}
+            return found
+
+        return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
     def referred(self, formula: references.ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What an independent reference answers."""

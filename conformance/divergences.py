@@ -119,8 +119,43 @@ class Stricter:
     reason: str
 
 
+_FLAG = "a flag is True or False; PyTorch takes whatever counts as true"
+_RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, if ever"
+_POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
+_IDLE = "PyTorch looks at it where there is a max_norm, and not at construction"
+_REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> option -> values, reason
+    "MultiheadAttention": {"dropout": (("-1", "a fraction", "NaN", "infinity"), _RATE)},
+    "ScaledDotProductAttention": {
+        "dropout_p": (("-1", "a fraction", "NaN", "infinity"), _RATE),
+        "scale": (("NaN", "infinity"), "every score would be NaN"),
+    },
+    "Softmax": {"dim": (("None",), "PyTorch picks an axis, and warns that it will not stay")},
+    "LogSoftmax": {"dim": (("None",), "PyTorch picks an axis, and warns that it will not stay")},
+    "Huber": {"delta": (("infinity",), "no loss would be finite")},
+    "CrossEntropyWithLogits": {"label_smoothing": (("-1", "NaN"), "a share of the probability lies from 0 to 1")},
+    "Embedding": {
+        "max_norm": (("-1", "NaN", "infinity"), _POSITIVE),
+        "norm_type": (("-1", "NaN", "None", "a list", "a word"), _IDLE),
+    },
+    **{row: {"eps": (("-1", "NaN", "infinity"), _POSITIVE)} for row in ("LayerNorm", "RMSNorm")},
+    **{
+        row: {"layer_norm_eps": (("-1", "NaN", "infinity"), _POSITIVE)}
+        for row in ("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
+    },
+}
+
 STRICTER = [
-    Stricter("", "option", "options out of their documented range or type are refused at construction"),
+    Stricter("", "option of a group", "a group is held to what PyTorch asks of the whole optimizer"),
+    *(
+        Stricter("", f"option {flag}: ", _FLAG)
+        for flag in ("add_bias_kv", "add_zero_attn", "batch_first", "bias", "elementwise_affine", "norm_first")
+    ),
+    *(
+        Stricter(row, f"option {option}: {value}", why)
+        for row, options in _REFUSED.items()
+        for option, (values, why) in options.items()
+        for value in values
+    ),
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
@@ -173,6 +208,13 @@ FINDINGS = [
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
+    Finding("SiLU", "gradient", "silu_slope.py", "1 − σ is rounded before it is multiplied by x"),
+    *(Finding(f, "gradient", "softmax_slope.py", "where one weight is all but 1, what is left of it cancels") for f in (
+        "Softmax", "ScaledDotProductAttention", "MultiheadAttention",
+    )),
+    *(Finding(f, "gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is all but -1") for f in (
+        "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder", "TransformerDecoder", "Transformer",
+    )),
     Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
     Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),
@@ -293,12 +335,20 @@ def told() -> dict[str, list[str]]:
         "AT_NAN": lambda kept: [f"{row}, {answers}: {why}" for (row, answers), why in kept.items()],
         "NOT_GIVEN": lambda kept: [f"{', '.join(key)}: {why}" for key, why in kept.items()],
         "OPTIONS_NOT_STATE": lambda kept: [f"{row}, {name}: {why}" for (row, name), why in kept.items()],
-        "STRICTER": lambda kept: [f"{d.component or 'all'}, {d.spoilt}: {d.reason}" for d in kept],
+        "STRICTER": _refused_in_words,
         "LAXER": lambda kept: [f"{row or 'all'}, {what}: {why}" for (row, what), why in kept.items()],
         "REMARKS": list,
     }
     record = _record()
     return {TITLES[name]: in_words(getattr(record, name)) for name, in_words in lines.items() if hasattr(record, name)}
+
+
+def _refused_in_words(kept: Iterable[Stricter]) -> list[str]:
+    """A line for what one reason refuses."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for d in kept:
+        found.setdefault((d.component or "all", d.reason), []).append(d.spoilt.rstrip(": "))
+    return [f"{component}, {'; '.join(spoilt)}: {reason}" for (component, reason), spoilt in found.items()]
 
 
 TITLES = {

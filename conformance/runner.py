@@ -46,6 +46,7 @@ EXAMPLES = {
     "initial_distribution": 20,
     "mask_statistics": 30,
     "rejections": 20,
+    "buffers": 20,
     "modes": 15,
     "trajectory": 80,
     "lockstep_float64": 30,

@@ -138,6 +138,12 @@ def _numpy(x: Any) -> Array:
     return values
 
 
+def buffers(made: Any) -> dict[str, Array]:
+    """The state of a module that is no parameter, as a state dict has it."""
+    parameters = {name for name, _ in made.named_parameters(remove_duplicate=False)}
+    return {name: array(x) for name, x in made.state_dict().items() if name not in parameters}
+
+
 def dims(a: Any, axis: Any) -> tuple[int, ...]:
     """NumPy's ``axis`` as the tuple that PyTorch wants."""
     return tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
