@@ -13,12 +13,23 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TASKS = sorted(path.parent.name for path in EXAMPLES.glob("*/task.py"))
 EITHER = pytest.mark.parametrize("half", ["with_numpyml", "with_pytorch"])
-# Blocks the imports of packages that a script is to do without, then runs it: BLOCKED argv...
-ALONE = (
-    "import runpy, sys; blocked, kind, target, *sys.argv[1:] = sys.argv[1:]; sys.argv[0] = target; "
-    "sys.modules.update(dict.fromkeys(filter(None, blocked.split(',')))); "
-    "(runpy.run_module if kind == 'module' else runpy.run_path)(target, run_name='__main__')"
-)
+# Runs a script or a module as from the command line, some packages being out of reach: BLOCKED KIND TARGET ARGUMENTS...
+ALONE = """
+import runpy
+import sys
+
+blocked, kind, sys.argv[:] = sys.argv[1].split(","), sys.argv[2], sys.argv[3:]
+
+
+class OutOfReach:
+    def find_spec(self, name, path=None, target=None):
+        if name in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, OutOfReach())
+(runpy.run_module if kind == "module" else runpy.run_path)(sys.argv[0], run_name="__main__")
+"""
 
 
 def start(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +42,7 @@ def run(task: str, half: str, *options: str) -> str:
     """What a half prints, run as a script; with numpyml, PyTorch is not to be had."""
     script = EXAMPLES / task / f"{half}.py"
     blocked = "torch" if half != "with_pytorch" else ""
-    setup = f"import sys; sys.path.insert(0, {str(script.parent)!r}); "
+    setup = f"import sys; sys.path.insert(0, {str(script.parent)!r})\n"
     done = start(["-c", setup + ALONE, blocked, "path", str(script), *options], script.parent)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
@@ -58,7 +69,7 @@ def command(checkout: Path):
     """``python -m examples``, its packages BLOCKED where that is asked for."""
 
     def call(*arguments: str, blocked: str = "") -> subprocess.CompletedProcess[str]:
-        setup = "import sys; sys.path.insert(0, ''); "
+        setup = "import sys; sys.path.insert(0, '')\n"
         return start(["-c", setup + ALONE, blocked, "module", "examples", *arguments], checkout)
 
     return call
