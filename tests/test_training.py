@@ -357,6 +357,16 @@ def test_a_keyboard_interrupt_from_elsewhere_ends_it_as_well(tmp_path):
     assert other.everything(other.fit(4, resume=path)) == expected
 
 
+def test_ctrl_c_in_a_callback_ends_after_the_epoch(tmp_path):
+    path = tmp_path / "run.safetensors"
+    whole = Job()
+    expected = whole.everything(whole.fit(3))
+    history = Job().fit(3, checkpoint=path, callbacks=lambda run: signal.raise_signal(signal.SIGINT))
+    assert history.stopped == "interrupted after epoch 1"
+    other = Job(seed=4)
+    assert other.everything(other.fit(3, resume=path)) == expected
+
+
 def test_the_second_ctrl_c_does_not_wait_but_never_cuts_an_optimizers_step():
     job = Job()
     stepped = []
@@ -464,6 +474,9 @@ def test_what_does_not_fit_a_checkpoint_is_told_and_nothing_changes(tmp_path):
     assert np.array_equal(before, net.weight.data)
     numpyml.save(path, net)
     with pytest.raises(StateError, match="fit is missing"):
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=path, progress=False)
+    numpyml.save(path, net, optimizer=optim, fit=schedulers.StepLR(optim, 1), **{"random/default": default_generator()})
+    with pytest.raises(StateError, match="fit expected the state of a training"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=path, progress=False)
     with pytest.raises(FileNotFoundError):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=tmp_path / "none", progress=False)
@@ -675,6 +688,11 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
         ({"data": (np.zeros((3, 3)), np.zeros((4, 1)))}, ValueError, "arrays of one length, got lengths 3 and 4"),
         ({"data": (np.zeros((0, 3)), np.zeros((0, 1)))}, DataError, "at least one row"),
         ({"data": DataLoader(ArrayDataset(*line(3)), 4, drop_last=True)}, DataError, "at least one batch in an epoch"),
+        (
+            {"validation": DataLoader(ArrayDataset(*line(3)), 4, drop_last=True)},
+            DataError,
+            "at least one batch of validation data",
+        ),
         ({"data": ArrayDataset(line()[0])}, DataError, "batches of inputs and targets, got a tuple of 1"),
         ({"validation": [line()[0]]}, DataError, "batches of inputs and targets"),
         ({"metrics": ["accuracies"], "validation": line()}, OptionError, "any of accuracy, f1, r2, mae, or functions"),

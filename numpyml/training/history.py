@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from numpyml.errors import MissingPackageError
@@ -63,21 +64,14 @@ class History:
         except ImportError:
             raise _missing("plot", "matplotlib") from None
 
-        class Picture(Figure):
-            """A Figure that a notebook shows also where pyplot was never imported."""
-
-            def _repr_png_(self) -> bytes:
-                buffer = io.BytesIO()
-                self.savefig(buffer, format="png")
-                return buffer.getvalue()
-
         columns = self.to_dict()
         metrics = [name for name in columns if name not in _UNDRAWN and not name.endswith("loss")]
         panels: list[list[str]] = [
             [name for name in ("loss", "val_loss") if name in columns],
             *([metrics] if metrics else []),
         ]
-        figure = Picture(figsize=(5 * len(panels), 3.5), layout="constrained")
+        figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
+        vars(figure)["_repr_png_"] = partial(_png, figure)  # a notebook shows it also where pyplot was never imported
         for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             for name in names:
                 values = [float("nan") if value is None else value for value in columns[name]]
@@ -97,6 +91,12 @@ class History:
             told = f"{len(self)} epoch{'s' * (len(self) > 1)}: {', '.join(figures)}"
         best = "" if self.best_epoch is None else f"; best: epoch {self.best_epoch}"
         return f"History({told}{best}{'; stopped: ' * bool(self.stopped)}{self.stopped})"
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _missing(method: str, package: str) -> MissingPackageError:
