@@ -203,8 +203,9 @@ def fingerprint() -> str:
 def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts | None = None) -> list[str]:
     """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
     record = counts() if recorded is None else recorded
-    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes more
-        profile, firm = "default", False
+    share = LOOSE
+    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes ten times as
+        profile, firm, share = "default", False, FIRM  # many, in which no single large array counts any more
     known = record.get(profile, {})
     if not known:
         return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
@@ -216,10 +217,9 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
             options = f"--only {note.row} --profile {profile}"
             found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} {options}")
             continue
-        name, share = (f"{note.row}-{note.check}", FIRM) if firm else (note.row, LOOSE)
-        total = sums.setdefault(name, [0, 0])
+        total = sums.setdefault(f"{note.row}-{note.check}" if firm else note.row, [0, 0])
         total[0] += note.comparisons
-        total[1] += share * count
+        total[1] += (FIRM if firm else share) * count
     return found + [
         f"{name}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}"
         for name, (n, least) in sums.items()

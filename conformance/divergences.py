@@ -208,6 +208,13 @@ FINDINGS = [
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
+    Finding("SiLU", "gradient", "silu_slope.py", "1 − σ is rounded before it is multiplied by x"),
+    *(Finding(f, "gradient", "softmax_slope.py", "where one weight is all but 1, what is left of it cancels") for f in (
+        "Softmax", "ScaledDotProductAttention", "MultiheadAttention",
+    )),
+    *(Finding(f, "gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is all but -1") for f in (
+        "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder", "TransformerDecoder", "Transformer",
+    )),
     Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
     Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),

@@ -18,7 +18,7 @@ from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
 from conformance.faults import Fault, partial_replaced
 from conformance.faults.seeded import scaled
-from conformance.programs import (
+from conformance.nodes import (
     FUNCTIONS,
     Activation,
     Block,
@@ -29,11 +29,13 @@ from conformance.programs import (
     Loop,
     Node,
     Own,
-    Program,
     Recurrent,
     Residual,
     Shared,
     Tied,
+)
+from conformance.programs import (
+    Program,
     lockstep_float32,
     lockstep_float64,
     programs,
