@@ -47,20 +47,18 @@ def draw(found: dict[str, Any], picture: Path) -> None:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The same in Markdown."""
-    lines = [
-        "| one step | numpyml, µs | PyTorch, µs | ratio (min to max) | peak memory, MiB |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    """The same in Markdown; with memory, where that was looked at."""
+    memory = any("peak_mib" in case for case in found.values())
+    head = ["one step", "numpyml, µs", "PyTorch, µs", "ratio (min to max)", *["peak memory, MiB (PyTorch)"] * memory]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for case in found.values():
-        ours, theirs = case["microseconds"]
-        a, b = case["peak_mib"]
-        ratios = case["ratios"]
-        lines.append(
-            f"| {case['title']} | {ours:,.0f} | {theirs:,.0f} | {median(ratios):.2f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f}) | {a:,.1f}, PyTorch {b:,.1f} |"
-        )
-    return "\n".join(lines)
+        low, *_, high = case["ratios"]
+        line = [case["title"], *(f"{time:,.0f}" for time in case["microseconds"])]
+        line.append(f"{median(case['ratios']):.2f} ({low:.2f} to {high:.2f})")
+        if memory:
+            line.append("{:,.1f} ({:,.1f})".format(*case["peak_mib"]) if "peak_mib" in case else "")
+        lines.append(line)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
