@@ -306,7 +306,7 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
-_signature = functools.cache(inspect.signature)
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def _explicit(self: Module, *inputs: Any, **options: Any) -> Any:
