@@ -144,7 +144,8 @@ def _weights(z: Array, temperature: float, top_k: int | None, top_p: float | Non
         kept = before.sum(axis=-1, keepdims=True) + 1
         lowest = np.where(before, 0, falling).max(axis=-1, keepdims=True)
     chosen = w >= lowest
-    if np.logical_or.reduce(np.add.reduce(chosen, axis=-1, keepdims=True) > kept, axis=None):  # tokens as probable as the last one, without room for all
+    more = np.add.reduce(chosen, axis=-1, keepdims=True) > kept
+    if np.logical_or.reduce(more, axis=None):  # tokens as probable as the last one, without room for all
         chosen = w > lowest
         ties = w == lowest
         chosen |= ties & (ties.cumsum(axis=-1) <= kept - chosen.sum(axis=-1, keepdims=True))
