@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -40,8 +41,8 @@ def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str
     return result
 
 
-def steps(names: list[str], rounds: int, seconds: float) -> None:
-    """Print a row for each case."""
+def steps(names: list[str], rounds: int, seconds: float, kept: Path | None = None) -> None:
+    """Print a row for each case; with a file, put its numbers there as well, beside those of other cases."""
     print(
         f"{'one step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
         "peak beyond the start (MiB): numpyml, PyTorch; each at its best"
@@ -63,6 +64,15 @@ def steps(names: list[str], rounds: int, seconds: float) -> None:
             f"{our_peak:6.1f}, {their_peak:.1f}; {best['numpyml']}; {best['pytorch']}",
             flush=True,
         )
+        if kept is not None:
+            found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+            found[name] = {
+                "title": case.title, "target": case.target, "rounds": rounds,
+                "microseconds": [round(ours, 1), round(theirs, 1)], "ratios": [round(ratio, 4) for ratio in ratios],
+                "peak_mib": [round(our_peak, 1), round(their_peak, 1)],
+                "settings": [str(best["numpyml"]), str(best["pytorch"])],
+            }  # fmt: skip
+            kept.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def imports(rounds: int) -> None:
@@ -83,11 +93,12 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs for each case")
     parser.add_argument("--seconds", type=float, default=2.0, help="timed in each run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers there, for benchmarks.plot")
     options = parser.parse_args()
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]!r}; expected one of {', '.join(CASES)}")
-    steps(options.cases or list(CASES), options.rounds, options.seconds)
+    steps(options.cases or list(CASES), options.rounds, options.seconds, options.json)
     imports(2 * options.rounds + 1)
 
 

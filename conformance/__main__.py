@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,8 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.subject is not None and given.command not in ("explain", "report"):
             raise Misuse(f"{given.command} takes no component; for one alone: --only {given.subject}")
-        if given.only and given.command not in ("run", "report"):
-            raise Misuse(f"{given.command} takes no --only; it is for running")
+        for option in beside(given, RUN_OPTIONS - TAKEN_BY.get(given.command, RUN_OPTIONS)):
+            raise Misuse(f"{given.command} takes no {option}; it is for running")
+        if given.jobs < 1:
+            raise Misuse(f"--jobs expects a number of processes of 1 or more, got {given.jobs}")
         if given.census is not None and given.command != "report":
             raise Misuse(f"{given.command} takes no --from; it is for report")
         for needed in ("hypothesis", "jinja2", "tqdm"):
@@ -78,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "list":
             return listing()
         if given.command == "explain":
-            return explanation(given.subject)
+            return explanation(given)
         return suite(given)
     except Misuse as error:
         print(f"conformance: {error}", file=sys.stderr)
@@ -91,25 +93,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def listing() -> int:
     """Every component, with what PyTorch calls it."""
     from conformance import contracts
-    from conformance.rows import FunctionRow
+    from conformance.rows import FunctionRow, peer
 
     for row in contracts.rows():
-        print(f"{row.name:32}{'NumPy function' if isinstance(row, FunctionRow) else 'torch.' + row.torch}")
+        print(f"{row.name:32}{'NumPy function' if isinstance(row, FunctionRow) else peer(row)}")
     print(f"{'programs':32}random models, trained side by side")
     return 0
 
 
-def explanation(name: str | None) -> int:
+def explanation(given: argparse.Namespace) -> int:
     """What is checked of one component, over which options, with which reference."""
     from conformance import bound, references, runner
-    from conformance.rows import FunctionRow, ModuleRow
+    from conformance.rows import FunctionRow, ModuleRow, peer
 
+    name = given.subject
     if name is None:
         raise Misuse("explain expects a component, such as: python -m conformance explain Dense")
-    tasks = runner.tasks(name)
+    tasks = runner.planned([name], given.profile, given.examples)
     row = runner.row_of(name)
     theirs = getattr(row, "torch", None)
-    print(f"{name}, held to {'torch.' + theirs if isinstance(theirs, str) else 'PyTorch'}")
+    print(f"{name}, held to {peer(row) if row else 'PyTorch'}")
     known = "none: PyTorch itself, as the checks tell"
     if isinstance(row, (ModuleRow, FunctionRow)):
         known = references.how(theirs if isinstance(theirs, str) else row.name)
@@ -118,7 +121,7 @@ def explanation(name: str | None) -> int:
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:
         text = " ".join((runner.jobs()[task].check.__doc__ or "").split())
-        print(f"  {task.check} ({runner.examples_of(task, 'default')} examples)\n      {text}")
+        print(f"  {task.check} ({runner.examples_of(task, given.profile, given.examples)} examples)\n      {text}")
     print("\n" + (bound.__doc__ or ""))
     return 0
 
@@ -177,12 +180,19 @@ def finished(given: argparse.Namespace) -> Census:
     """The census of a run that was written with ``--json``."""
     from conformance import report
 
-    made = parser()
-    options = ("only", "profile", "examples", "seed", "json", "jobs", "framework", "record_floors")
-    beside = [f"--{name.replace('_', '-')}" for name in options if getattr(given, name) != made.get_default(name)]
-    if beside:
-        raise Misuse(f"--from takes a run that is finished; {beside[0]} is for running one")
+    for option in beside(given, RUN_OPTIONS):
+        raise Misuse(f"--from takes a run that is finished; {option} is for running one")
     return report.read(given.census)
+
+
+RUN_OPTIONS = {"only", "profile", "examples", "seed", "json", "jobs", "framework", "record_floors"}
+TAKEN_BY = {"list": {"framework"}, "explain": {"framework", "profile", "examples"}}  # of the others, all
+
+
+def beside(given: argparse.Namespace, options: Iterable[str]) -> list[str]:
+    """Those of the options that were given, as they are typed."""
+    made = parser()
+    return [f"--{name.replace('_', '-')}" for name in sorted(options) if getattr(given, name) != made.get_default(name)]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ is asked to be better than PyTorch by more than a factor. NaN and ±∞ must sta
 The reference is wider than what is tested:
 
     float32   PyTorch in float64, on the same numbers. Where the wide answer below shows that PyTorch's float64 has run
-              out of digits itself (it is off by more than one rounding to float32), the wide answer takes its place.
+              out of digits itself (it is off by more than one rounding to float32, or is no number where a formula has
+              one), the wide answer takes its place.
     float64   The wide answer: a formula written again, independently of both frameworks, in NumPy's extended precision
               (a significand of 64 bits on x86; references/); where there is none, as for containers, numpyml's own
               code in that precision, which PyTorch's float64 must confirm to four units in the last place of the
@@ -32,9 +33,9 @@ no precision keeps: two of them may cancel though no move of the inputs parts th
 one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of as
 many draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.
 
-PyTorch itself is held to the same rule, its own error left out, wherever its answer is finite. Where it breaks that,
-it is PyTorch who is wrong, and the census counts a finding; those on record stand in divergences.py, each with a
-script.
+PyTorch itself is held to the same rule, its own error left out. Where it breaks that, or is infinite or NaN though the
+answer is a number that the precision has, it is PyTorch who is wrong, and the census counts a finding; those on record
+stand in divergences.py, each with a script.
 
 Two exceptions, that no rule can do without: where PyTorch in the tested precision overflows on the way though the
 reference is finite, the answer may do the same; and where a moved input crosses a pole, so that the movement is
@@ -202,12 +203,19 @@ def references(
     def at(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return run({name: x.astype(carrier) for name, x in inputs.items()})
 
+    def widely(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return problem.wide({name: x.astype(np.longdouble) for name, x in inputs.items()})
+
     value = at(exact)
     names = [name for name in names if name in value]
-    wide = problem.wide({name: x.astype(np.longdouble) for name, x in exact.items()}) if single else value
+    wide = widely(exact) if single else value
     peer = problem.torch(exact)
     confirming = value if single else peer
     movement = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
+    lost = {name: _lost(wide[name], value[name]) for name in names} if single and problem.formula else {}
+    if any(places.any() for places in lost.values()):  # PyTorch's float64 cannot tell how far these move
+        own = _movement(problem, exact, np.dtype(np.longdouble), seed, widely, {name: wide[name] for name in names})
+        movement = {name: np.where(lost[name], own[name], most) for name, most in movement.items()}
     if problem.rounded is not None:
         inputs = {name: x.astype(np.float64) for name, x in exact.items()}
         still = problem.torch(inputs)
@@ -255,6 +263,13 @@ def _movement(
     return movement
 
 
+def _lost(wide: Array, narrow: Array) -> Array:
+    """Where only the wider of two answers is a number."""
+    if wide.shape != narrow.shape:
+        return np.zeros(narrow.shape, bool)
+    return np.isfinite(wide) & ~np.isfinite(narrow)
+
+
 def _reference(
     name: str, value: Array, wide: Array, peer: Array, confirming: Array, movement: Array, dtype: Any, ceiling: float
 ) -> Reference:
@@ -262,8 +277,11 @@ def _reference(
     with np.errstate(all="ignore"):
         apart = _distance(confirming, wide)
         finite = np.isfinite(wide) & np.isfinite(confirming)
-        rounding = ulp(np.where(finite, wide, value), dtype) / 2
-        chosen = np.where(finite & (apart > rounding), wide, value) if dtype == np.float32 else value
+        rounding = ulp(np.where(np.isfinite(wide), wide, value), dtype) / 2
+        taken = finite & (apart > rounding)
+        if not ceiling:
+            taken |= _lost(wide, confirming)
+        chosen = np.where(taken, wide, value) if dtype == np.float32 else value
         reference = Reference(chosen, peer, movement, rounding, _distance(peer, chosen))
         lost = np.isfinite(confirming) & ~np.isfinite(wide)
         if lost.any():
@@ -335,7 +353,9 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
             what, int(known.sum()), float(ratio[measured].max(initial=0)), (error / unit)[both],
             (reference.own / unit)[both],
         )  # fmt: skip
-        verdict.wrong = int((both & (reference.own > K * (reference.movement + reference.rounding))).sum())
+        off = both & (reference.own > K * (reference.movement + reference.rounding))
+        missing = known & np.isfinite(value.astype(dtype)) & ~np.isfinite(torch)
+        verdict.wrong = int((off | missing).sum())
     if bad.any():
         at = _first(bad)
         verdict.error = float(np.max(ratio[bad & measured], initial=1.0))

@@ -7,14 +7,14 @@ trajectories.py, rejections.py and programs.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
 import numpy as np
 
 from conformance import divergences, frameworks
 from conformance.bound import arrays_of
-from conformance.cases import GY, FunctionCase, ModuleCase, listed
+from conformance.cases import CALLS, GY, FunctionCase, ModuleCase, listed
 from conformance.census import Note
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
@@ -41,7 +41,7 @@ ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
 @needs(*ESSENTIAL)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, by the comparison rule."""
-    note.judge(case.problem("explicit"), case.dtype, case.seed, "output")
+    note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
 
 
 @needs(*ESSENTIAL)
@@ -181,8 +181,7 @@ def dtype_kept(case: ModuleCase, note: Note) -> None:
 
 @needs(*ESSENTIAL, "state_dict", "load_state_dict")
 def state_dict(case: ModuleCase, note: Note) -> None:
-    """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes buffers as
-    PyTorch's does, and nothing else."""
+    """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes no parameter."""
     framework = under_test()
     module = case.make()
     made = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
@@ -197,7 +196,32 @@ def state_dict(case: ModuleCase, note: Note) -> None:
         framework.backward(module, *case.gradients_of(arrays))
     pytorch.call(made.train(case.training), inputs, case.further(case.dtype))
     if not case.row.written:  # else see output, by the comparison rule
-        _same_state(case, note, module, made, " after a call")
+        _same_state(case, note, module, made, " after a call", case.buffers())
+
+
+@needs(*ESSENTIAL, "state_dict")
+def buffers(case: ModuleCase, note: Note) -> None:
+    """State that is no parameter, such as running statistics, by PyTorch's names after each of three calls: floats by
+    the comparison rule, whole numbers to the bit."""
+    expected = case.buffers()
+    floats = [name for name, x in expected.items() if x.dtype.kind == "f"]
+    if floats:
+        answers = note.judge(case.remembered(), case.dtype, case.seed)
+        if lacking := [name for name in floats if f"{name}, call 1" not in answers]:
+            raise Mismatch(f"{lacking[0]}: there is no such buffer")
+    whole = [name for name in expected if name not in floats]
+    if not whole:
+        return
+    framework, module, made = under_test(), case.make(), case.twin()
+    inputs, further = case.arrays(arrays_of(case.problem(), case.dtype)), case.further(case.dtype)
+    for call in range(1, CALLS + 1):
+        with np.errstate(all="ignore"):
+            framework.forward(module, *inputs, **further)
+        pytorch.call(made, inputs, further)
+        ours, theirs = framework.state_dict(module), pytorch.buffers(made)
+        for name in whole:
+            note.require(name in ours, f"{name}: there is no such buffer")
+            note.same(f"{name}, call {call}", ours[name], theirs[name])
 
 
 def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
@@ -209,13 +233,17 @@ def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
     return theirs
 
 
-def _same_state(case: ModuleCase, note: Note, module: Any, made: Any, when: str) -> None:
+def _same_state(
+    case: ModuleCase, note: Note, module: Any, made: Any, when: str, elsewhere: Container[str] = ()
+) -> None:
+    """The same keys, and the same bits but for what is held elsewhere: of buffers, see there."""
     ours, theirs = under_test().state_dict(module), _torch_state(case, note, made)
     note.require(
         list(ours) == list(theirs), f"state_dict{when} has the keys {list(ours)}, PyTorch's has {list(theirs)}"
     )
     for name, x in ours.items():
-        note.same(f"{name}{when}", x, theirs[name])
+        if name not in elsewhere:
+            note.same(f"{name}{when}", x, theirs[name])
 
 
 @needs(*ESSENTIAL, "copies")
@@ -264,6 +292,7 @@ MODULE_CHECKS = [
     modes,
     dtype_kept,
     state_dict,
+    buffers,
     copies,
     same_seed,
 ]
@@ -274,7 +303,7 @@ MODULE_CHECKS = [
 @needs("NAMESPACE", "differentiate")
 def function_output(case: FunctionCase, note: Note) -> None:
     """The value of the function, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed, "output")
+    note.judge(case.problem(times=0), case.dtype, case.seed, "output")
 
 
 @needs("NAMESPACE", "differentiate")

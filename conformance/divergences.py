@@ -50,10 +50,20 @@ LIMITS = {
     "CrossEntropyWithLogits": "a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf",
 }
 
+# Answers that are NaN where the operand is, though PyTorch's are 0: (row, the beginning of the answers' name). The
+# checks then ask for NaN there, and for PyTorch's answer everywhere else.
+AT_NAN = {
+    ("absolute", "gradient"): "|NaN| has no slope; PyTorch has 0",
+    ("fabs", "gradient"): "|NaN| has no slope; PyTorch has 0",
+    ("sign", "output"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
+    ("linalg.norm", "gradient"): "a norm is NaN as soon as one number is; of other orders than 2, PyTorch has 0 there",
+}
+
 PROJECTED = "one number is nearly all of a vector, and the gradient, which takes out the part along it, cancels in both"
 
-# Values that a row is not given, since the answers differ there on purpose: (row, kind of values).
-NOT_GIVEN = {
+# Values that a row is not given, since the answers differ there on purpose: (row, kind of values), or with the one
+# precision in which that is so.
+NOT_GIVEN: dict[tuple[str, ...], str] = {
     ("LayerNorm", "wide"): PROJECTED,
     ("RMSNorm", "wide"): PROJECTED,
     **{
@@ -68,19 +78,18 @@ NOT_GIVEN = {
             "Transformer",
         )
     },
-    ("absolute", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
-    ("fabs", "nan"): "the gradient at NaN is NaN here, 0 in PyTorch",
-    ("sign", "nan"): "NumPy's sign of NaN is NaN, PyTorch's is 0",
     ("prod", "wide"): "which partial products overflow depends on the order of the factors, and neither order is right",
     ("prod", "infinite"): "the gradient is the product of the others; PyTorch divides by x, and inf / inf is NaN",
     ("prod", "nan"): "the gradient is the product of the others; PyTorch divides by x, and the NaN's own is NaN, too",
-    ("arctan2", "subnormal"): "the gradient, of the size of 1 / a, all but overflows; PyTorch gives 0",
-    ("arctan2", "tiny"): "the gradient, of the size of 1 / a, overflows; PyTorch gives 0",
-    ("var", "wide"): "Tensors give NumPy's own bits, and NumPy's sum of squares overflows before it is divided",
+    (
+        "var",
+        "wide",
+        "float32",
+    ): "Tensors give NumPy's own bits, and NumPy's sum of squares overflows before it is divided",
     **{
-        (row, kind): "how often b fits into a overflows, or a sum of that does, in one order and not in another"
+        (row, *kind): "how often b fits into a overflows, or a sum of that does, in one order and not in another"
         for row in ("remainder", "fmod")
-        for kind in ("wide", "subnormal", "tiny")
+        for kind in (("wide", "float32"), ("subnormal",), ("tiny",))
     },
     **{
         (row, kind): reason
@@ -110,8 +119,43 @@ class Stricter:
     reason: str
 
 
+_FLAG = "a flag is True or False; PyTorch takes whatever counts as true"
+_RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, if ever"
+_POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
+_IDLE = "PyTorch looks at it where there is a max_norm, and not at construction"
+_REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> option -> values, reason
+    "MultiheadAttention": {"dropout": (("-1", "a fraction", "NaN", "infinity"), _RATE)},
+    "ScaledDotProductAttention": {
+        "dropout_p": (("-1", "a fraction", "NaN", "infinity"), _RATE),
+        "scale": (("NaN", "infinity"), "every score would be NaN"),
+    },
+    "Softmax": {"dim": (("None",), "PyTorch picks an axis, and warns that it will not stay")},
+    "LogSoftmax": {"dim": (("None",), "PyTorch picks an axis, and warns that it will not stay")},
+    "Huber": {"delta": (("infinity",), "no loss would be finite")},
+    "CrossEntropyWithLogits": {"label_smoothing": (("-1", "NaN"), "a share of the probability lies from 0 to 1")},
+    "Embedding": {
+        "max_norm": (("-1", "NaN", "infinity"), _POSITIVE),
+        "norm_type": (("-1", "NaN", "None", "a list", "a word"), _IDLE),
+    },
+    **{row: {"eps": (("-1", "NaN", "infinity"), _POSITIVE)} for row in ("LayerNorm", "RMSNorm")},
+    **{
+        row: {"layer_norm_eps": (("-1", "NaN", "infinity"), _POSITIVE)}
+        for row in ("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
+    },
+}
+
 STRICTER = [
-    Stricter("", "option", "options out of their documented range or type are refused at construction"),
+    Stricter("", "option of a group", "a group is held to what PyTorch asks of the whole optimizer"),
+    *(
+        Stricter("", f"option {flag}: ", _FLAG)
+        for flag in ("add_bias_kv", "add_zero_attn", "batch_first", "bias", "elementwise_affine", "norm_first")
+    ),
+    *(
+        Stricter(row, f"option {option}: {value}", why)
+        for row, options in _REFUSED.items()
+        for option, (values, why) in options.items()
+        for value in values
+    ),
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
@@ -164,6 +208,13 @@ FINDINGS = [
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
+    Finding("SiLU", "gradient", "silu_slope.py", "1 − σ is rounded before it is multiplied by x"),
+    *(Finding(f, "gradient", "softmax_slope.py", "where one weight is all but 1, what is left of it cancels") for f in (
+        "Softmax", "ScaledDotProductAttention", "MultiheadAttention",
+    )),
+    *(Finding(f, "gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is all but -1") for f in (
+        "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder", "TransformerDecoder", "Transformer",
+    )),
     Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
     Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),
@@ -191,7 +242,7 @@ FINDINGS = [
 
 # What is different without any one call that shows it.
 REMARKS = [
-    "linalg.norm: of other orders than 2, the gradient at NaN is NaN here, 0 in PyTorch.",
+    "linalg.norm: of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
@@ -241,8 +292,18 @@ def limits(component: str) -> str:
 
 
 def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
-    """The kinds of values that a row is given; not those for which the wider reference has numpyml's answer."""
+    """The kinds of values that a row is given, in one precision at least."""
     return [kind for kind in kinds if (row, kind) not in NOT_GIVEN]
+
+
+def is_given(row: str, kinds: Iterable[str], precision: str) -> bool:
+    """Whether a row is given all of these kinds together in this precision."""
+    return not any((row, kind, precision) in NOT_GIVEN for kind in kinds)
+
+
+def at_nan(row: str, answer: str) -> bool:
+    """Whether this answer is NaN wherever the operand is, unlike PyTorch's."""
+    return any(row == name and answer.startswith(start) for name, start in getattr(_record(), "AT_NAN", {}))
 
 
 def option_not_state(component: str, name: str) -> str:
@@ -271,9 +332,10 @@ def told() -> dict[str, list[str]]:
         "ABSENT": lambda kept: [f"{name}: {why}" for name, why in kept.items()],
         "ADDED": lambda kept: [f"{name}: {why}" for name, why in kept.items()],
         "LIMITS": lambda kept: [f"{row}: {why}" for row, why in kept.items()],
-        "NOT_GIVEN": lambda kept: [f"{row}, {kind}: {why}" for (row, kind), why in kept.items()],
+        "AT_NAN": lambda kept: [f"{row}, {answers}: {why}" for (row, answers), why in kept.items()],
+        "NOT_GIVEN": lambda kept: [f"{', '.join(key)}: {why}" for key, why in kept.items()],
         "OPTIONS_NOT_STATE": lambda kept: [f"{row}, {name}: {why}" for (row, name), why in kept.items()],
-        "STRICTER": lambda kept: [f"{d.component or 'all'}, {d.spoilt}: {d.reason}" for d in kept],
+        "STRICTER": _refused_in_words,
         "LAXER": lambda kept: [f"{row or 'all'}, {what}: {why}" for (row, what), why in kept.items()],
         "REMARKS": list,
     }
@@ -281,10 +343,19 @@ def told() -> dict[str, list[str]]:
     return {TITLES[name]: in_words(getattr(record, name)) for name, in_words in lines.items() if hasattr(record, name)}
 
 
+def _refused_in_words(kept: Iterable[Stricter]) -> list[str]:
+    """A line for what one reason refuses."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for d in kept:
+        found.setdefault((d.component or "all", d.reason), []).append(d.spoilt.rstrip(": "))
+    return [f"{component}, {'; '.join(spoilt)}: {reason}" for (component, reason), spoilt in found.items()]
+
+
 TITLES = {
     "ABSENT": "PyTorch's arguments that are not here",
     "ADDED": "Arguments that PyTorch lacks",
     "LIMITS": "Limits where PyTorch says NaN",
+    "AT_NAN": "NaN of NaN, where PyTorch says 0",
     "NOT_GIVEN": "Values that are not compared",
     "OPTIONS_NOT_STATE": "State that is an option here",
     "STRICTER": "Refused, though PyTorch accepts it",

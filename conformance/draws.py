@@ -16,6 +16,9 @@ from conformance.strategies import EXTREME, LAYOUTS, NASTY, Shape, Strategy, flo
 
 Option = Purposeful | Callable[[Shape], Purposeful]
 
+NUMPY_2 = int(np.__version__.split(".")[0]) >= 2  # NumPy 1 lacks some of the options
+NUMPY_2_1 = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1)
+
 nonempty = shapes(1, 4, 1)
 matrices = shapes(2, 4)
 
@@ -139,6 +142,64 @@ def extra_axes(shape: Shape) -> Purposeful:
     return purposeful(st.integers(-len(shape) - 1, len(shape)), AXES, _axis_classes)
 
 
+ONES = ("=None", ": one axis", ": several")
+
+
+def single_axes(shape: Shape) -> Purposeful:
+    """None, an axis of length one, or all of them."""
+    ones = [i for i, n in enumerate(shape) if n == 1]
+    drawn = st.none() | st.sampled_from([*ones, *(i - len(shape) for i in ones), tuple(ones)]) if ones else st.none()
+    return purposeful(drawn, ONES, lambda axis: [ONES[0 if axis is None else 1 + isinstance(axis, tuple)]])
+
+
+def two_axes(shape: Shape) -> Purposeful:
+    """Two axes, in either order."""
+    labels = (": in order", ": the other way round")
+    every = st.lists(st.integers(0, len(shape) - 1), min_size=2, max_size=2, unique=True).map(tuple)
+    return purposeful(every, labels, lambda axes: [labels[axes[0] > axes[1]]])
+
+
+@st.composite
+def diagonals(draw: Draw, kinds: Sequence[str] = EXTREME) -> Call:
+    """An operand, two of its axes, and how far from the main diagonal."""
+    shape = draw(shapes(2, 4))
+    axis1, axis2 = pick(draw, "axes", two_axes(shape))
+    offset = pick(draw, "offset", between(-2, 2))
+    return Call({"x": draw(floats(shape, kinds))}, {"offset": offset, "axis1": axis1, "axis2": axis2})
+
+
+@st.composite
+def clips(draw: Draw) -> Call:
+    """An operand and one bound or both, in either of the spellings that NumPy has."""
+    shape = draw(shapes(1, 3))
+    bounds = pick(draw, "bounds", among("low high", "low", "high"))
+    spelled = pick(draw, "spelling", among("a_min a_max", *(["min max"] if NUMPY_2_1 else [])))
+    names = ["a", *bounds.split()]
+    return Call({name: draw(floats(shape, NASTY)) for name in names}, {"bounds": bounds, "spelling": spelled})
+
+
+@st.composite
+def spreads(draw: Draw, kinds: Sequence[str]) -> Call:
+    """An operand, axes, and by how much fewer than its numbers the sum of squares is divided, under either name."""
+    shape = draw(shapes(1, 4, 2))
+    named = pick(draw, "less", among(*["ddof", "correction"][: 1 + NUMPY_2]))
+    options = {"axis": axes_of, "keepdims": among(False, True), named: among(0, 1)}
+    return Call({"x": draw(floats(shape, kinds))}, _options(draw, options, shape))
+
+
+@st.composite
+def sorts(draw: Draw) -> Call:
+    """An operand, an axis, and how to sort: by a method's name, or stably."""
+    shape = draw(shapes(1, 4))
+    options = {"axis": pick(draw, "axis", axis_or_flat(shape))}
+    way = pick(draw, "way", among("as it comes", "kind", *(["stable"] if NUMPY_2 else [])))
+    if way == "kind":
+        options["kind"] = pick(draw, "kind", among("quicksort", "heapsort", "stable"))
+    elif way == "stable":
+        options["stable"] = pick(draw, "stable", among(False, True))
+    return Call({"x": draw(floats(shape))}, options)
+
+
 @st.composite
 def where(draw: Draw) -> Call:
     """Two operands and a condition, all of which broadcast."""
@@ -157,7 +218,12 @@ def fills(draw: Draw) -> Call:
     layouts = [layout for layout in LAYOUTS if layout != "fortran"]  # which two axes are needed for
     value = draw(floats(draw(st.sampled_from([(), shape[-1:]])), NASTY, layouts=layouts))
     mark(["fill_value: 0 axes", "fill_value: 1 axis"], [f"fill_value: {('0 axes', '1 axis')[value.values.ndim]}"])
-    return Call({"a": draw(floats(shape, ("ordinary",))), "fill_value": value})
+    another = (2, *shape[-1:])
+    options = {"order": among("K", "C", "F"), "subok": among(True, False), "shape": among(None, another)}
+    chosen = {name: draw(strategy) for name, strategy in options.items()}
+    given = ["shape: another", "order=F"]
+    mark(given, [label for label, met in zip(given, (chosen["shape"], chosen["order"] == "F"), strict=True) if met])
+    return Call({"a": draw(floats(shape, ("ordinary",))), "fill_value": value}, chosen)
 
 
 @st.composite
@@ -201,7 +267,10 @@ def pads(draw: Draw) -> Call:
     mode = pick(draw, "mode", among(*PAD_MODES))
     width = st.integers(0, 3 if mode == "constant" else 1)
     pad_width = tuple(draw(st.tuples(width, width)) for _ in shape)
-    return Call({"x": draw(floats(shape, NASTY))}, {"pad_width": pad_width, "mode": mode})
+    options: dict[str, Any] = {"pad_width": pad_width, "mode": mode}
+    if mode == "constant":
+        options["constant_values"] = pick(draw, "constant_values", among(0.0, 1.5, -np.inf))
+    return Call({"x": draw(floats(shape, NASTY))}, options)
 
 
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
@@ -212,12 +281,25 @@ def sections(draw: Draw, even: bool = False) -> Call:
     """An operand, and where to cut it or into how many pieces."""
     shape = draw(nonempty)
     axis = pick(draw, "axis", axis_of(shape))
-    n = shape[axis]
+    return Call({"x": draw(floats(shape, NASTY))}, {"cuts": draw(cuts(shape[axis], even)), "axis": axis})
+
+
+@st.composite
+def sections_along(draw: Draw, axis: int) -> Call:
+    """An operand, and where to cut it or into how many pieces along this axis."""
+    shape = draw(shapes((2, 1, 3)[axis], 4, 1))
+    along = 0 if len(shape) == 1 else axis  # hsplit cuts a vector along its only axis
+    return Call({"x": draw(floats(shape, NASTY))}, {"cuts": draw(cuts(shape[along], True))})
+
+
+@st.composite
+def cuts(draw: Draw, n: int, even: bool) -> Any:
+    """Places to cut so many elements at, or a number of pieces; ``even``: all of one size."""
     pieces = st.sampled_from([k for k in range(1, n + 1) if n % k == 0]) if even else st.integers(1, n + 1)
     at = st.lists(st.integers(0, n), max_size=3).map(sorted)
     labels = (": so many pieces", ": at these places", ": at none")
-    cuts = purposeful(pieces | at, labels, lambda c: [labels[0] if isinstance(c, int) else labels[1 if c else 2]])
-    return Call({"x": draw(floats(shape, NASTY))}, {"cuts": pick(draw, "cuts", cuts), "axis": axis})
+    known = purposeful(pieces | at, labels, lambda c: [labels[0] if isinstance(c, int) else labels[1 if c else 2]])
+    return pick(draw, "cuts", known)
 
 
 @st.composite
@@ -289,7 +371,7 @@ def norms(draw: Draw) -> Call:
         orders += [1, 2, 3, np.inf, -np.inf, 0.5, 2.5]
     order = pick(draw, "ord", among(*orders))
     kinds = given_kinds("linalg.norm", NASTY)
-    if order not in (None, 2):
+    if order in (np.inf, -np.inf):
         kinds.remove("nan")  # see linalg.norm in divergences.REMARKS
     options = {"ord": order, "axis": axis, "keepdims": pick(draw, "keepdims", among(False, True))}
     return Call({"x": draw(floats(shape, kinds))}, options)
@@ -351,4 +433,4 @@ def einsums(draw: Draw) -> Call:
         f"x{i}": draw(floats(tuple(lengths[letter] for letter in letters), kinds))
         for i, letters in enumerate(EINSUMS[subscripts].split())
     }
-    return Call(operands, {"subscripts": subscripts})
+    return Call(operands, {"subscripts": subscripts, "optimize": pick(draw, "optimize", among(False, True))})

@@ -45,12 +45,10 @@ def initial_cases(draw: Draw, row: InitialRow) -> InitialCase:
 
 def initial_distribution(case: InitialCase, note: Note) -> None:
     """Values of PyTorch's distribution, written in place in the array's precision; a seed repeats them."""
-    import torch
-
     from numpyml import manual_seed
 
     manual_seed(case.seed)
-    torch.manual_seed(case.seed % 2**31)
+    pytorch.seed(case.seed % 2**31)
     array = np.full(case.shape, np.nan, case.dtype)
     note.require(case.ours(array) is array, "another array came back than was given")
     note.require(np.isfinite(array).all(), "not every element was written")

@@ -120,11 +120,9 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
 def initial_values(case: ModuleCase, note: Note) -> None:
     """Every parameter starts from PyTorch's distribution: the same extremes, and no telling two samples apart
     (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
-    import torch
-
     framework = under_test()
     framework.seed(case.seed)
-    torch.manual_seed(case.seed % 2**31)
+    pytorch.seed(case.seed % 2**31)
     module = built(framework, case.row.torch, case.options, case.dtype)
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:

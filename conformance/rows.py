@@ -125,3 +125,15 @@ class FunctionRow:
 
 
 Row = ModuleRow | OptimizerRow | InitialRow | FunctionRow
+
+
+def peer(row: Row) -> str:
+    """What a component is held to, by the name a PyTorch user knows."""
+    if isinstance(row, FunctionRow):
+        return f"what PyTorch makes of numpy.{row.name}"
+    if row.torch.startswith("counterparts."):  # it has no class
+        return FUNCTIONS.get(row.torch, "the formula in PyTorch's tensors")
+    return f"torch.{row.torch}"
+
+
+FUNCTIONS = {"counterparts.ScaledDotProductAttention": "torch.nn.functional.scaled_dot_product_attention"}

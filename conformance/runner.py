@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from itertools import count
 from typing import Any
@@ -45,6 +46,7 @@ EXAMPLES = {
     "initial_distribution": 20,
     "mask_statistics": 30,
     "rejections": 20,
+    "buffers": 20,
     "modes": 15,
     "trajectory": 80,
     "lockstep_float64": 30,
@@ -201,7 +203,10 @@ def tasks(only: str | None = None) -> list[Task]:
     row = row_of(only) if only is not None else None
     found = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
     if not found:
-        raise Misuse(f"unknown component {only!r}; `python -m conformance list` shows all {len(names())}")
+        known = {name.lower(): name for name in names()}
+        near = get_close_matches(str(only).lower(), known, 1)
+        meant = f"; did you mean {known[near[0]]}?" if near else ";"
+        raise Misuse(f"unknown component {only!r}{meant} `python -m conformance list` shows all {len(names())}")
     return found
 
 

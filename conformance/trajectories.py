@@ -184,7 +184,7 @@ def accepted(case: OptimizerCase, note: Note) -> bool:
         # PyTorch looks at a group's options later or never; numpyml holds a group to what PyTorch asks of an optimizer.
         if not any(reasons):
             raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
-        note.remarks.add(stricter(case.row.name, "option"))
+        note.remarks.add(stricter(case.row.name, "option of a group"))
         note.record(1)
         return False
     if reasons[0]:

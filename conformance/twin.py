@@ -232,8 +232,9 @@ def _no_arrays(self: Any, *inputs: Any) -> Any:
 
 def _run(made: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """A PyTorch module in the user's ``forward``: data of another float dtype is cast at the boundary, as in ours."""
+    options = {name: _tensor(value) for name, value in options.items()}
     if hasattr(made, "stand_in"):
-        return mirrored(made(*map(_tensor, inputs), **{name: _tensor(value) for name, value in options.items()}))
+        return mirrored(made(*map(_tensor, inputs), **options))
     tensors = list(map(_tensor, inputs))
     floats = [x for x in (*made.parameters(), *tensors) if hasattr(x, "is_floating_point") and x.is_floating_point()]
     if floats:

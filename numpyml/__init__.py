@@ -8,11 +8,14 @@ from numpyml.memory import keep_freed_memory
 from numpyml.random import manual_seed
 
 if TYPE_CHECKING:
-    from numpyml import generation, nn
+    from numpyml import data, generation, nn, training
     from numpyml.autograd.gradcheck import gradcheck
     from numpyml.checkpoint import load, save
 
-__all__ = ["Tensor", "generation", "gradcheck", "is_recording", "load", "manual_seed", "nn", "no_grad", "save"]
+__all__ = [
+    "Tensor", "data", "generation", "gradcheck", "is_recording", "load", "manual_seed", "nn", "no_grad", "save",
+    "training",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 keep_freed_memory()
@@ -25,6 +28,6 @@ def __getattr__(name: str) -> Any:  # imported when first used: `import numpyml`
         return gradcheck
     if name in ("load", "save"):
         return getattr(import_module("numpyml.checkpoint"), name)
-    if name in ("generation", "nn"):
+    if name in ("data", "generation", "nn", "training"):
         return import_module(f"numpyml.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

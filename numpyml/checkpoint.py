@@ -11,6 +11,7 @@ import json
 import math
 import os
 import secrets
+import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,12 +39,14 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
             place in its sequence; numbers, strings, None, arrays, and lists, tuples and dicts of these as they are.
             The generator of ``manual_seed`` is ``numpyml.random.default_generator()``.
 
-    Raises: DTypeError, which names the place, when something cannot be written so; MissingPackageError without the
-        package safetensors. An older file of this name is as it was then.
+    Raises: DTypeError, which names the place, when something cannot be written so; CheckpointError when the disk is
+        full or fails; MissingPackageError without the package safetensors. An older file of this name is as it was
+        then. (It also is when the process is killed; a hidden file beside it may be left over.)
 
-    A file without parts is one that PyTorch loads: ``net.load_state_dict(safetensors.torch.load_file(path))``.
+    PyTorch loads a file without parts as it is, ``net.load_state_dict(safetensors.torch.load_file(path))``; of one with
+    parts it takes the entries that ``net.state_dict()`` has.
     """
-    library = _safetensors()
+    library = require_safetensors()
     _check_model("save", model)
     tensors = {name: _storable(array, name) for name, array in model.state_dict().items()}
     kinds = {name: _kind(part) for name, part in parts.items()}
@@ -53,11 +56,20 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
     metadata = {"format": "pt", "numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))}
     target = Path(path).resolve()  # the file that a link leads to, so that the link stays
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = (target if target.exists() else temporary).stat().st_mode & 0o777
     try:
         library.save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)  # the library replaces the file by one that nobody else may read
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())  # or the new name could outlive a power failure that its contents did not
         temporary.replace(target)
+    except (OSError, sys.modules["safetensors"].SafetensorError) as error:
+        size = sum(array.nbytes for array in tensors.values())
+        raise CheckpointError(
+            f"save expected to write {size:,} bytes to {target}, got: {error}; make room or save elsewhere. "
+            "A file that was there is as it was"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -101,7 +113,8 @@ def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any
     return {name: value for name, value in saved.items() if not kinds[name]}
 
 
-def _safetensors() -> Any:
+def require_safetensors() -> Any:
+    """The library, or the error that names the extra that brings it."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -194,6 +207,8 @@ def _restored(written: Any, tensors: dict[str, Array]) -> Any:
         return tuple(_restored(content, tensors))
     if tag == "$dict":
         return {_restored(key, tensors): _restored(item, tensors) for key, item in content}
+    if tag not in ("$array", "$scalar"):
+        raise ValueError(tag)
     array = tensors.pop(content)
     return array[()] if tag == "$scalar" else array
 
@@ -229,7 +244,7 @@ def _check(path: Path, expected: str | None, content: Any, name: str) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
     """The model's arrays, and the kind and the value of each part; none of these in a file from elsewhere."""
-    _safetensors()
+    require_safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -239,7 +254,8 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
     except SafetensorError as error:
         raise CheckpointError(
             f"load expected a whole safetensors file, got {path}, where the library found: {error}; it was cut short "
-            "or damaged, or is of another kind; take an older checkpoint, or for another kind its own reader"
+            "or damaged, or is of another kind; take an older checkpoint, or for another kind its own reader (what "
+            "torch.save wrote is a pickle, which may run anything: convert it with safetensors.torch.save_file)"
         ) from error
     except TypeError as error:
         raise CheckpointError(
@@ -251,12 +267,30 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         tensors.update({name: tensors[kept] for name, kept in metadata.items() if kept in tensors})
         return tensors, {}, {}
     _check(path, metadata.get("numpyml.crc32"), text.encode(), "the description of the parts")
-    description = json.loads(text)
+    try:
+        return _described(path, json.loads(text), tensors)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"load expected {path} to describe its parts as save does, which it does not ({error!r}): somebody has "
+            "changed it; take an older checkpoint"
+        ) from error
+
+
+def _described(
+    path: Path, description: dict[str, Any], tensors: dict[str, Array]
+) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
+    """The parts as the file describes them; what is left of the tensors are the model's."""
     if description["version"] != _VERSION:
         raise CheckpointError(
             f"load expected {path} to be of version {_VERSION}, got {description['version']}; use a newer numpyml"
         )
     for name, array in tensors.items():
         _check(path, str(description["crc32"].get(name)), _bytes(array), name)
-    saved = {name: _restored(part, tensors) for name, part in description["parts"].items()}
-    return tensors, description["kinds"], saved
+    if missing := set(description["crc32"]) - set(tensors):
+        raise KeyError(*sorted(missing))
+    kinds = description["kinds"]
+    if set(kinds) != set(description["parts"]) or not set(kinds.values()) <= {"", "state", "generator"}:
+        raise ValueError(f"kinds {kinds} of parts {list(description['parts'])}")
+    return tensors, kinds, {name: _restored(part, tensors) for name, part in description["parts"].items()}

@@ -72,6 +72,12 @@ class CheckpointError(NumpymlError, ValueError):
     """A file that is no whole checkpoint: cut short, damaged, or of another kind."""
 
 
+class DivergenceError(NumpymlError, ArithmeticError):
+    """A training whose loss is no finite number any more; the message tells the step and the layer."""
+
+    history: Any = None  # of the epochs before
+
+
 class MissingPackageError(NumpymlError, ImportError):
     """A call needs an optional package that is not installed; the message names the extra that brings it."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 
 _default: np.random.Generator | None = None  # made when first needed: importing numpy.random takes a while
+_inside: ContextVar[np.random.Generator | None] = ContextVar("numpyml.random", default=None)
 
 
 def manual_seed(seed: int | None = None) -> np.random.Generator:
@@ -16,4 +21,14 @@ def manual_seed(seed: int | None = None) -> np.random.Generator:
 
 def default_generator() -> np.random.Generator:
     """The generator that initial weights and dropout masks come from when the caller passes none."""
-    return manual_seed() if _default is None else _default
+    return _inside.get() or (manual_seed() if _default is None else _default)
+
+
+@contextmanager
+def drawing_from(generator: np.random.Generator) -> Iterator[None]:
+    """Inside, and in this thread alone, this is the default generator."""
+    token = _inside.set(generator)
+    try:
+        yield
+    finally:
+        _inside.reset(token)

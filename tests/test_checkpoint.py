@@ -1,10 +1,14 @@
 """Checkpoints: what comes back is what was saved, bit by bit, or an error and nothing."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import textwrap
+import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +234,22 @@ def test_missing_and_extra_weights_are_listed(path):
         numpyml.load(path, net())
 
 
+def test_a_file_whose_tied_weights_disagree_is_refused_with_all_else_that_is_wrong(path):
+    tied = net()
+    tied.tail = layers.Dense(4, 6)
+    tied.tail.weight = tied[0].weight
+    before = {name: x.tobytes() for name, x in tied.state_dict().items()}
+    state = {name: x + 1 for name, x in tied.state_dict().items()}
+    state |= {"tail.weight": state["tail.weight"] + 1, "tail.bias": np.zeros(7, np.float32), "more": np.zeros(1)}
+    del state["3.bias"]
+    save_file(state, path)
+    with pytest.raises(StateError) as caught:
+        numpyml.load(path, tied)
+    for part in ("tail.weight differs from 0.weight", "tail.bias should have shape", "more is not", "3.bias is"):
+        assert part in str(caught.value)
+    assert {name: x.tobytes() for name, x in tied.state_dict().items()} == before
+
+
 @pytest.mark.parametrize(
     "bad", [object(), lambda: 0, {1, 2}, 1j, np.longdouble(1), np.array(["a"]), [0, {"x": np.zeros(2, complex)}]]
 )
@@ -309,17 +329,202 @@ def test_no_file_is_pythons_own_error(path):
         numpyml.load(path, net())
 
 
-def test_a_crash_while_writing_leaves_the_old_file(path, monkeypatch):
+def run(code, *arguments):
+    """A script in a process of its own, after what it needs."""
+    head = """
+        import os, resource, sys
+        import numpy as np
+        import numpyml
+        from numpyml.nn import layers
+        path = sys.argv[1]
+        def net(epoch):
+            layer = layers.Dense(50, 40)
+            layer.weight.data[...] = epoch
+            return layer
+        def epoch_of(path):
+            layer = layers.Dense(50, 40)
+            epoch = numpyml.load(path, layer)["epoch"]
+            assert (layer.weight.data == epoch).all()
+            return epoch
+    """
+    script = textwrap.dedent(head) + textwrap.dedent(code)
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to a file's size to be set there")
+def test_a_full_disk_is_told_and_leaves_the_old_file(path):
+    """The system itself refuses to write more, after more and more bytes."""
+    process = run(
+        """
+        numpyml.save(path, net(1), epoch=1)
+        size = os.path.getsize(path)
+        for limit in (0, 1, 100, size // 2, size - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                numpyml.save(path, net(2), epoch=2)
+            except numpyml.errors.CheckpointError as error:
+                assert "save expected to write 8,160 bytes to " + path in str(error) and "make room" in str(error)
+            else:
+                raise AssertionError(limit)
+            assert epoch_of(path) == 1 and os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        numpyml.save(path, net(2), epoch=2)
+        assert epoch_of(path) == 2
+        print("whole")
+        """,
+        path,
+    )
+    assert process.communicate(timeout=60)[0] == "whole\n"
+
+
+@pytest.mark.parametrize("call", ["touch", "chmod", "open", "replace", "fsync"])
+def test_an_error_of_any_call_on_the_way_leaves_the_old_file(path, monkeypatch, call):
     numpyml.save(path, net(), epoch=1)
 
-    def full(descriptor):
-        raise OSError("no space left")
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
-        numpyml.save(path, net(), epoch=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os if call == "fsync" else Path, call, full)
+        with pytest.raises((CheckpointError, OSError), match="No space left on device"):
+            numpyml.save(path, net(), epoch=2)
     assert numpyml.load(path) == {"epoch": 1}
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it takes fork to die at a chosen line")
+def test_a_process_that_dies_at_any_line_leaves_the_old_or_the_new_file_whole(path):
+    process = run(
+        """
+        from numpyml import checkpoint
+        numpyml.save(path, net(1), epoch=1)
+        epochs = []
+        for line in range(1, 1000):
+            child = os.fork()
+            if not child:
+                left = line
+                def trace(frame, event, argument):
+                    global left
+                    if frame.f_code.co_filename != checkpoint.__file__:
+                        return None
+                    if event == "line":
+                        left -= 1
+                        if not left:
+                            os._exit(9)
+                    return trace
+                sys.settrace(trace)
+                numpyml.save(path, net(2), epoch=2)
+                os._exit(0)
+            died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            epochs.append(epoch_of(path))
+            if not died:
+                break
+        assert died == 0 and epochs[0] == 1 and epochs[-1] == 2 and epochs == sorted(epochs), epochs
+        print(len(epochs) > 30)
+        """,
+        path,
+    )
+    assert process.communicate(timeout=120)[0] == "True\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process is killed in another way there")
+def test_a_process_that_is_killed_at_any_time_leaves_the_old_or_the_new_file_whole(path, rng):
+    last = 0
+    for _ in range(5):
+        process = run(
+            """
+            start = int(sys.argv[2])
+            print("ready", flush=True)
+            for epoch in range(start + 1, start + 10**6):
+                numpyml.save(path, net(epoch), epoch=epoch)
+            """,
+            path, last,
+        )  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        deadline = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(float(rng.uniform(0, 0.03)))
+        process.kill()
+        process.communicate()
+        layer = layers.Dense(50, 40)
+        epoch = numpyml.load(path, layer)["epoch"]
+        assert (layer.weight.data == epoch).all() and epoch >= last
+        last = epoch
+    assert last > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes there")
+def test_a_file_may_be_read_by_whom_other_files_may(path):
+    plain = path.with_name("plain")
+    plain.touch()
+    numpyml.save(path, net())
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    numpyml.save(path, net())
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def forged(path, change):
+    """The checkpoint, its description changed and the checksum of it mended."""
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    description = json.loads(metadata["numpyml"])
+    text = change(description) or json.dumps(description)
+    save_file(load_file(path), path, {"numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.clear(),
+        lambda d: d.pop("kinds") and None,
+        lambda d: d.pop("crc32") and None,
+        lambda d: d["crc32"].update(more=1),
+        lambda d: d["kinds"].update(epoch="program"),
+        lambda d: d["kinds"].clear(),
+        lambda d: d["parts"].update(optimizer={"$array": "nowhere"}),
+        lambda d: d["parts"].update(optimizer={"$call": "os.system"}),
+        lambda d: d["parts"].update(epoch={"$tuple": 3}),
+        lambda d: d["parts"].update(epoch={"$float": []}),
+        lambda d: d["parts"].update(epoch={"$dict": [[[], 1]]}),
+        lambda d: "[" * 100_000,
+        lambda d: "[1]",
+        lambda d: "no JSON",
+    ],
+)
+def test_a_description_that_somebody_changed_is_told_and_nothing_changes(path, change):
+    run = Run()
+    run.train(1)
+    numpyml.save(path, run.net, optimizer=run.optimizer, epoch=1)
+    forged(path, change)
+    run.train(1)
+    before = run.everything()
+    with pytest.raises(CheckpointError, match="describe its parts as save does"):
+        numpyml.load(path, run.net, optimizer=run.optimizer)
+    assert run.everything() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["parts"].update(optimizer=[]),
+        lambda d: d["parts"]["optimizer"].pop("state") and None,
+        lambda d: d["parts"].update(data_order={"bit_generator": "MT19937", "state": {"key": [1], "pos": -5}}),
+        lambda d: d["parts"].update(data_order=7),
+    ],
+)
+def test_a_state_that_somebody_changed_is_told_and_nothing_changes(path, change):
+    run = Run()
+    run.train(1)
+    numpyml.save(path, run.net, optimizer=run.optimizer, data_order=run.rng)
+    forged(path, change)
+    run.train(1)
+    before = run.everything()
+    with pytest.raises(NumpymlError):
+        numpyml.load(path, run.net, optimizer=run.optimizer, data_order=run.rng)
+    assert run.everything() == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")

@@ -9,9 +9,9 @@ from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, R
 
 @cache
 def module_rows() -> list[ModuleRow]:
-    from conformance.contracts import activations, containers, layers, losses, transformer
+    from conformance.contracts import activations, containers, layers, losses, position, transformer
 
-    return [*layers.ROWS, *transformer.ROWS, *activations.ROWS, *losses.ROWS, *containers.ROWS]
+    return [*layers.ROWS, *position.ROWS, *transformer.ROWS, *activations.ROWS, *losses.ROWS, *containers.ROWS]
 
 
 @cache
@@ -42,11 +42,11 @@ def rows() -> list[Row]:
 
 def groups() -> dict[str, list[Row]]:
     """The rows by the family they belong to: the file they stand in."""
-    from conformance.contracts import activations, containers, layers, losses, transformer
+    from conformance.contracts import activations, containers, layers, losses, position, transformer
 
     return {
         "layers": [*layers.ROWS],
-        "attention and Transformers": [*transformer.ROWS],
+        "attention and Transformers": [*position.ROWS, *transformer.ROWS],
         "activations": [*activations.ROWS],
         "losses": [*losses.ROWS],
         "containers": [*containers.ROWS],

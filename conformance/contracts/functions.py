@@ -13,6 +13,8 @@ from conformance.draws import (
     axis_of,
     axis_or_flat,
     broadcasts,
+    clips,
+    diagonals,
     einsums,
     extra_axes,
     fills,
@@ -28,12 +30,17 @@ from conformance.draws import (
     products,
     repeats,
     sections,
+    sections_along,
     several,
     shifts,
+    single_axes,
+    sorts,
+    spreads,
     tensordots,
     tilings,
     turned,
     two,
+    two_axes,
     where,
 )  # fmt: skip
 from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
@@ -49,6 +56,27 @@ inside = on(kinds=ORDINARY, into=np.sin) | any_sign
 pair = two(NASTY)
 flags = among(False, True)
 
+
+def bounded(given: Any, bounds: str) -> list[Any]:
+    """The lower and the upper bound, None where there is none."""
+    named = dict(zip(bounds.split(), given, strict=True))
+    return [named.get("low"), named.get("high")]
+
+
+def clipped(n: Any, a: Any, *given: Any, bounds: str, spelling: str) -> Any:
+    """By position the bounds are a_min and a_max; min and max are for keywords alone."""
+    both = bounded(given, bounds)
+    if spelling == "a_min a_max":
+        return n.clip(a, *both)
+    return n.clip(a, **{name: bound for name, bound in zip(("min", "max"), both, strict=True) if bound is not None})
+
+
+def only(given: dict[str, Any]) -> Any:
+    """The one value."""
+    (value,) = given.values()
+    return value
+
+
 ELEMENTWISE = [
     row(np.positive, lambda t, x: +x, any_sign),
     row(np.negative, lambda t, x: -x, any_sign),
@@ -56,8 +84,8 @@ ELEMENTWISE = [
     row(np.reciprocal, lambda t, x: t.reciprocal(x), any_sign),
     row(np.sqrt, lambda t, x: t.sqrt(x), any_sign),
     row(np.cbrt, lambda t, x: t.sign(x) * t.abs(x) ** (1 / 3), positive),
-    row(np.absolute, lambda t, x: t.abs(x), on(kinds=given_kinds("absolute", NASTY))),
-    row(np.fabs, lambda t, x: t.abs(x), on(kinds=given_kinds("fabs", NASTY))),
+    row(np.absolute, lambda t, x: t.abs(x), any_sign),
+    row(np.fabs, lambda t, x: t.abs(x), any_sign),
     row(np.exp, lambda t, x: t.exp(x), on(kinds=EVERY)),
     row(np.exp2, lambda t, x: t.exp2(x), on(kinds=EVERY)),
     row(np.expm1, lambda t, x: t.expm1(x), on(kinds=EVERY)),
@@ -81,25 +109,25 @@ ELEMENTWISE = [
     row(np.rad2deg, lambda t, x: t.rad2deg(x), any_sign),
     row(np.radians, lambda t, x: t.deg2rad(x), any_sign),
     row(np.deg2rad, lambda t, x: t.deg2rad(x), any_sign),
-    row(np.sign, lambda t, x: t.sign(x), on(kinds=given_kinds("sign", NASTY))),
+    row(np.sign, lambda t, x: t.sign(x), any_sign),
     row(np.floor, lambda t, x: t.floor(x), any_sign),
     row(np.ceil, lambda t, x: t.ceil(x), any_sign),
     row(np.rint, lambda t, x: t.round(x), any_sign),
     row(np.trunc, lambda t, x: t.trunc(x), any_sign),
-    row(np.round, lambda t, a, decimals: t.round(a), on(kinds=NASTY, decimals=among(0))),
-    row(np.around, lambda t, a, decimals: t.round(a), on(kinds=NASTY, decimals=among(0))),
+    row(np.round, lambda t, a, decimals: t.round(a, decimals=decimals), on(kinds=NASTY, decimals=among(0, 1, -1))),
+    row(np.around, lambda t, a, decimals: t.round(a, decimals=decimals), on(kinds=NASTY, decimals=among(0, 1, -1))),
     row(
         np.ndarray.astype,
-        lambda t, a: a.to(t.float32).to(a.dtype),
-        any_sign,
-        lambda n, a: a.astype(np.float32).astype(a.dtype),
+        lambda t, a, dtype: a.to(getattr(t, dtype)).to(a.dtype),
+        on(kinds=NASTY, dtype=among("float32", "float64")),
+        lambda n, a, dtype: a.astype(np.dtype(dtype)).astype(a.dtype),
     ),
     row(
         np.full_like,
-        lambda t, a, fill_value: t.broadcast_to(fill_value, a.shape).clone(),
+        lambda t, a, fill_value, shape, **_: t.broadcast_to(fill_value, shape or a.shape).clone(),
         fills(),
     ),
-    row(np.copy, lambda t, a: a.clone(), any_sign),
+    row(np.copy, lambda t, a, **_: a.clone(), on(kinds=NASTY, order=among("K", "C", "F", "A"), subok=flags)),
     row(np.add, lambda t, a, b: a + b, pair),
     row(np.subtract, lambda t, a, b: a - b, pair),
     row(np.multiply, lambda t, a, b: a * b, pair),
@@ -117,7 +145,7 @@ ELEMENTWISE = [
     row(np.minimum, lambda t, a, b: t.minimum(a, b), pair),
     row(np.fmax, lambda t, a, b: t.fmax(a, b), pair),
     row(np.fmin, lambda t, a, b: t.fmin(a, b), pair),
-    row(np.clip, lambda t, a, low, high: t.clamp(a, low, high), several("a low high", NASTY)),
+    row(np.clip, lambda t, a, *bs, bounds, spelling: t.clamp(a, *bounded(bs, bounds)), clips(), clipped),
     row(
         np.where,
         lambda t, x, y, condition: t.where(tensor(condition), x, y),
@@ -140,13 +168,13 @@ REDUCTIONS = [
     row(np.mean, reduction(lambda t, a, **o: t.mean(a, **o)), reduced),
     row(
         np.var,
-        lambda t, a, axis, keepdims, ddof: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(1, 4, 2), given_kinds("var", NASTY), axis=axes_of, keepdims=flags, ddof=among(0, 1)),
+        lambda t, a, axis, keepdims, **less: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spreads(given_kinds("var", NASTY)),
     ),
     row(
         np.std,
-        lambda t, a, axis, keepdims, ddof: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=ddof),
-        on(shapes(1, 4, 2), given_kinds("std", NASTY), axis=axes_of, keepdims=flags, ddof=among(0, 1)),
+        lambda t, a, axis, keepdims, **less: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spreads(given_kinds("std", NASTY)),
     ),
     row(
         np.prod,
@@ -169,7 +197,7 @@ REDUCTIONS = [
 SHAPES = [
     row(np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=turned)),
     row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on()),
-    row(np.squeeze, lambda t, a: t.squeeze(a), on()),
+    row(np.squeeze, lambda t, a, axis: t.squeeze(a) if axis is None else t.squeeze(a, axis), on(axis=single_axes)),
     row(np.expand_dims, lambda t, a, axis: t.unsqueeze(a, axis), on(axis=extra_axes)),
     row(np.transpose, lambda t, a, axes: t.permute(a, axes), on(axes=orders_of)),
     row(
@@ -187,7 +215,7 @@ SHAPES = [
     row(np.fliplr, lambda t, m: t.fliplr(m), on(shapes(2, 4))),
     row(np.flipud, lambda t, m: t.flipud(m), on(shapes(1, 4))),
     row(np.roll, lambda t, a, shift, axis: t.roll(a, shift, axis), shifts()),
-    row(np.rot90, lambda t, m, k: t.rot90(m, k), on(shapes(2, 4), k=between(-5, 5))),
+    row(np.rot90, lambda t, m, k, axes: t.rot90(m, k, axes), on(shapes(2, 4), k=between(-5, 5), axes=two_axes)),
     row(
         np.repeat,
         lambda t, a, repeats, axis: t.repeat_interleave(a, tensor(np.asarray(repeats, np.int64)), dim=axis),
@@ -200,10 +228,10 @@ SHAPES = [
     ),
     row(
         np.pad,
-        lambda t, a, pad_width, mode: (
+        lambda t, a, pad_width, mode, constant_values=0.0: (
             picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
             if mode != "constant"
-            else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair])
+            else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair], value=constant_values)
         ),
         pads(),
     ),
@@ -247,9 +275,9 @@ JOINING = [
         sections(),
         lambda n, a, cuts, axis: n.array_split(a, cuts, axis),
     ),
-    row(np.hsplit, lambda t, a: t.hsplit(a, [1, 2]), on(shapes(1, 4)), lambda n, a: n.hsplit(a, [1, 2])),
-    row(np.vsplit, lambda t, a: t.vsplit(a, [1, 2]), on(shapes(2, 4)), lambda n, a: n.vsplit(a, [1, 2])),
-    row(np.dsplit, lambda t, a: t.dsplit(a, [1, 2]), on(shapes(3, 4)), lambda n, a: n.dsplit(a, [1, 2])),
+    row(np.hsplit, lambda t, a, cuts: t.hsplit(a, cuts), sections_along(1), lambda n, a, cuts: n.hsplit(a, cuts)),
+    row(np.vsplit, lambda t, a, cuts: t.vsplit(a, cuts), sections_along(0), lambda n, a, cuts: n.vsplit(a, cuts)),
+    row(np.dsplit, lambda t, a, cuts: t.dsplit(a, cuts), sections_along(2), lambda n, a, cuts: n.dsplit(a, cuts)),
 ]
 
 
@@ -282,12 +310,12 @@ INDEXING = [
             indices=places_along_the_last,
         ),
     ),
-    row(np.sort, lambda t, a, axis: ordered(t, *placed(a, axis)), on(shapes(1, 4), axis=axis_or_flat)),
+    row(np.sort, lambda t, a, axis, **_: ordered(t, *placed(a, axis)), sorts()),
     row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=between(-3, 3))),
     row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=between(-3, 3))),
-    row(np.diagonal, lambda t, a, offset: t.diagonal(a, offset), on(matrices, NASTY, offset=between(-2, 2))),
+    row(np.diagonal, lambda t, a, offset, axis1, axis2: t.diagonal(a, offset, axis1, axis2), diagonals(NASTY)),
     row(np.diag, lambda t, v, k: t.diag(v, k), on(shapes(1, 2, 3), NASTY, k=between(-2, 2))),
-    row(np.trace, lambda t, a: t.diagonal(a).sum(-1), on(matrices)),
+    row(np.trace, lambda t, a, offset, axis1, axis2: t.diagonal(a, offset, axis1, axis2).sum(-1), diagonals()),
     row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=between(0, 3), axis=axis_of)),
 ]
 
@@ -304,9 +332,9 @@ PRODUCTS = [
     row(np.tensordot, lambda t, a, b, axes: t.tensordot(a, b, axes), tensordots()),
     row(
         np.einsum,
-        lambda t, *xs, subscripts: t.einsum(subscripts, *xs),
+        lambda t, *xs, subscripts, optimize: t.einsum(subscripts, *xs),
         einsums(),
-        lambda n, *xs, subscripts: n.einsum(subscripts, *xs),
+        lambda n, *xs, subscripts, optimize: n.einsum(subscripts, *xs, **({"optimize": True} if optimize else {})),
     ),
 ]
 

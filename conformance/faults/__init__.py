@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong piece of code that takes the place of a right one, and the component where it shows."""
+    """A wrong piece of code that takes the place of a right one, the component where it shows, and the check meant."""
 
     name: str
     component: str
+    check: str  # that must see it; others may, too
     owner: Any
     attribute: str
     wrong: Callable[[Any], Any]  # from the right one

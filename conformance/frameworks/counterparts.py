@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -20,3 +22,72 @@ class ScaledDotProductAttention(nn.Module):
     def forward(self, query: Any, key: Any, value: Any, attn_mask: Any = None) -> Any:
         p = self.dropout_p if self.training else 0.0
         return functional.scaled_dot_product_attention(query, key, value, attn_mask, p, **self.options)
+
+
+def spirals(base: float, dim: int, length: int) -> Any:
+    """exp(i p base^(−2k / dim)) for p < length and 2k < dim, computed in extended precision: (length, ⌈dim / 2⌉, 2)."""
+    powers = np.longdouble(base) ** (-np.arange(0, dim, 2, dtype=np.longdouble) / dim)
+    found = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), powers))
+    return torch.view_as_real(torch.from_numpy(found.astype(np.complex128)))
+
+
+def moved(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:
+    """A row of the table added to each vector: (N, L, E) if batch_first, else (L, N, E), or (L, E)."""
+    if x.ndim not in (2, 3):
+        raise ValueError(f"x has {x.ndim} axes")
+    turned = x.ndim == 3 and not batch_first
+    rows = x.transpose(0, 1) if turned else x
+    length = rows.shape[-2]
+    if length > len(table):
+        raise IndexError(f"{length} of {len(table)} places")
+    places = torch.arange(length) if positions is None else positions
+    if x.shape[-1] != table.shape[-1] or places.shape not in ((length,), rows.shape[:-1]):
+        raise ValueError(f"x {x.shape}, positions {places.shape}")
+    moved = rows + functional.embedding(places, table)
+    return moved.transpose(0, 1) if turned else moved
+
+
+class SinusoidalPositionalEncoding(nn.Module):
+    """The waves are the imaginary and real parts of turning complex numbers."""
+
+    def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
+        super().__init__()
+        self.batch_first = batch_first
+        waves = spirals(10000, d_model, max_len).flip(-1).flatten(1)[:, :d_model]
+        self.register_buffer("waves", waves, persistent=False)
+
+    def forward(self, x: Any, positions: Any = None) -> Any:
+        return moved(x, self.waves, positions, self.batch_first)
+
+
+class LearnedPositionalEncoding(nn.Module):
+    """A table to look up."""
+
+    def __init__(self, d_model: int, max_len: int, batch_first: bool = False) -> None:
+        super().__init__()
+        self.batch_first = batch_first
+        self.weight = nn.Parameter(torch.empty(max_len, d_model).normal_(std=0.02))
+
+    def forward(self, x: Any, positions: Any = None) -> Any:
+        return moved(x, self.weight, positions, self.batch_first)
+
+
+class RotaryPositionalEmbedding(nn.Module):
+    """Each pair of features is a complex number, multiplied by a turning one."""
+
+    def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
+        super().__init__()
+        self.dim, self.interleaved = dim, interleaved
+        self.register_buffer("turns", spirals(base, dim, max_len), persistent=False)
+
+    def forward(self, x: Any, positions: Any = None) -> Any:
+        if x.ndim < 2 or x.shape[-1] != self.dim or x.shape[-2] > len(self.turns):
+            raise ValueError(f"x {x.shape}")
+        places = torch.arange(x.shape[-2]) if positions is None else positions
+        if places.ndim == 0 or places.shape[-1] != x.shape[-2]:
+            raise ValueError(f"positions {places.shape}")
+        places.expand(x.shape[:-1])  # refuses what does not broadcast
+        turns = torch.view_as_complex(functional.embedding(places, self.turns.flatten(1)).unflatten(-1, (-1, 2)))
+        pairs = x.unflatten(-1, (-1, 2)) if self.interleaved else x.unflatten(-1, (2, -1)).transpose(-1, -2)
+        turned = torch.complex(*pairs.unbind(-1)) * turns
+        return torch.stack([turned.real, turned.imag], -1 if self.interleaved else -2).flatten(-2)

@@ -31,49 +31,42 @@ NAME = "mygrad with mynn"
 
 
 class Module:
-    inputs: list[Any]  # of the last call
-    output: Any
+    """What is called, and how many axes what goes in has at least."""
 
     def __init__(self, call: Callable[..., Any], axes: int) -> None:
-        self.call, self.axes = call, axes  # how many axes what goes in has at least
+        self.call, self.axes = call, axes
         self.tensors = dict(zip(("weight", "bias"), getattr(call, "parameters", ()), strict=False))
 
 
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Module:
     if component not in MODULES or options.get("reduction", "mean") != "mean" or options.get("p") == 1:
         raise NotOffered(f"{component}({dict(options)})")
-    return MODULES[component](dtype, **options)
+    return Module(*MODULES[component](dtype, **options))
 
 
-def linear(dtype: Any, in_features: int, out_features: int, bias: bool) -> Module:
-    return Module(dense(in_features, out_features, bias=bias, weight_kwargs={"dtype": dtype}), 2)
-
-
-def cross_entropy(
-    dtype: Any, weight: Array | None, ignore_index: int, reduction: str, label_smoothing: float
-) -> Module:
-    weights = None if weight is None else np.asarray(weight, dtype)
-
+def cross_entropy(dtype: Any, weight: Array | None, ignore_index: int, reduction: str, label_smoothing: float) -> Any:
     def loss(outputs: Any, targets: Any) -> Any:
         if outputs.ndim != 2 or targets.ndim != 1 or ignore_index in targets or label_smoothing:
             raise NotOffered("outputs are (N, C), targets are class indices, none is ignored, none is smoothed")
-        return softmax_cross_entropy(outputs, targets, weights=weights)
+        return softmax_cross_entropy(outputs, targets, weights=None if weight is None else np.asarray(weight, dtype))
 
-    return Module(loss, 2)
+    return loss, 2
 
 
-MODULES: dict[str, Callable[..., Module]] = {
-    "nn.Linear": linear,
-    "nn.Dropout": lambda dtype, p: Module(dropout(p), 0),
-    "nn.ReLU": lambda dtype: Module(relu, 0),
-    "nn.Sigmoid": lambda dtype: Module(sigmoid, 0),
-    "nn.MSELoss": lambda dtype, reduction: Module(mean_squared_loss, 1),
-    "nn.HuberLoss": lambda dtype, reduction, delta: Module(partial(huber_loss, delta=delta), 1),
+MODULES: dict[str, Callable[..., tuple[Callable[..., Any], int]]] = {
+    "nn.Linear": lambda dtype, in_features, out_features, bias: (
+        dense(in_features, out_features, bias=bias, weight_kwargs={"dtype": dtype}), 2
+    ),
+    "nn.Dropout": lambda dtype, p: (dropout(p), 0),
+    "nn.ReLU": lambda dtype: (relu, 0),
+    "nn.Sigmoid": lambda dtype: (sigmoid, 0),
+    "nn.MSELoss": lambda dtype, reduction: (mean_squared_loss, 1),
+    "nn.HuberLoss": lambda dtype, reduction, delta: (partial(huber_loss, delta=delta), 1),
     "nn.CrossEntropyLoss": cross_entropy,
-}
+}  # fmt: skip
 
 
-def forward(module: Module, *inputs: Array) -> Array:
+def forward(module: Any, *inputs: Array) -> Array:
     if inputs[0].ndim < module.axes:
         raise NotOffered("a batch alone")
     module.inputs = [mygrad.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
@@ -81,7 +74,7 @@ def forward(module: Module, *inputs: Array) -> Array:
     return module.output.data
 
 
-def backward(module: Module, gy: Array) -> list[Array | None]:
+def backward(module: Any, gy: Array) -> list[Array | None]:
     module.output.backward(gy)
     return [getattr(x, "grad", None) for x in module.inputs]
 
@@ -116,18 +109,15 @@ def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapp
     return [(stepper(component, **{**options, **group}), group["grads"]) for group in groups]
 
 
-def stepper(
-    component: str, params: Any, grads: Any, lr: float, weight_decay: float,
-    momentum: float = 0, betas: tuple[float, float] = (0, 0), eps: float = 0, **lacking: Any,
-) -> Any:  # fmt: skip
-    if component not in ("optim.SGD", "optim.Adam") or any(lacking.values()):
-        raise NotOffered(f"{component}({lacking})")
-    if momentum and not lr:
-        raise NotOffered("its velocity is PyTorch's buffer times the negative rate: of a rate of 0 nothing is left")
+def stepper(component: str, params: Any, grads: Any, lr: float, weight_decay: float, **rest: Any) -> Any:
+    known = {"optim.SGD": {"momentum"}, "optim.Adam": {"betas", "eps"}}.get(component, set())
+    own = {name: rest.pop(name) for name in known}
+    if not known or any(rest.values()) or (own.get("momentum") and not lr):  # its velocity holds the rate as a factor
+        raise NotOffered(f"{component}({rest}), or momentum with a learning rate of 0, of which nothing is left")
+    if "betas" in own:
+        own["beta1"], own["beta2"] = own.pop("betas")
     tensors = [mygrad.tensor(x, copy=False) for x in params]
-    if component == "optim.SGD":
-        return SGD(tensors, learning_rate=lr, momentum=momentum, weight_decay=weight_decay)
-    return Adam(tensors, learning_rate=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
+    return (Adam if "eps" in own else SGD)(tensors, learning_rate=lr, weight_decay=weight_decay, **own)
 
 
 def step(optimizer: list[Any]) -> None:
@@ -138,16 +128,18 @@ def step(optimizer: list[Any]) -> None:
 
 
 def state(optimizer: list[Any]) -> list[dict[str, Array]]:
-    return [found for stepper, _ in optimizer for found in STATES[type(stepper)](stepper)]
+    return [
+        found for stepper, _ in optimizer for found in (moments if isinstance(stepper, Adam) else velocity)(stepper)
+    ]
 
 
-STATES: dict[type, Callable[[Any], list[dict[str, Array]]]] = {
-    SGD: lambda o: [{"momentum_buffer": v / -o.learning_rate} for v in o.param_moments] or [{}] * len(o.params),
-    Adam: lambda o: [{"exp_avg": m, "exp_avg_sq": v} for m, v in zip(o.m, o.v, strict=True)],
-}
+def moments(adam: Any) -> list[dict[str, Array]]:
+    return [{"exp_avg": m, "exp_avg_sq": v} for m, v in zip(adam.m, adam.v, strict=True)]
+
+
+def velocity(sgd: Any) -> list[dict[str, Array]]:
+    return [{"momentum_buffer": v / -sgd.learning_rate} for v in sgd.param_moments] or [{}] * len(sgd.params)
 
 
 def change_option(optimizer: list[Any], group: int, name: str, value: Any) -> None:
-    if name != "lr":
-        raise NotOffered(name)
-    optimizer[group][0].learning_rate = value
+    setattr(optimizer[group][0], {"lr": "learning_rate"}[name], value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 COPIES = ("clone", "copy", "detach", "empty", "zeros", "ones", "full", "fill", "masked_fill", "where", "cat", "stack")
+
+
+@cache
+def _copies(func: Any) -> bool:
+    """Whether an operation gives a view, a copy or a constant."""
+    name = func._schema.name.removeprefix("aten::").strip("_")
+    return name.startswith(COPIES) or any(result.alias_info is not None for result in func._schema.returns)
 
 
 class Rounded(TorchDispatchMode):
@@ -22,10 +30,13 @@ class Rounded(TorchDispatchMode):
         self.generator = torch.Generator().manual_seed(seed)
         self.unit = float(np.finfo(dtype).eps) / 2
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and to say so takes PyTorch longer than to compute
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        name = func._schema.name.removeprefix("aten::").strip("_")
-        if name.startswith(COPIES) or any(result.alias_info is not None for result in func._schema.returns):
+        if _copies(func):
             return found
         return type(found)(map(self.moved, found)) if isinstance(found, (list, tuple)) else self.moved(found)
 

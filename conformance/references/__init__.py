@@ -17,7 +17,8 @@ Arrays come in and go out as np.longdouble; integer ones stay what they are.
 
 from __future__ import annotations
 
-from conformance.references.functions import FUNCTIONS, FunctionReference
+from conformance.references.functions import FUNCTIONS
+from conformance.references.kinds import FunctionReference
 from conformance.references.modules import MODULES, ModuleReference
 
 __all__ = ["FunctionReference", "ModuleReference", "function", "how", "module"]

@@ -2,141 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
 
 from conformance.bound import Array
-from conformance.references.arithmetic import LN2, LN10, PI, Wide, axes_of, difference, fold, total, wide
-
-Function = Callable[..., Any]
-Answers = tuple[list[Array], list[Array]]  # the outputs, and the gradient of every operand
-
-
-@dataclass(frozen=True)
-class FunctionReference:
-    """What a function computes and the gradients of its operands, from the arrays and the gradients of its outputs."""
-
-    how: str
-    compute: Callable[[list[Array], Mapping[str, Any], Sequence[Array]], Answers]
-
-    def __call__(
-        self, operands: Mapping[str, Array], options: Mapping[str, Any], gys: Sequence[Array]
-    ) -> tuple[list[Array], dict[str, Array]]:
-        with np.errstate(all="ignore"):
-            outputs, gradients = self.compute([wide(x) for x in operands.values()], options, [wide(g) for g in gys])
-        return outputs, dict(zip(operands, gradients, strict=True))
-
-
-# The six kinds of references
-
-
-def elementwise(value: Function, *partials: Function) -> FunctionReference:
-    """A value, and its derivative by each operand; both take the operands and options."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        (gy,) = gys
-        gradients = [
-            fold(wide(gy * partial(*operands, **options)), x.shape)
-            for x, partial in zip(operands, partials, strict=True)
-        ]
-        return [wide(value(*operands, **options))], gradients
-
-    return FunctionReference("formula in extended precision", compute)
-
-
-def reduction(value: Function, partial: Function, how: str = "formula in extended precision") -> FunctionReference:
-    """One number y for every cell: value(x, axes), the axes kept, and its derivative partial(x, y, axes)."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        (x,), (gy,) = operands, gys
-        rest = {name: option for name, option in options.items() if name not in ("axis", "keepdims")}
-        axes = axes_of(options["axis"], x.ndim)
-        y = value(x, axes, **rest)
-        gradient = gy.reshape(y.shape) * partial(x, y, axes, **rest)
-        return [y.reshape(gy.shape)], [np.broadcast_to(gradient, x.shape)]
-
-    return FunctionReference(how, compute)
-
-
-def moves(function: Function) -> FunctionReference:
-    """A function that only moves elements. Given their numbers, from 1 on, it tells where each one went; 0 is none."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        ends = np.cumsum([x.size for x in operands])
-        numbers = [1 + end - x.size + np.arange(x.size).reshape(x.shape) for x, end in zip(operands, ends, strict=True)]
-        gradient = np.zeros(1 + ends[-1], Wide)
-        for places, gy in zip(_listed(function(*numbers, **options)), gys, strict=True):
-            np.add.at(gradient, places, gy)
-        parts = np.split(gradient[1:], ends[:-1])
-        outputs = [wide(y) for y in _listed(function(*operands, **options))]
-        return outputs, [part.reshape(x.shape) for part, x in zip(parts, operands, strict=True)]
-
-    return FunctionReference("numbered elements: the function itself tells where each one went", compute)
-
-
-def linear(function: Function) -> FunctionReference:
-    """A function linear in each operand: at a unit vector, the others fixed, it is its own derivative."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        (gy,) = gys
-        gradients = []
-        for place, x in enumerate(operands):
-            unit, gradient = np.zeros(x.shape, Wide), np.zeros(x.shape, Wide)
-            given = [*operands[:place], unit, *operands[place + 1 :]]
-            for k in np.ndindex(x.shape):
-                unit[k] = 1
-                gradient[k] = np.vdot(function(*given, **options), gy)
-                unit[k] = 0
-            gradients.append(gradient)
-        return [wide(function(*operands, **options))], gradients
-
-    return FunctionReference("unit vectors: the function itself is linear in each operand", compute)
-
-
-def multilinear(function: Function, spell: Function, *, flatten: bool = False) -> FunctionReference:
-    """A sum of products, spelled as einsum does: by one factor, it is the sum of the products of all the others."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        (gy,) = gys
-        factors = [x.reshape(-1) for x in operands] if flatten else operands
-        subscripts = spell(*factors, **options)
-        left, result = subscripts.split("->")
-        letters = left.split(",")
-        gradients = []
-        for place, (x, own) in enumerate(zip(factors, letters, strict=True)):
-            others = [*factors[:place], np.ones_like(x), *factors[place + 1 :]]
-            gradient = np.einsum(f"{','.join(letters)},{result}->{own}", *others, gy)
-            gradients.append(fold(gradient, x.shape).reshape(operands[place].shape))
-        return [wide(function(*operands, **options))], gradients
-
-    return FunctionReference("einsum over the other factors: the function is a sum of products", compute)
-
-
-def selects(order: Callable[..., Array], function: Function) -> FunctionReference:
-    """A function that moves elements to where their values tell: function(x, order(x), options)."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        chosen = order(*operands, **options)
-        return moves(lambda x, **given: function(x, chosen, **given)).compute(operands, options, gys)
-
-    return FunctionReference("numbered elements, in the order of their values", compute)
-
-
-def _listed(y: Any) -> list[Any]:
-    return list(y) if isinstance(y, (list, tuple)) else [y]
-
-
-def zero(*_: Any, **__: Any) -> int:
-    return 0
-
-
-def one(*_: Any, **__: Any) -> int:
-    return 1
-
+from conformance.references.arithmetic import LN2, LN10, PI, Wide, difference, fold, total, wide
+from conformance.references.kinds import (
+    Answers,
+    Function,
+    FunctionReference,
+    elementwise,
+    linear,
+    moves,
+    multilinear,
+    one,
+    reduction,
+    selects,
+    zero,
+)
 
 # Functions that only move elements, and those that add up what they moved
 
@@ -156,7 +42,11 @@ RESHAPING = {
     "rot90": moves(np.rot90),
     "repeat": moves(np.repeat),
     "tile": moves(np.tile),
-    "pad": moves(np.pad),
+    "pad": moves(
+        lambda a, pad_width, mode, **constant: np.pad(
+            a, pad_width, mode, **(dict.fromkeys(constant, 0) if a.dtype.kind == "i" else constant)
+        )
+    ),
     "atleast_1d": moves(np.atleast_1d),
     "atleast_2d": moves(np.atleast_2d),
     "atleast_3d": moves(np.atleast_3d),
@@ -178,11 +68,11 @@ JOINING = {
 }
 
 
-def order_of(x: Array, axis: int | None) -> Array:
+def order_of(x: Array, axis: int | None, **way: Any) -> Array:
     return np.argsort(x, axis, kind="stable")
 
 
-def placed(x: Array, order: Array, axis: int | None) -> Array:
+def placed(x: Array, order: Array, axis: int | None, **way: Any) -> Array:
     return x.reshape(-1)[order] if axis is None else np.take_along_axis(x, order, axis)
 
 
@@ -224,14 +114,14 @@ def tensordot_axes(a: Array, b: Array, axes: Any = 2) -> str:
     return axes_gone(*pairs)(a, b)
 
 
-def spelled(*_: Array, subscripts: str) -> str:
+def spelled(*_: Array, subscripts: str, optimize: bool) -> str:
     """What einsum was told; without an arrow, the letters that occur once are left, sorted."""
     left = "".join(sorted(letter for letter in set(subscripts) if letter.isalpha() and subscripts.count(letter) == 1))
     return subscripts if "->" in subscripts else f"{subscripts}->{left}"
 
 
 PRODUCTS = {
-    "einsum": multilinear(lambda *xs, subscripts: np.einsum(subscripts, *xs), spelled),
+    "einsum": multilinear(lambda *xs, subscripts, optimize: np.einsum(subscripts, *xs), spelled),
     "vdot": multilinear(np.vdot, lambda a, b: "i,i->", flatten=True),
     "outer": multilinear(np.outer, lambda a, b: "i,j->ij", flatten=True),
     "inner": multilinear(np.inner, axes_gone([-1], [-1])),
@@ -251,21 +141,25 @@ def radians(x: Array) -> Array:
     return x * (PI / 180)
 
 
-def single(x: Array) -> Array:
-    return x.astype(np.float32).astype(Wide)
+def rounded(x: Array, decimals: int) -> Array:
+    return np.rint(x * Wide(10) ** decimals) / Wide(10) ** decimals
+
+
+def cast(x: Array, dtype: str) -> Array:
+    return x.astype(np.float32).astype(Wide) if dtype == "float32" else x
 
 
 UNARY = {
     "positive": elementwise(np.positive, one),
-    "copy": elementwise(np.copy, one),
+    "copy": elementwise(lambda x, order, subok: x, one),
     "negative": elementwise(np.negative, lambda x: -1),
     "sign": elementwise(np.sign, zero),
     "floor": elementwise(np.floor, zero),
     "ceil": elementwise(np.ceil, zero),
     "rint": elementwise(np.rint, zero),
     "trunc": elementwise(np.trunc, zero),
-    "round": elementwise(lambda a, decimals: np.rint(a), zero),
-    "around": elementwise(lambda a, decimals: np.rint(a), zero),
+    "round": elementwise(rounded, zero),
+    "around": elementwise(rounded, zero),
     "absolute": elementwise(np.absolute, np.sign),
     "fabs": elementwise(np.absolute, np.sign),
     "degrees": elementwise(degrees, lambda x: 180 / PI),
@@ -297,7 +191,8 @@ UNARY = {
     "arctanh": elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x))),
     # The gradient is cast there and back as well.
     "ndarray.astype": FunctionReference(
-        "the cast itself, of the gradient too", lambda xs, _, gys: ([single(xs[0])], [single(gys[0])])
+        "the cast itself, of the gradient too",
+        lambda xs, options, gys: ([cast(xs[0], **options)], [cast(gys[0], **options)]),
     ),
 }
 
@@ -367,12 +262,27 @@ def first(a: Array, b: Array, ahead: Array) -> Array:
     return ahead | (a == b) | np.isnan(b)
 
 
+def full_like(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
+    (a, fill_value), (gy,) = operands, gys
+    y = np.broadcast_to(fill_value, options["shape"] or a.shape)
+    return [wide(y)], [np.zeros_like(a), fold(gy, fill_value.shape)]
+
+
+def clip(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
+    """A bound that is not given is infinite."""
+    (a, *given), (gy,) = operands, gys
+    bounds = dict(zip(options["bounds"].split(), given, strict=True))
+    low, high = bounds.get("low", -Wide(np.inf)), bounds.get("high", Wide(np.inf))
+    passed = {"a": (low <= a) & (a <= high), "low": (a < low) & (low < high), "high": (a > high) | (low > high)}
+    return [np.minimum(np.maximum(a, low), high)], [wide(gy * passed[name]) for name in ("a", *bounds)]
+
+
 BINARY = {
     "add": elementwise(np.add, one, one),
     "subtract": elementwise(np.subtract, one, lambda a, b: -1),
     "multiply": elementwise(np.multiply, lambda a, b: b, lambda a, b: a),
     "divide": elementwise(np.true_divide, lambda a, b: 1 / b, lambda a, b: -a / (b * b)),
-    "full_like": elementwise(lambda a, fill_value: np.broadcast_to(fill_value, a.shape), zero, one),
+    "full_like": FunctionReference("formula in extended precision", full_like),
     "where": elementwise(
         lambda x, y, condition: np.where(condition, x, y),
         lambda x, y, condition: np.where(condition, 1, 0),
@@ -382,12 +292,7 @@ BINARY = {
     "minimum": elementwise(np.minimum, lambda a, b: larger(-a, -b), lambda a, b: larger(-b, -a)),
     "fmax": elementwise(np.fmax, lambda a, b: first(a, b, a > b), lambda a, b: ~first(a, b, a > b)),
     "fmin": elementwise(np.fmin, lambda a, b: first(a, b, a < b), lambda a, b: ~first(a, b, a < b)),
-    "clip": elementwise(
-        lambda a, low, high: np.minimum(np.maximum(a, low), high),
-        lambda a, low, high: (low <= a) & (a <= high),
-        lambda a, low, high: (a < low) & (low < high),
-        lambda a, low, high: (a > high) | (low > high),
-    ),
+    "clip": FunctionReference("formula in extended precision", clip),
     "copysign": elementwise(np.copysign, copysign_by_size, zero),
     "floor_divide": elementwise(np.floor_divide, zero, zero),
     "remainder": elementwise(np.remainder, one, lambda a, b: -np.floor_divide(a, b)),
@@ -423,20 +328,24 @@ def centred(x: Array, axes: Axes) -> Array:
     return np.where(np.isfinite(rest), once - rest, once)
 
 
-def variance(x: Array, axes: Axes, ddof: int) -> Array:
-    return sum_of(centred(x, axes) ** 2, axes) / np.maximum(count(x, axes) - ddof, 0)
+def degrees_of_freedom(x: Array, axes: Axes, ddof: int = 0, correction: int = 0) -> Array:
+    return np.maximum(count(x, axes) - (ddof or correction), 0)
 
 
-def deviation(x: Array, axes: Axes, ddof: int) -> Array:
-    return np.sqrt(variance(x, axes, ddof))
+def variance(x: Array, axes: Axes, **less: int) -> Array:
+    return sum_of(centred(x, axes) ** 2, axes) / degrees_of_freedom(x, axes, **less)
 
 
-def variance_partial(x: Array, y: Array, axes: Axes, ddof: int) -> Array:
-    return 2 * centred(x, axes) / np.maximum(count(x, axes) - ddof, 0)
+def deviation(x: Array, axes: Axes, **less: int) -> Array:
+    return np.sqrt(variance(x, axes, **less))
 
 
-def deviation_partial(x: Array, y: Array, axes: Axes, ddof: int) -> Array:
-    return np.where(y == 0, 0, variance_partial(x, y, axes, ddof) / (2 * y))
+def variance_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return 2 * centred(x, axes) / degrees_of_freedom(x, axes, **less)
+
+
+def deviation_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return np.where(y == 0, 0, variance_partial(x, y, axes, **less) / (2 * y))
 
 
 def product(x: Array, axes: Axes) -> Array:

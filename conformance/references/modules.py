@@ -158,6 +158,49 @@ def embedding(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, m
     return {"output": weight[ids], "output, weight after the call": weight, "gradient of weight": gradient}
 
 
+def angles(dim: int, base: float, places: Array) -> Array:
+    """p base^(−2i / dim), (*places.shape, ⌈dim / 2⌉)."""
+    return places[..., np.newaxis].astype(Wide) * Wide(base) ** (-np.arange(0, dim, 2).astype(Wide) / dim)
+
+
+def at(options: Options, inputs: Arrays) -> Array:
+    """The place of each vector of the first input, in the layout of that."""
+    x, *told = inputs.values()
+    length_first = x.ndim == 3 and not options["batch_first"]
+    places = told[0] if told else np.arange(x.shape[0 if length_first else -2])
+    return np.broadcast_to(places, x.shape[1::-1]).T if length_first else np.broadcast_to(places, x.shape[:-1])
+
+
+def sinusoidal(options: Options, inputs: Arrays, _: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
+    x, *_told = inputs.values()
+    waves = np.repeat(angles(options["d_model"], 10000, at(options, inputs)), 2, axis=-1)[..., : options["d_model"]]
+    even = np.arange(options["d_model"]) % 2 == 0
+    return named(inputs, x + np.where(even, np.sin(waves), np.cos(waves)), gy)
+
+
+def learned(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
+    x, *_told = inputs.values()
+    places, weight = at(options, inputs), parameters["weight"]
+    gradient = np.stack([total(gy[places == i], 0) for i in range(len(weight))])
+    return named(inputs, x + weight[places], gy) | {"gradient of weight": gradient}
+
+
+def rotary(options: Options, inputs: Arrays, _: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
+    """Each pair is turned by an angle, its gradient back by the same."""
+    x, *told = inputs.values()
+    theta = angles(options["dim"], options["base"], told[0] if told else np.arange(x.shape[-2]))
+    order = np.arange(options["dim"])
+    first, second = order.reshape(-1, 2).T if options["interleaved"] else order.reshape(2, -1)
+
+    def turned(v: Array, theta: Array) -> Array:
+        w = np.empty_like(v)
+        w[..., first] = np.cos(theta) * v[..., first] - np.sin(theta) * v[..., second]
+        w[..., second] = np.sin(theta) * v[..., first] + np.cos(theta) * v[..., second]
+        return w
+
+    return named(inputs, turned(x, theta), turned(gy, -theta))
+
+
 def activation(value: Function, partial: Function) -> ModuleReference:
     """An elementwise function of one input, and its derivative."""
     return ModuleReference(
@@ -328,6 +371,9 @@ MODULES = {
     "counterparts.ScaledDotProductAttention": ModuleReference(
         attention, "formula in extended precision, under PyTorch's mask"
     ),
+    "counterparts.SinusoidalPositionalEncoding": ModuleReference(sinusoidal),
+    "counterparts.LearnedPositionalEncoding": ModuleReference(learned),
+    "counterparts.RotaryPositionalEmbedding": ModuleReference(rotary),
     "nn.Dropout": ModuleReference(dropout, "formula in extended precision, under PyTorch's mask"),
     "nn.ReLU": activation(lambda x: np.where(x <= 0, 0, x), lambda x: np.where(x <= 0, 0, 1)),  # a NaN passes
     "nn.Sigmoid": activation(sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),

@@ -11,7 +11,7 @@ import numpyml
 from conformance import bound, completeness, contracts, divergences, runner
 from conformance.census import About, Component
 from conformance.frameworks import under_test
-from conformance.rows import FunctionRow
+from conformance.rows import peer
 
 
 def about(profile: str, seed: int, examples: int | None = None) -> About:
@@ -19,13 +19,7 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
     framework = under_test()
     own = framework.NAME == "numpyml"
     pytorch: Any = __import__("torch")
-    components = {
-        row.name: Component(
-            group, f"what PyTorch makes of numpy.{row.name}" if isinstance(row, FunctionRow) else f"torch.{row.torch}"
-        )
-        for group, rows in contracts.groups().items()
-        for row in rows
-    }
+    components = {row.name: Component(group, peer(row)) for group, rows in contracts.groups().items() for row in rows}
     components[runner.PROGRAMS] = Component("programs", "the same model, trained by PyTorch")
     texts = {task.check: " ".join((job.check.__doc__ or "").split()) for task, job in runner.jobs().items()}
     return About(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from conformance.census import Census
 from conformance.errors import Misuse
@@ -21,11 +21,17 @@ def prepared(folder: Path, *names: str) -> None:
             raise Misuse(f"cannot write to {folder}: {error.strerror}; make the folder first") from error
     if not folder.is_dir():
         raise Misuse(f"cannot write to {folder}: it is a file; name a folder")
-    for path in (folder, *(folder / name for name in names if (folder / name).exists())):
-        if path != folder and path.is_dir():
+    for path in (folder / name for name in names):
+        if path.is_dir():
             raise Misuse(f"cannot write {path}: there is a folder of this name; move it away")
-        if not os.access(path, os.W_OK | (os.X_OK if path == folder else 0)):
-            raise Misuse(f"cannot write {path}: permission denied; choose another folder or change its permissions")
+    try:  # no question about permissions is answered as surely as by writing
+        with TemporaryFile(dir=folder):
+            pass
+        for path in (folder / name for name in names if (folder / name).exists()):
+            path.open("ab").close()
+    except OSError as error:
+        told = (error.strerror or str(error)).lower()
+        raise Misuse(f"cannot write to {folder}: {told}; choose another folder or change its permissions") from error
 
 
 def read(path: Path) -> Census:

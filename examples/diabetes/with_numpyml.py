@@ -3,65 +3,52 @@
 import sys
 
 import numpy as np
-from sklearn.datasets import load_diabetes
-from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold
-from sklearn.neural_network import MLPRegressor
-from sklearn.preprocessing import StandardScaler
+import task
 
 import numpyml
 from numpyml.nn import activations, layers, losses, model, optimizers
 
-seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-rng = np.random.default_rng(seed)
-numpyml.manual_seed(seed)
-EPOCHS, BATCH, RATE, DECAY = 60, 32, 0.001, 0.01
 
-
-def fit(X, y):
-    net = model.Sequential(
-        layers.Dense(10, 32),
+def build(dtype=np.float32):
+    return model.Sequential(
+        layers.Dense(10, 32, dtype=dtype),
         activations.ReLU(),
         layers.Dropout(0.5),
-        layers.Dense(32, 1),
+        layers.Dense(32, 1, dtype=dtype),
     )
-    loss_fn = losses.MeanSquaredError()
-    optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=RATE, weight_decay=DECAY)
 
+
+def train(net, data):
+    """The loss of every step."""
+    loss_fn = losses.MeanSquaredError()
+    optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=task.RATE, weight_decay=task.DECAY)
+    rng = np.random.default_rng(data.seed)
     net.train()
-    for _epoch in range(EPOCHS):
-        for rows in np.array_split(rng.permutation(len(X)), len(X) // BATCH):
-            outputs = net.forward(X[rows])
-            loss_fn.forward(outputs, y[rows])
+    for _epoch in range(task.EPOCHS):
+        for rows in np.array_split(rng.permutation(len(data.X_train)), len(data.X_train) // task.BATCH):
+            outputs = net.forward(data.X_train[rows])
+            loss = loss_fn.forward(outputs, data.y_train[rows])
             optim.zero_grad()
             net.backward(loss_fn.backward())
             optim.step()
-    return net.eval()
+            yield loss.item()
 
 
-def predict(net, X):
+def predict(net, data):
+    """How far the disease is going to progress in the patients held out."""
+    net.eval()
     with numpyml.no_grad():
-        return net.forward(X)
+        return net.forward(data.X_test)
 
 
-measurements, progression = load_diabetes(return_X_y=True)
-progression = progression[:, np.newaxis]
-scores = []
-for train, test in KFold(5, shuffle=True, random_state=seed).split(measurements):
-    inputs = StandardScaler().fit(measurements[train])  # the held-out patients have no say in it
-    targets = StandardScaler().fit(progression[train])
-    X_train, X_test = (inputs.transform(measurements[rows]).astype(np.float32) for rows in (train, test))
-    y_train = targets.transform(progression[train]).astype(np.float32)
-
-    # The same size, rate, batches, epochs and weight decay (alpha is divided by the batch size in there).
-    options = {"batch_size": BATCH, "learning_rate_init": RATE, "alpha": DECAY * BATCH, "random_state": seed}
-    theirs = MLPRegressor(hidden_layer_sizes=(32,), **options)
-    for _epoch in range(EPOCHS):
-        theirs.partial_fit(X_train, y_train[:, 0])
-
-    ours = predict(fit(X_train, y_train), X_test)
-    both = ours, theirs.predict(X_test)[:, np.newaxis]
-    scores.append([r2_score(progression[test], targets.inverse_transform(y)) for y in both])
-
-ours, theirs = np.mean(scores, axis=0)
-print(f"diabetes: held-out R2 {ours:.4f}, scikit-learn's MLPRegressor {theirs:.4f}, mean of {len(scores)} folds")
+if __name__ == "__main__":
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    numpyml.manual_seed(seed)
+    found = []
+    for fold in range(task.FOLDS):
+        data, net = task.data(seed=seed, fold=fold), build()
+        *_, loss = train(net, data)
+        both = predict(net, data), task.rival(data)
+        found.append([figure for y in both for figure in task.scores(y, data).values()])
+    ours, rival = np.mean(found, axis=0)
+    print(f"mean of {task.FOLDS} folds: held-out R2 {ours:.4f}, scikit-learn's MLPRegressor {rival:.4f}")

@@ -3,41 +3,49 @@
 import sys
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
+import task
 
 import numpyml
 from numpyml.nn import activations, layers, losses, model, optimizers
 
-seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-rng = np.random.default_rng(seed)
-numpyml.manual_seed(seed)
 
-images, digits = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(images, digits, test_size=0.25, stratify=digits, random_state=seed)
-scaler = StandardScaler().fit(X_train)  # the test images have no say in it
-X_train, X_test = (scaler.transform(X).astype(np.float32) for X in (X_train, X_test))
+def build(dtype=np.float32):
+    return model.Sequential(
+        layers.Dense(64, 256, dtype=dtype),
+        activations.ReLU(),
+        layers.Dropout(0.5),
+        layers.Dense(256, 10, dtype=dtype),
+    )
 
-net = model.Sequential(
-    layers.Dense(64, 256),
-    activations.ReLU(),
-    layers.Dropout(0.5),
-    layers.Dense(256, 10),
-)
-loss_fn = losses.CrossEntropyWithLogits()
-optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=0.001)
 
-net.train()
-for _epoch in range(40):
-    for rows in np.array_split(rng.permutation(len(X_train)), len(X_train) // 32):
-        outputs = net.forward(X_train[rows])
-        loss = loss_fn.forward(outputs, y_train[rows])
-        optim.zero_grad()
-        net.backward(loss_fn.backward())
-        optim.step()
+def train(net, data):
+    """The loss of every step."""
+    loss_fn = losses.CrossEntropyWithLogits()
+    optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=0.001)
+    rng = np.random.default_rng(data.seed)
+    net.train()
+    for _epoch in range(40):
+        for rows in np.array_split(rng.permutation(len(data.X_train)), len(data.X_train) // 32):
+            outputs = net.forward(data.X_train[rows])
+            loss = loss_fn.forward(outputs, data.y_train[rows])
+            optim.zero_grad()
+            net.backward(loss_fn.backward())
+            optim.step()
+            yield loss.item()
 
-net.eval()
-with numpyml.no_grad():
-    predictions = net.forward(X_test).argmax(axis=1)
-print(f"digits: test accuracy {np.mean(predictions == y_test):.4f} on {len(y_test)} images")
+
+def predict(net, data):
+    """Logits of the images held out."""
+    net.eval()
+    with numpyml.no_grad():
+        return net.forward(data.X_test)
+
+
+if __name__ == "__main__":
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    numpyml.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
+    *_, loss = train(net, data)
+    print(f"loss at the last step {loss:.4f}")
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")

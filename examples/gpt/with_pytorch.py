@@ -1,11 +1,9 @@
 """GPT: a Transformer that foretells the next token, trained on Python's help texts; then it writes some itself."""
 
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
-import text
+import task
+from tqdm import tqdm
 
 import torch
 from torch import from_numpy, nn
@@ -85,27 +83,28 @@ class GPT(nn.Module):
         return self.head(self.norm(x[:, -1])), made
 
 
-def build(tokens, dtype=np.float32, seed=0, **size):
+def build(dtype=torch.float32, seed=0, **size):
     """A model with the initial values of both halves."""
-    net = GPT(tokens, **size).to(torch.float64 if dtype == np.float64 else torch.float32)
-    state = text.weights({name: tuple(p.shape) for name, p in net.state_dict().items()}, dtype, seed)
+    net = GPT(task.TOKENS, **{**task.SIZE, **size}).to(dtype)
+    state = task.weights({name: tuple(p.shape) for name, p in net.state_dict().items()}, seed)
     net.load_state_dict({name: from_numpy(array) for name, array in state.items()})
     return net
 
 
-def train(net, ids, steps, report=None, checkpoint=None):
-    """The loss of every step."""
+def train(net, data, steps=task.STEPS, checkpoint=None):
+    """The loss of every step; with the file of a checkpoint that is there, it goes on from that."""
     loss_fn = nn.CrossEntropyLoss()
-    optim = AdamW(net.parameters(), lr=text.RATE, weight_decay=0.1, fused=True)
-    schedule = lr_scheduler.OneCycleLR(optim, text.RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False)
+    optim = AdamW(net.parameters(), lr=task.RATE, weight_decay=0.1, fused=True)
+    schedule = lr_scheduler.OneCycleLR(optim, task.RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False)
     found = []
     if checkpoint and Path(checkpoint).exists():
         saved = torch.load(checkpoint)
         for part, name in ((net, "net"), (optim, "optim"), (schedule, "schedule")):
             part.load_state_dict(saved[name])
         found = saved["losses"]
+    yield from found
     net.train()
-    for step, (tokens, targets) in enumerate(text.batches(ids, net.place.num_embeddings, steps)):
+    for step, (tokens, targets) in enumerate(task.batches(data.ids, net.place.num_embeddings, steps, data.seed)):
         if step < len(found):
             continue
         outputs = net(from_numpy(tokens))
@@ -115,24 +114,21 @@ def train(net, ids, steps, report=None, checkpoint=None):
         clip_grad_norm_(net.parameters(), 1.0)
         optim.step()
         schedule.step()
-        found.append(float(loss.detach()))
-        if report:
-            report(step + 1, found[-1])
+        found.append(loss.item())
         if checkpoint and (step + 1) % 100 == 0:
             parts = {"net": net.state_dict(), "optim": optim.state_dict(), "schedule": schedule.state_dict()}
             torch.save({**parts, "losses": found}, checkpoint)
+        yield found[-1]
+
+
+def predict(net, data):
+    """The loss at each of the tokens held out."""
     net.eval()
-    return found
-
-
-def validate(net, ids):
-    """The mean loss on text that was never read."""
-    loss_fn, sums, count = nn.CrossEntropyLoss(reduction="sum"), 0.0, 0
+    loss_fn = nn.CrossEntropyLoss(reduction="none")
     with torch.inference_mode():
-        for tokens, targets in text.stretches(ids, net.place.num_embeddings):
-            sums += float(loss_fn(net(from_numpy(tokens)), from_numpy(targets)))
-            count += len(targets)
-    return sums / count
+        stretches = task.stretches(data.held_out, net.place.num_embeddings)
+        found = [loss_fn(net(from_numpy(tokens)), from_numpy(targets)) for tokens, targets in stretches]
+    return torch.cat(found).numpy()
 
 
 def write(net, tokenizer, prompt, new, seed=0):
@@ -151,16 +147,10 @@ def write(net, tokenizer, prompt, new, seed=0):
 
 
 if __name__ == "__main__":
-    chosen = text.options()
-    tokenizer, ids, held_out = text.prepared()
-    net = build(text.TOKENS, **text.SIZE)
-    began = time.perf_counter()
-
-    def report(step, loss):
-        rate = step / (time.perf_counter() - began)
-        end = "\n" if step % 100 == 0 else "\r"
-        print(f"step {step:4} of {chosen.steps}  loss {loss:.3f}  {rate:.1f} steps/s", end=end, file=sys.stderr)
-
-    train(net, ids, chosen.steps, report, chosen.checkpoint)
-    print(f"gpt: validation loss {validate(net, held_out):.4f} on {len(held_out)} tokens")
-    print(write(net, tokenizer, chosen.prompt, chosen.new))
+    chosen = task.options()
+    data, net = task.data(), build()
+    for loss in (bar := tqdm(train(net, data, chosen.steps, chosen.checkpoint), total=chosen.steps, disable=None)):
+        bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")
+    print(write(net, data.tokenizer, chosen.prompt, chosen.new))

@@ -1,8 +1,8 @@
 """all-MiniLM-L6-v2: what texts mean as points on a sphere, and which of them mean what is searched for."""
 
 import numpy as np
+import task
 from pretrained import batches, state_dict
-from texts import QUERIES, TEXTS
 
 import numpyml
 from numpyml.nn import Module, layers
@@ -11,12 +11,14 @@ from numpyml.nn import Module, layers
 class MiniLM(Module):
     """A BERT of six layers, its output averaged over the tokens."""
 
-    def __init__(self):
-        self.word = layers.Embedding(30522, 384)
-        self.position = layers.Embedding(512, 384)
-        self.kind = layers.Embedding(2, 384)
-        self.norm = layers.LayerNorm(384, eps=1e-12)
-        layer = layers.TransformerEncoderLayer(384, 12, 1536, activation="gelu", layer_norm_eps=1e-12, batch_first=True)
+    def __init__(self, dtype=np.float32):
+        self.word = layers.Embedding(30522, 384, dtype=dtype)
+        self.position = layers.Embedding(512, 384, dtype=dtype)
+        self.kind = layers.Embedding(2, 384, dtype=dtype)
+        self.norm = layers.LayerNorm(384, eps=1e-12, dtype=dtype)
+        layer = layers.TransformerEncoderLayer(
+            384, 12, 1536, activation="gelu", layer_norm_eps=1e-12, batch_first=True, dtype=dtype
+        )
         self.encoder = layers.TransformerEncoder(layer, 6)
 
     def forward(self, tokens, padding):
@@ -29,26 +31,33 @@ class MiniLM(Module):
         return x / (x * x).sum(1, keepdims=True) ** 0.5
 
 
-def load():
+def build(dtype=np.float32):
     """The pretrained model."""
-    net = MiniLM()
+    net = MiniLM(dtype)
     net.load_state_dict(state_dict())
     return net.eval()
 
 
 def embed(net, texts, **options):
     """A row of length 1 for each text."""
-    points = np.empty((len(texts), 384), np.float32)
+    points = np.empty((len(texts), 384), net.word.weight.data.dtype)
     with numpyml.no_grad():
         for rows, tokens, padding in batches(texts, **options):
             points[rows] = net(tokens, padding)
     return points
 
 
+def predict(net, data):
+    """Cosines of each query with each text."""
+    return embed(net, data.queries) @ embed(net, data.texts).T
+
+
 if __name__ == "__main__":
-    net = load()
-    texts, queries = embed(net, TEXTS), embed(net, list(QUERIES))
-    for query, cosines in zip(QUERIES, queries @ texts.T, strict=True):
+    data, net = task.data(), build()
+    found = predict(net, data)
+    for query, cosines in zip(data.queries, found, strict=True):
         print(f"\n{query}")
         for i in np.argsort(-cosines)[:3]:
-            print(f"  {cosines[i]:6.3f}  {TEXTS[i]}")
+            print(f"  {cosines[i]:6.3f}  {data.texts[i]}")
+    for name, figure in task.scores(found, data).items():
+        print(f"\n{name} {figure}")

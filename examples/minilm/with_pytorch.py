@@ -1,8 +1,8 @@
 """all-MiniLM-L6-v2: what texts mean as points on a sphere, and which of them mean what is searched for."""
 
 import numpy as np
+import task
 from pretrained import batches, state_dict
-from texts import QUERIES, TEXTS
 
 import torch
 from torch import from_numpy, nn
@@ -11,13 +11,15 @@ from torch import from_numpy, nn
 class MiniLM(nn.Module):
     """A BERT of six layers, its output averaged over the tokens."""
 
-    def __init__(self):
+    def __init__(self, dtype=torch.float32):
         super().__init__()
-        self.word = nn.Embedding(30522, 384)
-        self.position = nn.Embedding(512, 384)
-        self.kind = nn.Embedding(2, 384)
-        self.norm = nn.LayerNorm(384, eps=1e-12)
-        layer = nn.TransformerEncoderLayer(384, 12, 1536, activation="gelu", layer_norm_eps=1e-12, batch_first=True)
+        self.word = nn.Embedding(30522, 384, dtype=dtype)
+        self.position = nn.Embedding(512, 384, dtype=dtype)
+        self.kind = nn.Embedding(2, 384, dtype=dtype)
+        self.norm = nn.LayerNorm(384, eps=1e-12, dtype=dtype)
+        layer = nn.TransformerEncoderLayer(
+            384, 12, 1536, activation="gelu", layer_norm_eps=1e-12, batch_first=True, dtype=dtype
+        )
         self.encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
 
     def forward(self, tokens, padding):
@@ -30,26 +32,33 @@ class MiniLM(nn.Module):
         return x / (x * x).sum(1, keepdims=True) ** 0.5
 
 
-def load():
+def build(dtype=torch.float32):
     """The pretrained model."""
-    net = MiniLM()
+    net = MiniLM(dtype)
     net.load_state_dict({name: from_numpy(array) for name, array in state_dict().items()})
     return net.eval()
 
 
 def embed(net, texts, **options):
     """A row of length 1 for each text."""
-    points = np.empty((len(texts), 384), np.float32)
+    points = np.empty((len(texts), 384), net.word.weight.numpy(force=True).dtype)
     with torch.no_grad():
         for rows, tokens, padding in batches(texts, **options):
             points[rows] = net(from_numpy(tokens), from_numpy(padding)).numpy()
     return points
 
 
+def predict(net, data):
+    """Cosines of each query with each text."""
+    return embed(net, data.queries) @ embed(net, data.texts).T
+
+
 if __name__ == "__main__":
-    net = load()
-    texts, queries = embed(net, TEXTS), embed(net, list(QUERIES))
-    for query, cosines in zip(QUERIES, queries @ texts.T, strict=True):
+    data, net = task.data(), build()
+    found = predict(net, data)
+    for query, cosines in zip(data.queries, found, strict=True):
         print(f"\n{query}")
         for i in np.argsort(-cosines)[:3]:
-            print(f"  {cosines[i]:6.3f}  {TEXTS[i]}")
+            print(f"  {cosines[i]:6.3f}  {data.texts[i]}")
+    for name, figure in task.scores(found, data).items():
+        print(f"\n{name} {figure}")

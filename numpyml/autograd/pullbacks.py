@@ -87,10 +87,10 @@ def tanh_slope(x: Any) -> Any:
     return 4 * e / ((1 + e) * (1 + e))
 
 
-def per_square(a: Any, b: Any) -> Any:
-    """a / (a² + b²), and 0 at the origin; a square would overflow or vanish where the distance does not."""
+def per_square(g: Any, a: Any, b: Any) -> Any:
+    """g a / (a² + b²), and 0 at the origin. In this order nothing overflows or vanishes where the result does not."""
     distance = np.hypot(a, b)
-    return np.where(distance == 0, 0, a / distance / distance)
+    return np.where(distance == 0, 0, g * (a / distance) / distance)
 
 
 def given(*values: Any) -> Any:

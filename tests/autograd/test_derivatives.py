@@ -553,6 +553,12 @@ def test_the_gradient_of_an_angle_needs_no_squares(scale) -> None:
     np.testing.assert_allclose([a.grad * scale, b.grad * scale], [0.4, -0.2], rtol=1e-6)
 
 
+def test_the_gradient_of_an_angle_is_a_number_where_its_slope_is_none() -> None:
+    a, b = (Tensor(np.float32(1e-40), requires_grad=True) for _ in range(2))
+    np.arctan2(a, b).backward(np.float32(1e-4))  # the slope is 5e39
+    np.testing.assert_allclose([a.grad, b.grad], [5e35, -5e35], rtol=1e-4)
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)

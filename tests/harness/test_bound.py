@@ -164,6 +164,39 @@ def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_onl
     assert "output[0]" in verdict(by_square, np.float32, straight, large).failure
 
 
+@pytest.mark.parametrize("lost", [np.inf, -np.inf, np.nan])
+def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        y = np.array(squares(arrays)["output"])
+        if y.dtype == np.float32:
+            y[1], y[2] = lost, y[2] * np.float32(1 + 1e-5)
+        return {"output": y}
+
+    assert verdict(squares, np.float32).wrong == 0
+    assert verdict(squares, np.float32, torch).wrong == 2
+    too_large = Given(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square is no number of this precision
+    with np.errstate(over="ignore"):
+        assert verdict(squares, np.float32, torch, too_large).wrong == 1
+
+
+def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        y = np.array(squares(arrays)["output"])
+        y[1] = np.nan
+        return {"output": y}
+
+    def held(ours: Any, formula: str) -> str:
+        (found,) = judge(Problem({"x": VALUES}, ours, torch, squares, formula=formula), np.dtype(np.float32), 1)
+        return str(found.failure)
+
+    assert not held(squares, "a formula")
+    assert not held(torch, "a formula")  # nobody is asked to have a number where PyTorch has none
+    assert "output[1]" in held(squares, "")  # of numpyml's own code nothing counts that PyTorch does not confirm
+    wrong = {"output": squares({"x": VALUES.values.astype(np.float32)})["output"] * np.float32(1 + 1e-5)}
+    wrong["output"][[0, 2, 3]] = np.square(VALUES.values.astype(np.float32))[[0, 2, 3]]
+    assert "output[1]" in held(lambda arrays: wrong, "a formula")
+
+
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
     def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}

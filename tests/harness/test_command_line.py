@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +26,21 @@ def test_a_run_that_passes_ends_with_the_table(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--only", "Dens"], "unknown component 'Dens'"),
+        (["--only", "Dens"], "unknown component 'Dens'; did you mean Dense?"),
+        (["--only", "DENSE"], "did you mean Dense?"),
+        (["--only", "ΩΩ"], "unknown component 'ΩΩ'; `python -m conformance list` shows all"),
+        (["--only", "Dense", "--jobs", "0"], "--jobs expects"),
         (["--profile", "quik"], "unknown profile 'quik'"),
         (["--examples", "0"], "--examples expects"),
         (["--only", "Dense", "--json", "/nowhere/at/all.json"], "cannot write"),
         (["explain"], "explain expects a component"),
-        (["explain", "Dens"], "unknown component 'Dens'"),
+        (["explain", "Dens"], "did you mean Dense?"),
+        (["explain", "Dense", "--profile", "quik"], "unknown profile 'quik'"),
+        (["explain", "Dense", "--json", "census.json"], "explain takes no --json"),
+        (["explain", "Dense", "--seed", "3"], "explain takes no --seed"),
         (["run", "Dense"], "--only Dense"),
-        (["list", "--only", "Dense"], "takes no --only"),
+        (["list", "--only", "Dense"], "list takes no --only"),
+        (["list", "--jobs", "1", "--profile", "quick"], "list takes no --jobs"),
         (["--record-floors", "--seed", "3"], "the suite's own seed"),
         (["--record-floors", "--examples", "3"], "the profile's examples"),
     ],
@@ -44,6 +52,24 @@ def test_misuse_is_one_line_and_exit_code_2(
     printed = capsys.readouterr()
     assert said in printed.err and printed.err.count("\n") == 1
     assert printed.out == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that nobody may write to, root neither")
+@pytest.mark.parametrize("arguments", [["--only", "Dense", "--json", "/proc/census.json"], ["report", "/proc"]])
+def test_a_folder_that_cannot_be_written_is_known_before_any_run(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.__main__.ran", lambda given: pytest.fail("it ran"))
+    assert main(arguments) == 2
+    assert "cannot write to /proc" in capsys.readouterr().err
+
+
+def test_explain_tells_the_examples_of_the_run_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {}
+    for options in ((), ("--profile", "quick"), ("--examples", "7")):
+        assert main(["explain", "nn.Linear", *options]) == 0
+        told[options] = re.findall(r"  output \((\d+) examples\)", capsys.readouterr().out)
+    assert list(told.values()) == [["120"], ["24"], ["7"]]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import numpyml
 from conformance import completeness, contracts, runner
 from conformance.census import Note
 from conformance.reach import REACHING, purpose
-from conformance.rows import FunctionRow
+from conformance.rows import Call, FunctionRow
+from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.nn import Module, optimizers
 
 TASKS = [(task.row, task.check) for task in runner.jobs()]
@@ -61,6 +62,28 @@ def test_every_option_strategy_is_missed() -> None:
             assert problems == [f"{row.name}({option}=...) has no strategy"]
 
 
+def without(row: FunctionRow, option: str) -> FunctionRow:
+    """The row, this option of its calls left out."""
+
+    def left(call: Call) -> Call:
+        return replace(call, options={name: value for name, value in call.options.items() if name != option})
+
+    return replace(row, calls=row.calls.map(left))
+
+
+def test_every_option_of_a_function_is_missed() -> None:
+    taken = 0
+    for row in contracts.function_rows():
+        known = TABLE.get(row.function) or COMPOSITES.get(row.function)
+        covered = known.names - set(known.refused) if known else set()
+        for option in completeness._drawn(row, 30) & covered - set(known.partials if known else ()):
+            drawn_as = completeness.DRAWN_AS.get(option, option)
+            lines = completeness.function_option_problems(without(row, drawn_as))
+            assert f"{row.name}({option}=...) is never given by its row" in lines
+            taken += 1
+    assert taken > 60
+
+
 def test_every_option_strategy_says_what_it_is_for() -> None:
     rows = contracts.rows()
     for i, row in enumerate(rows):
@@ -96,6 +119,12 @@ def test_every_floor_is_missed() -> None:
         assert line.startswith(f"{row}-{check} has no floor in the default profile; record it")
         recorded["default"][row][check] = least
     assert completeness.shortfalls(run, "thorough", True, recorded) == []  # held to the default's: it makes more
+    for note in (few := [note for note in run if note.row == "Dense"]):
+        note.comparisons = 79
+    (line,) = completeness.shortfalls(run, "thorough", True, recorded)
+    assert line.startswith(f"Dense: {79 * len(few):,} comparisons ran, the recorded floor of the default profile is")
+    for note in few:
+        note.comparisons = 100
     del recorded["default"]
     (line,) = completeness.shortfalls(run, "default", True, recorded)
     assert line.startswith("there are no floors; record them")

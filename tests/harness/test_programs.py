@@ -18,7 +18,7 @@ from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
 from conformance.faults import Fault, partial_replaced
 from conformance.faults.seeded import scaled
-from conformance.programs import (
+from conformance.nodes import (
     FUNCTIONS,
     Activation,
     Block,
@@ -29,11 +29,13 @@ from conformance.programs import (
     Loop,
     Node,
     Own,
-    Program,
     Recurrent,
     Residual,
     Shared,
     Tied,
+)
+from conformance.programs import (
+    Program,
     lockstep_float32,
     lockstep_float64,
     programs,
@@ -145,9 +147,9 @@ def _late(right: Any) -> Any:
 
 
 FAULTS = [
-    Fault("gradient 1e-9 off", "", layers.Dense, "pullback", scaled(1 + 1e-9)),
-    Fault("loss gradient 1e-9 off", "", losses.MeanSquaredError, "pullback", scaled(1 + 1e-9)),
-    Fault("one step 1e-6 off", "", optimizers.Adam, "update", _late),
+    Fault("gradient 1e-9 off", "", "", layers.Dense, "pullback", scaled(1 + 1e-9)),
+    Fault("loss gradient 1e-9 off", "", "", losses.MeanSquaredError, "pullback", scaled(1 + 1e-9)),
+    Fault("one step 1e-6 off", "", "", optimizers.Adam, "update", _late),
 ]
 
 
@@ -177,7 +179,10 @@ def test_a_loop_that_forgets_is_seen() -> None:
 
     from numpyml.nn import Parameter
 
-    with Fault("overwritten", "", Parameter, "accumulate", forgetful).planted(), pytest.raises(Mismatch, match="bias"):
+    with (
+        Fault("overwritten", "", "", Parameter, "accumulate", forgetful).planted(),
+        pytest.raises(Mismatch, match="bias"),
+    ):
         ran(program(Shared((Dense(4),))))
 
 

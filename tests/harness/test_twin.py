@@ -125,6 +125,25 @@ def test_attention_and_transformers_have_their_twins() -> None:
     held(Reader(), np.random.default_rng(0).standard_normal((2, 3, 4)))
 
 
+class Placed(Module):
+    """Position encodings of all kinds, from the beginning and from the middle of a text."""
+
+    def __init__(self) -> None:
+        self.waves = layers.SinusoidalPositionalEncoding(4, 9, batch_first=True)
+        self.table = layers.LearnedPositionalEncoding(4, 9, batch_first=True, dtype=F64)
+        self.turns = layers.RotaryPositionalEmbedding(4, 9, interleaved=False)
+        self.attention = layers.ScaledDotProductAttention(is_causal=True)
+
+    def forward(self, x: Any) -> Any:
+        x = self.table(self.waves(x), positions=np.arange(4, 7))  # an array of the model's own, by name
+        x = x + self.table(x)
+        return self.attention(self.turns(x, np.array([0, 3, 8])), self.turns(x), x)
+
+
+def test_position_encodings_have_their_twins() -> None:
+    held(Placed(), np.random.default_rng(0).standard_normal((2, 3, 4)))
+
+
 def test_what_is_shared_stays_shared() -> None:
     net = Everything()
     made = conformance.twin(net)

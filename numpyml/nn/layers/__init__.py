@@ -6,6 +6,11 @@ from numpyml.nn.layers.dropout import Dropout
 from numpyml.nn.layers.embedding import Embedding
 from numpyml.nn.layers.flatten import Flatten
 from numpyml.nn.layers.normalization import LayerNorm, RMSNorm
+from numpyml.nn.layers.position import (
+    LearnedPositionalEncoding,
+    RotaryPositionalEmbedding,
+    SinusoidalPositionalEncoding,
+)
 from numpyml.nn.layers.transformer import (
     Transformer,
     TransformerDecoder,
@@ -20,9 +25,12 @@ __all__ = [
     "Embedding",
     "Flatten",
     "LayerNorm",
+    "LearnedPositionalEncoding",
     "MultiheadAttention",
     "RMSNorm",
+    "RotaryPositionalEmbedding",
     "ScaledDotProductAttention",
+    "SinusoidalPositionalEncoding",
     "Transformer",
     "TransformerDecoder",
     "TransformerDecoderLayer",

@@ -19,6 +19,7 @@ from numpyml.nn.layers.normalization import LayerNorm
 from numpyml.nn.model import ModuleList
 from numpyml.nn.module import Module
 from numpyml.nn.options import flag, integer, require
+from numpyml.nn.parameter import parameter_dtype
 
 __all__ = [
     "Transformer",
@@ -304,7 +305,7 @@ class Transformer(Module):
     ``tgt_mask=Transformer.generate_square_subsequent_mask(L)``.
 
     Shapes: src (S, N, d_model), tgt and output (L, N, d_model); N first if batch_first, or without N.
-    Raises: as the parts do.
+    Raises: as the parts do, and OptionError for a custom part that is no module.
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.Transformer.
     """
 
@@ -327,6 +328,8 @@ class Transformer(Module):
         dtype: DTypeLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None:
+        for name, custom in (("custom_encoder", custom_encoder), ("custom_decoder", custom_decoder)):
+            require(custom is None or isinstance(custom, Module), self, name, custom, "a module or None")
         self.num_encoder_layers, self.num_decoder_layers = num_encoder_layers, num_decoder_layers
         self.custom_encoder, self.custom_decoder = custom_encoder is not None, custom_decoder is not None
         self.d_model, self.nhead, self.dim_feedforward, self.dropout = d_model, nhead, dim_feedforward, dropout
@@ -385,5 +388,9 @@ class Transformer(Module):
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, dtype: DTypeLike = np.float32) -> Array:
-        """The causal mask: −∞ above the diagonal, 0 elsewhere. (sz, sz)."""
-        return causal(sz, sz, np.dtype(dtype))
+        """The causal mask: −∞ above the diagonal, 0 elsewhere. (sz, sz).
+
+        Raises: OptionError when sz is no whole number of 0 or more; DTypeError when dtype is no floating type.
+        """
+        integer("generate_square_subsequent_mask", "sz", sz, 0)
+        return causal(sz, sz, parameter_dtype(dtype))

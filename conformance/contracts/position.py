@@ -1,0 +1,61 @@
+"""Position encodings, one row each; PyTorch has no classes for them: frameworks/counterparts.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from conformance.bound import Given
+from conformance.contracts.transformer import batches, flags, lengths, per_key, sequence
+from conformance.reach import Draw, among, between, pick
+from conformance.rows import ModuleRow
+from conformance.strategies import NASTY, floats, whole
+from numpyml.nn import layers
+
+places = among(12, 5, 200)
+
+
+@st.composite
+def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+    """A sequence of vectors, and now and then the place of each."""
+    batch, length = pick(draw, "batch", batches), draw(lengths)
+    x = draw(floats(sequence(batch, length, o["d_model"], o["batch_first"]), NASTY))
+    told = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
+    if told == "from 0":
+        return (x,)
+    return x, draw(whole((length,) if told == "of all sequences" else per_key(batch, length), 0, o["max_len"]))
+
+
+@st.composite
+def heads(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+    """Queries or keys of several heads, and now and then their places."""
+    lead, length = pick(draw, "axes before", among((2, 3), (), (1,), (0, 2), (2, 1, 2))), draw(lengths)
+    x = draw(floats((*lead, length, o["dim"]), NASTY))
+    told = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
+    if told == "from 0":
+        return (x,)
+    batch = (lead[0], *(1 for _ in lead[1:])) if lead else ()
+    return x, draw(whole((length,) if told == "of all sequences" else (*batch, length), 0, o["max_len"]))
+
+
+ROWS = [
+    ModuleRow(
+        layers.SinusoidalPositionalEncoding,
+        "counterparts.SinusoidalPositionalEncoding",
+        {"d_model": between(1, 9), "max_len": places, "batch_first": flags},
+        vectors,
+    ),
+    ModuleRow(
+        layers.LearnedPositionalEncoding,
+        "counterparts.LearnedPositionalEncoding",
+        {"d_model": between(1, 5), "max_len": places, "batch_first": flags},
+        vectors,
+    ),
+    ModuleRow(
+        layers.RotaryPositionalEmbedding,
+        "counterparts.RotaryPositionalEmbedding",
+        {"dim": among(4, 2, 6, 10), "max_len": places, "base": among(10000.0, 500.0, 2), "interleaved": flags},
+        heads,
+    ),
+]

@@ -1,0 +1,10 @@
+"""The slope of SiLU, σ (1 + x (1 − σ)): PyTorch rounds 1 − σ, of which few digits are left, before x multiplies it."""
+
+import mpmath
+import torch
+
+x = torch.tensor(30.0, dtype=torch.float64, requires_grad=True)
+torch.nn.functional.silu(x).backward()
+s = 1 / (1 + mpmath.exp(-30))
+print("PyTorch", x.grad.item())
+print("true   ", float(s * (1 + 30 * (1 - s))))

@@ -1,0 +1,28 @@
+"""Breast cancer, 569 tumours by 30 measurements: benign or malignant? Binary cross-entropy on logits, and dropout."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+DATA = "scikit-learn's breast cancer data; three quarters to train on"
+CLAIM = "96 % of the 143 tumours held out are told right"
+
+
+def data(dtype=np.float32, seed=0):
+    """Measurements (n, 30), and 1 for a benign tumour, 0 for a malignant one (n, 1)."""
+    measurements, benign = load_breast_cancer(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(
+        measurements, benign, test_size=0.25, stratify=benign, random_state=seed
+    )
+    scaler = StandardScaler().fit(X_train)  # the test tumours have no say in it
+    X_train, X_test = (scaler.transform(X).astype(dtype) for X in (X_train, X_test))
+    y_train, y_test = (y[:, np.newaxis].astype(dtype) for y in (y_train, y_test))
+    return SimpleNamespace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test, seed=seed)
+
+
+def scores(predictions, data):
+    """Figures from the logits of the tumours that were held out."""
+    return {"accuracy on 143 tumours": np.mean((predictions > 0) == data.y_test)}

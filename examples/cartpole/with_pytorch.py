@@ -1,0 +1,81 @@
+"""CartPole by deep Q-learning: what is a push worth, now and later? (Mnih et al. 2015, doi:10.1038/nature14236)"""
+
+import sys
+from copy import deepcopy
+
+import numpy as np
+import task
+
+import torch
+from torch import from_numpy, nn
+from torch import optim as optimizers
+from torch.optim import lr_scheduler as schedulers
+
+
+def build(dtype=torch.float32):
+    """State of the cart -> what it is worth to push it to the left, and to the right."""
+    return nn.Sequential(
+        nn.Linear(4, 128, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(128, 128, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(128, 2, dtype=dtype),
+    )
+
+
+def best(net, states):
+    """The push that is worth most, in each of the states."""
+    with torch.no_grad():
+        return net(from_numpy(states)).numpy().argmax(axis=1)
+
+
+def train(net, data):
+    """The loss of every update."""
+    target, top, kept = deepcopy(net), 0, None
+    loss_fn = nn.HuberLoss()
+    optim = optimizers.Adam(net.parameters(), lr=task.RATE)
+    schedule = schedulers.LinearLR(optim, 1.0, 0.0, total_iters=task.STEPS)
+    rng = np.random.default_rng(data.seed)
+    state, _ = data.cart.reset(seed=data.seed)
+    for step in range(task.STEPS):
+        action = rng.integers(2) if rng.random() < task.exploration(step) else best(net, state[None])[0]
+        after, reward, fallen, cut_off, _ = data.cart.step(int(action))
+        data.memory.add(state, action, reward, after, fallen)  # cut off, it would have gone on being worth something
+        state = data.cart.reset()[0] if fallen or cut_off else after
+        if step % task.SYNC == 0:
+            target.load_state_dict(net.state_dict())
+        if step < task.WARM_UP:
+            continue
+        if step % task.CHECK == 0:
+            mean = task.returns(lambda states: best(net, states), data.validation, first=20_000).mean()
+            if mean > top:
+                top, kept = mean, deepcopy(net.state_dict())
+            if top == 500:
+                break
+        states, actions, rewards, after_them, fallen = data.memory.sample(rng)
+        with torch.no_grad():
+            later = target(from_numpy(after_them)).numpy().max(axis=1)
+        expected = rewards + task.DISCOUNT * (1 - fallen) * later
+        worth = net(from_numpy(states))[np.arange(task.BATCH), actions]
+        loss = loss_fn(worth, from_numpy(expected))
+        optim.zero_grad()
+        loss.backward()
+        optim.step()
+        schedule.step()
+        yield loss.item()
+    net.load_state_dict(kept)
+
+
+def predict(net, data):
+    """The returns of the episodes that were not trained on."""
+    return task.returns(lambda states: best(net, states), data.held_out, first=10_000)
+
+
+if __name__ == "__main__":
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    torch.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
+    *_, loss = train(net, data)
+    print(f"loss at the last step {loss:.4f}")
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")

@@ -1,0 +1,65 @@
+"""Handwritten digits read column by column: the same two layers at every column, and a sequence ends when it ends."""
+
+import sys
+
+import numpy as np
+import task
+
+import numpyml
+from numpyml import Tensor
+from numpyml.nn import Module, layers, losses, optimizers
+
+
+class Reader(Module):
+    """Remembers what it has read, and at the end says what it was."""
+
+    def __init__(self, width, dtype):
+        self.width = width
+        self.read = layers.Dense(8, width, dtype=dtype)
+        self.remember = layers.Dense(width, width, bias=False, dtype=dtype)
+        self.answer = layers.Dense(width, 10, dtype=dtype)
+
+    def forward(self, x, lengths):
+        """(batch, time, 8), (batch,) -> logits (batch, 10)."""
+        h = np.zeros((len(x), self.width), x.dtype)
+        for t in range(max(lengths)):
+            new = np.tanh(self.read(x[:, t]) + self.remember(h))
+            h = np.where((t < lengths)[:, None], new, h)  # who has come to the end keeps what is there
+        return self.answer(h)
+
+
+def build(dtype=np.float32):
+    return Reader(64, dtype)
+
+
+def train(net, data):
+    """The loss of every step."""
+    loss_fn = losses.CrossEntropyWithLogits()
+    optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=0.003)
+    rng = np.random.default_rng(data.seed)
+    net.train()
+    for _epoch in range(30):
+        for rows in np.array_split(rng.permutation(len(data.X_train)), len(data.X_train) // 32):
+            outputs = net(Tensor(data.X_train[rows]), data.lengths_train[rows])
+            loss = loss_fn(outputs, data.y_train[rows])
+            optim.zero_grad()
+            loss.backward()
+            optim.step()
+            yield loss.item()
+
+
+def predict(net, data):
+    """Logits of the images held out."""
+    net.eval()
+    with numpyml.no_grad():
+        return net.forward(data.X_test, data.lengths_test)
+
+
+if __name__ == "__main__":
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    numpyml.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
+    *_, loss = train(net, data)
+    print(f"loss at the last step {loss:.4f}")
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")

@@ -1,0 +1,63 @@
+"""Handwritten digits, PyTorch's style, which is the dynamic one."""
+
+import sys
+
+import numpy as np
+import task
+
+import torch
+from torch import from_numpy, nn
+from torch import optim as optimizers
+
+
+class Reader(nn.Module):
+    """The same layer again and again, each time on top of what was there."""
+
+    def __init__(self, width, dtype):
+        super().__init__()
+        self.read = nn.Linear(64, width, dtype=dtype)
+        self.think = nn.Linear(width, width, dtype=dtype)
+        self.answer = nn.Linear(width, 10, dtype=dtype)
+
+    def forward(self, x):
+        x = torch.tanh(self.read(x))
+        for _ in range(3):
+            x = x + torch.tanh(self.think(x))
+        return self.answer(x)
+
+
+def build(dtype=torch.float32):
+    return Reader(64, dtype)
+
+
+def train(net, data):
+    """The loss of every step."""
+    loss_fn = nn.CrossEntropyLoss()
+    optim = optimizers.Adam(net.parameters(), lr=0.001)
+    rng = np.random.default_rng(data.seed)
+    net.train()
+    for _epoch in range(20):
+        for rows in np.array_split(rng.permutation(len(data.X_train)), len(data.X_train) // 32):
+            outputs = net(from_numpy(data.X_train[rows]))
+            loss = loss_fn(outputs, from_numpy(data.y_train[rows]))
+            optim.zero_grad()
+            loss.backward()
+            optim.step()
+            yield loss.item()
+
+
+def predict(net, data):
+    """Logits of the images held out."""
+    net.eval()
+    with torch.no_grad():
+        return net(from_numpy(data.X_test)).numpy()
+
+
+if __name__ == "__main__":
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    torch.manual_seed(seed)
+    data, net = task.data(seed=seed), build()
+    *_, loss = train(net, data)
+    print(f"loss at the last step {loss:.4f}")
+    for name, figure in task.scores(predict(net, data), data).items():
+        print(f"{name} {figure:.4f}")

@@ -1,0 +1,116 @@
+"""What went wrong: in which layer a value first was not finite, and which layer says what the loss says again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from numpyml.autograd.tape import no_grad
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import DivergenceError, NumpymlError
+from numpyml.nn import activations
+from numpyml.nn.module import Module
+from numpyml.training.metrics import takes_logits
+
+Call = tuple[Module, list[Any], list[Any]]
+
+
+@contextmanager
+def observed(model: Module) -> Iterator[list[Call]]:
+    """Inside, every call of a module of this model is noted as it ends: (module, inputs, output), inner ones first."""
+    calls: list[Call] = []
+
+    def watching(module: Module, run: Any, context: bool) -> Any:
+        def watched(*inputs: Any, **options: Any) -> Any:
+            result = run(*inputs, **options)
+            calls.append((module, _arrays(inputs), _arrays(result[0] if context else result)))
+            return result
+
+        return watched
+
+    watched: list[tuple[Module, str]] = []
+    for module in model.modules():
+        # A forward of one's own does not go through compute where it is called inside another.
+        own = hasattr(type(module).compute, "program")
+        for name in ("compute", "forward") if own else ("compute",):
+            if name not in vars(module):
+                vars(module)[name] = watching(module, getattr(module, name), name == "compute")
+                watched.append((module, name))
+    try:
+        yield calls
+    finally:
+        for module, name in watched:
+            del vars(module)[name]
+
+
+def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], outputs: Any, stacklevel: int) -> None:
+    """Warn where the outputs come from a Sigmoid or Softmax and the loss applies one itself."""
+    squashing = (activations.Sigmoid, activations.Softmax)
+    if not takes_logits(loss) or not isinstance(outputs, np.ndarray):
+        return
+    for module, _, ys in calls:
+        if isinstance(module, squashing) and np.may_share_memory(ys[0], outputs):
+            place = NumpymlError("", module).located(model).place
+            warnings.warn(
+                f"the model ends in {place}, and {type(loss).__name__} expects logits: it applies a "
+                f"{'sigmoid' if 'Binary' in type(loss).__name__ else 'softmax'} itself, so it is applied twice and the "
+                "model learns slowly or not at all; leave the last layer out of the model and apply it to predictions",
+                stacklevel=stacklevel,
+            )
+            return
+
+
+def finite(arrays: Sequence[Any]) -> bool:
+    """Whether all numbers are."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def divergence(model: Module, loss: Any, batch: Sequence[Any], told: str, kept: str) -> tuple[DivergenceError, bool]:
+    """The error that tells where a loss that is no finite number comes from, and whether it comes from the data.
+
+    Args:
+        model: as it was when the loss was computed: the batch runs through it once more.
+        loss: its loss function.
+        batch: inputs and targets.
+        told: what was seen: the loss and the step.
+        kept: what is done about the model, where the data is not to blame.
+    """
+    *inputs, targets = batch
+    for x, name in (*((x, "inputs") for x in inputs), (targets, "targets")):
+        for array in _arrays(x):
+            if not finite([array]):
+                bad = ~np.isfinite(array)
+                return DivergenceError(
+                    f"fit expected finite {name}, got {int(bad.sum())} NaN or infinite values, the first in row "
+                    f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {told}. Mend the data; the model is "
+                    "as it was before this batch"
+                ), True
+    with no_grad(), np.errstate(all="ignore"), observed(model) as calls:
+        outputs = _arrays(model.forward(*inputs))
+    remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {kept}"
+    for module, xs, ys in calls:
+        if finite(xs) and not finite(ys):  # what is around it, and what comes after it, only hands it on
+            bad_names = [n for n, p in module.named_parameters() if "." not in n and not finite([p.data])]
+            why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_up_to(xs)}"
+            error = DivergenceError(f"gave the first values that are not finite, {why}: {told}. {remedy}", module)
+            error.located(model)
+            return error, False
+    return DivergenceError(
+        f"fit expected a finite loss: {told}, and {loss!r} itself is where it first is not: the model's outputs are "
+        f"{_up_to(outputs)}. {remedy}"
+    ), False
+
+
+def _up_to(arrays: Sequence[Any]) -> str:
+    return f"of at most {max((float(np.abs(x).max(initial=0)) for x in arrays), default=0.0):.3g} in size"
+
+
+def _arrays(values: Any) -> list[Any]:
+    """The arrays of numbers among values, Tensors' included."""
+    parts = values if isinstance(values, (tuple, list)) else (values,)
+    arrays = [np.asarray(part.data if isinstance(part, Tensor) else part) for part in parts if part is not None]
+    return [array for array in arrays if array.dtype.kind in "iuf"]

@@ -1,0 +1,421 @@
+"""``fit``: epochs of forward, loss, backward and step, and what people add to that loop again and again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpyml import checkpoint as files
+from numpyml.autograd.tape import Array, is_recording, no_grad
+from numpyml.data import ArrayDataset, DataLoader
+from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, StateError, kind_of
+from numpyml.nn.module import Module
+from numpyml.nn.optimizer import Optimizer
+from numpyml.nn.options import choice, flag, integer, number, require
+from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
+from numpyml.nn.utils import clip_grad_norm_
+from numpyml.random import default_generator
+from numpyml.training.diagnosis import divergence, observed, warn_of_double_squashing
+from numpyml.training.history import History
+from numpyml.training.interrupt import Interrupt
+from numpyml.training.metrics import GREATER_IS_BETTER, Metric, resolved
+from numpyml.training.progress import progress as progress_for
+
+__all__ = ["Run", "fit"]
+
+Path_ = str | os.PathLike[str]
+_KEEP_EVERY = 16  # steps between two copies of the weights to fall back to: 1 % of a step's time, at most
+
+
+def fit(
+    model: Module, loss: Any, optimizer: Optimizer, data: Any, *, epochs: int, batch_size: int | None = None,
+    validation: Any = None, metrics: Any = (), scheduler: Scheduler | None = None, scheduler_every: str = "epoch",
+    clip_grad_norm: float | None = None, patience: int | None = None, monitor: str | None = None,
+    mode: str | None = None, checkpoint: Path_ | None = None, best: Path_ | None = None, resume: Path_ | None = None,
+    callbacks: Callable[[Run], Any] | Iterable[Callable[[Run], Any]] = (), progress: bool = True,
+) -> History:  # fmt: skip
+    """Train a model.
+
+    Each step is the loop of the explicit driver: ``model.forward``, ``loss.forward``, ``loss.backward``,
+    ``model.backward``, ``optimizer.step``. ``train()`` holds while it learns, ``eval()`` in the validation and after.
+
+    Args:
+        model: any module.
+        loss: any loss that gives one number.
+        optimizer: of this model's parameters.
+        data: inputs and targets: arrays ``(X, y)`` or a dataset, which are shuffled, or a DataLoader, or anything that
+            gives batches again and again. The last entry of a batch is the targets, the others go to the model.
+        epochs: how many times through the data, in all (also after ``resume``).
+        batch_size: of arrays and datasets, 32 where it is not given.
+        validation: data that is looked at after each epoch and not learned from: as ``data``, in order.
+        metrics: of the validation: any of 'accuracy', 'f1', 'r2', 'mae' (scikit-learn's, of the decisions that the
+            outputs stand for; 'f1' is the mean over the classes where there are more than two), or functions of
+            (outputs, targets), or a dict that names them. They are kept as ``val_accuracy`` and so on. All outputs of
+            the validation are held in memory for them.
+        scheduler: a schedule of this optimizer, stepped after every
+        scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau is given the monitored figure.
+        clip_grad_norm: the largest norm of the gradients together, see ``clip_grad_norm_``.
+        patience: end after so many epochs without a better figure; the model then has the weights of the best epoch,
+            however the training ended.
+        monitor: the figure to watch: 'val_loss' where there is a validation, else 'loss'.
+        mode: 'min' where less is better, 'max' where more is; 'max' by default for accuracy, f1 and r2.
+        checkpoint: a file that is written after every epoch and at Ctrl-C: all that ``resume`` needs.
+        best: a file of the model, written whenever the figure is the best so far.
+        resume: a checkpoint to go on from. The bits are those of a training that never stopped, whether it was
+            stopped between two epochs or, with Ctrl-C, within one, where the batches come again in the same order.
+        callbacks: functions that are called after every epoch with the :class:`Run`; ``run.stop(why)`` ends it.
+        progress: whether to show any: a bar in terminals and notebooks (with tqdm), a line an epoch elsewhere.
+
+    Returns: the :class:`History`. Its ``loss`` is the mean over the rows of each step's loss, while learning.
+
+    Ctrl-C ends the training after the present step, writes the checkpoint and returns the history, whose ``stopped``
+    says so. A second Ctrl-C does not wait for the step: the weights are whole then, too, but the random numbers
+    that it drew are gone.
+
+    Raises:
+        DivergenceError: when a loss is not finite: in which step, and in which layer the first value that is not
+            arose. Model and optimizer are then as they were at most 16 steps before, with a loss that was finite;
+            where the data is to blame, as they were after the last step. ``error.history`` has the epochs before.
+        DTypeError, OptionError, DataError, OwnershipError: for arguments that do not fit, before anything has changed.
+        StateError, CheckpointError: when ``resume`` does not fit, or a file cannot be read or written.
+        MissingPackageError: for a metric without scikit-learn, a checkpoint without safetensors.
+
+    Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits.
+    """
+    if not isinstance(model, Module):
+        raise DTypeError(f"fit expected a model, got {kind_of(model)}")
+    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
+        raise DTypeError(f"fit expected a loss with forward and backward, got {kind_of(loss)}")
+    _check_optimizer(model, optimizer, scheduler)
+    choice("fit", "scheduler_every", scheduler_every, ("epoch", "step"))
+    if clip_grad_norm is not None:
+        number("fit", "clip_grad_norm", clip_grad_norm)
+    for path in (checkpoint, best):
+        _check_place(path)
+    calls = [callbacks] if callable(callbacks) else list(callbacks)
+    require(all(map(callable, calls)), "fit", "callbacks", callbacks, "functions of one argument")
+    run = Run(model, loss, optimizer, _batches(data, batch_size, True), integer("fit", "epochs", epochs, 1))
+    run.validation = None if validation is None else _batches(validation, batch_size, False)
+    run.metrics = resolved(metrics, loss)
+    run.scheduler, run.scheduler_every, run.clip_grad_norm = scheduler, scheduler_every, clip_grad_norm
+    if patience is not None:
+        run.patience = integer("fit", "patience", patience, 1)
+    run.watch(monitor, mode)
+    run.checkpoint, run.best, run.callbacks = checkpoint, best, calls
+    if resume is not None:
+        run.resume(resume)
+    return run.go(flag("fit", "progress", progress))
+
+
+class Run:
+    """A training under way, as callbacks see it: ``model``, ``loss``, ``optimizer``, ``scheduler``, ``epochs``,
+    ``epoch`` (how many are done), ``history``, whose last record is that of the epoch just done, and ``stop(why)``.
+    """
+
+    def __init__(self, model: Module, loss: Any, optimizer: Optimizer, data: Any, epochs: int) -> None:
+        self.model, self.loss, self.optimizer, self.data, self.epochs = model, loss, optimizer, data, epochs
+        self.validation: Any = None
+        self.metrics: dict[str, Metric] = {}
+        self.scheduler: Scheduler | None = None
+        self.scheduler_every = "epoch"
+        self.clip_grad_norm: float | None = None
+        self.patience: int | None = None
+        self.monitor, self.less_is_better = "loss", True
+        self.checkpoint: Path_ | None = None
+        self.best: Path_ | None = None
+        self.callbacks: Sequence[Callable[[Run], Any]] = ()
+        self.history = History()
+        # What a checkpoint keeps of the run itself
+        self.epoch = self.step = 0  # epochs done, and steps of the present one
+        self.steps = 0  # in all
+        self.sum = self.seconds = 0.0  # of the present epoch
+        self.rows = 0
+        self.best_figure, self.best_weights = inf, None  # type: tuple[float, dict[str, Array] | None]
+        self.waited = 0
+        self.drawn: dict[str, Any] = {}  # where the generators were when the present epoch began
+        # What it does not
+        self._interrupt = Interrupt()
+        self._fallback: tuple[int, list[Array], dict[str, Any]] | None = None
+        self._first = True
+
+    def stop(self, why: str = "a callback asked for it") -> None:
+        """End the training after this epoch."""
+        self.history.stopped = why
+
+    def watch(self, monitor: str | None, mode: str | None) -> None:
+        """Choose the figure that tells which epoch is the best."""
+        known = ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
+        if self.metrics and self.validation is None:
+            raise OptionError(
+                "fit expected validation data to compute metrics on, got none; pass validation=(X, y), which may be "
+                "the training data"
+            )
+        self.monitor = choice("fit", "monitor", monitor or known[min(1, len(known) - 1)], known)
+        greater = self.monitor.removeprefix("val_") in GREATER_IS_BETTER
+        self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
+
+    # The loop
+
+    def go(self, shown: bool) -> History:
+        """Train; see :func:`fit`."""
+        batches = len(self.data) if hasattr(self.data, "__len__") else None
+        bar = progress_for(shown, self.epochs, self.epoch, self.step, batches)
+        try:
+            with self._interrupt:
+                while self.epoch < self.epochs and not self.history.stopped:
+                    self._one_epoch(bar)
+        except KeyboardInterrupt:
+            self._interrupted()
+        finally:
+            bar.close()
+            self.model.eval()
+        if self.patience is not None and self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
+        return self.history
+
+    def _one_epoch(self, bar: Any) -> None:
+        self.model.train()
+        began = time.perf_counter() - self.seconds
+        rate = self.optimizer.param_groups[0]["learning_rate"]
+        for batch in self._remaining():
+            bar.step(self._one_step(batch))
+            if self._interrupt.asked:
+                self.seconds = time.perf_counter() - began
+                raise KeyboardInterrupt
+        if not self.rows:
+            raise DataError("fit expected at least one batch in an epoch, got none; is drop_last on, or data used up?")
+        record = {"epoch": self.epoch + 1, "loss": self.sum / self.rows, **self._validated()}
+        record |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
+        with self._interrupt.whole:
+            self._account(record)
+        bar.epoch(record, self.step)
+        self.step, self.rows, self.sum, self.seconds = 0, 0, 0.0, 0.0
+        for callback in self.callbacks:
+            callback(self)
+        self.save()
+        if self._interrupt.asked and self.epoch < self.epochs:
+            raise KeyboardInterrupt
+
+    def _one_step(self, batch: Any) -> float:
+        *inputs, targets = self._parts(batch)
+        outputs = self._forward(inputs)
+        loss = self._finite_loss(outputs, inputs, targets)
+        rows = _rows(targets)
+        self.optimizer.zero_grad()
+        self.model.backward(self.loss.backward(), input_gradient=False)
+        if self.clip_grad_norm is not None:
+            clip_grad_norm_(
+                (g for group in self.optimizer.param_groups for g in group["gradients"]), self.clip_grad_norm
+            )
+        if self._fallback is None or self.steps - self._fallback[0] >= _KEEP_EVERY:
+            self._fallback = self.steps, [p.copy() for p in self.model.parameters()], self.optimizer.state_dict()
+        with self._interrupt.whole:
+            self.optimizer.step()
+            if self.scheduler is not None and self.scheduler_every == "step":
+                self.scheduler.step()
+            self.sum += self._of_all(rows, loss)
+            self.rows += rows
+            self.step += 1
+            self.steps += 1
+        return loss
+
+    def _forward(self, inputs: Sequence[Any]) -> Any:
+        if not self._first:
+            return self.model.forward(*inputs)
+        self._first = False
+        with observed(self.model) as calls:
+            outputs = self.model.forward(*inputs)
+        warn_of_double_squashing(self.model, self.loss, calls, outputs, stacklevel=7)
+        return outputs
+
+    def _remaining(self) -> Iterable[Any]:
+        """The batches of this epoch that were not learned from: all, but where it was interrupted."""
+        generators = self._generators()
+        now = {name: generator.bit_generator.state for name, generator in generators.items()}
+        for name, state in self.drawn.items() if self.step else ():
+            if name in generators:
+                generators[name].bit_generator.state = state
+        self.drawn = {name: generator.bit_generator.state for name, generator in generators.items()}
+        batches = iter(self.data)
+        if self.step:
+            for _ in islice(batches, self.step):
+                pass
+            for name, state in now.items():
+                generators[name].bit_generator.state = state
+        return batches
+
+    @staticmethod
+    def _parts(batch: Any) -> Sequence[Any]:
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            got = f"a {type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else kind_of(batch)
+            raise DataError(f"fit expected batches of inputs and targets, got {got}; give it both: ArrayDataset(X, y)")
+        return batch
+
+    # After an epoch
+
+    def _validated(self) -> dict[str, float]:
+        """Loss and metrics of the validation data."""
+        if self.validation is None:
+            return {}
+        self.model.eval()
+        total, rows, found = 0.0, 0, []
+        with no_grad():
+            for batch in self.validation:
+                *inputs, targets = self._parts(batch)
+                outputs = self.model.forward(*inputs)
+                n = _rows(targets)
+                total, rows = total + self._of_all(n, self._finite_loss(outputs, inputs, targets)), rows + n
+                if self.metrics:
+                    found.append((outputs, np.asarray(targets)))
+        if not rows:
+            raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
+        figures = {"val_loss": total / rows}
+        if found:
+            outputs, targets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            figures |= {f"val_{name}": float(metric(outputs, targets)) for name, metric in self.metrics.items()}
+        return figures
+
+    def _account(self, record: dict[str, Any]) -> None:
+        """Take the record of an epoch that is done: the best one, the schedule, and whether it is time to end."""
+        self.history.records.append(record)
+        self.epoch += 1
+        figure = record[self.monitor]
+        if self.scheduler is not None and self.scheduler_every == "epoch":
+            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+            self.scheduler.step(figure) if plateau else self.scheduler.step()  # type: ignore[call-arg]
+        cost = figure if self.less_is_better else -figure
+        self.waited += 1
+        if cost < self.best_figure:
+            self.best_figure, self.waited = cost, 0
+            self.history.best_epoch = self.epoch
+            if self.patience is not None:
+                self.best_weights = self.model.state_dict()
+            if self.best is not None:
+                files.save(self.best, self.model, epoch=self.epoch, record=record)
+        self._lose_patience()
+
+    def _lose_patience(self) -> None:
+        if self.patience is not None and self.waited >= self.patience and self.epoch < self.epochs:
+            self.stop(f"no better {self.monitor} in {self.waited} epochs after epoch {self.history.best_epoch}")
+
+    def _interrupted(self) -> None:
+        of = f" of {len(self.data)}" if hasattr(self.data, "__len__") else ""
+        within = f"after step {self.step}{of} of epoch {self.epoch + 1}" if self.step else f"after epoch {self.epoch}"
+        self.stop(f"interrupted {within}")
+        self.save()
+
+    def _finite_loss(self, outputs: Any, inputs: Sequence[Any], targets: Any) -> float:
+        loss = self.loss.forward(outputs, targets)
+        if getattr(loss, "ndim", 0):
+            raise OptionError(
+                f"fit expected a loss that gives one number, got {kind_of(loss)}; choose reduction='mean'"
+            )
+        if isfinite(loss):
+            return float(loss)
+        fallback = self._fallback
+        kept = "nothing has changed yet" if fallback is None else (
+            f"model and optimizer are as they were after step {fallback[0]}"
+        )  # fmt: skip
+        step = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
+        told = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
+        error, is_the_datas = divergence(self.model, self.loss, (*inputs, targets), told, kept)
+        if fallback is not None and not is_the_datas:
+            for p, values in zip(self.model.parameters(), fallback[1], strict=True):
+                p[...] = values
+            self.optimizer.load_state_dict(fallback[2])
+        error.history = self.history
+        raise error
+
+    def _of_all(self, rows: int, loss: float) -> float:
+        """The sum over the rows of a batch whose loss this is."""
+        return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * rows
+
+    # Checkpoints
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Every generator that a step may draw from, by its place."""
+        found = {"random/default": default_generator()}
+        loader, dataset = self.data, getattr(self.data, "dataset", None)
+        owners = [("data", loader), ("data.dataset", dataset), *self.model.named_modules("model")]
+        for place, owner in owners:
+            for name, value in getattr(owner, "__dict__", {}).items():
+                if isinstance(value, np.random.Generator):
+                    found[f"random/{place}.{name}"] = value
+        return found
+
+    def _saved_parts(self) -> dict[str, Any]:
+        schedule = {} if self.scheduler is None else {"scheduler": self.scheduler}
+        return {"optimizer": self.optimizer, **schedule, **self._generators(), "fit": self}
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        if self.checkpoint is not None:
+            files.save(self.checkpoint, self.model, **self._saved_parts())
+
+    def resume(self, path: Path_) -> None:
+        """Go on from a checkpoint."""
+        files.load(path, self.model, **self._saved_parts())
+        self._lose_patience()
+
+    _KEPT = ("epoch", "step", "steps", "sum", "seconds", "rows", "best_figure", "best_weights", "waited", "drawn")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the run itself."""
+        kept = {name: getattr(self, name) for name in self._KEPT}
+        return {**kept, "records": self.history.records, "best_epoch": self.history.best_epoch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        if set(state) != {*self._KEPT, "records", "best_epoch"}:
+            raise StateError(f"fit expected the state of a training, got {sorted(state)}")
+        for name in self._KEPT:
+            setattr(self, name, state[name])
+        self.history.records, self.history.best_epoch = list(state["records"]), state["best_epoch"]
+
+
+def _rows(targets: Any) -> int:
+    return len(targets) if hasattr(targets, "__len__") and getattr(targets, "shape", True) else 1
+
+
+def _batches(data: Any, batch_size: int | None, shuffle: bool) -> Any:
+    """Something that gives batches, as often as it is asked."""
+    batches = isinstance(data, list) and all(
+        isinstance(batch, (tuple, list)) and all(hasattr(part, "shape") for part in batch) for batch in data
+    )
+    if isinstance(data, (tuple, list)) and not (batches and data):
+        data = ArrayDataset(*data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
+        return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)
+    if batch_size is not None:
+        raise OptionError(f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}")
+    if hasattr(data, "__next__") or not hasattr(data, "__iter__"):
+        got = "an iterator, which is used up after one epoch" if hasattr(data, "__next__") else kind_of(data)
+        raise DTypeError(f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}")
+    return data
+
+
+def _check_optimizer(model: Module, optimizer: Any, scheduler: Any) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["parameters"]):
+        raise OwnershipError(
+            "fit expected an optimizer of this model's parameters, got one of another's; "
+            "make it from model.parameters(), model.gradients()"
+        )
+    if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
+        raise OwnershipError("fit expected a scheduler of this optimizer; make it of the optimizer that is given")
+
+
+def _check_place(path: Path_ | None) -> None:
+    if path is not None:
+        files.require_safetensors()
+        folder = Path(path).resolve().parent
+        require(folder.is_dir(), "fit", "checkpoint", str(path), f"in a folder that is there; {folder} is not")

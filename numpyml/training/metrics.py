@@ -1,0 +1,95 @@
+"""Metrics by name: scikit-learn's, given what a model puts out in place of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from numpyml.autograd.tape import Array
+from numpyml.errors import MissingPackageError, OptionError, kind_of
+from numpyml.nn import losses
+
+Metric = Callable[[Array, Array], float]
+
+GREATER_IS_BETTER = ("accuracy", "f1", "r2")
+NAMES = (*GREATER_IS_BETTER, "mae")
+
+
+def takes_logits(loss: Any) -> bool:
+    """Whether the loss applies a sigmoid or softmax of its own."""
+    return isinstance(loss, (losses.BinaryCrossEntropyWithLogits, losses.CrossEntropyWithLogits))
+
+
+def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
+    """Functions of (outputs, targets) by name, of names, functions, or a dict that names functions."""
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = [metrics]
+    if isinstance(metrics, Mapping):
+        named = dict(metrics)
+    elif isinstance(metrics, Iterable):
+        named = {m if isinstance(m, str) else getattr(m, "__name__", str(m)): m for m in metrics}
+    else:
+        raise OptionError(f"fit expected metrics to be names or functions, got {kind_of(metrics)}")
+    found = {}
+    for name, metric in named.items():
+        if isinstance(metric, str):
+            found[name] = _by_name(metric, loss)
+        elif callable(metric):
+            found[name] = metric
+        else:
+            raise OptionError(
+                f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, "
+                f"got {kind_of(metric)}"
+            )
+    return found
+
+
+def _by_name(name: str, loss: Any) -> Metric:
+    if name not in NAMES:
+        raise OptionError(
+            f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, got {name!r}"
+        )
+    try:
+        from sklearn import metrics  # optional, and slow to import
+    except ImportError:
+        raise MissingPackageError(
+            f"the metric {name} expected the package scikit-learn, which is not installed; "
+            "install it with numpyml's extra: pip install 'provengrad[training]', or pass a function of your own"
+        ) from None
+    if name == "accuracy":
+        return lambda outputs, targets: float(metrics.accuracy_score(*decided(outputs, targets, loss)))
+    if name == "f1":
+        return lambda outputs, targets: _f1(metrics.f1_score, *decided(outputs, targets, loss), outputs)
+    score = metrics.r2_score if name == "r2" else metrics.mean_absolute_error
+    return lambda outputs, targets: float(score(_columns(targets), _columns(outputs)))
+
+
+def _f1(score: Any, truth: Array, decisions: Array, outputs: Array) -> float:
+    """Of the positive class where there are two, else the mean over the classes."""
+    classes = outputs.shape[1] if outputs.ndim > truth.ndim else 2
+    several = truth.ndim > 1 or classes > 2
+    return float(score(truth, decisions, average="macro" if several else "binary", zero_division=0))
+
+
+def decided(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
+    """The true classes, and those that a model's outputs decide for.
+
+    Outputs of a class axis: the class of the largest; (N, C, ...) with targets (N, ...), or probabilities (N, C, ...)
+    where the loss is over classes. Outputs of the targets' shape: yes or no, in every column.
+    """
+    over_classes = isinstance(loss, losses.CrossEntropyWithLogits)
+    if outputs.ndim == targets.ndim + 1 or (over_classes and outputs.shape == targets.shape):
+        truth = targets if outputs.ndim > targets.ndim else targets.argmax(axis=1)
+        truth, decisions = truth.reshape(-1), outputs.argmax(axis=1).reshape(-1)
+        counted = truth != getattr(loss, "ignore_index", None)
+        return truth[counted], decisions[counted]
+    yes = outputs > (0 if takes_logits(loss) else 0.5)
+    truth, decisions = (np.asarray(x).astype(np.int64) for x in (targets > 0.5, yes))
+    flat = truth.ndim < 2 or truth[0].size == 1
+    return (truth.reshape(-1), decisions.reshape(-1)) if flat else (_columns(truth), _columns(decisions))
+
+
+def _columns(x: Array) -> Array:
+    return x.reshape(len(x), -1)

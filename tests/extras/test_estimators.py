@@ -1,0 +1,265 @@
+"""Estimators: scikit-learn's whole battery, and what people build around them."""
+
+import copy
+import functools
+import pickle
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import numpyml
+from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
+from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
+from numpyml.nn import activations, layers, losses, model, optimizers, schedulers
+from numpyml.random import default_generator
+
+CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
+
+
+def name_of(part):
+    if not hasattr(part, "func"):
+        return type(part).__name__
+    return "-".join([part.func.__name__, *part.keywords])
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return StandardScaler().fit_transform(x), np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+@pytest.fixture(scope="module")
+def line():
+    x = np.random.default_rng(0).standard_normal((120, 3))
+    return x, x @ [1.0, -2.0, 0.5]
+
+
+def small(features, outputs):
+    return model.Sequential(
+        layers.Dense(features, 16), activations.Tanh(), layers.Dropout(0.1), layers.Dense(16, outputs)
+    )
+
+
+QUICK = {"max_epochs": 5, "random_state": 0}
+
+
+# On real data
+
+
+def test_it_classifies_real_data_in_a_pipeline_as_well_as_it_should():
+    x, y = load_breast_cancer(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), NeuralNetClassifier(max_epochs=30, random_state=0))
+    assert cross_val_score(pipeline, x, y, cv=4).mean() > 0.96
+
+
+def test_it_regresses_real_data_as_well_as_it_should():
+    x, y = load_diabetes(return_X_y=True)
+    y = (y - y.mean()) / y.std()
+    net = NeuralNetRegressor(
+        max_epochs=100, early_stopping=True, optimizer=functools.partial(optimizers.AdamW, weight_decay=0.1),
+        random_state=0,
+    )  # fmt: skip
+    found = cross_val_score(make_pipeline(StandardScaler(), net), x, y, cv=4).mean()
+    assert found > cross_val_score(LinearRegression(), x, y, cv=4).mean() - 0.03
+
+
+def test_a_grid_of_modules_sizes_and_rates_is_searched_also_in_other_processes(iris):
+    grid = [
+        {"module": [small(4, 3)], "learning_rate": [0.01]},
+        {"hidden_layer_sizes": [(8,), (8, 8)], "optimizer": [optimizers.SGD], "learning_rate": [1e-9]},
+    ]
+    search = GridSearchCV(NeuralNetClassifier(max_epochs=20, random_state=0), grid, cv=3, n_jobs=2).fit(*iris)
+    assert search.best_params_["learning_rate"] == 0.01 and search.best_score_ > 0.9
+
+
+# What scikit-learn does with estimators
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_predicts_the_same_and_trains_on_by_itself(iris, copied):
+    x, y = iris
+    net = NeuralNetClassifier(small, warm_start=True, **QUICK).fit(x, y)
+    other = copied(net)
+    expected = net.predict_proba(x)
+    assert np.array_equal(other.predict_proba(x), expected)
+    other.fit(x, y)
+    assert np.array_equal(net.predict_proba(x), expected)  # its arrays are not those of the copy
+    net.fit(x, y)
+    assert np.array_equal(other.predict_proba(x), net.predict_proba(x))  # the optimizer's state came along
+
+
+def test_a_clone_has_the_options_and_nothing_learned(iris):
+    module = small(4, 3)
+    net = NeuralNetClassifier(module, loss=losses.CrossEntropyWithLogits(label_smoothing=0.1), **QUICK).fit(*iris)
+    other = clone(net)
+    assert other.loss.label_smoothing == 0.1 and repr(other.module) == repr(module)
+    with pytest.raises(NotFittedError):
+        other.predict(iris[0])
+    assert np.array_equal(other.fit(*iris).predict_proba(iris[0]), net.predict_proba(iris[0]))
+
+
+def test_the_module_that_is_given_is_not_trained_itself(iris):
+    module = small(4, 3)
+    before = module.state_dict()
+    net = NeuralNetClassifier(module, **QUICK).fit(*iris)
+    assert net.module is module and net.module_ is not module
+    assert all(np.array_equal(before[name], p) for name, p in module.state_dict().items())
+
+
+def test_a_seed_settles_everything_and_leaves_the_default_generator_alone(iris):
+    x, y = iris
+    state = numpyml.manual_seed(1).bit_generator.state
+    seeds = 3, np.random.RandomState(3), np.random.default_rng(3), 3
+    found = [NeuralNetClassifier(small, max_epochs=3, random_state=seed).fit(x, y).predict_proba(x) for seed in seeds]
+    assert default_generator().bit_generator.state == state
+    assert np.array_equal(found[0], found[3]) and np.array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_without_a_seed_manual_seed_settles_it(iris):
+    found = []
+    for seed in (1, 1, 2):
+        numpyml.manual_seed(seed)
+        found.append(NeuralNetClassifier(max_epochs=1).fit(*iris).predict_proba(iris[0]))
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+
+
+def test_labels_of_any_kind_come_back_and_probabilities_add_up_in_their_order(iris):
+    x, y = iris
+    net = NeuralNetClassifier(max_epochs=30, learning_rate=0.01, random_state=0).fit(x, y)
+    probabilities = net.predict_proba(x)
+    assert list(net.classes_) == ["setosa", "versicolor", "virginica"]
+    assert np.array_equal(net.classes_[probabilities.argmax(1)], net.predict(x)) and net.score(x, y) > 0.9
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_several_targets_are_regressed_at_once_and_keep_their_shape(line):
+    x, y = line
+    net = NeuralNetRegressor(max_epochs=100, learning_rate=0.01, random_state=0)
+    assert net.fit(x, np.stack([y, -y], 1)).predict(x).shape == (120, 2)
+    assert net.score(x, np.stack([y, -y], 1)) > 0.9
+    assert net.fit(x, y).predict(x).shape == (120,)
+
+
+def test_data_in_float32_is_learned_from_in_float32(iris):
+    x, y = iris
+    for dtype in (np.float32, np.float64):
+        net = NeuralNetClassifier(**QUICK).fit(x.astype(dtype), y)
+        assert {p.dtype for p in net.module_.parameters()} == {np.dtype(dtype)}
+        assert net.predict_proba(x.astype(dtype)).dtype == dtype
+
+
+def test_names_of_columns_are_remembered_and_asked_for():
+    pandas = __import__("pandas")
+    x, y = load_iris(return_X_y=True)
+    frame = pandas.DataFrame(x, columns=list("abcd"))
+    net = NeuralNetClassifier(**QUICK).fit(frame, y)
+    assert list(net.feature_names_in_) == list("abcd") and net.n_features_in_ == 4
+    with pytest.raises(ValueError, match="feature names"):
+        net.predict(frame[list("bacd")])
+
+
+# The training
+
+
+def test_early_stopping_holds_rows_out_and_keeps_the_best(iris):
+    net = NeuralNetClassifier(
+        early_stopping=True, max_epochs=500, patience=3, learning_rate=0.1, validation_fraction=0.2, random_state=0
+    ).fit(*iris)
+    assert net.history_.stopped.startswith("no better val_loss in 3 epochs") and len(net.history_) < 500
+    assert net.history_.best_epoch == len(net.history_) - 3
+
+
+def test_a_warm_start_goes_on_where_the_last_fit_ended(line):
+    x, y = line
+    net = NeuralNetRegressor(max_epochs=10, warm_start=True, random_state=0)
+    first = net.fit(x, y).history_[-1]["loss"]
+    module = net.module_
+    assert net.fit(x, y).history_[0]["loss"] < first and net.module_ is module
+    net.set_params(warm_start=False)
+    assert net.fit(x, y).history_[-1]["loss"] == first and net.module_ is not module
+
+
+def test_a_schedule_clipping_and_callbacks_reach_the_training(line):
+    epochs = []
+    net = NeuralNetRegressor(
+        max_epochs=3, scheduler=lambda optimizer: schedulers.ExponentialLR(optimizer, 0.5), clip_grad_norm=1e-3,
+        callbacks=lambda run: epochs.append(run.epoch), optimizer=optimizers.SGD, learning_rate=0.4, random_state=0,
+    ).fit(*line)  # fmt: skip
+    assert epochs == [1, 2, 3] and net.history_["learning_rate"] == [0.4, 0.2, 0.1]
+    assert net.history_[0]["loss"] - net.history_[2]["loss"] < 0.1
+
+
+def test_ctrl_c_leaves_a_fitted_estimator_and_a_warning(line):
+    net = NeuralNetRegressor(callbacks=lambda run: signal.raise_signal(signal.SIGINT), random_state=0)
+    with pytest.warns(ConvergenceWarning, match="the training was interrupted after"):
+        net.fit(*line)
+    assert net.predict(line[0]).shape == (120,)
+
+
+def test_progress_is_shown_where_it_is_asked_for(line, capsys):
+    NeuralNetRegressor(verbose=True, **QUICK).fit(*line)
+    assert re.match(r"epoch 1/5  loss \S+  [\d.]+ steps/s\n", capsys.readouterr().err)
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"module": 3}, DTypeError, r"expected module to be a model, or a function of \(features, outputs\)"),
+        ({"module": lambda features, outputs: None}, DTypeError, "expected module to make a model, got NoneType"),
+        ({"module": small(4, 2)}, ShapeError, r"shape \(rows, 3\), got \(1, 2\)"),
+        ({"module": small(5, 3)}, ShapeError, "expected 5 features"),
+        ({"hidden_layer_sizes": (0,)}, OptionError, "hidden_layer_sizes to be a whole number of 1 or more"),
+        ({"max_epochs": 0}, OptionError, "epochs to be a whole number of 1 or more"),
+        ({"batch_size": 0}, OptionError, "batch_size to be a whole number of 1 or more"),
+        ({"random_state": "lucky"}, OptionError, "random_state to be a whole number"),
+        ({"early_stopping": "yes"}, OptionError, "early_stopping to be True or False"),
+        ({"learning_rate": -1}, OptionError, "learning_rate"),
+        ({"verbose": 3}, OptionError, "verbose to be True or False"),
+        ({"optimizer": optimizers.SGD, "learning_rate": 1e200}, DivergenceError, "the loss was"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(iris, options, error, said):
+    with np.errstate(all="ignore"), pytest.raises(error, match=said):
+        NeuralNetClassifier(**options).fit(*iris)
+
+
+def test_a_warm_start_on_other_data_is_refused(iris, line):
+    x, y = iris
+    net = NeuralNetClassifier(warm_start=True, **QUICK).fit(x, y)
+    with pytest.raises(DataError, match="expected the classes"):
+        net.fit(x[:100], y[:100])
+    with pytest.raises(ValueError, match="features"):
+        net.fit(x[:, :2], y)
+    other = NeuralNetRegressor(warm_start=True, **QUICK).fit(*line)
+    with pytest.raises(DataError, match="expected 1 columns of y"):
+        other.fit(line[0], np.stack([line[1]] * 2, 1))
+    assert issubclass(DataError, NumpymlError)
+
+
+def test_without_scikit_learn_the_extra_is_named():
+    code = "import sys; sys.modules['sklearn.base'] = None; import numpyml.estimators"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "MissingPackageError: numpyml.estimators expected the package scikit-learn" in last
+    assert "pip install 'provengrad[estimators]'" in last

@@ -1,0 +1,339 @@
+"""Delete or change one thing in numpyml's mathematics, and see the suite turn red: how many of how many.
+
+    python tests/harness/mutants.py [--sample N] [--seed N] [--file PART] [--jobs N]
+
+A mutant is one module of numpyml with one statement deleted, or one operator, number or truth value changed. It is
+held to the quick checks of the components that run the changed line, those that run the fewest lines first, and then
+to the tests of its file. What neither notices is a survivor, and the exit code is 1, unless it stands in EQUIVALENT
+with the reason why nobody could notice it.
+
+Every mutant has a process of its own, forked from one that has PyTorch in memory and numpyml not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+ROOT = Path(next(iter(importlib.util.find_spec("numpyml").submodule_search_locations or [])))  # type: ignore[union-attr]
+TESTS = Path(__file__).parents[1]
+# The mathematics; each with the tests that are its own.
+FILES = {
+    "autograd/derivatives.py": "autograd/test_derivatives.py",
+    "autograd/pullbacks.py": "autograd/test_derivatives.py",
+    "autograd/rows.py": "autograd/test_derivatives.py",
+    "nn/activations.py": "nn/test_activations.py",
+    "nn/blockwise.py": "nn/test_activations.py",
+    "nn/erf.py": "nn/test_activations.py",
+    "nn/init.py": "nn/test_layers.py",
+    "nn/layers/attention.py": "nn/test_attention.py",
+    "nn/layers/dense.py": "nn/test_layers.py",
+    "nn/layers/dropout.py": "nn/test_layers.py",
+    "nn/layers/embedding.py": "nn/test_embedding.py",
+    "nn/layers/flatten.py": "nn/test_layers.py",
+    "nn/layers/normalization.py": "nn/test_normalization.py",
+    "nn/layers/transformer.py": "nn/test_transformer.py",
+    "nn/losses.py": "nn/test_losses.py",
+    "nn/optimizer.py": "nn/test_optimizers.py",
+    "nn/optimizers.py": "nn/test_optimizers.py",
+    "nn/targets.py": "nn/test_losses.py",
+}
+PATIENCE = 120  # seconds of computing; a mutant that takes longer is noticed
+COMPONENTS = 5  # that a mutant is held to
+
+# Survivors that nobody could notice: (file, the line's text, what was done to it) -> why.
+EQUIVALENT: dict[tuple[str, str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change."""
+
+    file: str
+    line: int
+    text: str  # of that line
+    done: str
+    number: int  # the place of the change among those of its file
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.done}: {self.text}"
+
+
+OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.Mod: ast.Mult,
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+
+
+def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Any]]:
+    """Every change that can be made to a module: a node, what is done, and how (it gives the node's place back)."""
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.Lambda)):
+            yield from _within(function)
+
+
+def _within(function: ast.FunctionDef | ast.Lambda) -> Iterator[tuple[ast.AST, str, Any]]:
+    inside = function.body if isinstance(function.body, list) else [function.body]
+    for node in (n for part in inside for n in _own(part)):
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+                yield from ((s, "deleted", (node, name, i)) for i, s in enumerate(value) if _says(s))
+        if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in OPERATORS:
+            yield node, f"{type(node.op).__name__} -> {OPERATORS[type(node.op)].__name__}", (node, "op")
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
+            yield node, f"{type(node.ops[0]).__name__} -> {OPERATORS[type(node.ops[0])].__name__}", (node, "ops")
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
+            yield node, f"without {type(node.op).__name__}", (node, "operand")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            changed = (not node.value) if isinstance(node.value, bool) else node.value + 1
+            yield node, f"{node.value} -> {changed}", (node, "value", changed)
+    if isinstance(function, ast.FunctionDef):
+        yield from ((s, "deleted", (function, "body", i)) for i, s in enumerate(function.body) if _says(s))
+
+
+def _own(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all inside, but for what another function has, annotations and texts of errors."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            skipped = isinstance(child, (ast.FunctionDef, ast.Lambda, ast.Raise, ast.JoinedStr)) or name == "annotation"
+            if isinstance(child, ast.AST) and not skipped:
+                yield from _own(child)
+
+
+def _says(statement: ast.stmt) -> bool:
+    """Whether a statement does anything that could be missed."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return False  # a docstring
+    return not isinstance(statement, (ast.Pass, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Raise))
+
+
+def apply(how: Any) -> None:
+    """Make the change."""
+    node, name, *rest = how
+    if isinstance(node, ast.UnaryOp):
+        node.op = ast.UAdd()  # `not x` becomes the truth of x as it is
+    elif name == "op":
+        node.op = OPERATORS[type(node.op)]()
+    elif name == "ops":
+        node.ops[0] = OPERATORS[type(node.ops[0])]()
+    elif name == "value":
+        node.value = rest[0]
+    else:
+        statements = getattr(node, name)
+        statements[rest[0]] = ast.copy_location(ast.Pass(), statements[rest[0]])
+
+
+def mutants(file: str) -> list[Mutant]:
+    """All of a file, in the order of its lines."""
+    source = (ROOT / file).read_text()
+    lines = source.splitlines()
+    found = [
+        Mutant(file, node.lineno, lines[node.lineno - 1].strip(), done, i)  # type: ignore[attr-defined]
+        for i, (node, done, _) in enumerate(changes(ast.parse(source)))
+    ]
+    return sorted(found, key=lambda mutant: (mutant.line, mutant.number))
+
+
+class _Loader(SourceFileLoader):
+    """Loads the mutant in the place of the module."""
+
+    mutant: Mutant
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
+        tree = ast.parse(data)
+        apply(next(how for i, (_, _, how) in enumerate(changes(tree)) if i == self.mutant.number))
+        return compile(ast.fix_missing_locations(tree), path, "exec")
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)  # never what is in the cache
+
+
+@dataclass
+class _Finder:
+    mutant: Mutant
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname != "numpyml." + self.mutant.file[:-3].replace("/", "."):
+            return None
+        loader = _Loader(fullname, str(ROOT / self.mutant.file))
+        loader.mutant = self.mutant
+        return importlib.util.spec_from_file_location(fullname, loader.path, loader=loader)
+
+
+# Which components run which lines
+
+
+def reached(component: str) -> tuple[str, set[tuple[str, int]]]:
+    """The lines of FILES that a few cases of each check run."""
+    from conformance import runner
+
+    runner.ready()
+    found: set[tuple[str, int]] = set()
+    files = {str(ROOT / file): file for file in FILES}
+
+    def local(frame: Any, event: str, _: Any) -> Any:
+        if event == "line":
+            found.add((files[frame.f_code.co_filename], frame.f_lineno))
+        return local
+
+    def calls(frame: Any, event: str, _: Any) -> Any:
+        return local(frame, "line", None) if frame.f_code.co_filename in files else None
+
+    for task in runner.tasks(component):
+        if task.check not in SLOW:
+            sys.settrace(calls)
+            try:
+                runner.run(task, "quick", examples=3)
+            finally:
+                sys.settrace(None)
+    return component, found
+
+
+SLOW = ("long_trajectory", "training_float64", "training_float32")
+
+
+# One mutant in a process of its own
+
+
+def noticed(mutant: Mutant, components: list[str]) -> str:
+    """Who notices the mutant; empty where nobody does."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
+            sender.send(_held(mutant, components))
+            sender.close()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is not silence
+            sender.send(f"{type(error).__name__} outside of any check")
+        finally:
+            os._exit(0)
+    sender.close()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return "it does not end"
+    try:
+        return str(receiver.recv())
+    except EOFError:
+        return "its process died"
+
+
+def _held(mutant: Mutant, components: list[str]) -> str:
+    try:
+        from conformance import runner
+    except Exception as error:  # noqa: BLE001  # to fail at import is to be noticed
+        return f"import: {type(error).__name__}"
+    runner.ready()
+    for component in components:
+        for task in runner.tasks(component):
+            if task.check not in SLOW and runner.run(task, "quick").failure:
+                return str(task)
+    import pytest
+
+    own = TESTS / FILES[mutant.file]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", str(TESTS.parent / "pyproject.toml")]
+    code = pytest.main([*options, str(own)])
+    return own.name if code not in (0, 5) else ""
+
+
+def _warm() -> None:
+    """What every mutant needs and none changes."""
+    import hypothesis  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def main() -> int:
+    made = argparse.ArgumentParser(description="Change one thing in numpyml at a time, and see the suite turn red.")
+    made.add_argument("--sample", type=int, metavar="N", help="so many mutants, drawn at random; else all")
+    made.add_argument("--seed", type=int, default=0, help="of the sample")
+    made.add_argument("--file", default="", help="only files whose path has this in it, such as losses")
+    made.add_argument("--jobs", type=int, default=2)
+    made.add_argument("--lines", type=Path, metavar="FILE", help="keep here which component runs which lines")
+    given = made.parse_args()
+    chosen = [mutant for file in FILES if given.file in file for mutant in mutants(file)]
+    if given.sample is not None:
+        drawn = random.Random(given.seed)  # noqa: S311  # no secret
+        chosen = drawn.sample(chosen, min(given.sample, len(chosen)))
+        chosen.sort(key=lambda mutant: (mutant.file, mutant.line))
+    context = multiprocessing.get_context("fork")
+    lines = _lines(given.lines, given.jobs)
+    _warm()
+    survivors, excused, began = [], 0, time.monotonic()
+    with ProcessPoolExecutor(given.jobs, context) as pool:
+        running = [(m, pool.submit(noticed, m, _fitting(m, lines))) for m in chosen]
+        for done, (mutant, future) in enumerate(running, 1):
+            by = future.result()
+            reason = EQUIVALENT.get((mutant.file, mutant.text, mutant.done))
+            excused += bool(not by and reason)
+            if not by and not reason:
+                survivors.append(mutant)
+            print(f"[{done}/{len(chosen)}] {by or reason or 'SURVIVED'} | {mutant}", flush=True)
+    print(
+        f"\n{len(chosen) - len(survivors) - excused} of {len(chosen)} mutants are noticed, {excused} cannot be,",
+        end=" ",
+    )
+    print(f"{len(survivors)} survive ({time.monotonic() - began:.0f} s)")
+    for mutant in survivors:
+        print(f"SURVIVED {mutant}")
+    return 1 if survivors else 0
+
+
+def _lines(file: Path | None, jobs: int) -> dict[str, set[tuple[str, int]]]:
+    """The lines that each component runs."""
+    if file is not None and file.exists():
+        return {name: {(f, n) for f, n in ran} for name, ran in json.loads(file.read_text()).items()}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        lines = dict(pool.map(reached, _components()))
+    if file is not None:
+        file.write_text(json.dumps({name: sorted(ran) for name, ran in lines.items()}))
+    return lines
+
+
+def _components() -> list[str]:
+    """Every component's name, asked in a process of its own: this one must not import numpyml."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return list(pool.submit(_names).result())
+
+
+def _names() -> list[str]:
+    from conformance import runner
+
+    return runner.names()
+
+
+def _fitting(mutant: Mutant, lines: dict[str, set[tuple[str, int]]]) -> list[str]:
+    """The components that run the changed line, or one next to it in the same expression, the most specific first."""
+    for near in (0, 1, 3):
+        places = {(mutant.file, mutant.line + i) for i in range(-near, near + 1)}
+        if found := [c for c, ran in lines.items() if places & ran]:
+            return sorted(found, key=lambda c: len(lines[c]))[:COMPONENTS]
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

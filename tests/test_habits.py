@@ -1,0 +1,45 @@
+"""What the repository promises beside its code: the public CI runs tox, and both know the same environments."""
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+
+
+@pytest.fixture(scope="module")
+def tox():
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(ROOT / "tox.ini", "utf-8")
+    return settings
+
+
+def expanded(names: str) -> set[str]:
+    """``py310-numpy{1,2}, lint`` as single names."""
+    found = set()
+    for name in re.findall(r"[\w-]+(?:\{[\w,]+\})?", names):
+        base, _, ends = name.partition("{")
+        found |= {base + end for end in ends.rstrip("}").split(",")}
+    return found
+
+
+def test_ci_runs_every_environment_but_the_benchmarks(tox):
+    text = WORKFLOW.read_text("utf-8")
+    run = set(",".join(re.findall(r'environments: "([^"]+)"', text)).split(","))
+    run |= set(re.findall(r"\w+", ",".join(re.findall(r"^ +environment: \[(.*)\]$", text, re.MULTILINE))))
+    named = {section.removeprefix("testenv:") for section in tox.sections() if section.startswith("testenv:")}
+    assert run == (expanded(tox["tox"]["env_list"]) | named) - {"benchmarks"}
+
+
+def test_contributing_names_only_environments_that_are_there(tox):
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8") + (ROOT / "README.md").read_text("utf-8")
+    known = expanded(tox["tox"]["env_list"]) | {section.partition(":")[2] for section in tox.sections()}
+    assert set(re.findall(r"-e ([\w-]+)", text)) - known == set()
+
+
+def test_the_hooks_have_the_versions_of_tox(tox):
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert set(re.findall(r'"(ruff[^"]+)"', hooks)) == {tox["testenv:lint"]["deps"].strip()}
