@@ -72,7 +72,7 @@ def writes(net: Any, prompt: torch.Tensor, new: int, in_place: bool) -> torch.Te
 
 
 class InPlace:
-    """The example's model with a cache that is allocated once and written to: no copy of what is in it at each token."""
+    """The example's model with a cache that is allocated once and written to, not copied at each token."""
 
     def __init__(self, net: Any) -> None:
         self.net = net

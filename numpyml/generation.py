@@ -108,16 +108,16 @@ def _choose(
     if source is None:
         _largest(z)
         return z.argmax(axis=-1)
-    sums = _weights(z, temperature, top_k, top_p).cumsum(axis=-1, dtype=np.float64)
+    sums = np.add.accumulate(_weights(z, temperature, top_k, top_p), axis=-1, dtype=np.float64)
     # u · total rounds to less than total, for u is at most 1 − 2⁻⁵³; so what is found has a weight above 0.
     u = source.random((*z.shape[:-1], 1))
     u *= sums[..., -1:]
-    return (sums <= u).sum(axis=-1)
+    return np.add.reduce(sums <= u, axis=-1)
 
 
 def _largest(z: Array) -> Array:
-    largest = z.max(axis=-1, keepdims=True)
-    if not np.isfinite(largest).all():
+    largest = np.maximum.reduce(z, axis=-1, keepdims=True)
+    if not np.logical_and.reduce(np.isfinite(largest), axis=None):
         raise DataError(
             "expected logits of which the largest is finite, got one that is NaN or infinite; "
             "look where the model's numbers overflow, or which mask leaves no token"
@@ -144,7 +144,8 @@ def _weights(z: Array, temperature: float, top_k: int | None, top_p: float | Non
         kept = before.sum(axis=-1, keepdims=True) + 1
         lowest = np.where(before, 0, falling).max(axis=-1, keepdims=True)
     chosen = w >= lowest
-    if (chosen.sum(axis=-1, keepdims=True) > kept).any():  # tokens as probable as the last one, without room for all
+    more = np.add.reduce(chosen, axis=-1, keepdims=True) > kept
+    if np.logical_or.reduce(more, axis=None):  # tokens as probable as the last one, without room for all
         chosen = w > lowest
         ties = w == lowest
         chosen |= ties & (ties.cumsum(axis=-1) <= kept - chosen.sum(axis=-1, keepdims=True))

@@ -100,6 +100,27 @@ def _reachable(nodes: Iterable[Node]) -> list[Node]:
     return [seen[serial] for serial in sorted(seen)]
 
 
+class _Pending:
+    """Gradients on their way: of every output of a node, the sum of what has come so far."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[int, list[Array | None]] = {}
+        self.summed: set[tuple[int, int]] = set()  # where a sum made here stands
+
+    def add(self, node: Node, index: int, gx: Array) -> None:
+        """Another part of the gradient of one output."""
+        slots = self.gradients.setdefault(node.serial, [None] * len(node.outputs))
+        before, place = slots[index], (node.serial, index)
+        if before is None:
+            slots[index] = gx
+        elif place in self.summed:
+            before += gx
+            slots[index] = before
+        else:
+            slots[index] = before + gx  # a new array: either may be shared with another input
+            self.summed.add(place)
+
+
 def backward(
     outputs: Sequence[Tensor],
     gradients: Sequence[Array],
@@ -128,33 +149,23 @@ def backward(
         if any(map(wants, node.inputs)) or getattr(node.operation, "holds_trainable", bool)():
             live.add(node.serial)
 
-    pending: dict[int, list[Array | None]] = {}
-    summed: set[tuple[int, int]] = set()  # where the gradient pending is a sum made here
+    pending = _Pending()
 
     def deliver(x: Tensor, gx: Array) -> None:
         if x.node is None:
             x.accumulate(gx)
-            return
-        slots = pending.setdefault(x.node.serial, [None] * len(x.node.outputs))
-        before, place = slots[x.index], (x.node.serial, x.index)
-        if before is None:
-            slots[x.index] = gx
-        elif place in summed:
-            before += gx
-            slots[x.index] = before
         else:
-            slots[x.index] = before + gx  # a new array: either may be shared with another input
-            summed.add(place)
+            pending.add(x.node, x.index, gx)
 
     for y, gy in zip(outputs, gradients, strict=True):
         if wants(y):
             deliver(y, gy)
     for node in reversed(nodes):
-        if node.serial in pending:
+        if node.serial in pending.gradients:
             inputs = node.inputs
             wanted = [wants(x) for x in inputs]
             with np.errstate(all="ignore"):  # the forward call has warned where the numbers are bad
-                gxs = node.pull(pending.pop(node.serial), wanted)
+                gxs = node.pull(pending.gradients.pop(node.serial), wanted)
             for x, gx, is_wanted in zip(inputs, gxs, wanted, strict=True):
                 if is_wanted and gx is not None:
                     if gx.shape != x.shape:

@@ -106,7 +106,8 @@ class Module:
         gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(gradients, outputs, strict=True)]
         self._record = None
         wanted = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
-        gxs = self.pullback(context, gys if several else gys[0], wanted)
+        once = {"retain_graph": False} if hasattr(type(self).pullback, "program") else {}
+        gxs = self.pullback(context, gys if several else gys[0], wanted, **once)
         if not input_gradient:
             return None
         if isinstance(gxs, tuple):
@@ -306,7 +307,7 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
-_signature = functools.cache(inspect.signature)
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def _explicit(self: Module, *inputs: Any, **options: Any) -> Any:
@@ -403,7 +404,7 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
         data = tuple(None if z is None else z.data for z in y) if isinstance(y, tuple) else y.data
         return data, (tensors, y)
 
-    def pullback(self: Module, context: Any, gy: Any, wanted: Sequence[bool]) -> Any:
+    def pullback(self: Module, context: Any, gy: Any, wanted: Sequence[bool], retain_graph: bool = True) -> Any:
         tensors, y = context
         pairs = list(zip(tensors, wanted, strict=True))
         for x, is_wanted in pairs:
@@ -412,7 +413,7 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
         outputs, gys = ([z for z in y if z is not None], gy) if isinstance(y, tuple) else ((y,), (gy,))
         # Of the program's own arguments; what stands among the options has no gradient.
         unwanted = [x for x, is_wanted in pairs if not is_wanted and isinstance(x, Tensor)]
-        tape.backward(outputs, gys, retain_graph=True, unwanted=unwanted)
+        tape.backward(outputs, gys, retain_graph=retain_graph, unwanted=unwanted)
         gxs = tuple(
             (np.zeros(x.shape, x.dtype) if x.grad is None else x.grad) if is_wanted else None for x, is_wanted in pairs
         )
@@ -427,7 +428,7 @@ def _install_program(cls: type[Module], program: Callable[..., Any]) -> None:
         except NumpymlError as error:
             raise error.located(self) from error.__cause__
 
-    compute.program = program  # type: ignore[attr-defined]  # tells it from a layer's own
+    compute.program = pullback.program = program  # type: ignore[attr-defined]  # tells them from a layer's own
     cls.forward, cls.compute, cls.pullback = forward, compute, pullback
     cls.as_input = staticmethod(_argument)
 

@@ -63,6 +63,15 @@ def test_an_operand_on_both_sides_gets_both_gradients() -> None:
     assert x.grad.tolist() == [5]
 
 
+def test_summing_gradients_writes_to_no_array_that_is_shared() -> None:
+    a, b, given = leaf(0, 0), leaf(0, 0), np.ones(2)
+    x, y = np.exp(a), np.exp(b)
+    ((x + y) + (x + y) + x + x).backward(given)  # an addition hands one array to both of its operands
+    np.testing.assert_array_equal(a.grad, [4, 4])
+    np.testing.assert_array_equal(b.grad, [2, 2])
+    np.testing.assert_array_equal(given, [1, 1])
+
+
 def test_gradients_of_two_leaves_share_no_memory() -> None:
     x, y = leaf(1, 2), leaf(3, 4)
     np.sum(x + y).backward()

@@ -30,6 +30,16 @@ def test_dense_is_a_weighted_sum_along_the_last_axis(rng, shape, bias):
         np.testing.assert_allclose(layer.bias.grad, gy.reshape(-1, 2).sum(0), atol=1e-15)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 64, 65])
+def test_few_rows_by_a_large_weight_are_the_same_product(rng, rows):
+    layer = layers.Dense(256, 130)
+    x = rng.standard_normal((rows, 256), np.float32)
+    y = layer.forward(x)
+    assert y.flags.c_contiguous
+    expected = x.astype(np.float64) @ layer.weight.data.T.astype(np.float64) + layer.bias.data
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("n_in", "n_out"), [(0, 2), (3, 0), (0, 0)])
 def test_dense_without_features_is_allowed_as_in_pytorch(n_in, n_out):
     layer = layers.Dense(n_in, n_out)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -500,3 +501,34 @@ def test_a_mode_is_true_or_false():
         small_net().train("off")
     with pytest.raises(DTypeError, match="requires_grad expected True or False"):
         small_net().requires_grad_("no")
+
+
+def test_an_explicit_backward_frees_what_it_has_passed():
+    class Kept:
+        pass
+
+    contexts, alive = [], []
+
+    class Identity(Module):
+        def compute(self, x):
+            context = Kept()
+            contexts.append(weakref.ref(context))
+            return x.copy(), context
+
+        def pullback(self, context, gy):
+            alive.append(sum(reference() is not None for reference in contexts))
+            return gy.copy()
+
+    class Chain(Module):
+        def __init__(self):
+            self.layers = model.ModuleList([Identity() for _ in range(3)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    net = Chain()
+    y = net.forward(np.ones(2, np.float32))
+    net.backward(np.ones_like(y))
+    assert alive == [3, 2, 1]

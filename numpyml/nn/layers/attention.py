@@ -358,7 +358,7 @@ class MultiheadAttention(Module):
             else None
         )
         dtype, E, along = attended.P.dtype, H * D, 1 if self.batch_first else 0
-        together = L == keys
+        together = keys == L
         if together:  # side by side, as the three projections of one x are
             joined = np.empty((*self._order(N, L), 3 * E), dtype)
             gs = thirds(joined)

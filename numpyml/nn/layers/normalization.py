@@ -178,10 +178,10 @@ dots: Callable[[Array, Array], Array] = getattr(np, "vecdot", functools.partial(
 
 def means(a: Array, b: Array | None = None) -> Array:
     """The mean of a, or of a ⊙ b, of every row: (n, d) -> (n, 1)."""
-    if b is None:
-        sums = np.einsum("ij->i", a)
+    if b is None or len(a) < 8:
+        sums = np.einsum("ij->i", a) if b is None else np.einsum("ij,ij->i", a, b)
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # as einsum is, which vecdot outruns
+        with np.errstate(over="ignore", invalid="ignore"):  # as einsum is, which vecdot outruns on many rows
             sums = dots(a, b)
     return (sums / a.dtype.type(a.shape[1]))[:, np.newaxis]
 
