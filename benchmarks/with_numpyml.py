@@ -39,9 +39,9 @@ def perceptron(case: Perceptron, rng: np.random.Generator) -> Step:
 
 def language(case: Language, rng: np.random.Generator) -> Step:
     example("gpt")
-    from with_numpyml import build
+    from with_numpyml import GPT
 
-    net = build(TOKENS, **case.size)
+    net = GPT(TOKENS, **case.size)
     ids = rng.integers(0, TOKENS, (case.batch, case.time + 1))
     if case.writes:
         return lambda: writes(net, ids[0, : case.time - case.writes], case.writes, rng)

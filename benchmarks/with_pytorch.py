@@ -40,9 +40,9 @@ def perceptron(case: Perceptron, way: str) -> Step:
 
 def language(case: Language, way: str) -> Step:
     example("gpt")
-    from with_pytorch import build
+    from with_pytorch import GPT
 
-    net = build(TOKENS, **case.size)
+    net = GPT(TOKENS, **case.size)
     ids = torch.randint(TOKENS, (case.batch, case.time + 1))
     if case.writes:
         return lambda: writes(net, ids[0, : case.time - case.writes], case.writes, way == "cache in place")

@@ -99,7 +99,9 @@ def watched(training, what, steps):
 
 def apart(a, b):
     """The distance of each number from the other's, relative to that; 0 where they are the same."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = np.atleast_1d(np.asarray(a, np.float64)), np.atleast_1d(np.asarray(b, np.float64))
+    shorter = min(len(a), len(b))  # one may have ended before the other
+    a, b = a[:shorter], b[:shorter]
     distance = np.abs(a - b)
     return distance / np.where(distance == 0, 1, np.abs(b))
 
@@ -126,11 +128,14 @@ def row(first, *cells):
 
 def show_losses(runs):
     names, losses = list(runs), [run.losses for run in runs.values()]
-    steps = len(losses[-1])
+    steps = min(map(len, losses))
     row("step", *(f"loss, {name}" for name in names), "distance")
     for i in sorted({*np.linspace(0, steps - 1, min(steps, 10)).astype(int)}):
-        distance = max(apart(one[i], losses[-1][i]) for one in losses)
+        distance = max(apart(one[i], losses[-1][i]).item() for one in losses)
         row(i + 1, *(f"{one[i]:.9g}" for one in losses), f"{distance:.1e}")
+    for name, one in zip(names, losses, strict=True):
+        if len(one) > steps:
+            print(f"{name} goes on to step {len(one)}")
     for one, other in combinations(names, 2):
         distance, i = largest(apart(runs[one].losses, runs[other].losses))
         print(f"largest distance, {one} from {other}: {distance} of the loss, at step {i + 1} of {steps}")
@@ -164,12 +169,11 @@ def draw(path, found, title, floor):
     for (above, below), (variant, runs) in zip(axes.T, found.items(), strict=True):
         curves = {name: curve(run) for name, run in runs.items()}
         *ours, theirs = curves
-        x = np.arange(1, len(curves[theirs]) + 1)
-        above.plot(x, curves[theirs], linewidth=4, alpha=0.35, label=theirs)
+        above.plot(curves[theirs], linewidth=4, alpha=0.35, label=theirs)
         for name in ours:
-            above.plot(x, curves[name], linewidth=1, label=name)
+            above.plot(curves[name], linewidth=1, label=name)
             distances = apart(curves[name], curves[theirs])
-            below.plot(x, np.maximum(distances, floor), linewidth=0.7, label=name)
+            below.plot(np.maximum(distances, floor), linewidth=0.7, label=name)
         below.set_yscale("log")
         above.set_title(variant or "")
         below.set_xlabel("step" if runs[theirs].losses.size else "prediction, by size")

@@ -114,8 +114,15 @@ def test_it_learns_and_leaves_the_model_ready_to_be_used():
 
 @pytest.mark.parametrize(
     "data",
-    [line(), list(line()), ArrayDataset(*line()), DataLoader(ArrayDataset(*line()), 9), [line(5), line(6)]],
-    ids=["tuple", "list", "dataset", "loader", "batches"],
+    [
+        line(),
+        list(line()),
+        [x.tolist() for x in line()],
+        ArrayDataset(*line()),
+        DataLoader(ArrayDataset(*line()), 9),
+        [line(5), line(6)],
+    ],
+    ids=["tuple", "list", "lists", "dataset", "loader", "batches"],
 )
 def test_data_comes_in_any_form(data):
     net = layers.Dense(3, 1)
@@ -267,6 +274,41 @@ def test_a_resumed_training_has_the_bits_of_one_that_never_stopped(tmp_path, sto
     history = other.fit(6, patience=50, checkpoint=path, resume=path)
     assert history["epoch"] == [1, 2, 3, 4, 5, 6]
     assert other.everything(history) == expected
+
+
+class Noisy:
+    """A dataset that draws for every row, as augmentations do."""
+
+    def __init__(self):
+        self.arrays, self.noise = line(), np.random.default_rng(9)
+
+    def __len__(self):
+        return len(self.arrays[0])
+
+    def __getitem__(self, i):
+        return self.arrays[0][i] + self.noise.standard_normal(3, np.float32), self.arrays[1][i]
+
+
+def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path):
+    path = tmp_path / "run.safetensors"
+    runs = []
+    for stop_at in (None, 3):
+        job = Job()
+        job.loader = DataLoader(Noisy(), 8, shuffle=True, generator=np.random.default_rng(1))
+        if stop_at:
+            step, count = job.optim.step, []
+
+            def interrupted(step=step, count=count, stop_at=stop_at):
+                count.append(1)
+                if len(count) == stop_at:
+                    signal.raise_signal(signal.SIGINT)
+                step()
+
+            job.optim.step = interrupted
+        runs.append((job, job.fit(2, checkpoint=path)))
+    other = Job(seed=8)
+    other.loader = DataLoader(Noisy(), 8, shuffle=True, generator=np.random.default_rng(2))
+    assert runs[1][1].stopped and other.everything(other.fit(2, resume=path)) == runs[0][0].everything(runs[0][1])
 
 
 @pytest.mark.parametrize("step", [1, 3, 5, 6, 14])  # of 5 in an epoch: within one, and at the end of one

@@ -73,8 +73,13 @@ class Code(SphinxDirective):
         functions: list[Any] = []
         for obj in map(found, self.arguments):
             functions += [vars(obj)[name] for name in ("compute", "pullback")] if isinstance(obj, type) else [obj]
-        text = "\n\n".join(inspect.cleandoc("\n" + inspect.getsource(function)) for function in functions)
+        text = "\n\n".join(inspect.cleandoc("\n" + inspect.getsource(written(function))) for function in functions)
         return [nodes.literal_block(text, text, language="python")]
+
+
+def written(function: Any) -> Any:
+    """A pullback as its author wrote it: Module wraps one that takes no ``wanted``."""
+    return inspect.getclosurevars(function).nonlocals.get("pullback", function)
 
 
 def place(obj: Any) -> str:

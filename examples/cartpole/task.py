@@ -7,9 +7,10 @@ import numpy as np
 
 DATA = "Gymnasium's CartPole-v1, and nothing but what happens in it"
 CLAIM = "solved: a mean return of at least 475, of 500, in 100 episodes that start where no training episode did"
-STEPS, WARM_UP, EVERY, SYNC = 30_000, 1_000, 2, 250  # in steps of the cart
-UPDATES = (STEPS - WARM_UP) // EVERY
+STEPS, WARM_UP, SYNC, CHECK = 30_000, 1_000, 50, 500  # the target follows soon: worth travels a step back with each
 BATCH, RATE, DISCOUNT = 64, 1e-3, 0.99
+STATES = np.array([1.2, 1.0, 0.1, 1.0])  # place, speed, angle, spin: divided by these, all about as large
+REWARD = 0.05  # of a step, so that a state is worth 5 at most, which new weights soon reach, and not 100
 
 
 class Memory:
@@ -40,27 +41,40 @@ def exploration(step):
     return max(0.04, 1 - 0.96 * step / 6_000)
 
 
-def carts(dtype, count):
-    return [gymnasium.wrappers.DtypeObservation(gymnasium.make("CartPole-v1"), dtype) for _ in range(count)]
+def carts(count, dtype):
+    def scaled(state):
+        return (state / STATES).astype(dtype)
+
+    made = [gymnasium.make("CartPole-v1") for _ in range(count)]
+    return [gymnasium.wrappers.TransformObservation(cart, scaled, cart.observation_space) for cart in made]
 
 
 def data(dtype=np.float32, seed=0):
-    """A cart to train with, a memory for it, and carts to be evaluated by."""
-    return SimpleNamespace(cart=carts(dtype, 1)[0], memory=Memory(dtype), held_out=carts(dtype, 100), seed=seed)
+    """A cart to train with, a memory for it, carts to tell by when to stop, and others to report on."""
+    return SimpleNamespace(
+        cart=gymnasium.wrappers.TransformReward(*carts(1, dtype), lambda reward: REWARD * reward),
+        memory=Memory(dtype),
+        validation=carts(20, dtype),
+        held_out=carts(100, dtype),
+        seed=seed,
+    )
 
 
-def returns(choose, data):
-    """How many steps each of the carts held out is kept going; ``choose`` maps states (n, 4) to actions (n,)."""
-    states = np.stack([cart.reset(seed=10_000 + i)[0] for i, cart in enumerate(data.held_out)])
-    rewards, going = np.zeros(len(states)), np.arange(len(states))
+def returns(choose, carts, first):
+    """How many steps each cart is kept going, of 500; ``choose`` maps states (n, 4) to actions (n,).
+
+    They start from the seeds ``first``, ``first + 1``, ...
+    """
+    states = np.stack([cart.reset(seed=first + i)[0] for i, cart in enumerate(carts)])
+    steps, going = np.zeros(len(carts)), np.arange(len(carts))
     while len(going):
         ended = []
         for i, action in zip(going, choose(states[going]), strict=True):
-            states[i], reward, fallen, cut_off, _ = data.held_out[i].step(int(action))
-            rewards[i] += reward
+            states[i], reward, fallen, cut_off, _ = carts[i].step(int(action))
+            steps[i] += reward
             ended.append(fallen or cut_off)
         going = going[~np.array(ended)]
-    return rewards
+    return steps
 
 
 def scores(predictions, data):

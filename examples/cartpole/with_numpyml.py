@@ -30,10 +30,10 @@ def best(net, states):
 
 def train(net, data):
     """The loss of every update."""
-    target = deepcopy(net)
+    target, top, kept = deepcopy(net), 0, None
     loss_fn = losses.Huber()
     optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=task.RATE)
-    schedule = schedulers.LinearLR(optim, 1.0, 0.0, total_iters=task.UPDATES)
+    schedule = schedulers.LinearLR(optim, 1.0, 0.0, total_iters=task.STEPS)
     rng = np.random.default_rng(data.seed)
     state, _ = data.cart.reset(seed=data.seed)
     for step in range(task.STEPS):
@@ -43,8 +43,14 @@ def train(net, data):
         state = data.cart.reset()[0] if fallen or cut_off else after
         if step % task.SYNC == 0:
             target.load_state_dict(net.state_dict())
-        if step < task.WARM_UP or step % task.EVERY:
+        if step < task.WARM_UP:
             continue
+        if step % task.CHECK == 0:
+            mean = task.returns(lambda states: best(net, states), data.validation, first=20_000).mean()
+            if mean > top:
+                top, kept = mean, deepcopy(net.state_dict())
+            if top == 500:
+                break
         states, actions, rewards, after_them, fallen = data.memory.sample(rng)
         with numpyml.no_grad():
             later = target.forward(after_them).max(axis=1)
@@ -56,11 +62,12 @@ def train(net, data):
         optim.step()
         schedule.step()
         yield loss.item()
+    net.load_state_dict(kept)
 
 
 def predict(net, data):
     """The returns of the episodes that were not trained on."""
-    return task.returns(lambda states: best(net, states), data)
+    return task.returns(lambda states: best(net, states), data.held_out, first=10_000)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Translator(Module):
         init.normal_(self.token.weight.data, std=width**-0.5)
         self.place = layers.SinusoidalPositionalEncoding(width, task.LONGEST, batch_first=True)
         self.transformer = layers.Transformer(
-            width, heads, depth, depth, 4 * width, dropout=0.0, batch_first=True, dtype=dtype
+            width, heads, depth, depth, 4 * width, dropout=0.0, activation="gelu", batch_first=True, dtype=dtype
         )
         self.head = layers.Dense(width, len(task.TOKENS), bias=False, dtype=dtype)
         self.head.weight = self.token.weight

@@ -25,7 +25,7 @@ class Translator(nn.Module):
         nn.init.normal_(self.token.weight, std=width**-0.5)
         self.place = Waves(width, task.LONGEST, dtype)
         self.transformer = nn.Transformer(
-            width, heads, depth, depth, 4 * width, dropout=0.0, batch_first=True, dtype=dtype
+            width, heads, depth, depth, 4 * width, dropout=0.0, activation="gelu", batch_first=True, dtype=dtype
         )
         self.head = nn.Linear(width, len(task.TOKENS), bias=False, dtype=dtype)
         self.head.weight = self.token.weight

@@ -22,6 +22,7 @@ class Block(Module):
         self.up = layers.Dense(width, 4 * width, dtype=dtype)
         self.down = layers.Dense(4 * width, width, dtype=dtype)
         self.gelu = activations.GELU("tanh")
+        self.read, self.reread = layers.ScaledDotProductAttention(is_causal=True), layers.ScaledDotProductAttention()
 
     def forward(self, x, mask):
         x = x + self.attend(self.norm1(x), mask)
@@ -36,16 +37,16 @@ class Block(Module):
     def go_on(self, x, cache):
         """As forward, for the newest places alone; keys and values of the earlier ones are in the cache."""
         qkv = self.norm1(x) @ self.attention.in_proj_weight.data.T + self.attention.in_proj_bias.data
-        q, k, v = (self.heads(y) for y in np.split(qkv, 3, axis=-1))
+        q, k, v = self.heads(qkv)
         if cache is not None:
             k, v = np.concatenate([cache[0], k], axis=2), np.concatenate([cache[1], v], axis=2)
-        y = layers.ScaledDotProductAttention(is_causal=cache is None).eval()(q, k, v)
+        y = (self.read if cache is None else self.reread)(q, k, v)
         x = x + self.attention.out_proj(y.transpose(0, 2, 1, 3).reshape(x.shape))
         return x + self.think(self.norm2(x)), (k, v)
 
-    def heads(self, y):
-        """(batch, time, width) -> (batch, heads, time, width of a head)."""
-        return y.reshape(*y.shape[:2], self.attention.num_heads, -1).transpose(0, 2, 1, 3)
+    def heads(self, qkv):
+        """(batch, time, 3 · width) -> three times (batch, heads, time, width of a head)."""
+        return qkv.reshape(*qkv.shape[:2], 3, self.attention.num_heads, -1).transpose(2, 0, 3, 1, 4)
 
 
 class GPT(Module):

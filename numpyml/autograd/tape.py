@@ -129,14 +129,22 @@ def backward(
             live.add(node.serial)
 
     pending: dict[int, list[Array | None]] = {}
+    summed: set[tuple[int, int]] = set()  # where the gradient pending is a sum made here
 
     def deliver(x: Tensor, gx: Array) -> None:
         if x.node is None:
             x.accumulate(gx)
             return
         slots = pending.setdefault(x.node.serial, [None] * len(x.node.outputs))
-        before = slots[x.index]
-        slots[x.index] = gx if before is None else before + gx  # a new array: gx may be shared with another input
+        before, place = slots[x.index], (x.node.serial, x.index)
+        if before is None:
+            slots[x.index] = gx
+        elif place in summed:
+            before += gx
+            slots[x.index] = before
+        else:
+            slots[x.index] = before + gx  # a new array: either may be shared with another input
+            summed.add(place)
 
     for y, gy in zip(outputs, gradients, strict=True):
         if wants(y):

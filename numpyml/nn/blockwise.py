@@ -27,7 +27,7 @@ def blockwise(kernel: Kernel, x: Array, room: int) -> tuple[Array, Array | None]
     if x.dtype.itemsize == 2:
         y, slope = blockwise(kernel, x.astype(np.float32), room)
         return y.astype(x.dtype), None if slope is None else slope.astype(x.dtype)
-    xs = np.require(x, None, ["C", "A"]).reshape(-1)
+    xs = (x if x.flags.carray else np.require(x, None, ["C", "A"])).reshape(-1)
     y = np.empty(x.shape, x.dtype)
     slope = np.empty(x.shape, x.dtype) if tape.is_recording() else None
     ys, slopes = y.reshape(-1), None if slope is None else slope.reshape(-1)

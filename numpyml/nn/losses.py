@@ -394,7 +394,9 @@ def without_classes(x: Array) -> tuple[int, ...]:
 
 
 def classes_first(x: Array) -> Array:
-    """(N, C, ...) or (C,) -> (C, forecasts), contiguous: the reductions over the classes run along whole rows."""
+    """(N, C, ...) or (C,) -> (C, forecasts): few classes contiguous, so that reductions over them run along whole rows."""
+    if x.ndim == 2 and x.shape[1] >= 64:
+        return x.T
     moved = x if x.ndim == 1 else x.T if x.ndim == 2 else np.moveaxis(x, 1, 0)
     return np.ascontiguousarray(moved).reshape(len(moved), x.size // len(moved))
 

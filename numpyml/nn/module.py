@@ -306,12 +306,15 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
+_signature = functools.cache(inspect.signature)
+
+
 def _explicit(self: Module, *inputs: Any, **options: Any) -> Any:
     """``forward`` of every module: arrays are computed on here, Tensors go to the tape."""
     if options:  # where they stand in compute
-        bound = inspect.signature(self.compute).bind(*inputs, **options)
+        bound = _signature(type(self).compute).bind(self, *inputs, **options)
         bound.apply_defaults()
-        inputs = bound.args
+        inputs = bound.args[1:]
     for x in inputs:
         if type(x) is not np.ndarray:
             if any(_holds_tensor(x) for x in inputs):

@@ -172,7 +172,7 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
         group, (s, move) = run.options, scratch
         (beta1, beta2), rate = group["betas"], group["learning_rate"]
-        if group["decoupled_weight_decay"]:
+        if group["decoupled_weight_decay"] and group["weight_decay"]:
             # In float64: rounded to float32, 1 − η λ has few digits of η λ left.
             wide = np.result_type(p, np.float64)
             np.multiply(p, 1 - rate * group["weight_decay"], out=p, dtype=wide, casting="same_kind")

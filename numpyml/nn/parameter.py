@@ -14,6 +14,7 @@ from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
 
 P = TypeVar("P", bound="Parameter")
+_ALL = slice(None)
 
 
 class Parameter(Tensor):
@@ -70,11 +71,11 @@ class Parameter(Tensor):
         if self.requires_grad:
             self._grad += gx
 
-    def accumulate_product(self, a: Array, b: Array) -> None:
-        """grad += a @ b, unless frozen; straight into ``grad`` where it is all zeros."""
+    def accumulate_product(self, a: Array, b: Array, part: slice = _ALL) -> None:
+        """grad += a @ b (or this part of its rows), unless frozen; straight into ``grad`` where it is all zeros."""
         if not self.requires_grad:
             return
-        grad = self._grad
+        grad = self._grad[part]
         # One pass that only reads tells whether the two that a temporary product costs can be saved.
         if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
             np.matmul(a, b, out=grad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import sqrt
 
 import numpy as np
 
@@ -31,11 +32,7 @@ def clip_grad_norm_(
     number("clip_grad_norm_", "max_norm", max_norm)
     p = norm_type if norm_type == np.inf else positive("clip_grad_norm_", "norm_type", norm_type)
     gs = list(gradients)
-    sizes = [np.abs(g).max(initial=0) for g in gs]
-    largest = float(np.max(sizes)) if gs else 0.0
-    total = largest
-    if 0 < largest < np.inf and p != np.inf:  # of the elements' share of the largest, so that no power overflows
-        total = largest * float(np.sum([np.sum((np.abs(g) / largest) ** p, dtype=np.float64) for g in gs]) ** (1 / p))
+    total = _norm(gs, p)
     if flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite) and not np.isfinite(total):
         raise DataError(f"clip_grad_norm_ expected finite gradients, got a norm of {total}; look for NaN or overflow")
     factor = max_norm / (total + 1e-6)
@@ -44,6 +41,20 @@ def clip_grad_norm_(
             for g in gs:
                 np.multiply(g, g.dtype.type(factor), out=g)
     return total
+
+
+def _norm(gs: list[Array], p: float) -> float:
+    """(Σ |g|ᵖ)^(1/p) over all elements of all arrays."""
+    if p == 2:
+        with np.errstate(all="ignore"):
+            squares = sum(float(np.dot(flat, flat)) for flat in (g.reshape(-1) for g in gs))
+        if 1e-12 < squares < np.inf:  # nothing overflowed, and what underflowed is nothing beside the sum
+            return sqrt(squares)
+    largest = float(np.max([np.abs(g).max(initial=0) for g in gs])) if gs else 0.0
+    if not 0 < largest < np.inf or p == np.inf:
+        return largest
+    # of the elements' share of the largest, so that no power overflows
+    return largest * float(np.sum([np.sum((np.abs(g) / largest) ** p, dtype=np.float64) for g in gs]) ** (1 / p))
 
 
 def clip_grad_value_(gradients: Iterable[Array], clip_value: float) -> None:

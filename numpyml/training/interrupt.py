@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+
+class _Whole:
+    """What is done inside is done to its end; then comes what came too late."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.late: Callable[[], Any] | None = None
+
+    def __enter__(self) -> None:
+        self.inside = True
+
+    def __exit__(self, *_: object) -> None:
+        self.inside = False
+        if self.late is not None:
+            late, self.late = self.late, None
+            late()
 
 
 class Interrupt:
     """While entered, Ctrl-C asks for an end: once, after the present step; twice, at once.
 
-    Inside ``whole()`` the second one waits, too: parameters are never left half written. A handler that somebody else
-    installed is called as ever, but not inside ``whole()``. Outside the main thread there is no Ctrl-C.
+    Inside ``whole`` the second one waits, too: parameters are never left half written. A handler that somebody else
+    installed is called as ever, but not inside ``whole``. Outside the main thread there is no Ctrl-C.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self.whole = _Whole()
         self._previous: Any = None
-        self._inside = False
-        self._late: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> None:
         main = threading.current_thread() is threading.main_thread()
@@ -35,19 +50,7 @@ class Interrupt:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._previous is signal.default_int_handler and not self.asked:
             self.asked = True
-        elif self._inside:
-            self._late = signum, frame
+        elif self.whole.inside:
+            self.whole.late = lambda: self._previous(signum, frame)
         else:
             self._previous(signum, frame)
-
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """What is done inside is done to its end."""
-        self._inside = True
-        try:
-            yield
-        finally:
-            self._inside = False
-            if self._late is not None:
-                late, self._late = self._late, None
-                self._previous(*late)

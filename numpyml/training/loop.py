@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from numpyml import checkpoint as files
-from numpyml.autograd.tape import Array, no_grad
+from numpyml.autograd.tape import Array, is_recording, no_grad
 from numpyml.data import ArrayDataset, DataLoader
 from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, StateError, kind_of
 from numpyml.nn.module import Module
@@ -193,7 +193,7 @@ class Run:
             raise DataError("fit expected at least one batch in an epoch, got none; is drop_last on, or data used up?")
         record = {"epoch": self.epoch + 1, "loss": self.sum / self.rows, **self._validated()}
         record |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
-        with self._interrupt.whole():
+        with self._interrupt.whole:
             self._account(record)
         bar.epoch(record, self.step)
         self.step, self.rows, self.sum, self.seconds = 0, 0, 0.0, 0.0
@@ -206,8 +206,8 @@ class Run:
     def _one_step(self, batch: Any) -> float:
         *inputs, targets = self._parts(batch)
         outputs = self._forward(inputs)
-        where = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
-        loss = self._finite_loss(outputs, inputs, targets, where)
+        loss = self._finite_loss(outputs, inputs, targets)
+        rows = _rows(targets)
         self.optimizer.zero_grad()
         self.model.backward(self.loss.backward(), input_gradient=False)
         if self.clip_grad_norm is not None:
@@ -216,12 +216,12 @@ class Run:
             )
         if self._fallback is None or self.steps - self._fallback[0] >= _KEEP_EVERY:
             self._fallback = self.steps, [p.copy() for p in self.model.parameters()], self.optimizer.state_dict()
-        with self._interrupt.whole():
+        with self._interrupt.whole:
             self.optimizer.step()
             if self.scheduler is not None and self.scheduler_every == "step":
                 self.scheduler.step()
-            self.sum += self._of_all_rows(loss, targets)
-            self.rows += _rows(targets)
+            self.sum += self._of_all(rows, loss)
+            self.rows += rows
             self.step += 1
             self.steps += 1
         return loss
@@ -270,9 +270,8 @@ class Run:
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
                 outputs = self.model.forward(*inputs)
-                where = f"in the validation after epoch {self.epoch + 1}"
-                total += self._of_all_rows(self._finite_loss(outputs, inputs, targets, where), targets)
-                rows += _rows(targets)
+                n = _rows(targets)
+                total, rows = total + self._of_all(n, self._finite_loss(outputs, inputs, targets)), rows + n
                 if self.metrics:
                     found.append((outputs, np.asarray(targets)))
         if not rows:
@@ -312,9 +311,9 @@ class Run:
         self.stop(f"interrupted {within}")
         self.save()
 
-    def _finite_loss(self, outputs: Any, inputs: Sequence[Any], targets: Any, where: str) -> float:
+    def _finite_loss(self, outputs: Any, inputs: Sequence[Any], targets: Any) -> float:
         loss = self.loss.forward(outputs, targets)
-        if np.ndim(loss):
+        if getattr(loss, "ndim", 0):
             raise OptionError(
                 f"fit expected a loss that gives one number, got {kind_of(loss)}; choose reduction='mean'"
             )
@@ -324,7 +323,8 @@ class Run:
         kept = "nothing has changed yet" if fallback is None else (
             f"model and optimizer are as they were after step {fallback[0]}"
         )  # fmt: skip
-        told = f"the loss was {loss} {where}"
+        step = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
+        told = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
         error, is_the_datas = divergence(self.model, self.loss, (*inputs, targets), told, kept)
         if fallback is not None and not is_the_datas:
             for p, values in zip(self.model.parameters(), fallback[1], strict=True):
@@ -333,18 +333,19 @@ class Run:
         error.history = self.history
         raise error
 
-    def _of_all_rows(self, loss: float, targets: Any) -> float:
-        return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * _rows(targets)
+    def _of_all(self, rows: int, loss: float) -> float:
+        """The sum over the rows of a batch whose loss this is."""
+        return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * rows
 
     # Checkpoints
 
     def _generators(self) -> dict[str, np.random.Generator]:
         """Every generator that a step may draw from, by its place."""
         found = {"random/default": default_generator()}
-        if (own := getattr(self.data, "generator", None)) is not None:
-            found["random/data"] = own
-        for place, module in self.model.named_modules():
-            for name, value in vars(module).items():
+        loader, dataset = self.data, getattr(self.data, "dataset", None)
+        owners = [("data", loader), ("data.dataset", dataset), *self.model.named_modules("model")]
+        for place, owner in owners:
+            for name, value in getattr(owner, "__dict__", {}).items():
                 if isinstance(value, np.random.Generator):
                     found[f"random/{place}.{name}"] = value
         return found
@@ -380,14 +381,15 @@ class Run:
 
 
 def _rows(targets: Any) -> int:
-    return len(targets) if np.ndim(targets) else 1
+    return len(targets) if hasattr(targets, "__len__") and getattr(targets, "shape", True) else 1
 
 
 def _batches(data: Any, batch_size: int | None, shuffle: bool) -> Any:
     """Something that gives batches, as often as it is asked."""
-    if isinstance(data, list) and data and all(isinstance(batch, (tuple, list)) for batch in data):
-        pass  # batches
-    elif isinstance(data, (tuple, list)):
+    batches = isinstance(data, list) and all(
+        isinstance(batch, (tuple, list)) and all(hasattr(part, "shape") for part in batch) for batch in data
+    )
+    if isinstance(data, (tuple, list)) and not (batches and data):
         data = ArrayDataset(*data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
         return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)

@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import numpyml
 from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
@@ -25,8 +25,16 @@ from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
 from numpyml.nn import activations, layers, losses, model, optimizers, schedulers
 from numpyml.random import default_generator
 
+CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
 
-@parametrize_with_checks([NeuralNetClassifier(), NeuralNetRegressor()])
+
+def name_of(part):
+    if not hasattr(part, "func"):
+        return type(part).__name__
+    return "-".join([part.func.__name__, *part.keywords])
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -74,11 +82,11 @@ def test_it_regresses_real_data_as_well_as_it_should():
 
 def test_a_grid_of_modules_sizes_and_rates_is_searched_also_in_other_processes(iris):
     grid = [
-        {"module": [small], "learning_rate": [0.01]},
+        {"module": [small(4, 3)], "learning_rate": [0.01]},
         {"hidden_layer_sizes": [(8,), (8, 8)], "optimizer": [optimizers.SGD], "learning_rate": [1e-9]},
     ]
     search = GridSearchCV(NeuralNetClassifier(max_epochs=20, random_state=0), grid, cv=3, n_jobs=2).fit(*iris)
-    assert search.best_params_["module"] is small and search.best_score_ > 0.9
+    assert search.best_params_["learning_rate"] == 0.01 and search.best_score_ > 0.9
 
 
 # What scikit-learn does with estimators

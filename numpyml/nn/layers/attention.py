@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.dense import Dense, as_rows
+from numpyml.nn.layers.dense import Dense, as_rows, product
 from numpyml.nn.module import Module, Parameter, as_floats
 from numpyml.nn.options import flag, integer, number, require
 from numpyml.random import default_generator
@@ -23,56 +23,63 @@ __all__ = ["MultiheadAttention", "ScaledDotProductAttention"]
 class Attended(NamedTuple):
     """What the pullback of attention needs. P is kept, not recomputed: it costs a product and an exponential."""
 
-    scaled: Array  # s Q
+    Q: Array
     K: Array
     V: Array
     P: Array
-    top: Array  # where each row of P is largest
+    top: Array  # where each row of P is largest, counted through all of them
     mask: Array | None  # of Dropout
 
 
 def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> Attended:
     """P = softmax(s QKᵀ + Σ biases), O = (P ⊙ mask) V, into O. A query that may see no key gets zeros."""
-    scaled = Q * Q.dtype.type(s)
-    P = scaled @ K.swapaxes(-1, -2)
-    if not P.shape[-1]:
+    P = Q @ transposed(K, s)
+    keys = P.shape[-1]
+    if not keys:
         O[...] = 0
-        return Attended(scaled, K, V, P, np.zeros((*P.shape[:-1], 0), np.intp), mask)
+        return Attended(Q, K, V, P, np.zeros((*P.shape[:-1], 0), np.intp), mask)
     for bias in biases:
         P += bias
-    top = np.argmax(P, axis=-1)[..., np.newaxis]
-    largest = np.take_along_axis(P, top, -1)
+    top = P.argmax(axis=-1)[..., np.newaxis]
+    top += np.arange(0, P.size, keys).reshape(top.shape)
+    largest = P.take(top)
     if biases:
-        largest = np.where(largest == -np.inf, P.dtype.type(0), largest)
+        largest[largest == -np.inf] = 0
     P -= largest
     np.exp(P, out=P)
     total = np.einsum("...s->...", P)[..., np.newaxis]
     if biases:
-        total = np.where(total == 0, P.dtype.type(1), total)
+        total[total == 0] = 1
     P /= total
     np.matmul(P if mask is None else P * mask, V, out=O)
-    return Attended(scaled, K, V, P, top, mask)
+    return Attended(Q, K, V, P, top, mask)
+
+
+def transposed(K: Array, s: float = 1.0) -> Array:
+    """s Kᵀ, (..., S, E) -> (..., E, S), laid out for BLAS, which multiplies by it twice as fast as by a view."""
+    return np.multiply(K.swapaxes(-1, -2), K.dtype.type(s), order="C")
 
 
 def unattend(context: Attended, gO: Array, gP: Array | None, s: float, gQ: Array, gK: Array, gV: Array) -> Array:
     """The gradients of Q, K and V, into arrays; returns gS, that of the scores. gP is what the weights get elsewhere.
 
-    gV = (P ⊙ mask)ᵀ gO,   gP = (gO Vᵀ + gP) ⊙ mask,   gS = P ⊙ (gP − Σ P gP),   gQ = s gS K,   gK = gSᵀ s Q
+    gV = (P ⊙ mask)ᵀ gO,   gP = (gO Vᵀ + gP) ⊙ mask,   gS = P ⊙ (gP − Σ P gP),   gQ = s gS K,   gK = s gSᵀ Q
     """
-    scaled, K, V, P, top, mask = context
+    Q, K, V, P, top, mask = context
     np.matmul((P if mask is None else P * mask).swapaxes(-1, -2), gO, out=gV)
-    gS = gO @ V.swapaxes(-1, -2)
+    gS = gO @ transposed(V)
     if gP is not None:
         gS += gP
     if mask is not None:
         gS *= mask
     if P.shape[-1]:
-        gS -= np.take_along_axis(gS, top, -1)  # the same from all changes nothing; so nothing cancels where P is near 1
+        gS -= gS.take(top)  # the same from all changes nothing; so nothing cancels where P is near 1
         gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
         gS *= P
     np.matmul(gS, K, out=gQ)
     gQ *= gQ.dtype.type(s)
-    np.matmul(gS.swapaxes(-1, -2), scaled, out=gK)
+    np.matmul(gS.swapaxes(-1, -2), Q, out=gK)
+    gK *= gK.dtype.type(s)
     return gS
 
 
@@ -154,17 +161,19 @@ class ScaledDotProductAttention(Module):
         shared = self._shared(Q, K, V) if fits and self.enable_gqa else 1
         if shared > 1:
             K, V = np.repeat(K, shared, -3), np.repeat(V, shared, -3)
-        try:
-            lead = np.broadcast_shapes(Q.shape[:-2], K.shape[:-2], V.shape[:-2])
-        except ValueError:
-            fits = False
+        lead = Q.shape[:-2]
+        if not lead == K.shape[:-2] == V.shape[:-2]:
+            try:
+                lead = np.broadcast_shapes(lead, K.shape[:-2], V.shape[:-2])
+            except ValueError:
+                fits = False
         if not fits:
             raise ShapeError(
                 f"expected query (..., L, E), key (..., S, E) and value (..., S, Ev), got {query.shape}, {key.shape} "
                 f"and {value.shape}",
                 self,
             )
-        Q, K, V = (np.broadcast_to(x, lead + x.shape[-2:]) for x in (Q, K, V))
+        Q, K, V = (x if x.shape[:-2] == lead else np.broadcast_to(x, lead + x.shape[-2:]) for x in (Q, K, V))
         scores = (*Q.shape[:-1], K.shape[-2])
         require(attn_mask is None or not self.is_causal, self, "attn_mask", attn_mask, "None where is_causal is True")
         bias = as_bias(attn_mask, True, Q.dtype, scores, "attn_mask", self)
@@ -177,7 +186,7 @@ class ScaledDotProductAttention(Module):
 
     def pullback(self, context: Any, gO: Array, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
         attended, shared, (*shapes, mask_shape) = context
-        gQ, gK, gV = (np.empty(x.shape, x.dtype) for x in (attended.scaled, attended.K, attended.V))
+        gQ, gK, gV = (np.empty(x.shape, x.dtype) for x in (attended.Q, attended.K, attended.V))
         gS = unattend(attended, gO, None, self._scale(gQ), gQ, gK, gV)
         if shared > 1:
             gK, gV = (
@@ -323,8 +332,7 @@ class MultiheadAttention(Module):
             attn_mask is not None or not is_causal, self, "attn_mask", None, "a causal mask where is_causal is True"
         )
         xs = self._inputs(query, key, value)
-        projections = zip(xs, self._weights("data"), self._biases("data"), strict=True)
-        Q, K, V = (self._heads_first(project(x, W, b)) for x, W, b in projections)  # (N, H, L or S, E/H)
+        Q, K, V = map(self._heads_first, self._projected(xs))  # (N, H, L or S, E/H)
         N, H, L, D = Q.shape
         masks = self._masks(attn_mask, key_padding_mask, (N, H, L, K.shape[2]), query.ndim == 3)
         K, V, masks = self._with_added_keys(K, V, masks)
@@ -342,32 +350,41 @@ class MultiheadAttention(Module):
 
     def pullback(self, context: Any, gys: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array | None, ...]:
         xs, attended, out_context, batched, average = context
-        (N, H, L, D), keys = attended.scaled.shape, attended.K.shape[2]
+        (N, H, L, D), keys = attended.Q.shape, attended.K.shape[2]
         g_joined = cast("Array", self.out_proj.pullback(out_context, gys[0].reshape((*xs[0].shape[:2], H * D))))
         gP = (
             gys[1].reshape(N, 1 if average else H, L, keys) / gys[1].dtype.type(H if average else 1)
             if len(gys) > 1
             else None
         )
-        gs = [np.empty((*self._order(N, n), H * D), attended.P.dtype) for n in (L, keys, keys)]
+        dtype, E, along = attended.P.dtype, H * D, 1 if self.batch_first else 0
+        together = L == keys
+        if together:  # side by side, as the three projections of one x are
+            joined = np.empty((*self._order(N, L), 3 * E), dtype)
+            gs = thirds(joined)
+        else:
+            gs = [np.empty((*self._order(N, n), E), dtype) for n in (L, keys, keys)]
         unattend(attended, self._heads_first(g_joined), gP, 1 / sqrt(D), *map(self._heads_first, gs))
-        along = 1 if self.batch_first else 0
+        length = xs[1].shape[along]
         for extra, g in ((self.bias_k, gs[1]), (self.bias_v, gs[2])):
             if extra is not None:
-                extra.accumulate(g.take(xs[1].shape[along], along).sum(axis=0).reshape(extra.shape))
-        shifts = keys == xs[1].shape[along]  # b_k adds the same to all scores of a query, and softmax does not see it
+                extra.accumulate(g.take(length, along).sum(axis=0).reshape(extra.shape))
+        if keys > length:  # without the added keys
+            gs = [gs[0], *(g[:, :length] if self.batch_first else g[:length] for g in gs[1:])]
+        rows = [as_rows(g) for g in gs]
+        if self.in_proj_bias is not None:
+            gb = np.concatenate([np.ones(len(r), dtype) @ r for r in rows])
+            if keys == length:  # b_k adds the same to all scores of a query, and softmax does not see it
+                gb[E : 2 * E] *= 0
+            self.in_proj_bias.accumulate(gb)
+        if together and self.in_proj_weight is not None and xs[0] is xs[1] is xs[2]:
+            self.in_proj_weight.accumulate_product(as_rows(joined).T, as_rows(xs[0]))
+        else:
+            for x, r, (weight, part) in zip(xs, rows, self._projections(), strict=True):
+                weight.accumulate_product(r.T, as_rows(x), part)
         gxs: list[Array | None] = []
-        parts = zip(xs, gs, self._weights("data"), self._weights("grad"), self._biases("grad"), wanted, strict=False)
-        for x, g, W, gW, gb, is_wanted in parts:
-            rows = as_rows(g[:, : x.shape[1]] if self.batch_first else g[: x.shape[0]])  # without the added keys
-            if gW is not None:
-                np.add(gW, rows.T @ as_rows(x), out=gW)
-            if gb is not None:
-                summed = np.ones(len(rows), rows.dtype) @ rows
-                if g is gs[1] and shifts:
-                    summed *= 0
-                np.add(gb, summed, out=gb)
-            gx = (rows @ W).reshape(x.shape) if is_wanted else None
+        for x, r, (weight, part), is_wanted in zip(xs, rows, self._projections(), wanted, strict=False):
+            gx = (r @ weight.data[part]).reshape(x.shape) if is_wanted else None
             gxs.append(gx if gx is None or batched else gx[0] if self.batch_first else gx[:, 0])
         return (*gxs, *[None] * (len(wanted) - 3))
 
@@ -380,7 +397,8 @@ class MultiheadAttention(Module):
         dtype = self.out_proj.weight.dtype
         E = self.embed_dim
         widths = (E, E if self.kdim is None else self.kdim, E if self.vdim is None else self.vdim)
-        xs = [as_floats(x, dtype, self) for x in (query, key, value)]
+        same = query is key is value
+        xs = [as_floats(query, dtype, self)] * 3 if same else [as_floats(x, dtype, self) for x in (query, key, value)]
         batch = None if query.ndim != 3 else 0 if self.batch_first else 1
         fits = query.ndim in (2, 3) and all(x.ndim == query.ndim for x in xs)
         fits = fits and all(x.shape[-1] == width for x, width in zip(xs, widths, strict=True))
@@ -392,17 +410,29 @@ class MultiheadAttention(Module):
                 f"got {query.shape}, {key.shape} and {value.shape}",
                 self,
             )
-        return xs if batch is not None else [x[None] if self.batch_first else x[:, None] for x in xs]
+        if batch is not None:
+            return xs
+        batches = [x[None] if self.batch_first else x[:, None] for x in xs]
+        return batches[:1] * 3 if same else batches
 
-    def _weights(self, of: str) -> list[Any]:
-        """The three projections' matrices, their "data" or "grad"; None for the gradient of a frozen one."""
+    def _projections(self) -> list[tuple[Parameter, slice]]:
+        """The three projections' matrices: a parameter, and which of its rows."""
         if self.in_proj_weight is not None:
-            return thirds(self.in_proj_weight, of)
+            return [(self.in_proj_weight, part) for part in self._parts()]
         matrices = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        return [None if of == "grad" and not w.requires_grad else getattr(w, of) for w in matrices if w is not None]
+        return [(weight, slice(None)) for weight in matrices if weight is not None]
 
-    def _biases(self, of: str) -> list[Any]:
-        return [None] * 3 if self.in_proj_bias is None else thirds(self.in_proj_bias, of)
+    def _parts(self) -> list[slice]:
+        E = self.embed_dim
+        return [slice(i * E, (i + 1) * E) for i in range(3)]
+
+    def _projected(self, xs: list[Array]) -> list[Array]:
+        """Q, K and V, (·, ·, E); where all three are made of one x by one matrix, by one product."""
+        bias = None if self.in_proj_bias is None else self.in_proj_bias.data
+        if self.in_proj_weight is not None and xs[0] is xs[1] is xs[2]:
+            return thirds(project(xs[0], self.in_proj_weight.data, bias))
+        projections = zip(xs, self._projections(), self._parts(), strict=True)
+        return [project(x, W.data[rows], None if bias is None else bias[part]) for x, (W, rows), part in projections]
 
     def _order(self, N: int, L: int) -> tuple[int, int]:
         return (N, L) if self.batch_first else (L, N)
@@ -446,14 +476,13 @@ class MultiheadAttention(Module):
 
 def project(x: Array, W: Array, b: Array | None) -> Array:
     """x Wᵀ + b, (·, ·, features) -> (·, ·, E)."""
-    y = as_rows(x) @ W.T
+    y = product(as_rows(x), W)
     if b is not None:
         y += b
     return y.reshape(*x.shape[:2], len(W))
 
 
-def thirds(parameter: Parameter, of: str) -> list[Any]:
-    """Views of the three parts of an array that holds one for the query, the key and the value."""
-    if of == "grad" and not parameter.requires_grad:
-        return [None] * 3
-    return np.split(getattr(parameter, of), 3)
+def thirds(x: Array) -> list[Array]:
+    """Views of what stands side by side on the last axis for the query, the key and the value."""
+    E = x.shape[-1] // 3
+    return [x[..., :E], x[..., E : 2 * E], x[..., 2 * E :]]

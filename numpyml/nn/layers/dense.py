@@ -63,7 +63,7 @@ class Dense(Module):
                 f"pass features on the last axis{remedy}",
                 self,
             )
-        y = as_rows(x) @ weight.T
+        y = product(as_rows(x), weight)
         if self.bias is not None:
             y += self.bias.data  # in place: y was allocated the line above
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)), x
@@ -74,6 +74,16 @@ class Dense(Module):
         if self.bias is not None:
             self.bias.accumulate(np.ones(len(rows), rows.dtype) @ rows)  # keeps more digits than a sum row by row
         return (rows @ self.weight.data).reshape(x.shape) if wanted[0] else None
+
+
+def product(rows: Array, weight: Array) -> Array:
+    """rows weightᵀ, new.
+
+    Of a few rows as (weight rowsᵀ)ᵀ: BLAS would first copy all of a large weight to multiply by its transpose.
+    """
+    if 2 < len(rows) <= 64 and weight.size >= 1 << 15:
+        return np.ascontiguousarray((weight @ rows.T).T)
+    return rows @ weight.T
 
 
 def as_rows(x: Array) -> Array:

@@ -85,8 +85,9 @@ class Embedding(Module):
     def compute(self, x: Array) -> tuple[Array, Array]:
         if x.dtype.kind not in "iu":
             raise DTypeError(f"expected whole numbers, which vectors to look up, got {kind_of(x)}", self)
-        if x.size and (np.min(x) < 0 or np.max(x) >= self.num_embeddings):
-            worst = np.min(x) if np.min(x) < 0 else np.max(x)
+        low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
+        if low < 0 or high >= self.num_embeddings:
+            worst = low if low < 0 else high
             raise DataError(
                 f"expected numbers from 0 to {self.num_embeddings - 1}, got {worst}; "
                 "number the things from 0, or build the layer with more embeddings",

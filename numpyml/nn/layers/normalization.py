@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -34,14 +35,14 @@ class _Normalization(Module):
         """x as (vectors, elements of each)."""
         weight = self.weight
         x = as_floats(x, None if weight is None else weight.dtype, self)
-        shape = self._axes(self.normalized_shape)
+        shape = self._axes(self.normalized_shape) if weight is None else weight.shape
         if x.shape[-len(shape) :] != shape:
             raise ShapeError(
                 f"expected the last axes of x to be {shape}, got x of shape {x.shape}; "
                 "pass features there, or build the layer for that shape",
                 self,
             )
-        return x.reshape(prod(x.shape[: x.ndim - len(shape)]), prod(shape))
+        return x.reshape(-1, prod(shape))
 
     def _weighted(self, rows: Array) -> Array:
         return rows if self.weight is None else rows * self.weight.data.reshape(-1)
@@ -171,17 +172,24 @@ class RMSNorm(_Normalization):
         return gx.reshape(gy.shape)
 
 
+dots: Callable[[Array, Array], Array] = getattr(np, "vecdot", functools.partial(np.einsum, "ij,ij->i"))
+"""Σ a ⊙ b of every row; NumPy 1 has no vecdot."""
+
+
 def means(a: Array, b: Array | None = None) -> Array:
     """The mean of a, or of a ⊙ b, of every row: (n, d) -> (n, 1)."""
-    n = a.dtype.type(a.shape[1])
-    sums = np.add.reduce(a, axis=1) if b is None else np.einsum("ij,ij->i", a, b)
-    return (sums / n)[:, np.newaxis]
+    if b is None:
+        sums = np.einsum("ij->i", a)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # as einsum is, which vecdot outruns
+            sums = dots(a, b)
+    return (sums / a.dtype.type(a.shape[1]))[:, np.newaxis]
 
 
 def one_over_size(rows: Array, eps: Any) -> Array:
     """1 / √(mean of squares + ε) of each row: (n, d) -> (n, 1); where squares overflow, of the row made smaller."""
     squares = means(rows, rows)
-    if not np.isfinite(squares).all():
+    if not np.maximum.reduce(squares, axis=None, initial=0) < np.inf:
         largest = np.max(np.abs(rows), axis=1, keepdims=True)
         largest = np.where(np.isfinite(largest) & (largest > 1), largest, 1).astype(rows.dtype)
         squares = means(rows / largest, rows / largest) + rows.dtype.type(eps) / largest / largest
