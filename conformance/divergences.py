@@ -257,6 +257,7 @@ FINDINGS = [
 # What is different without any one call that shows it.
 REMARKS = [
     "linalg.norm: of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch.",
+    "linalg.norm: of orders above 2, the gradient at a zero beside NaN is 0 here, NaN in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
