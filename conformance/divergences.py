@@ -122,6 +122,7 @@ class Stricter:
 _FLAG = "a flag is True or False; PyTorch takes whatever counts as true"
 _RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, if ever"
 _POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
+_WHOLE = "a number of places is whole; PyTorch's arange takes a fraction"
 _IDLE = "PyTorch looks at it where there is a max_norm, and not at construction"
 _REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> option -> values, reason
     "MultiheadAttention": {"dropout": (("-1", "a fraction", "NaN", "infinity"), _RATE)},
@@ -137,6 +138,11 @@ _REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> 
         "max_norm": (("-1", "NaN", "infinity"), _POSITIVE),
         "norm_type": (("-1", "NaN", "None", "a list", "a word"), _IDLE),
     },
+    "SinusoidalPositionalEncoding": {"max_len": (("a fraction",), _WHOLE)},
+    "RotaryPositionalEmbedding": {
+        "max_len": (("a fraction",), _WHOLE),
+        "base": (("-1", "NaN", "None", "a list", "infinity"), "no angle would be a number, or the one that was meant"),
+    },
     **{row: {"eps": (("-1", "NaN", "infinity"), _POSITIVE)} for row in ("LayerNorm", "RMSNorm")},
     **{
         row: {"layer_norm_eps": (("-1", "NaN", "infinity"), _POSITIVE)}
@@ -148,7 +154,15 @@ STRICTER = [
     Stricter("", "option of a group", "a group is held to what PyTorch asks of the whole optimizer"),
     *(
         Stricter("", f"option {flag}: ", _FLAG)
-        for flag in ("add_bias_kv", "add_zero_attn", "batch_first", "bias", "elementwise_affine", "norm_first")
+        for flag in (
+            "add_bias_kv",
+            "add_zero_attn",
+            "batch_first",
+            "bias",
+            "elementwise_affine",
+            "interleaved",
+            "norm_first",
+        )
     ),
     *(
         Stricter(row, f"option {option}: {value}", why)
@@ -243,6 +257,7 @@ FINDINGS = [
 # What is different without any one call that shows it.
 REMARKS = [
     "linalg.norm: of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch.",
+    "linalg.norm: of orders above 2, the gradient at a zero beside NaN is 0 here, NaN in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",

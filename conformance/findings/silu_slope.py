@@ -3,6 +3,7 @@
 import mpmath
 import torch
 
+mpmath.mp.dps = 30
 x = torch.tensor(30.0, dtype=torch.float64, requires_grad=True)
 torch.nn.functional.silu(x).backward()
 s = 1 / (1 + mpmath.exp(-30))

@@ -501,6 +501,8 @@ def test_where_mathematics_leaves_a_choice_a_reduction_makes_pytorchs(name: str,
     cells = special_points(
         name, 3, nan=options.get("ord") not in (np.inf, -np.inf)
     )  # see linalg.norm in divergences.REMARKS
+    if options.get("ord") in (2.5, 3):  # see linalg.norm in divergences.REMARKS
+        cells = cells[(cells != 0).all(1) | ~np.isnan(cells).any(1)]
     if options.get("ord") == 0.5:  # PyTorch's slope at a zero beside ∞ is 0 · ∞
         cells = cells[(cells != 0).all(1) | np.isfinite(cells).all(1)]
     assert special_disagreements(name, {"x": cells}, {"axis": 1, "keepdims": False, **options}) == []
