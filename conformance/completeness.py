@@ -264,7 +264,7 @@ NOT_DRAWN = {
     "full_like.device": "there is one",
 }
 NEWER = {"correction", "max", "min", "stable"}  # than NumPy 1
-OPERANDS = {"a", "b", "m", "arr", "values", "ary", "arys", "arrays", "tup"}  # of composites, which have no partials to tell
+OPERANDS = {"a", "b", "m", "arr", "values", "ary", "arys", "arrays", "tup"}  # of composites: no partials to tell
 
 
 def function_option_problems(row: FunctionRow) -> list[str]:
