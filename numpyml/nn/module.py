@@ -285,9 +285,10 @@ def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], lay
 
 def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module) -> Array:
     """Features in the parameters' dtype (None: as they are); anything but real floats is an error."""
-    if x.dtype is dtype:
+    given = getattr(x, "dtype", None)  # a layer of several inputs may be given None
+    if given is dtype and given is not None:
         return x
-    if x.dtype.kind != "f":
+    if given is None or given.kind != "f":
         raise DTypeError(
             f"expected floating features, got {kind_of(x)}; convert them: x.astype({dtype or np.dtype(np.float32)!s})",
             layer,

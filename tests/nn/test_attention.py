@@ -73,6 +73,7 @@ def test_nothing_is_lost_where_one_key_has_nearly_all_the_weight():
     [
         (np.ones((2, 9), bool), ShapeError, r"attn_mask to broadcast to the scores' shape \(2, 3, 4\), got \(2, 9\)"),
         (np.ones((3, 4), int), DTypeError, "attn_mask to be boolean or floating, got .*int64.*; convert it"),
+        (True, DTypeError, "attn_mask to be an array or None, got bool True"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(mask, error, said, rng):
@@ -148,6 +149,10 @@ def test_the_bias_of_the_keys_has_no_gradient(rng):
         ({"attn_mask": np.ones((3, 2), bool)}, ShapeError, r"attn_mask \(3, 3\) or \(4, 3, 3\), got \(3, 2\)"),
         ({"key_padding_mask": np.ones(3, bool)}, ShapeError, r"key_padding_mask \(2, 3\), got \(3,\)"),
         ({"attn_mask": np.ones((3, 3), int)}, DTypeError, "attn_mask to be boolean or floating"),
+        ({"attn_mask": True}, DTypeError, "attn_mask to be an array or None, got bool True"),
+        ({"key_padding_mask": False}, DTypeError, "key_padding_mask to be an array or None, got bool False"),
+        ({"need_weights": None}, OptionError, "need_weights to be True or False, got None"),
+        ({"average_attn_weights": None}, OptionError, "average_attn_weights to be True or False, got None"),
         ({"is_causal": True}, OptionError, "attn_mask to be a causal mask where is_causal is True, got None"),
     ],
 )
@@ -158,6 +163,13 @@ def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
     with pytest.raises(error, match=said):
         layer.forward(x, x, x, **call)
     assert all(np.array_equal(x, layer.state_dict()[name]) for name, x in before.items())
+
+
+@pytest.mark.parametrize("layer", [ScaledDotProductAttention(), MultiheadAttention(4, 2)])
+def test_no_key_is_no_array(layer, rng):
+    (x,) = sequences(rng, 3)
+    with pytest.raises(DTypeError, match=f"{type(layer).__name__}.* expected floating features, got NoneType None"):
+        layer.forward(x, None, x)
 
 
 def test_inputs_of_other_widths_are_told_what_is_expected(rng):

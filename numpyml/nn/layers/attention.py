@@ -89,8 +89,7 @@ def as_bias(
     """A mask as numbers to add to the scores: 0 where a boolean one is ``allowed``, −∞ elsewhere."""
     if mask is None:
         return None
-    if mask.dtype.kind not in "bf":
-        raise DTypeError(f"expected {name} to be boolean or floating, got {kind_of(mask)}; convert it", layer)
+    check_mask(mask, name, layer)
     try:
         fits = np.broadcast_shapes(mask.shape, shape) == shape
     except ValueError:
@@ -101,6 +100,14 @@ def as_bias(
         return mask.astype(dtype, copy=False)
     bias: Array = np.where(mask == allowed, dtype.type(0), dtype.type(-np.inf))
     return bias
+
+
+def check_mask(mask: Any, name: str, layer: Any) -> None:
+    """A mask is an array of booleans or floats."""
+    if not isinstance(mask, np.ndarray):
+        raise DTypeError(f"expected {name} to be an array or None, got {kind_of(mask)}; pass one entry a key", layer)
+    if mask.dtype.kind not in "bf":
+        raise DTypeError(f"expected {name} to be boolean or floating, got {kind_of(mask)}; convert it", layer)
 
 
 def causal(queries: int, keys: int, dtype: Any) -> Array:
@@ -331,6 +338,8 @@ class MultiheadAttention(Module):
         require(
             attn_mask is not None or not is_causal, self, "attn_mask", None, "a causal mask where is_causal is True"
         )
+        flag(self, "need_weights", need_weights)
+        flag(self, "average_attn_weights", average_attn_weights)
         xs = self._inputs(query, key, value)
         Q, K, V = map(self._heads_first, self._projected(xs))  # (N, H, L or S, E/H)
         N, H, L, D = Q.shape
@@ -448,11 +457,13 @@ class MultiheadAttention(Module):
         """What is added to the scores (N, H, L, S)."""
         (N, H, L, S), dtype, masks = scores, self.out_proj.weight.dtype, []
         if attn_mask is not None:
+            check_mask(attn_mask, "attn_mask", self)
             if attn_mask.shape not in ((L, S), (N * H, L, S)):
                 raise ShapeError(f"expected attn_mask {(L, S)} or {(N * H, L, S)}, got {attn_mask.shape}", self)
             shaped = attn_mask if attn_mask.ndim == 2 else attn_mask.reshape(scores)
             masks.append(as_bias(shaped, False, dtype, scores, "attn_mask", self))
         if key_padding_mask is not None:
+            check_mask(key_padding_mask, "key_padding_mask", self)
             if key_padding_mask.shape != ((N, S) if batched else (S,)):
                 expected = (N, S) if batched else (S,)
                 raise ShapeError(f"expected key_padding_mask {expected}, got {key_padding_mask.shape}", self)
