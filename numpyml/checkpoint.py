@@ -14,6 +14,7 @@ import secrets
 import sys
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +40,27 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
             place in its sequence; numbers, strings, None, arrays, and lists, tuples and dicts of these as they are.
             The generator of ``manual_seed`` is ``numpyml.random.default_generator()``.
 
-    Raises: DTypeError, which names the place, when something cannot be written so; CheckpointError when the disk is
-        full or fails; MissingPackageError without the package safetensors. An older file of this name is as it was
-        then. (It also is when the process is killed; a hidden file beside it may be left over.)
+    Raises: DTypeError, which names the place, when something cannot be written so, and for what is no path or no model;
+        CheckpointError when the disk is full or fails, or no file can be there; MissingPackageError without the package
+        safetensors. An older file of this name is as it was then. (It also is when the process is killed; a hidden file
+        beside it may be left over.)
 
     PyTorch loads a file without parts as it is, ``net.load_state_dict(safetensors.torch.load_file(path))``; of one with
     parts it takes the entries that ``net.state_dict()`` has.
     """
     library = require_safetensors()
+    target = _path("save", path).resolve()  # the file that a link leads to, so that the link stays
     _check_model("save", model)
     tensors = {name: _storable(array, name) for name, array in model.state_dict().items()}
     kinds = {name: _kind(part) for name, part in parts.items()}
-    content = {name: _written(_state(part) if kinds[name] else part, name, tensors) for name, part in parts.items()}
+    content = {name: _content(part, name, tensors) for name, part in parts.items()}
     sums = {name: zlib.crc32(_bytes(array)) for name, array in tensors.items()}
     text = json.dumps({"version": _VERSION, "kinds": kinds, "parts": content, "crc32": sums}, allow_nan=False)
     metadata = {"format": "pt", "numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))}
-    target = Path(path).resolve()  # the file that a link leads to, so that the link stays
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    temporary.touch(exist_ok=False)
-    mode = (target if target.exists() else temporary).stat().st_mode & 0o777
     try:
+        temporary.touch(exist_ok=False)
+        mode = (target if target.exists() else temporary).stat().st_mode & 0o777
         library.save_file(tensors, temporary, metadata)
         temporary.chmod(mode)  # the library replaces the file by one that nobody else may read
         with temporary.open("r+b") as file:
@@ -67,11 +69,12 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
     except (OSError, sys.modules["safetensors"].SafetensorError) as error:
         size = sum(array.nbytes for array in tensors.values())
         raise CheckpointError(
-            f"save expected to write {size:,} bytes to {target}, got: {error}; make room or save elsewhere. "
+            f"save expected to write {size:,} bytes to {target}, got: {_why(error)}; make room or save elsewhere. "
             "A file that was there is as it was"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that refused it in the first place
+            temporary.unlink()
 
 
 def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any) -> dict[str, Any]:
@@ -88,12 +91,15 @@ def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any
     Raises:
         StateError: listing all that is missing, unexpected or misshapen, in the model and every part. Nothing has
             changed then.
-        CheckpointError: when the file is cut short, damaged or of another kind.
+        CheckpointError: when the file is cut short, damaged or of another kind, or cannot be read.
+        FileNotFoundError: when there is none.
+        DTypeError: for what is no path or no model.
         MissingPackageError: without the package safetensors.
     """
+    file = _path("load", path)
     if model is not None:
         _check_model("load", model)
-    arrays, kinds, saved = _read(Path(path))
+    arrays, kinds, saved = _read(file)
     targets = [] if model is None else [("model", model, arrays)]
     problems = []
     for name, part in parts.items():
@@ -123,6 +129,17 @@ def require_safetensors() -> Any:
             "install it with numpyml's extra: pip install 'provengrad[checkpoint]'"
         ) from None
     return safetensors.numpy
+
+
+def _path(function: str, path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise DTypeError(f"{function} expected a path, got {kind_of(path)}")
+    return Path(path)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the name of the hidden file that it went wrong with."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _check_model(function: str, model: Any) -> None:
@@ -162,6 +179,17 @@ def _refusal(part: Any, state: Any) -> Exception | None:
 
 # Between Python's values and JSON, which holds strings, booleans, finite numbers, lists and dicts of string keys.
 # Everything else is a dict with one key that begins with a $ and tells what it is.
+
+
+def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
+    """A part, or its state, as JSON has it."""
+    try:
+        return _written(_state(part) if _kind(part) else part, name, tensors)
+    except RecursionError:
+        raise DTypeError(
+            f"save expected {name} to end somewhere, got a {type(part).__name__} that holds itself, or hundreds of "
+            "others one in the other"
+        ) from None
 
 
 def _written(value: Any, place: str, tensors: dict[str, Array]) -> Any:
@@ -251,6 +279,11 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = "it is a directory" if path.is_dir() else _why(error)
+        raise CheckpointError(f"load expected a file that can be read, got {path}: {why}") from error
     except SafetensorError as error:
         raise CheckpointError(
             f"load expected a whole safetensors file, got {path}, where the library found: {error}; it was cut short "

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -261,6 +262,14 @@ def test_what_cannot_be_written_is_refused_and_the_old_file_stays(path, bad):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_value_that_holds_itself_is_refused(path):
+    endless = [1]
+    endless.append(endless)
+    with pytest.raises(DTypeError, match="save expected bad to end somewhere, got a list that holds itself"):
+        numpyml.save(path, net(), bad=endless)
+    assert not path.exists()
+
+
 def test_weights_wider_than_float64_are_refused(path):
     with pytest.raises(DTypeError, match=r"expected 0\.weight to be an array of a dtype that safetensors files have"):
         numpyml.save(path, net(dtype=np.longdouble))
@@ -324,6 +333,23 @@ def test_a_dtype_that_numpy_has_not_is_told(path):
         numpyml.load(path)
 
 
+def test_a_place_where_no_file_can_be_is_told_by_its_own_name(path):
+    for place in (path.parent / "none" / "file", path.parent):
+        with pytest.raises(CheckpointError, match=rf"to {re.escape(str(place))}, got: [^/]+; .*save elsewhere"):
+            numpyml.save(place, net())
+    numpyml.save(path, net())
+    with pytest.raises(CheckpointError, match=rf"to {re.escape(str(path))}/file, got: [^/]+; .*save elsewhere"):
+        numpyml.save(path / "file", net())
+    with pytest.raises(CheckpointError, match=r"load expected a file that can be read, got .* directory"):
+        numpyml.load(path.parent, net())
+
+
+@pytest.mark.parametrize(("function", "place"), [(numpyml.save, 5), (numpyml.load, None)])
+def test_anything_but_a_path_is_refused(function, place):
+    with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {type(place).__name__} {place}"):
+        function(place, net())
+
+
 def test_no_file_is_pythons_own_error(path):
     with pytest.raises(FileNotFoundError):
         numpyml.load(path, net())
@@ -378,7 +404,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(path):
     assert process.communicate(timeout=60)[0] == "whole\n"
 
 
-@pytest.mark.parametrize("call", ["touch", "chmod", "open", "replace", "fsync"])
+@pytest.mark.parametrize("call", ["touch", "stat", "chmod", "open", "replace", "fsync"])
 def test_an_error_of_any_call_on_the_way_leaves_the_old_file(path, monkeypatch, call):
     numpyml.save(path, net(), epoch=1)
 
@@ -387,7 +413,7 @@ def test_an_error_of_any_call_on_the_way_leaves_the_old_file(path, monkeypatch, 
 
     with monkeypatch.context() as patched:
         patched.setattr(os if call == "fsync" else Path, call, full)
-        with pytest.raises((CheckpointError, OSError), match="No space left on device"):
+        with pytest.raises(CheckpointError, match=f"to {re.escape(str(path))}, got: No space left on device"):
             numpyml.save(path, net(), epoch=2)
     assert numpyml.load(path) == {"epoch": 1}
     assert list(path.parent.iterdir()) == [path]
