@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from math import ceil
 from typing import Any, Protocol
 
@@ -89,6 +90,8 @@ class Subset:
     def batch(self, rows: Any) -> Any:
         """Many rows at once; views where they lie one behind the other in arrays."""
         inner = self.indices[rows]
+        if not len(inner):
+            return _batch(self.dataset, slice(0, 0))
         first, last = int(inner[0]), int(inner[-1])
         if last - first == len(inner) - 1 and bool((np.diff(inner) == 1).all()):
             return _batch(self.dataset, slice(first, last + 1))
@@ -122,7 +125,8 @@ def train_test_split(
     n = len(dataset) if dataset is not None else len(arrays[0])
     held_out = _held_out(name, test_size, n)
     require(
-        seed is None or isinstance(seed, np.random.Generator) or (isinstance(seed, (int, np.integer)) and seed >= 0),
+        seed is None or isinstance(seed, np.random.Generator)
+        or (isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0),
         name, "seed", seed, "a whole number of 0 or more, a numpy.random.Generator or None",
     )  # fmt: skip
     parts: list[Any] = [slice(0, n - held_out), slice(n - held_out, n)]
@@ -151,7 +155,8 @@ class DataLoader:
         prefetch: how many batches a thread makes ready ahead of the loop. The batches are the same. It pays where the
             dataset waits for something (files, a decoder that lets other threads run); batches of arrays in memory
             take less time than handing them over, 0 is right for them (``python -m benchmarks.loading`` measures both).
-            Rows are then read in that thread, one batch at a time.
+            Rows are then read in that thread, one batch at a time, and ahead of the loop: a dataset or collate_fn that
+            draws random numbers needs a generator that nobody else draws from, or the batches are others than without.
 
     ``len(loader)`` is the number of batches.
 
@@ -168,6 +173,11 @@ class DataLoader:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             got = "an iterator" if hasattr(dataset, "__next__") else kind_of(dataset)
             raise DTypeError(f"DataLoader expected a dataset, with a length and rows, got {got}; use ArrayDataset")
+        if isinstance(dataset, Mapping) and 0 not in dataset:
+            raise DTypeError(
+                f"DataLoader expected a dataset, with a row for each number, got a {type(dataset).__name__} of "
+                f"{', '.join(map(repr, dataset))}; make an ArrayDataset of its arrays"
+            )
         if not len(dataset):
             raise DataError(f"DataLoader expected at least one row, got an empty {type(dataset).__name__}")
         self.dataset = dataset
@@ -203,7 +213,7 @@ class DataLoader:
         pending: deque[Future[Any]] = deque()
         try:
             for part in rows:
-                pending.append(pool.submit(self._read, part))
+                pending.append(pool.submit(copy_context().run, self._read, part))  # the same default generator
                 if len(pending) > self.prefetch:
                     yield pending.popleft().result()
             while pending:
@@ -301,7 +311,10 @@ def _batch(dataset: Any, rows: Any) -> Any:
 
 def _collated(rows: list[Any]) -> Any:
     """Rows, one behind the other: what is a tuple, dict or array of each is one of all."""
+    if not rows:
+        raise DataError("DataLoader expected at least one row, got none")
     first = rows[0]
+    _check_kinds(rows)
     if isinstance(first, Mapping):
         return {key: _collated([row[key] for row in rows]) for key in first}
     if isinstance(first, (tuple, list)):
@@ -321,6 +334,27 @@ def _collated(rows: list[Any]) -> Any:
                 "pad them, or pass a collate_fn that does"
             )
     return np.stack(arrays)
+
+
+def _check_kinds(rows: Sequence[Any]) -> None:
+    """Refuse rows of which some have more entries, or other ones, than the first."""
+    first = rows[0]
+    kind = Mapping if isinstance(first, Mapping) else (tuple, list) if isinstance(first, (tuple, list)) else None
+    if kind is None:
+        return
+    for row in rows:
+        if not isinstance(row, kind):
+            expected, got = "of one kind", f"a {type(first).__name__} and {kind_of(row)}"
+        elif isinstance(first, Mapping) and set(row) != set(first):
+            expected, got = "of the same keys", f"{list(first)} and {list(row)}"
+        elif len(row) != len(first):
+            expected = "of one length"
+            got = f"a {type(first).__name__} of {len(first)} and a {type(row).__name__} of {len(row)}"
+        else:
+            continue
+        raise ShapeError(
+            f"DataLoader expected rows {expected}, got {got}; pass a collate_fn that makes a batch of a list of them"
+        )
 
 
 def _count(rows: int) -> str:

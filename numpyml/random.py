@@ -26,7 +26,7 @@ def default_generator() -> np.random.Generator:
 
 @contextmanager
 def drawing_from(generator: np.random.Generator) -> Iterator[None]:
-    """Inside, and in this thread alone, this is the default generator."""
+    """Inside, and in this thread alone, this is the default generator; ``manual_seed`` has an effect after it only."""
     token = _inside.set(generator)
     try:
         yield

@@ -13,6 +13,7 @@ import pytest
 import numpyml
 from numpyml.data import ArrayDataset, DataLoader, Subset, train_test_split
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError
+from numpyml.random import default_generator, drawing_from
 
 
 def table(n=10):
@@ -90,6 +91,13 @@ def test_rows_that_are_not_there_are_refused_at_once(indices, said):
         Subset(ArrayDataset(*table()), indices)
 
 
+def test_no_rows_of_a_subset_are_empty_arrays_or_an_error_that_says_so():
+    x, y = Subset(ArrayDataset(*table()), [1, 2]).batch(slice(0, 0))
+    assert x.shape == (0, 2) and y.shape == (0,)
+    with pytest.raises(DataError, match="at least one row, got none"):
+        Subset(Squares(3), [1, 2]).batch(slice(0, 0))
+
+
 # Splits
 
 
@@ -144,8 +152,9 @@ def test_what_cannot_be_split_is_refused(data, said):
 
 
 def test_a_seed_that_is_none_is_refused():
-    with pytest.raises(OptionError, match="train_test_split expected seed to be"):
-        train_test_split(*table(), seed="lucky")
+    for seed in ("lucky", True, -1):
+        with pytest.raises(OptionError, match="train_test_split expected seed to be"):
+            train_test_split(*table(), seed=seed)
 
 
 # Batches
@@ -247,6 +256,14 @@ def test_rows_that_do_not_stack_are_told():
         list(DataLoader(ragged, 2))
     with pytest.raises(DTypeError, match=r"rows of arrays, numbers, .* got NoneType None"):
         list(DataLoader([None, None], 2))
+    with pytest.raises(ShapeError, match=r"rows of one length, got a tuple of 2 and a tuple of 3.*collate_fn"):
+        list(DataLoader([(1, 2), (1, 2, 3)], 2))
+    with pytest.raises(ShapeError, match=r"rows of the same keys, got \['a'\] and \['a', 'b'\].*collate_fn"):
+        list(DataLoader([{"a": 1}, {"a": 1, "b": 2}], 2))
+    with pytest.raises(ShapeError, match=r"rows of one kind, got a dict and int 3.*collate_fn"):
+        list(DataLoader([{"a": 1}, 3], 2))
+    with pytest.raises(ShapeError, match=r"rows of one kind, got a tuple and int 3.*collate_fn"):
+        list(DataLoader([(1, 2), 3], 2))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +286,8 @@ def test_bad_options_are_refused(options, said):
 def test_what_is_no_dataset_and_what_has_no_rows_are_refused():
     with pytest.raises(DTypeError, match="DataLoader expected a dataset, with a length and rows, got an iterator"):
         DataLoader(iter([1, 2]))
+    with pytest.raises(DTypeError, match=r"a row for each number, got a dict of 'x', 'y'; .*ArrayDataset"):
+        DataLoader({"x": np.zeros(3), "y": np.zeros(3)})
     with pytest.raises(DataError, match="DataLoader expected at least one row, got an empty list"):
         DataLoader([])
     with pytest.raises(DataError, match="at least one row, got an empty Subset"):
@@ -302,6 +321,23 @@ def test_prefetch_reads_ahead_in_a_thread_and_no_further_than_asked():
     time.sleep(0.02)
     assert dataset.asked == [0, 1, 2, 3]
     assert threading.main_thread() not in dataset.threads
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_thread_draws_what_the_loop_would(own):
+    class Drawing(Squares):
+        generator = None
+
+        def __getitem__(self, i):
+            return (self.generator or default_generator()).random()
+
+    drawn = []
+    for prefetch in (0, 2):
+        dataset = Drawing(6)
+        dataset.generator = np.random.default_rng(5) if own else None
+        with drawing_from(np.random.default_rng(3)):
+            drawn.append(np.concatenate(list(DataLoader(dataset, 2, prefetch=prefetch))))
+    assert np.array_equal(*drawn) and len(set(drawn[0])) == 6
 
 
 def test_an_error_in_the_thread_comes_at_its_batch():
