@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from numpyml.nn import activations, layers, losses, optimizers
 from numpyml.nn.model import Sequential
 from numpyml.nn.module import Module
 from numpyml.nn.optimizer import Optimizer
-from numpyml.nn.options import flag, integer
+from numpyml.nn.options import flag, integer, require
 from numpyml.nn.schedulers import Scheduler
 from numpyml.random import default_generator, drawing_from
 from numpyml.training import fit
@@ -87,7 +88,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         """Train on what fit has checked."""
         generator = self._generator()
         with drawing_from(generator):
-            if not (self.warm_start and hasattr(self, "module_")):
+            if not self._goes_on():
                 self.module_ = self._built(X, outputs)
                 self.optimizer_ = self._new_optimizer()
             validation = None
@@ -106,8 +107,23 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
                 progress=flag(self, "verbose", self.verbose),
             )  # fmt: skip
         if self.history_.stopped.startswith("interrupted"):  # as scikit-learn's own networks do
-            warnings.warn(f"the training was {self.history_.stopped}", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"the training was {self.history_.stopped}", ConvergenceWarning, stacklevel=4)
         return self
+
+    def _goes_on(self) -> bool:
+        """Whether fit goes on from the last one."""
+        return bool(flag(self, "warm_start", self.warm_start)) and hasattr(self, "module_")
+
+    @contextmanager
+    def _kept_if_it_fails(self) -> Iterator[None]:
+        """Inside a fit: an error leaves everything that an earlier fit found."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _generator(self) -> np.random.Generator:
         """Where initial weights, orders, dropout and the held-out rows come from."""
@@ -123,6 +139,8 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
     def _built(self, X: Array, outputs: int) -> Module:
         """A model of its own, of the module that was given or by it."""
         if self.module is None:
+            several = isinstance(self.hidden_layer_sizes, Iterable)
+            require(several, self, "hidden_layer_sizes", self.hidden_layer_sizes, "several, such as (100,)")
             sizes = [X.shape[1], *(integer(self, "hidden_layer_sizes", size, 1) for size in self.hidden_layer_sizes)]
             hidden = [
                 layer
@@ -141,7 +159,8 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             if not isinstance(made, Module):
                 raise DTypeError(f"{type(self).__name__} expected module to make a model, got {kind_of(made)}")
         with no_grad():
-            shape = made.eval().forward(X[:1]).shape
+            y: Any = made.eval().forward(X[:1])
+        shape = getattr(y, "shape", f"a {type(y).__name__}")
         if shape != (1, outputs):
             raise ShapeError(
                 f"{type(self).__name__} expected a module whose outputs have shape (rows, {outputs}), got {shape} for "
@@ -197,14 +216,19 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
     ``n_features_in_``, and ``feature_names_in_`` where the columns of X have names. Sample weights are not supported.
 
     Raises: scikit-learn's own errors for X and y; numpyml's for options that do not fit, and for a loss that is no
-        number any more (DivergenceError).
+        number any more (DivergenceError). What an earlier fit found is there then as before; the weights that
+        warm_start goes on from are the last that gave a finite loss.
     """
 
     classes_: Array
 
     def fit(self, X: Any, y: Any) -> NeuralNetClassifier:
         """Train. X (rows, features) of floats, y (rows,) of labels, of any type that can be sorted."""
-        again = self.warm_start and hasattr(self, "module_")
+        with self._kept_if_it_fails():
+            return self._fit_classes(X, y)
+
+    def _fit_classes(self, X: Any, y: Any) -> NeuralNetClassifier:
+        again = self._goes_on()
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
@@ -246,7 +270,11 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
 
     def fit(self, X: Any, y: Any) -> NeuralNetRegressor:
         """Train. X (rows, features) of floats, y (rows,) or (rows, outputs) of numbers; scale both beforehand."""
-        again = self.warm_start and hasattr(self, "module_")
+        with self._kept_if_it_fails():
+            return self._fit_columns(X, y)
+
+    def _fit_columns(self, X: Any, y: Any) -> NeuralNetRegressor:
+        again = self._goes_on()
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )

@@ -22,7 +22,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import numpyml
 from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
 from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
-from numpyml.nn import activations, layers, losses, model, optimizers, schedulers
+from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers
 from numpyml.random import default_generator
 
 CHECKS = [pair for net in (NeuralNetClassifier(), NeuralNetRegressor()) for pair in estimator_checks_generator(net)]
@@ -55,6 +55,13 @@ def small(features, outputs):
     return model.Sequential(
         layers.Dense(features, 16), activations.Tanh(), layers.Dropout(0.1), layers.Dense(16, outputs)
     )
+
+
+class Pair(Module):
+    """Two outputs, where one is due."""
+
+    def forward(self, x):
+        return x, x
 
 
 QUICK = {"max_epochs": 5, "random_state": 0}
@@ -209,8 +216,9 @@ def test_a_schedule_clipping_and_callbacks_reach_the_training(line):
 
 def test_ctrl_c_leaves_a_fitted_estimator_and_a_warning(line):
     net = NeuralNetRegressor(callbacks=lambda run: signal.raise_signal(signal.SIGINT), random_state=0)
-    with pytest.warns(ConvergenceWarning, match="the training was interrupted after"):
+    with pytest.warns(ConvergenceWarning, match="the training was interrupted after") as caught:
         net.fit(*line)
+    assert caught[0].filename == __file__
     assert net.predict(line[0]).shape == (120,)
 
 
@@ -229,6 +237,9 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
         ({"module": lambda features, outputs: None}, DTypeError, "expected module to make a model, got NoneType"),
         ({"module": small(4, 2)}, ShapeError, r"shape \(rows, 3\), got \(1, 2\)"),
         ({"module": small(5, 3)}, ShapeError, "expected 5 features"),
+        ({"module": lambda features, outputs: Pair()}, ShapeError, r"shape \(rows, 3\), got a tuple for one row"),
+        ({"hidden_layer_sizes": 5}, OptionError, r"hidden_layer_sizes to be several, such as \(100,\), got int 5"),
+        ({"warm_start": "no"}, OptionError, "warm_start to be True or False, got str 'no'"),
         ({"hidden_layer_sizes": (0,)}, OptionError, "hidden_layer_sizes to be a whole number of 1 or more"),
         ({"max_epochs": 0}, OptionError, "epochs to be a whole number of 1 or more"),
         ({"batch_size": 0}, OptionError, "batch_size to be a whole number of 1 or more"),
@@ -242,6 +253,31 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
 def test_options_that_do_not_fit_are_refused(iris, options, error, said):
     with np.errstate(all="ignore"), pytest.raises(error, match=said):
         NeuralNetClassifier(**options).fit(*iris)
+
+
+@pytest.mark.parametrize("options", [
+    {"learning_rate": -1}, {"max_epochs": 0}, {"optimizer": optimizers.SGD, "learning_rate": 1e200},
+])  # fmt: skip
+def test_a_fit_that_fails_leaves_what_was_fitted_before(iris, line, options):
+    x, y = iris
+    net = NeuralNetClassifier(**QUICK).fit(x, y)
+    labels, module = net.predict(x), net.module_
+    other = NeuralNetRegressor(**QUICK).fit(x, line[1][:120].repeat(2)[:150])
+    figures = other.predict(x)
+    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+        net.set_params(**options).fit(x[:, :2], y == "setosa")
+    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+        other.set_params(**options).fit(x[:, :2], x[:, :2])
+    assert net.module_ is module and np.array_equal(net.predict(x), labels)
+    assert np.array_equal(other.predict(x), figures)
+
+
+def test_a_first_fit_that_fails_leaves_it_unfitted(iris):
+    net = NeuralNetClassifier(max_epochs=0)
+    with pytest.raises(OptionError):
+        net.fit(*iris)
+    with pytest.raises(NotFittedError):
+        net.predict(iris[0])
 
 
 def test_a_warm_start_on_other_data_is_refused(iris, line):
