@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import numpyml
-from numpyml.data import ArrayDataset, DataLoader
+from numpyml import checkpoint
+from numpyml.data import ArrayDataset, DataLoader, Subset
 from numpyml.errors import (
     DataError,
     DivergenceError,
@@ -21,6 +22,7 @@ from numpyml.errors import (
     MissingPackageError,
     OptionError,
     OwnershipError,
+    ShapeError,
     StateError,
 )
 from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers, utils
@@ -246,6 +248,11 @@ def test_another_figure_can_be_watched_and_more_can_be_better():
     assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[1])
 
 
+def test_patience_is_lost_also_with_figures_that_are_never_a_number():
+    history = Job().fit(9, patience=2, metrics={"odd": lambda a, b: np.nan}, monitor="val_odd")
+    assert (len(history), history.stopped) == (2, "no val_odd that is a number in 2 epochs")
+
+
 def test_the_best_model_is_a_file_of_its_own(tmp_path):
     path = tmp_path / "best.safetensors"
     _, history, weights = scripted([3, 1, 2], best=path)
@@ -289,12 +296,13 @@ class Noisy:
         return self.arrays[0][i] + self.noise.standard_normal(3, np.float32), self.arrays[1][i]
 
 
-def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path):
+@pytest.mark.parametrize("dataset", [Noisy, lambda: Subset(Noisy(), range(40))], ids=["itself", "subset"])
+def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path, dataset):
     path = tmp_path / "run.safetensors"
     runs = []
-    for stop_at in (None, 3):
+    for stop_at in (None, 8):
         job = Job()
-        job.loader = DataLoader(Noisy(), 8, shuffle=True, generator=np.random.default_rng(1))
+        job.loader = DataLoader(dataset(), 8, shuffle=True, generator=np.random.default_rng(1))
         if stop_at:
             step, count = job.optim.step, []
 
@@ -307,8 +315,22 @@ def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path):
             job.optim.step = interrupted
         runs.append((job, job.fit(2, checkpoint=path)))
     other = Job(seed=8)
-    other.loader = DataLoader(Noisy(), 8, shuffle=True, generator=np.random.default_rng(2))
+    other.loader = DataLoader(dataset(), 8, shuffle=True, generator=np.random.default_rng(2))
     assert runs[1][1].stopped and other.everything(other.fit(2, resume=path)) == runs[0][0].everything(runs[0][1])
+
+
+@pytest.mark.parametrize("path", ["checkpoint", "resume"])
+def test_rows_that_are_drawn_ahead_could_not_be_drawn_again_and_are_refused(tmp_path, path):
+    file = tmp_path / "run.safetensors"
+    Job().fit(1, checkpoint=file)
+    for dataset in (Noisy(), Subset(Noisy(), range(20))):
+        job = Job()
+        job.loader = DataLoader(dataset, 8, generator=np.random.default_rng(1), prefetch=2)
+        before = job.everything(History())
+        with pytest.raises(OptionError, match=f"prefetch to be 0 .* with {path}: .*got int 2"):
+            job.fit(2, **{path: file})
+        assert job.everything(History()) == before
+    assert len(job.fit(1)) == 1
 
 
 @pytest.mark.parametrize("step", [1, 3, 5, 6, 14])  # of 5 in an epoch: within one, and at the end of one
@@ -394,6 +416,25 @@ def test_the_second_ctrl_c_does_not_wait_but_never_cuts_an_optimizers_step():
     before = job.net.state_dict()
     assert job.fit(4).stopped == "interrupted after epoch 0"
     assert all(np.array_equal(before[name], p) for name, p in job.net.state_dict().items())
+
+
+def test_two_ctrl_c_while_an_epoch_is_accounted_for_lose_no_epoch_and_count_none_twice(tmp_path, monkeypatch):
+    path, best = tmp_path / "run.safetensors", tmp_path / "best.safetensors"
+    whole = Job()
+    expected = whole.everything(whole.fit(3))
+    save = checkpoint.save
+
+    def interrupted(place, *model, **parts):
+        if place == best:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        save(place, *model, **parts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", interrupted)
+        assert Job().fit(3, checkpoint=path, best=best).stopped == "interrupted after epoch 1"
+    other = Job(seed=6)
+    assert other.everything(other.fit(3, resume=path)) == expected
 
 
 def test_a_handler_of_yours_is_called_between_steps():
@@ -676,6 +717,16 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
         ({"optimizer": lambda net: OTHERS}, OwnershipError, "fit expected an optimizer of this model's parameters"),
         ({"scheduler": schedulers.StepLR(OTHERS, 1)}, OwnershipError, "fit expected a scheduler of this optimizer"),
         ({"scheduler_every": "batch"}, OptionError, "scheduler_every to be one of 'epoch', 'step'"),
+        (
+            {
+                "optimizer": lambda net: OTHERS,
+                "model": OTHER,
+                "scheduler_every": "step",
+                "scheduler": schedulers.ReduceLROnPlateau(OTHERS),
+            },
+            OptionError,
+            "scheduler_every to be 'epoch' for ReduceLROnPlateau, .* got str 'step'",
+        ),
         ({"epochs": 0}, OptionError, "epochs to be a whole number of 1 or more, got int 0"),
         ({"batch_size": 0}, OptionError, "DataLoader expected batch_size to be a whole number of 1 or more, got int 0"),
         (
@@ -694,22 +745,50 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
             "at least one batch of validation data",
         ),
         ({"data": ArrayDataset(line()[0])}, DataError, "batches of inputs and targets, got a tuple of 1"),
+        (
+            {"data": list(zip(*line(), strict=True))},
+            DataError,
+            r"list of rows, .* shapes \(3,\) and \(1,\).*DataLoader\(rows",
+        ),
+        (
+            {"data": [(x, y[0]) for x, y in zip(*line(), strict=True)]},
+            DataError,
+            r"a list of rows, .* shapes \(3,\) and \(\)",
+        ),
         ({"validation": [line()[0]]}, DataError, "batches of inputs and targets"),
         ({"metrics": ["accuracies"], "validation": line()}, OptionError, "any of accuracy, f1, r2, mae, or functions"),
         ({"metrics": 3}, OptionError, "metrics to be names or functions"),
+        (
+            {"metrics": [lambda a, b: 0, lambda a, b: 1], "validation": line()},
+            OptionError,
+            "<lambda> twice",
+        ),
+        ({"metrics": {"loss": abs}, "validation": line()}, OptionError, "got loss, .*val_loss.* in a dict"),
         ({"metrics": {"x": abs}}, OptionError, "validation data to compute metrics on"),
         ({"monitor": "val_loss"}, OptionError, "monitor to be one of 'loss'"),
         ({"mode": "most"}, OptionError, "mode to be one of 'min', 'max'"),
         ({"patience": 0}, OptionError, "patience to be a whole number of 1 or more"),
         ({"clip_grad_norm": -1}, OptionError, "clip_grad_norm to be a finite number of 0 or more"),
         ({"callbacks": [3]}, OptionError, "callbacks to be functions of one argument"),
+        ({"callbacks": 5}, OptionError, "callbacks to be functions of one argument, got int 5"),
         ({"progress": 2}, OptionError, "progress to be True or False"),
-        ({"checkpoint": "no/such/folder/file"}, OptionError, "in a folder that is there"),
+        ({"checkpoint": "no/such/folder/file"}, OptionError, "checkpoint to be in a folder that is there"),
+        ({"best": "no/such/folder/file"}, OptionError, "best to be in a folder that is there"),
+        ({"checkpoint": 5}, OptionError, "checkpoint to be a path, got int 5"),
+        ({"resume": 5}, DTypeError, "load expected a path, got int 5"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes, error, said):
     with pytest.raises(error, match=said):
         call(**changes)
+
+
+def test_outputs_that_metrics_cannot_be_computed_of_together_are_told():
+    dense = layers.Dense(1, 1, dtype=np.float64)
+    optim = optimizers.SGD(dense.parameters(), dense.gradients(), learning_rate=0.1)
+    batches = [(np.zeros((2, n, 1)), np.zeros((2, n, 1))) for n in (3, 4)]
+    with pytest.raises(ShapeError, match=r"metrics .* got \(2, 3, 1\) and \(2, 4, 1\); pad them"):
+        call(model=dense, optimizer=optim, data=batches, validation=batches, metrics=[lambda a, b: 0.0])
 
 
 def test_metrics_by_name_need_scikit_learn_and_say_so(monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,11 @@ from numpyml.errors import MissingPackageError
 __all__ = ["History"]
 
 _UNDRAWN = ("epoch", "seconds", "learning_rate")
+
+
+def figures(record: Mapping[str, Any]) -> list[str]:
+    """What an epoch came to, the loss first: name and value of each figure."""
+    return [f"{name} {value:.4g}" for name, value in record.items() if name not in _UNDRAWN]
 
 
 class History:
@@ -87,8 +92,7 @@ class History:
         if not self.records:
             told = "no epoch"
         else:
-            figures = (f"{name} {value:.4g}" for name, value in self.records[-1].items() if name not in _UNDRAWN)
-            told = f"{len(self)} epoch{'s' * (len(self) > 1)}: {', '.join(figures)}"
+            told = f"{len(self)} epoch{'s' * (len(self) > 1)}: {', '.join(figures(self.records[-1]))}"
         best = "" if self.best_epoch is None else f"; best: epoch {self.best_epoch}"
         return f"History({told}{best}{'; stopped: ' * bool(self.stopped)}{self.stopped})"
 

@@ -7,25 +7,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from math import inf, isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numpyml import checkpoint as files
 from numpyml.autograd.tape import Array, is_recording, no_grad
-from numpyml.data import ArrayDataset, DataLoader
-from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, StateError, kind_of
+from numpyml.errors import DataError, DTypeError, OptionError, StateError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.optimizer import Optimizer
 from numpyml.nn.options import choice, flag, integer, number, require
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.random import default_generator
+from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule
 from numpyml.training.diagnosis import divergence, observed, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, resolved
+from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, resolved
 from numpyml.training.progress import progress as progress_for
 
 __all__ = ["Run", "fit"]
@@ -51,7 +50,8 @@ def fit(
         loss: any loss that gives one number.
         optimizer: of this model's parameters.
         data: inputs and targets: arrays ``(X, y)`` or a dataset, which are shuffled, or a DataLoader, or anything that
-            gives batches again and again. The last entry of a batch is the targets, the others go to the model.
+            gives batches again and again. The last entry of a batch is the targets, the others go to the model. A
+            list of tuples of arrays is taken for batches, a list of rows is a dataset to a DataLoader alone.
         epochs: how many times through the data, in all (also after ``resume``).
         batch_size: of arrays and datasets, 32 where it is not given.
         validation: data that is looked at after each epoch and not learned from: as ``data``, in order.
@@ -70,6 +70,8 @@ def fit(
         best: a file of the model, written whenever the figure is the best so far.
         resume: a checkpoint to go on from. The bits are those of a training that never stopped, whether it was
             stopped between two epochs or, with Ctrl-C, within one, where the batches come again in the same order.
+            A dataset that draws random numbers has to hold its generator as an attribute, and to be read without
+            prefetch.
         callbacks: functions that are called after every epoch with the :class:`Run`; ``run.stop(why)`` ends it.
         progress: whether to show any: a bar in terminals and notebooks (with tqdm), a line an epoch elsewhere.
 
@@ -93,22 +95,24 @@ def fit(
         raise DTypeError(f"fit expected a model, got {kind_of(model)}")
     if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
         raise DTypeError(f"fit expected a loss with forward and backward, got {kind_of(loss)}")
-    _check_optimizer(model, optimizer, scheduler)
-    choice("fit", "scheduler_every", scheduler_every, ("epoch", "step"))
+    check_optimizer(model, optimizer)
+    check_schedule(optimizer, scheduler, scheduler_every)
     if clip_grad_norm is not None:
         number("fit", "clip_grad_norm", clip_grad_norm)
-    for path in (checkpoint, best):
-        _check_place(path)
-    calls = [callbacks] if callable(callbacks) else list(callbacks)
-    require(all(map(callable, calls)), "fit", "callbacks", callbacks, "functions of one argument")
-    run = Run(model, loss, optimizer, _batches(data, batch_size, True), integer("fit", "epochs", epochs, 1))
-    run.validation = None if validation is None else _batches(validation, batch_size, False)
+    check_place("checkpoint", checkpoint)
+    check_place("best", best)
+    calls: Any = [callbacks] if callable(callbacks) else callbacks
+    several = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
+    require(several, "fit", "callbacks", callbacks, "functions of one argument")
+    run = Run(model, loss, optimizer, batches_of(data, batch_size, True), integer("fit", "epochs", epochs, 1))
+    run.validation = None if validation is None else batches_of(validation, batch_size, False)
     run.metrics = resolved(metrics, loss)
     run.scheduler, run.scheduler_every, run.clip_grad_norm = scheduler, scheduler_every, clip_grad_norm
     if patience is not None:
         run.patience = integer("fit", "patience", patience, 1)
     run.watch(monitor, mode)
     run.checkpoint, run.best, run.callbacks = checkpoint, best, calls
+    run.check_prefetch("checkpoint" if resume is None else "resume", checkpoint or resume)
     if resume is not None:
         run.resume(resume)
     return run.go(flag("fit", "progress", progress))
@@ -193,10 +197,11 @@ class Run:
             raise DataError("fit expected at least one batch in an epoch, got none; is drop_last on, or data used up?")
         record = {"epoch": self.epoch + 1, "loss": self.sum / self.rows, **self._validated()}
         record |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
+        steps = self.step
         with self._interrupt.whole:
             self._account(record)
-        bar.epoch(record, self.step)
-        self.step, self.rows, self.sum, self.seconds = 0, 0, 0.0, 0.0
+            self.step, self.rows, self.sum, self.seconds = 0, 0, 0.0, 0.0
+        bar.epoch(record, steps)
         for callback in self.callbacks:
             callback(self)
         self.save()
@@ -278,7 +283,7 @@ class Run:
             raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
         figures = {"val_loss": total / rows}
         if found:
-            outputs, targets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            outputs, targets = (joined(parts) for parts in zip(*found, strict=True))
             figures |= {f"val_{name}": float(metric(outputs, targets)) for name, metric in self.metrics.items()}
         return figures
 
@@ -303,7 +308,9 @@ class Run:
 
     def _lose_patience(self) -> None:
         if self.patience is not None and self.waited >= self.patience and self.epoch < self.epochs:
-            self.stop(f"no better {self.monitor} in {self.waited} epochs after epoch {self.history.best_epoch}")
+            best, waited = self.history.best_epoch, f"in {self.waited} epochs"
+            none = f"no {self.monitor} that is a number {waited}"
+            self.stop(none if best is None else f"no better {self.monitor} {waited} after epoch {best}")
 
     def _interrupted(self) -> None:
         of = f" of {len(self.data)}" if hasattr(self.data, "__len__") else ""
@@ -342,13 +349,23 @@ class Run:
     def _generators(self) -> dict[str, np.random.Generator]:
         """Every generator that a step may draw from, by its place."""
         found = {"random/default": default_generator()}
-        loader, dataset = self.data, getattr(self.data, "dataset", None)
-        owners = [("data", loader), ("data.dataset", dataset), *self.model.named_modules("model")]
+        owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
+        place, data = "data", self.data
+        while data is not None:  # a loader, its dataset, the dataset that this is a subset of
+            owners.append((place, data))
+            place, data = f"{place}.dataset", getattr(data, "dataset", None)
         for place, owner in owners:
             for name, value in getattr(owner, "__dict__", {}).items():
                 if isinstance(value, np.random.Generator):
                     found[f"random/{place}.{name}"] = value
         return found
+
+    def check_prefetch(self, option: str, path: Path_ | None) -> None:
+        """Refuse a checkpoint whose bits would depend on how far a thread has drawn ahead of the steps."""
+        ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
+        draws = any(place.startswith("random/data.dataset") for place in self._generators())
+        expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
+        require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
     def _saved_parts(self) -> dict[str, Any]:
         schedule = {} if self.scheduler is None else {"scheduler": self.scheduler}
@@ -382,40 +399,3 @@ class Run:
 
 def _rows(targets: Any) -> int:
     return len(targets) if hasattr(targets, "__len__") and getattr(targets, "shape", True) else 1
-
-
-def _batches(data: Any, batch_size: int | None, shuffle: bool) -> Any:
-    """Something that gives batches, as often as it is asked."""
-    batches = isinstance(data, list) and all(
-        isinstance(batch, (tuple, list)) and all(hasattr(part, "shape") for part in batch) for batch in data
-    )
-    if isinstance(data, (tuple, list)) and not (batches and data):
-        data = ArrayDataset(*data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
-        return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)
-    if batch_size is not None:
-        raise OptionError(f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}")
-    if hasattr(data, "__next__") or not hasattr(data, "__iter__"):
-        got = "an iterator, which is used up after one epoch" if hasattr(data, "__next__") else kind_of(data)
-        raise DTypeError(f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}")
-    return data
-
-
-def _check_optimizer(model: Module, optimizer: Any, scheduler: Any) -> None:
-    if not isinstance(optimizer, Optimizer):
-        raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
-    own = {id(p) for p in model.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["parameters"]):
-        raise OwnershipError(
-            "fit expected an optimizer of this model's parameters, got one of another's; "
-            "make it from model.parameters(), model.gradients()"
-        )
-    if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
-        raise OwnershipError("fit expected a scheduler of this optimizer; make it of the optimizer that is given")
-
-
-def _check_place(path: Path_ | None) -> None:
-    if path is not None:
-        files.require_safetensors()
-        folder = Path(path).resolve().parent
-        require(folder.is_dir(), "fit", "checkpoint", str(path), f"in a folder that is there; {folder} is not")

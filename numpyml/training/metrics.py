@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from numpyml.autograd.tape import Array
-from numpyml.errors import MissingPackageError, OptionError, kind_of
+from numpyml.errors import MissingPackageError, OptionError, ShapeError, kind_of
 from numpyml.nn import losses
 
 Metric = Callable[[Array, Array], float]
@@ -29,9 +29,18 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
     if isinstance(metrics, Mapping):
         named = dict(metrics)
     elif isinstance(metrics, Iterable):
-        named = {m if isinstance(m, str) else getattr(m, "__name__", str(m)): m for m in metrics}
+        metrics = list(metrics)
+        names = [m if isinstance(m, str) else getattr(m, "__name__", str(m)) for m in metrics]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise OptionError(f"fit expected metrics of different names, got {twice[0]} twice; name them in a dict")
+        named = dict(zip(names, metrics, strict=True))
     else:
         raise OptionError(f"fit expected metrics to be names or functions, got {kind_of(metrics)}")
+    if "loss" in named:
+        raise OptionError(
+            "fit expected metrics of names of their own, got loss, but val_loss is the loss itself; "
+            "name it otherwise, in a dict"
+        )
     found = {}
     for name, metric in named.items():
         if isinstance(metric, str):
@@ -93,3 +102,14 @@ def decided(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
 
 def _columns(x: Array) -> Array:
     return x.reshape(len(x), -1)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """All outputs or all targets of the validation, for the metrics."""
+    if len({np.shape(part)[1:] for part in parts}) > 1:
+        shapes = " and ".join(map(str, dict.fromkeys(np.shape(part) for part in parts)))
+        raise ShapeError(
+            "fit expected batches of the validation that differ in their rows alone, to compute metrics on all of "
+            f"them, got {shapes}; pad them, or leave metrics out"
+        )
+    return np.concatenate(parts)

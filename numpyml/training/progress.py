@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from numpyml.training.history import figures
+
 _PAUSE = 0.1  # seconds between two looks of the bar
 _QUIET = 1.0  # seconds between two lines
 
@@ -35,7 +37,7 @@ class Lines(Progress):
 
     def epoch(self, record: Mapping[str, Any], steps: int) -> None:
         rate = steps / max(record["seconds"], 1e-9)
-        self.waiting = f"epoch {record['epoch']}/{self.epochs}  {shown(record)}  {rate:.1f} steps/s"
+        self.waiting = f"epoch {record['epoch']}/{self.epochs}  {'  '.join(figures(record))}  {rate:.1f} steps/s"
         now = time.monotonic()
         if now - self.last >= _QUIET or record["epoch"] == self.epochs:
             self.last = now
@@ -72,19 +74,13 @@ class Bar(Progress):
         self.steps = 0
 
     def epoch(self, record: Mapping[str, Any], steps: int) -> None:
-        self.figures = "".join(f"  {part}" for part in shown(record).split("  ")[1:])
+        self.figures = "".join(f"  {part}" for part in figures(record)[1:])
         self.bar.set_description_str(f"epoch {min(record['epoch'] + 1, self.epochs)}/{self.epochs}", refresh=False)
-        self.bar.set_postfix_str(shown(record), refresh=False)
+        self.bar.set_postfix_str("  ".join(figures(record)), refresh=False)
 
     def close(self) -> None:
         self._advance()
         self.bar.close()
-
-
-def shown(record: Mapping[str, Any]) -> str:
-    """The figures of an epoch, the loss first."""
-    hidden = ("epoch", "seconds", "learning_rate")
-    return "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in hidden)
 
 
 def progress(wanted: bool, epochs: int, epoch: int, step: int, batches: int | None) -> Progress:

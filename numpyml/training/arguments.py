@@ -1,0 +1,77 @@
+"""What ``fit`` is given: its data as batches, and what can be refused before anything has changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpyml import checkpoint as files
+from numpyml.data import ArrayDataset, DataLoader
+from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, kind_of
+from numpyml.nn.module import Module
+from numpyml.nn.optimizer import Optimizer
+from numpyml.nn.options import choice, require
+from numpyml.nn.schedulers import ReduceLROnPlateau
+
+
+def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
+    """Something that gives batches, as often as it is asked."""
+    listed = isinstance(data, list) and all(
+        isinstance(batch, (tuple, list)) and all(hasattr(part, "shape") for part in batch) for batch in data
+    )
+    if listed:
+        _refuse_rows(data)
+    if isinstance(data, (tuple, list)) and not (listed and data):
+        data = ArrayDataset(*data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
+        return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)
+    if batch_size is not None:
+        raise OptionError(f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}")
+    if hasattr(data, "__next__") or not hasattr(data, "__iter__"):
+        got = "an iterator, which is used up after one epoch" if hasattr(data, "__next__") else kind_of(data)
+        raise DTypeError(f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}")
+    return data
+
+
+def _refuse_rows(batches: Sequence[Any]) -> None:
+    """Tell a list of rows from one of batches, where their shapes do: a batch's arrays have an axis of one length."""
+    for batch in batches:
+        shapes = [tuple(part.shape) for part in batch]
+        if max(map(len, shapes), default=2) < 2 and (len(set(shapes)) > 1 or () in shapes):
+            raise DataError(
+                f"fit expected arrays (X, y) or batches, got a list of rows, the parts of one being of shapes "
+                f"{' and '.join(map(str, shapes))}; make batches of them: DataLoader(rows, batch_size, shuffle=True)"
+            )
+
+
+def check_optimizer(model: Module, optimizer: Any) -> None:
+    """Refuse what is no optimizer, or one of another model."""
+    if not isinstance(optimizer, Optimizer):
+        raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["parameters"]):
+        raise OwnershipError(
+            "fit expected an optimizer of this model's parameters, got one of another's; "
+            "make it from model.parameters(), model.gradients()"
+        )
+
+
+def check_schedule(optimizer: Optimizer, scheduler: Any, every: str) -> None:
+    """Refuse a scheduler of another optimizer, or one that cannot be stepped so often."""
+    if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
+        raise OwnershipError("fit expected a scheduler of this optimizer; make it of the optimizer that is given")
+    choice("fit", "scheduler_every", every, ("epoch", "step"))
+    fits = every == "epoch" or not isinstance(scheduler, ReduceLROnPlateau)
+    expected = "'epoch' for ReduceLROnPlateau, which is given a figure that there is once an epoch"
+    require(fits, "fit", "scheduler_every", every, expected)
+
+
+def check_place(name: str, path: Any) -> None:
+    """Refuse, as option ``name``, what is no path, and one in a folder that is not there."""
+    if path is not None:
+        require(isinstance(path, (str, os.PathLike)), "fit", name, path, "a path")
+        files.require_safetensors()
+        folder = Path(path).resolve().parent
+        require(folder.is_dir(), "fit", name, str(path), f"in a folder that is there; {folder} is not")
