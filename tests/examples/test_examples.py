@@ -176,7 +176,7 @@ def test_gpt_learns_as_much_as_its_twin(gpts: tuple[list[str], dict[str, str]]) 
 @pytest.mark.xdist_group("gpt")
 def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: tuple[list[str], dict[str, str]]) -> None:
     sample = gpts[1]["numpyml"].split("\n", 1)[1]
-    assert sample.startswith("The ") and len(sample) > 100
+    assert sample.startswith("The ") and len(sample) >= len("The ") + 60  # tokens of a character or more
 
 
 @pytest.mark.xdist_group("gpt")
@@ -202,7 +202,7 @@ def test_in_float64_halves_agree_at_every_step(task: str, command, tmp_path: Pat
     assert max(found.values()) <= 1e-10, found
     assert done.stdout.endswith(f"curves: {plot}\n")
     assert plot.read_text("utf-8").count("<path") > 5
-    assert "PyTorch" in done.stderr  # the progress, away from the figures
+    assert ("PyTorch" in done.stderr) == (task != "minilm")  # the progress, away from the figures; minilm comes trained
 
 
 def test_both_styles_have_the_same_bits(command, tmp_path: Path) -> None:
