@@ -395,6 +395,15 @@ def test_misuse_is_one_line(arguments: list[str], blocked: str, said: str, comma
     assert done.stderr.startswith("examples: ") and said in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("half", ["digits/with_numpyml", "digits/with_pytorch", "two_styles/with_numpyml_dynamic"])
+def test_a_seed_that_is_no_number_is_one_line(half: str) -> None:
+    script = EXAMPLES / f"{half}.py"
+    done = start([str(script), "abc"], script.parent)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith(f"{script.name}: error: argument seed: invalid int value: 'abc'\n"), done.stderr
+    assert not [path for path in EXAMPLES.glob("*/*.py") if "argv[1]" in path.read_text("utf-8")]
+
+
 def test_no_steps_are_refused(command) -> None:
     done = command("compare", "digits", "--steps", "0")
     assert done.returncode == 2
