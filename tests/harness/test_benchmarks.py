@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import __main__ as measuring
-from benchmarks import plot
+ROOT = Path(__file__).parents[2]
+
+
+def refused(*command: str) -> str:
+    """What is said, in one line, under the usage; nothing else is printed."""
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == "", done
+    return done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -21,14 +29,8 @@ from benchmarks import plot
         (["chess"], "unknown case 'chess'; expected one of"),
     ],
 )
-def test_misuse_is_told_before_anything_is_measured(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        measuring.main(arguments)
-    printed = capsys.readouterr()
-    assert stopped.value.code == 2
-    assert said in printed.err and printed.out == ""
+def test_misuse_is_told_before_anything_is_measured(arguments: list[str], said: str) -> None:
+    assert said in refused("benchmarks", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -41,21 +43,14 @@ def test_misuse_is_told_before_anything_is_measured(
         ('{"readme": {"title": "x"}}', "expected what `python -m benchmarks --json` keeps in "),
     ],
 )
-def test_results_that_are_none_are_told(
-    text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_that_are_none_are_told(text: str | None, said: str, tmp_path: Path) -> None:
     results, picture = tmp_path / "results.json", tmp_path / "picture.svg"
     if text is not None:
         results.write_text(text, "utf-8")
-    with pytest.raises(SystemExit) as stopped:
-        plot.main([str(results), str(picture)])
-    assert stopped.value.code == 2
-    assert said + str(results) in capsys.readouterr().err and not picture.exists()
+    assert said + str(results) in refused("benchmarks.plot", str(results), str(picture))
+    assert not picture.exists()
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    results = Path(plot.__file__).with_name("results.json")
-    with pytest.raises(SystemExit) as stopped:
-        plot.main([str(results), str(tmp_path / "nowhere" / "x.svg")])
-    assert stopped.value.code == 2
-    assert "PICTURE.svg expects a file in a folder that is there, got " in capsys.readouterr().err
+def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    said = refused("benchmarks.plot", "benchmarks/results.json", str(tmp_path / "nowhere" / "x.svg"))
+    assert "PICTURE.svg expects a file in a folder that is there, got " in said
