@@ -205,7 +205,18 @@ for _name, _method in vars(Tensor).items():
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
-    return write(np.clip, [a, -np.inf if low is None else low, np.inf if high is None else high])
+    both = [a, -np.inf if low is None else low, np.inf if high is None else high]
+    return write(np.clip, both, bounds="low high", spelling="a_min a_max")
+
+
+def _spread(function: Any) -> Any:
+    """var and std, of which the row takes ddof or correction, whichever was said."""
+
+    def call(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: bool = False, correction: Any = None) -> Any:
+        less = {"ddof": ddof} if correction is None else {"correction": correction}
+        return write(function, [a], axis=axis, keepdims=keepdims, **less)
+
+    return call
 
 
 def _shaped(function: Callable[..., Any]) -> Any:
@@ -223,23 +234,12 @@ def _reshape(a: Any, shape: Any = None, *, newshape: Any = None) -> Any:
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Any:
-    import torch
-
     widths = tuple((int(before), int(after)) for before, after in np.broadcast_to(pad_width, (array.ndim, 2)))
-    if mode != "constant" or not constant_values:
-        return write(np.pad, [array], pad_width=widths, mode=mode)
-    flat = [n for pair in widths[::-1] for n in pair]
-    return mirrored(torch.nn.functional.pad(array.torch, flat, value=constant_values))
+    return write(np.pad, [array], pad_width=widths, mode=mode, constant_values=constant_values)
 
 
 def _astype(a: Any, dtype: Any) -> Any:
     return mirrored(a.torch.to(torch_dtype(dtype)))
-
-
-def _round(a: Any, decimals: int = 0) -> Any:
-    import torch
-
-    return mirrored(torch.round(a.torch, decimals=decimals))
 
 
 def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
@@ -248,20 +248,8 @@ def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
     return a[(*[slice(None)] * (axis % a.ndim), plain(indices))]
 
 
-def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return write(np.diagonal, [np.moveaxis(a, (axis1, axis2), (0, 1))], offset=offset)
-
-
-def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return np.sum(_diagonal(a, offset, axis1, axis2), -1)
-
-
-def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    return np.moveaxis(write(np.rot90, [np.moveaxis(m, axes, (0, 1))], k=k), (0, 1), axes)
-
-
 def _einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
-    return write(np.einsum, operands, subscripts=subscripts)
+    return write(np.einsum, operands, subscripts=subscripts, optimize=optimize)
 
 
 def _each(function: Any) -> Any:
@@ -292,10 +280,10 @@ CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.getitem: lambda x, index: write(operator.getitem, [x], index=plain(index)),
     np.ndarray.astype: _astype,
     np.copy: lambda a, order="K", subok=False: write(np.copy, [a]),
-    np.full_like: lambda a, fill_value: write(np.full_like, [a, fill_value]),
-    np.round: _round,
-    np.around: _round,
+    np.full_like: lambda a, fill_value: write(np.full_like, [a, fill_value], shape=None),
     np.clip: _clip,
+    np.var: _spread(np.var),
+    np.std: _spread(np.std),
     np.where: lambda condition, x, y: write(np.where, [x, y], condition=plain(condition)),
     np.reshape: _reshape,
     np.squeeze: _shaped(np.squeeze),
@@ -303,7 +291,6 @@ CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.transpose: lambda a, axes=None: write(
         np.transpose, [a], axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(plain(axes))
     ),
-    np.rot90: _rot90,
     np.tile: lambda A, reps: write(np.tile, [A], reps=tuple(np.atleast_1d(plain(reps)).tolist())),  # noqa: N803
     np.pad: _pad,
     np.atleast_1d: _each(np.atleast_1d),
@@ -323,8 +310,6 @@ CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.dsplit: lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2),
     np.take: _take,
     np.sort: lambda a, axis=-1, kind=None, *, stable=None: write(np.sort, [a], axis=axis),
-    np.diagonal: _diagonal,
-    np.trace: _trace,
     np.dot: _two(np.dot),
     np.inner: _two(np.inner),
     np.vdot: _two(np.vdot),
