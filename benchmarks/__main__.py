@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from math import inf, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,16 +89,36 @@ def imports(rounds: int) -> None:
     print(f"import numpyml {ms['numpyml']:.0f} ms, import numpy {ms['numpy']:.0f} ms: ratio {ratio:.2f} (target 1.50)")
 
 
-def main() -> None:
+def rounds(text: str) -> int:
+    """How many pairs of runs."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """How many seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(f"expected a finite number above 0, got {text!r}")
+    return seconds
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of runs for each case")
-    parser.add_argument("--seconds", type=float, default=2.0, help="timed in each run")
+    parser.add_argument("--rounds", type=rounds, default=5, help="pairs of runs for each case")
+    parser.add_argument("--seconds", type=duration, default=2.0, help="timed in each run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers there, for benchmarks.plot")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]!r}; expected one of {', '.join(CASES)}")
+    if options.json is not None and not options.json.parent.is_dir():
+        parser.error(f"--json expects a file in a folder that is there, got {options.json}")
     steps(options.cases or list(CASES), options.rounds, options.seconds, options.json)
     imports(2 * options.rounds + 1)
 

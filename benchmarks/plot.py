@@ -47,7 +47,9 @@ def draw(found: dict[str, Any], picture: Path) -> None:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The same in Markdown; with memory, where that was looked at."""
+    """The same in Markdown; with memory, where that was looked at. ValueError where there is no case."""
+    if not found:
+        raise ValueError("no case")
     memory = any("peak_mib" in case for case in found.values())
     head = ["one step", "numpyml, µs", "PyTorch, µs", "ratio (min to max)", *["peak memory, MiB (PyTorch)"] * memory]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -61,14 +63,22 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plot", description=__doc__)
     parser.add_argument("results", type=Path, metavar="RESULTS.json")
     parser.add_argument("picture", type=Path, metavar="PICTURE.svg")
-    given = parser.parse_args()
-    found = json.loads(given.results.read_text("utf-8"))
+    given = parser.parse_args(arguments)
+    try:
+        found = json.loads(given.results.read_text("utf-8"))
+        rows = table(found)
+    except OSError as error:
+        parser.error(f"cannot read {given.results}: {error.strerror}")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        parser.error(f"expected what `python -m benchmarks --json` keeps in {given.results}")
+    if not given.picture.parent.is_dir():
+        parser.error(f"PICTURE.svg expects a file in a folder that is there, got {given.picture}")
     draw(found, given.picture)
-    print(table(found))
+    print(rows)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
         if x.dtype.kind == "f":
             ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
         else:
-            ways |= {"out of range": x + 1000, "negative": x - 50, "as fractions": x + 0.5}
+            wide = x.astype(np.int64)  # 8 bits have no number out of range, unsigned ones none below 0
+            ways |= {"out of range": wide + 1000, "negative": wide - 50, "as fractions": x + 0.5}
         if name == "targets" and x.dtype.kind == "f":
             ways |= {"above 1": x + 2, "below 0": x - 2}
         for way, y in ways.items():

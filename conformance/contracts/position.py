@@ -14,6 +14,7 @@ from conformance.strategies import NASTY, floats, whole
 from numpyml.nn import layers
 
 places = among(12, 5, 200)
+DTYPES = "qqibhBHIQ"  # of positions, which are reckoned with
 
 
 @st.composite
@@ -24,7 +25,7 @@ def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
     told = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
     if told == "from 0":
         return (x,)
-    return x, draw(whole((length,) if told == "of all sequences" else per_key(batch, length), 0, o["max_len"]))
+    return x, draw(whole((length,) if told == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES))
 
 
 @st.composite
@@ -36,7 +37,7 @@ def heads(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
     if told == "from 0":
         return (x,)
     batch = (lead[0], *(1 for _ in lead[1:])) if lead else ()
-    return x, draw(whole((length,) if told == "of all sequences" else (*batch, length), 0, o["max_len"]))
+    return x, draw(whole((length,) if told == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES))
 
 
 ROWS = [

@@ -1,6 +1,6 @@
 """Breast cancer, 569 tumours by 30 measurements: benign or malignant? Train on three quarters, report on the rest."""
 
-import sys
+import argparse
 
 import numpy as np
 import task
@@ -43,7 +43,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     torch.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     *_, loss = train(net, data)

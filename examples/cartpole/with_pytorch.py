@@ -1,6 +1,6 @@
 """CartPole by deep Q-learning: what is a push worth, now and later? (Mnih et al. 2015, doi:10.1038/nature14236)"""
 
-import sys
+import argparse
 from copy import deepcopy
 
 import numpy as np
@@ -72,7 +72,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     torch.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     *_, loss = train(net, data)

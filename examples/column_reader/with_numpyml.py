@@ -1,6 +1,6 @@
 """Handwritten digits read column by column: the same two layers at every column, and a sequence ends when it ends."""
 
-import sys
+import argparse
 
 import numpy as np
 import task
@@ -56,7 +56,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     numpyml.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     *_, loss = train(net, data)

@@ -1,5 +1,6 @@
 """Dates in twenty formats, rewritten as ISO 8601 by a Transformer: trained, then decoding greedily and by beams."""
 
+import argparse
 import sys
 import time
 
@@ -95,7 +96,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     numpyml.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     began = time.perf_counter()

@@ -1,6 +1,6 @@
 """Diabetes, 442 patients by 10 measurements: how far does it progress in a year? Every patient is held out once."""
 
-import sys
+import argparse
 
 import numpy as np
 import task
@@ -42,7 +42,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     numpyml.manual_seed(seed)
     found = []
     for fold in range(task.FOLDS):

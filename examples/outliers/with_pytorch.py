@@ -1,6 +1,6 @@
 """Diabetes with slipped decimal points: an outlier pulls at squared error with all its distance, at Huber's by 1."""
 
-import sys
+import argparse
 
 import numpy as np
 import task
@@ -44,7 +44,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     for name in task.VARIANTS:
         torch.manual_seed(seed)
         data, net = task.data(seed=seed), build()

@@ -1,6 +1,6 @@
 """Breast cancer by two measurements: benign or malignant? The README's loop: PyTorch takes the way back by itself."""
 
-import sys
+import argparse
 
 import task
 
@@ -52,7 +52,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     torch.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     *_, loss = train(net, data)

@@ -1,6 +1,6 @@
 """Handwritten digits, the explicit style: arrays in, arrays out, and the way back is called by name."""
 
-import sys
+import argparse
 
 import numpy as np
 import task
@@ -52,7 +52,9 @@ def predict(net, data):
 
 
 if __name__ == "__main__":
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    seed = parser.parse_args().seed
     numpyml.manual_seed(seed)
     data, net = task.data(seed=seed), build()
     *_, loss = train(net, data)

@@ -283,16 +283,23 @@ def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], lay
     return array if array.dtype == dtype else array.astype(dtype)
 
 
-def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module) -> Array:
-    """Features in the parameters' dtype (None: as they are); anything but real floats is an error."""
+def as_given(x: Any) -> Any:
+    """None and flags as they are, anything else as an array: ``as_input`` of layers with optional inputs."""
+    return x if x is None or isinstance(x, (bool, np.bool_)) else np.asarray(x)
+
+
+def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module, name: str = "") -> Array:
+    """Features in the parameters' dtype (None: as they are); anything but real floats is an error.
+
+    ``name`` is the input's, where a layer has several.
+    """
     given = getattr(x, "dtype", None)  # a layer of several inputs may be given None
     if given is dtype and given is not None:
         return x
     if given is None or given.kind != "f":
-        raise DTypeError(
-            f"expected floating features, got {kind_of(x)}; convert them: x.astype({dtype or np.dtype(np.float32)!s})",
-            layer,
-        )
+        remedy = "pass an array" if given is None else f"convert them: x.astype({dtype or np.dtype(np.float32)!s})"
+        features = f"features as {name}" if name else "features"
+        raise DTypeError(f"expected floating {features}, got {kind_of(x)}; {remedy}", layer)
     return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
 

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from numpyml.autograd.tape import Array
-from numpyml.errors import DataError
+from numpyml.errors import DataError, DTypeError, kind_of
 from numpyml.nn.options import flag, number, positive
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -31,7 +31,7 @@ def clip_grad_norm_(
     """
     number("clip_grad_norm_", "max_norm", max_norm)
     p = norm_type if norm_type == np.inf else positive("clip_grad_norm_", "norm_type", norm_type)
-    gs = list(gradients)
+    gs = _checked("clip_grad_norm_", gradients)
     total = _norm(gs, p)
     if flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite) and not np.isfinite(total):
         raise DataError(f"clip_grad_norm_ expected finite gradients, got a norm of {total}; look for NaN or overflow")
@@ -43,8 +43,18 @@ def clip_grad_norm_(
     return total
 
 
+def _checked(call: str, gradients: Iterable[Array]) -> list[Array]:
+    """All of them, known to be arrays that can be scaled in place."""
+    gs = list(gradients)
+    for g in gs:
+        if not isinstance(g, np.ndarray) or g.dtype.kind != "f":
+            raise DTypeError(f"{call} expected floating arrays as gradients, got {kind_of(g)}; pass model.gradients()")
+    return gs
+
+
 def _norm(gs: list[Array], p: float) -> float:
-    """(Σ |g|ᵖ)^(1/p) over all elements of all arrays."""
+    """(Σ |g|ᵖ)^(1/p) over all elements of all arrays; those of half precision, too coarse for sums, in float32."""
+    gs = [g.astype(np.float32) if g.dtype.itemsize == 2 else g for g in gs]
     if p == 2:
         with np.errstate(all="ignore"):
             squares = sum(float(np.dot(flat, flat)) for flat in (g.reshape(-1) for g in gs))
@@ -67,5 +77,5 @@ def clip_grad_value_(gradients: Iterable[Array], clip_value: float) -> None:
     PyTorch: nn.utils.clip_grad_value_.
     """
     limit = number("clip_grad_value_", "clip_value", clip_value)
-    for g in gradients:
+    for g in _checked("clip_grad_value_", gradients):
         np.clip(g, -limit, limit, out=g)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import numpyml
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TASKS = sorted(path.parent.name for path in EXAMPLES.glob("*/task.py"))
 EITHER = pytest.mark.parametrize("half", ["with_numpyml", "with_pytorch"])
@@ -179,11 +181,32 @@ def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: tuple[list[str], dict[s
     assert sample.startswith("The ") and len(sample) >= len("The ") + 60  # tokens of a character or more
 
 
+STOPPED = """
+import itertools
+import sys
+
+from examples import tasks
+
+task, halves = tasks.loaded("gpt")
+half = halves["numpyml"]
+steps = half.train(half.build(), task.data(), 200, sys.argv[1])
+print(len(list(itertools.islice(steps, 150))))
+steps.close()
+"""
+
+
 @pytest.mark.xdist_group("gpt")
-def test_gpt_resumed_is_gpt_never_stopped(gpts: tuple[list[str], dict[str, str]]) -> None:
-    """From the checkpoint of step 100, or of the last step, it goes on to the same bits."""
-    options, whole = gpts
-    assert run("gpt", "with_numpyml", *options) == whole["numpyml"]
+def test_gpt_resumed_is_gpt_never_stopped(
+    gpts: tuple[list[str], dict[str, str]], checkout: Path, tmp_path: Path
+) -> None:
+    """Stopped after 150 of 200 steps, it goes on from the checkpoint of step 100 to the same bits."""
+    (*options, kept), whole = gpts
+    stopped = tmp_path / "gpt.safetensors"
+    done = start(["-c", STOPPED, str(stopped)], checkout)
+    assert done.returncode == 0 and done.stdout == "150\n", done.stderr
+    assert len(numpyml.load(stopped)["losses"]) == 100
+    assert run("gpt", "with_numpyml", *options, str(stopped)) == whole["numpyml"]
+    assert stopped.read_bytes() == Path(kept).read_bytes()
 
 
 # The comparison
@@ -370,6 +393,15 @@ def test_misuse_is_one_line(arguments: list[str], blocked: str, said: str, comma
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("examples: ") and said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("half", ["digits/with_numpyml", "digits/with_pytorch", "two_styles/with_numpyml_dynamic"])
+def test_a_seed_that_is_no_number_is_one_line(half: str) -> None:
+    script = EXAMPLES / f"{half}.py"
+    done = start([str(script), "abc"], script.parent)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith(f"{script.name}: error: argument seed: invalid int value: 'abc'\n"), done.stderr
+    assert not [path for path in EXAMPLES.glob("*/*.py") if "argv[1]" in path.read_text("utf-8")]
 
 
 def test_no_steps_are_refused(command) -> None:

@@ -74,6 +74,9 @@ def test_nothing_is_lost_where_one_key_has_nearly_all_the_weight():
         (np.ones((2, 9), bool), ShapeError, r"attn_mask to broadcast to the scores' shape \(2, 3, 4\), got \(2, 9\)"),
         (np.ones((3, 4), int), DTypeError, "attn_mask to be boolean or floating, got .*int64.*; convert it"),
         (True, DTypeError, "attn_mask to be an array or None, got bool True"),
+        (np.True_, ShapeError, r"attn_mask to have axes, got an array of bool, shape \(\); pass one entry a key"),
+        (1.0, ShapeError, r"attn_mask to have axes, got an array of float64, shape \(\)"),
+        (np.array(True), ShapeError, r"attn_mask to have axes, got an array of bool, shape \(\)"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(mask, error, said, rng):
@@ -153,7 +156,10 @@ def test_the_bias_of_the_keys_has_no_gradient(rng):
         ({"key_padding_mask": False}, DTypeError, "key_padding_mask to be an array or None, got bool False"),
         ({"need_weights": None}, OptionError, "need_weights to be True or False, got None"),
         ({"average_attn_weights": None}, OptionError, "average_attn_weights to be True or False, got None"),
-        ({"is_causal": True}, OptionError, "attn_mask to be a causal mask where is_causal is True, got None"),
+        ({"need_weights": np.ones(3)}, OptionError, "need_weights to be True or False, got an array"),
+        ({"is_causal": np.ones(3)}, OptionError, "is_causal to be True or False, got an array"),
+        ({"is_causal": "no", "attn_mask": np.ones((3, 3), bool)}, OptionError, "is_causal to be True or False, got "),
+        ({"is_causal": True}, OptionError, "is_causal to be False where no mask is given, got bool True; it says that"),
     ],
 )
 def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
@@ -168,8 +174,28 @@ def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
 @pytest.mark.parametrize("layer", [ScaledDotProductAttention(), MultiheadAttention(4, 2)])
 def test_no_key_is_no_array(layer, rng):
     (x,) = sequences(rng, 3)
-    with pytest.raises(DTypeError, match=f"{type(layer).__name__}.* expected floating features, got NoneType None"):
+    name = type(layer).__name__
+    with pytest.raises(DTypeError, match=f"{name}.* expected floating features as key, got NoneType None; pass an arr"):
         layer.forward(x, None, x)
+
+
+@pytest.mark.parametrize("wrong", [True, None, 1, "word", np.ones((2, 3, 4), int)])
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("layer", [ScaledDotProductAttention(), MultiheadAttention(4, 2)])
+def test_which_of_the_three_is_no_array_of_floats_is_told(layer, place, wrong, rng):
+    xs = sequences(rng, 3, 3, 3)
+    xs[place] = wrong
+    name = ("query", "key", "value")[place]
+    with pytest.raises(DTypeError, match=f"expected floating features as {name}, got "):
+        layer.forward(*xs)
+
+
+@pytest.mark.parametrize("value", [np.True_, np.False_])
+def test_flags_may_be_numpys(value, rng):
+    layer = MultiheadAttention(4, 2, batch_first=True)
+    (x,) = sequences(rng, 3)
+    _, weights = layer.forward(x, x, x, None, value, np.zeros((3, 3), bool), np.False_, value)
+    assert weights.shape == (2, 2, 3, 3) if value else weights is None
 
 
 def test_inputs_of_other_widths_are_told_what_is_expected(rng):

@@ -112,6 +112,36 @@ def test_a_place_that_stands_twice_gets_both_gradients(rng):
     assert nothing is None and np.array_equal(gx, gy)
 
 
+@pytest.mark.parametrize("dtype", "bhilBHIL")
+@ALL
+def test_positions_may_be_of_any_whole_dtype(make, dtype, rng):
+    """An index of 8 bits is no sum of them, and NumPy makes floats of uint64 beside int64."""
+    layer, gy = make(), rng.standard_normal((3, 4))
+    results = []
+    for positions in (np.array([3, 0, 7]), np.array([3, 0, 7], dtype)):
+        y = layer.forward(gy, positions)
+        layer.zero_grad()
+        results.append([y, layer.backward(gy)[0], *(g.copy() for g in layer.gradients())])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_last_place_of_eight_bits_has_its_gradient():
+    layer = LearnedPositionalEncoding(1, 200)
+    for dtype, place in ((np.int8, 127), (np.uint8, 199)):
+        layer.zero_grad()
+        layer.forward(np.zeros((1, 1)), np.array([place], dtype))
+        layer.backward(np.ones((1, 1)))
+        assert np.flatnonzero(layer.weight.grad).tolist() == [place]
+
+
+@pytest.mark.parametrize("x", [None, True, "word"])
+@ALL
+def test_what_is_no_array_of_floats_is_refused(make, x):
+    with pytest.raises(DTypeError, match="expected floating features, got "):
+        make().forward(x)
+
+
 def test_a_frozen_table_gets_no_gradient(rng):
     layer, x = learned().requires_grad_(False), Tensor(rng.standard_normal((3, 4)), requires_grad=True)
     layer(x).backward(np.ones((3, 4)))
@@ -154,6 +184,13 @@ def test_rotary_attention_has_its_gradients(rng):
     assert numpyml.gradcheck(lambda q, k, v: attention(turn(q), turn(k), v), q, k, v).passed
 
 
+@pytest.mark.parametrize(("dim", "base"), [(2, 1e-300), (4, 1e-12), (4, 1e300), (64, 10**300), (4, np.float32(1e-7))])
+def test_any_base_that_is_accepted_gives_numbers(dim, base, rng):
+    x = rng.standard_normal((8, dim))
+    y = RotaryPositionalEmbedding(dim, 8, base).forward(x)
+    np.testing.assert_allclose(np.linalg.norm(y, axis=1), np.linalg.norm(x, axis=1), rtol=1e-14)
+
+
 def test_turning_keeps_lengths(rng):
     x = rng.standard_normal((8, 4))
     for interleaved in (True, False):
@@ -179,7 +216,7 @@ def test_a_sequence_longer_than_the_table_is_refused(make, rng):
         ([0.0, 1.0, 2.0], DTypeError, "positions to be whole numbers, got an array of float64"),
         ([True, False, True], DTypeError, "positions to be whole numbers, got an array of bool"),
         ([0, 1], ShapeError, r"expected positions \(3,\), .* got \(2,\)"),
-        (True, DTypeError, "positions to be whole numbers, got an array of bool"),
+        (True, DTypeError, "positions to be whole numbers, got "),
         (0, ShapeError, r"expected positions \(3,\), .* got \(\)"),
         ([[0, 1, 2]] * 3, ShapeError, r"expected positions \(3,\), .* got \(3, 3\)"),
     ],
@@ -220,6 +257,11 @@ def test_heads_of_another_width_are_told_what_is_expected(shape, rng):
         (lambda: LearnedPositionalEncoding(4, 2, batch_first=1), "batch_first to be True or False"),
         (lambda: RotaryPositionalEmbedding(5), "dim to be even, got int 5"),
         (lambda: RotaryPositionalEmbedding(4, base=0), "base to be above 0"),
+        (
+            lambda: RotaryPositionalEmbedding(4, base=1e-300),
+            "base to be 1 or more, or such that max_len .*2/4.* got fl",
+        ),
+        (lambda: RotaryPositionalEmbedding(64, base=1e-40), "base to be 1 or more"),
         (lambda: RotaryPositionalEmbedding(4, interleaved="no"), "interleaved to be True or False"),
     ],
 )

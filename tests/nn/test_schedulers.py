@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from numpyml.errors import DataError, OptionError, StateError
+from numpyml.errors import DataError, DTypeError, OptionError, StateError
 from numpyml.nn import layers, losses, optimizers, schedulers, utils
 
 
@@ -69,6 +69,23 @@ def test_norms_whose_squares_overflow_are_right():
     g = np.full(4, 1e30, np.float32)
     assert utils.clip_grad_norm_([g], 1.0) == pytest.approx(2e30)
     np.testing.assert_allclose(g, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("value", [3e-5, 0.7, 6e4])
+def test_norms_of_half_precision_are_added_in_a_larger_one(value, norm_type):
+    g = np.linspace(value / 100, value, 100).astype(np.float16)
+    norm = np.linalg.norm(g.astype(np.float64), norm_type)
+    assert utils.clip_grad_norm_([g], 1e9, norm_type) == pytest.approx(norm, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [1.0, None, np.ones(2, int)])
+@pytest.mark.parametrize("clip", [utils.clip_grad_norm_, utils.clip_grad_value_])
+def test_what_is_no_gradient_is_refused_and_changes_nothing(clip, wrong):
+    g = np.full(2, 3.0)
+    with pytest.raises(DTypeError, match=rf"{clip.__name__} expected floating arrays.*; pass model\.gradients\(\)"):
+        clip([g, wrong], 1)
+    assert g.tolist() == [3, 3]
 
 
 def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(rng):

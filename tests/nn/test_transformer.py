@@ -104,7 +104,10 @@ def texts(rng):
         ({"src_key_padding_mask": np.zeros((4, 6), bool)}, ShapeError, r"key_padding_mask \(6, 4\), got \(4, 6\)"),
         ({"tgt_key_padding_mask": np.zeros((6, 5), "U1")}, DTypeError, "key_padding_mask to be boolean or floating"),
         ({"memory_key_padding_mask": np.zeros((6, 5))}, ShapeError, r"key_padding_mask \(6, 4\), got \(6, 5\)"),
-        ({"tgt_is_causal": True}, OptionError, "attn_mask to be a causal mask where is_causal is True"),
+        ({"tgt_is_causal": True}, OptionError, "is_causal to be False where no mask is given"),
+        ({"src_is_causal": "no"}, OptionError, "is_causal to be True or False, got "),
+        ({"tgt_is_causal": "no"}, OptionError, "tgt_is_causal to be True or False, got str"),
+        ({"memory_is_causal": "no"}, OptionError, "is_causal to be True or False, got "),
     ],
 )
 @pytest.mark.parametrize("driver", ["explicit", "dynamic"])

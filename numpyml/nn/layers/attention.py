@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd.tape import Array
-from numpyml.errors import DTypeError, ShapeError, kind_of
+from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn import init
 from numpyml.nn.layers.dense import Dense, as_rows, product
-from numpyml.nn.module import Module, Parameter, as_floats
+from numpyml.nn.layers.dropout import new_mask
+from numpyml.nn.module import Module, Parameter, as_floats, as_given
 from numpyml.nn.options import flag, integer, number, require
-from numpyml.random import default_generator
 
 __all__ = ["MultiheadAttention", "ScaledDotProductAttention"]
 
@@ -103,7 +103,9 @@ def as_bias(
 
 
 def check_mask(mask: Any, name: str, layer: Any) -> None:
-    """A mask is an array of booleans or floats."""
+    """A mask is an array of booleans or floats, not a single one."""
+    if isinstance(mask, (np.ndarray, np.generic)) and not mask.ndim:
+        raise ShapeError(f"expected {name} to have axes, got {kind_of(mask)}; pass one entry a key", layer)
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"expected {name} to be an array or None, got {kind_of(mask)}; pass one entry a key", layer)
     if mask.dtype.kind not in "bf":
@@ -113,11 +115,6 @@ def check_mask(mask: Any, name: str, layer: Any) -> None:
 def causal(queries: int, keys: int, dtype: Any) -> Array:
     """Query i sees the keys 0 to i: 0 there, −∞ beyond. (queries, keys)."""
     return np.triu(np.full((queries, keys), -np.inf, dtype), 1)
-
-
-def as_given(x: Any) -> Any:
-    """None and flags as they are, anything else as an array."""
-    return x if x is None or isinstance(x, bool) else np.asarray(x)
 
 
 class ScaledDotProductAttention(Module):
@@ -162,8 +159,8 @@ class ScaledDotProductAttention(Module):
         return self.dropout_p
 
     def compute(self, query: Array, key: Array, value: Array, attn_mask: Array | None = None) -> tuple[Array, Any]:
-        query = as_floats(query, None, self)
-        Q, K, V = query, as_floats(key, query.dtype, self), as_floats(value, query.dtype, self)
+        query = as_floats(query, None, self, "query")
+        Q, K, V = query, as_floats(key, query.dtype, self, "key"), as_floats(value, query.dtype, self, "value")
         fits = min(Q.ndim, K.ndim, V.ndim) >= 2 and Q.shape[-1] == K.shape[-1] and K.shape[-2] == V.shape[-2]
         shared = self._shared(Q, K, V) if fits and self.enable_gqa else 1
         if shared > 1:
@@ -228,13 +225,6 @@ def folded(g: Array, shape: tuple[int, ...]) -> Array:
         return g
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
-
-
-def new_mask(p: float, shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator | None) -> Array:
-    """1/(1 − p) with probability 1 − p, else 0."""
-    kept = (generator or default_generator()).random(shape, np.float32) >= p
-    mask: Array = kept * dtype.type(0 if p == 1 else 1 / (1 - p))
-    return mask
 
 
 def drawn_mask(layer: Any, p: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
@@ -335,11 +325,14 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[tuple[Array, Array | None], Any]:
-        require(
-            attn_mask is not None or not is_causal, self, "attn_mask", None, "a causal mask where is_causal is True"
-        )
         flag(self, "need_weights", need_weights)
         flag(self, "average_attn_weights", average_attn_weights)
+        if flag(self, "is_causal", is_causal) and attn_mask is None:
+            raise OptionError(
+                f"expected is_causal to be False where no mask is given, got {kind_of(is_causal)}; it says that the "
+                "mask is causal, and makes none",
+                self,
+            )
         xs = self._inputs(query, key, value)
         Q, K, V = map(self._heads_first, self._projected(xs))  # (N, H, L or S, E/H)
         N, H, L, D = Q.shape
@@ -407,7 +400,9 @@ class MultiheadAttention(Module):
         E = self.embed_dim
         widths = (E, E if self.kdim is None else self.kdim, E if self.vdim is None else self.vdim)
         same = query is key is value
-        xs = [as_floats(query, dtype, self)] * 3 if same else [as_floats(x, dtype, self) for x in (query, key, value)]
+        first = as_floats(query, dtype, self, "query")
+        others = [first] * 2 if same else [as_floats(key, dtype, self, "key"), as_floats(value, dtype, self, "value")]
+        xs = [first, *others]
         batch = None if query.ndim != 3 else 0 if self.batch_first else 1
         fits = query.ndim in (2, 3) and all(x.ndim == query.ndim for x in xs)
         fits = fits and all(x.shape[-1] == width for x, width in zip(xs, widths, strict=True))

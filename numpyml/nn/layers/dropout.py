@@ -43,7 +43,11 @@ class Dropout(Module):
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A new mask: 1/(1 − p) where an element is kept, 0 where it is dropped."""
-        generator = self.generator or default_generator()
-        kept = generator.random(shape, np.float32) >= self.p
-        mask: Array = kept * dtype.type(0 if self.p == 1 else 1 / (1 - self.p))
-        return mask
+        return new_mask(self.p, shape, dtype, self.generator)
+
+
+def new_mask(p: float, shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator | None) -> Array:
+    """1/(1 − p) with probability 1 − p, else 0."""
+    kept = (generator or default_generator()).random(shape, np.float32) >= p
+    mask: Array = kept * dtype.type(0 if p == 1 else 1 / (1 - p))
+    return mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,10 @@ from numpy.typing import DTypeLike
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.module import Module, Parameter, as_floats
+from numpyml.nn.module import Module, Parameter, as_floats, as_given
 from numpyml.nn.options import flag, integer, positive, require
 
 __all__ = ["LearnedPositionalEncoding", "RotaryPositionalEmbedding", "SinusoidalPositionalEncoding"]
-
-
-def array_or_none(x: Any) -> Any:
-    """What is given for positions may be None."""
-    return x if x is None else np.asarray(x)
 
 
 class SinusoidalPositionalEncoding(Module):
@@ -44,7 +40,7 @@ class SinusoidalPositionalEncoding(Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
     """
 
-    as_input = staticmethod(array_or_none)
+    as_input = staticmethod(as_given)
 
     def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
         self.d_model = integer(self, "d_model", d_model, 1)
@@ -81,7 +77,7 @@ class LearnedPositionalEncoding(Module):
     Source: Gehring et al. 2017, arXiv:1705.03122; initial values as GPT-2's and BERT's.
     """
 
-    as_input = staticmethod(array_or_none)
+    as_input = staticmethod(as_given)
 
     def __init__(
         self,
@@ -128,7 +124,8 @@ class RotaryPositionalEmbedding(Module):
     Args:
         dim: features of one head, an even number.
         max_len: how many places there are.
-        base: of the frequencies; the larger it is, the slower turn the later pairs.
+        base: of the frequencies; the larger it is, the slower turn the later pairs. 1 or more; below it they turn ever
+            faster, and no angle may be above 2²⁴.
         interleaved: pair i is (2i, 2i + 1), as in the paper, GPT-J and Llama's own code; else (i, i + dim/2), as in
             GPT-NeoX and the Transformers library. One is the other with the features in another order, which weights
             trained with it have got used to.
@@ -143,13 +140,19 @@ class RotaryPositionalEmbedding(Module):
     Source: Su et al. 2021, arXiv:2104.09864.
     """
 
-    as_input = staticmethod(array_or_none)
+    as_input = staticmethod(as_given)
 
     def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
         self.dim = integer(self, "dim", dim, 2)
         require(dim % 2 == 0, self, "dim", dim, "even")
         self.max_len = integer(self, "max_len", max_len, 1)
         self.base = positive(self, "base", base)
+        # so that angles keep their digits in the two parts of waves(); log, since the power itself may overflow
+        fastest = -(dim - 2) / dim * log2(base)
+        expected = (
+            f"1 or more, or such that max_len * base ** (-{dim - 2}/{dim}), the largest angle, is at most 2 ** 24"
+        )
+        require(fastest <= 0 or fastest + log2(max_len) <= 24, self, "base", base, expected)
         self.interleaved = flag(self, "interleaved", interleaved)
 
     def compute(self, x: Array, positions: Array | None = None) -> tuple[Array, tuple[Array, Array]]:
@@ -209,7 +212,7 @@ def places(layer: Any, length: int, positions: Array | None, shape: tuple[int, .
         )
     if positions is None:
         return slice(length)
-    if positions.dtype.kind not in "iu":
+    if not isinstance(positions, np.ndarray) or positions.dtype.kind not in "iu":
         raise DTypeError(f"expected positions to be whole numbers, got {kind_of(positions)}", layer)
     if not positions.ndim or positions.shape[-1] != length or not _broadcasts(positions.shape, shape):
         raise ShapeError(f"expected positions {(length,)}, or one for each of {shape}, got {positions.shape}", layer)
@@ -220,7 +223,7 @@ def places(layer: Any, length: int, positions: Array | None, shape: tuple[int, .
             "drop the oldest tokens",
             layer,
         )
-    return positions
+    return positions.astype(np.intp, copy=False)  # unsigned and small ones cannot be reckoned with
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

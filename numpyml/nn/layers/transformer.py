@@ -239,8 +239,9 @@ class TransformerEncoder(_Stack):
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
     ) -> Any:
         x = src
+        is_causal = is_causal is not None and flag(self, "is_causal", is_causal)
         for layer in self.layers:
-            x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal))
+            x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=is_causal)
         return x if self.norm is None else self.norm(x)
 
 
@@ -280,7 +281,7 @@ class TransformerDecoder(_Stack):
             "memory_mask": memory_mask,
             "tgt_key_padding_mask": tgt_key_padding_mask,
             "memory_key_padding_mask": memory_key_padding_mask,
-            "tgt_is_causal": bool(tgt_is_causal),
+            "tgt_is_causal": tgt_is_causal is not None and flag(self, "tgt_is_causal", tgt_is_causal),
             "memory_is_causal": memory_is_causal,
         }
         x = tgt

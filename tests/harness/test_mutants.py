@@ -1,0 +1,43 @@
+"""What is changed in numpyml to see whether anybody notices: all of its mathematics, and no threshold of speed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("mutants", Path(__file__).with_name("mutants.py"))
+assert _spec and _spec.loader
+sys.modules["mutants"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules["mutants"])
+from mutants import EQUIVALENT, FILES, ROOT, TESTS, mutants  # noqa: E402
+
+# What holds modules and options, keeps arrays and shows them.
+ELSEWHERE = {
+    "nn/groups.py", "nn/model.py", "nn/options.py", "nn/representation.py", "nn/storage.py", "nn/summary.py",
+}  # fmt: skip
+
+
+def test_every_file_of_the_mathematics_is_changed() -> None:
+    there = {str(path.relative_to(ROOT)) for part in ("autograd", "nn") for path in (ROOT / part).rglob("*.py")}
+    assert {file for file in there if not file.endswith("__init__.py")} | {"generation.py"} == set(FILES) | ELSEWHERE
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_file_has_tests_and_something_to_change(file: str) -> None:
+    assert (TESTS / FILES[file]).exists()
+    assert len(mutants(file)) > 5
+
+
+def test_what_nobody_could_notice_is_still_there() -> None:
+    assert set(EQUIVALENT) <= {(m.file, m.text, m.done) for file in FILES for m in mutants(file)}
+    assert all(EQUIVALENT.values())
+
+
+def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -> None:
+    in_dense = [m.done for m in mutants("nn/layers/dense.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
+    assert sorted(in_dense) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
+    in_losses = [m.done for m in mutants("nn/losses.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"]
+    assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
