@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,3 +42,13 @@ def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -
     assert sorted(in_dense) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
     in_losses = [m.done for m in mutants("nn/losses.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"]
     assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
+
+
+def test_a_file_in_which_nothing_is_changed_is_noticed_by_nobody(tmp_path: Path) -> None:
+    lines = tmp_path / "lines.json"
+    lines.write_text("{}", "utf-8")
+    script = Path(__file__).with_name("mutants.py")
+    command = [sys.executable, str(script), "--file", "nn/utils", "--sample", "0", "--jobs", "1", "--lines", str(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 of 0 mutants are noticed" in done.stdout
