@@ -18,5 +18,12 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(f"conformance.{_HOMES[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"conformance.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"conformance.{name} expected the package {error.name}, which is not installed; "
+                "install it with the extra: pip install 'provengrad[conformance]'",
+                name=error.name,
+            ) from None
     raise AttributeError(f"module 'conformance' has no attribute {name!r}")

@@ -143,7 +143,7 @@ def suite(given: argparse.Namespace) -> int:
     if given.json is not None:
         given.json.write_text(json.dumps(census.as_json(), indent=1) + "\n", encoding="utf-8")
     if folder is not None:
-        print("written:", *report.write(census, folder), file=sys.stderr)
+        print("written:", *report.write(census, folder))
     return 0 if census.holds else 1
 
 

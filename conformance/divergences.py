@@ -316,9 +316,10 @@ def is_given(row: str, kinds: Iterable[str], precision: str) -> bool:
     return not any((row, kind, precision) in NOT_GIVEN for kind in kinds)
 
 
-def at_nan(row: str, answer: str) -> bool:
-    """Whether this answer is NaN wherever the operand is, unlike PyTorch's."""
-    return any(row == name and answer.startswith(start) for name, start in getattr(_record(), "AT_NAN", {}))
+def at_nan(row: str, answer: str, record: Any = None) -> bool:
+    """Whether this answer is NaN wherever the operand is, unlike PyTorch's; on the record of the framework, or this."""
+    kept = getattr(_record(), "AT_NAN", {}) if record is None else record
+    return any(row == name and answer.startswith(start) for name, start in kept)
 
 
 def option_not_state(component: str, name: str) -> str:

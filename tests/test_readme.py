@@ -1,5 +1,7 @@
 """The README keeps its word: its code runs, its commands are those of CI."""
 
+import importlib.util
+import json
 import os
 import re
 from pathlib import Path
@@ -61,3 +63,12 @@ def test_files_that_are_named_are_there() -> None:
 
 def test_ci_script_can_be_executed() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_performance_is_what_the_benchmarks_kept() -> None:
+    """The table is the one that benchmarks/plot.py prints of benchmarks/results.json, which the documentation shows."""
+    spec = importlib.util.spec_from_file_location("plot", ROOT / "benchmarks" / "plot.py")
+    assert spec and spec.loader
+    plot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plot)
+    assert plot.table(json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))) in README

@@ -40,3 +40,7 @@ def differentiate(
         if str(error):
             raise NotOffered(f"no derivative: {error}") from error
         raise
+    except TypeError as error:
+        if "returned NotImplemented" in str(error):  # NumPy's words for a call that nobody here knows, such as clip's
+            raise NotOffered(f"no derivative: {error}"[:100]) from error
+        raise

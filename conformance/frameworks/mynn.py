@@ -66,16 +66,16 @@ MODULES: dict[str, Callable[..., tuple[Callable[..., Any], int]]] = {
 }  # fmt: skip
 
 
-def forward(module: Any, *inputs: Array) -> Array:
-    if inputs[0].ndim < module.axes:
-        raise NotOffered("a batch alone")
+def forward(module: Any, *inputs: Array, **further: Any) -> Array:
+    if further or inputs[0].ndim < module.axes:
+        raise NotOffered("further arguments, or no batch axis")
     module.inputs = [mygrad.tensor(x) if x.dtype.kind == "f" else x for x in inputs]
     module.output = module.call(*module.inputs)
     return module.output.data
 
 
-def backward(module: Any, gy: Array) -> list[Array | None]:
-    module.output.backward(gy)
+def backward(module: Any, *gys: Array) -> list[Array | None]:
+    module.output.backward(*gys)
     return [getattr(x, "grad", None) for x in module.inputs]
 
 

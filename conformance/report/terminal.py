@@ -36,6 +36,9 @@ def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> 
     looks = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} checks  {elapsed}, {remaining} to go  {desc}"
     with _Bar(total=total, file=stream, disable=not terminal, leave=False, dynamic_ncols=True, bar_format=looks) as bar:
         failed = 0
+        if not terminal:
+            stream.write(f"{total} checks; a line for every tenth of them\n")
+            stream.flush()
         for done, note in enumerate(notes, 1):
             if note.failure:
                 failed += 1
@@ -44,6 +47,7 @@ def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> 
             bar.update()
             if not terminal and (done == total or done % max(1, total // 10) == 0):
                 stream.write(f"[{done:4}/{total}] {note.row}-{note.check}\n")
+                stream.flush()
             yield note
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -173,3 +175,14 @@ def test_nothing_changes() -> None:
 def test_misuse_is_told(call: Any, said: str) -> None:
     with pytest.raises(Misuse, match=said):
         call()
+
+
+def test_a_missing_package_is_told_with_its_extra() -> None:
+    code = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "import conformance\n"
+        "try:\n    conformance.assert_conforms\n"
+        "except ModuleNotFoundError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "expected the package hypothesis" in done.stdout and "provengrad[conformance]" in done.stdout, done.stderr
