@@ -161,7 +161,7 @@ def test_dates_come_out_right_in_every_letter(half: str) -> None:
 def gpts(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, str]]:
     """What both halves print after a shorter training, and the options of numpyml's."""
     kept = str(tmp_path_factory.mktemp("gpt") / "gpt.safetensors")
-    options = ["--steps", "200", "--new", "60", "--checkpoint", kept]
+    options = ["--steps", "200", "--new", "120", "--checkpoint", kept]
     return options, {
         "numpyml": run("gpt", "with_numpyml", *options),
         "PyTorch": run("gpt", "with_pytorch", *options[:4]),
@@ -179,7 +179,7 @@ def test_gpt_learns_as_much_as_its_twin(gpts: tuple[list[str], dict[str, str]]) 
 @pytest.mark.xdist_group("gpt")
 def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: tuple[list[str], dict[str, str]]) -> None:
     sample = gpts[1]["numpyml"].split("\n", 1)[1]
-    assert sample.startswith("The ") and len(sample) >= len("The ") + 60  # tokens of a character or more
+    assert sample.startswith("The ") and len(sample) > 100
 
 
 STOPPED = """
