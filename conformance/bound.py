@@ -128,10 +128,10 @@ class Reference:
     own: Array
     failure: str = ""  # a reference that PyTorch does not confirm
 
-    def element(self, place: int) -> Reference:
-        """What one element is held to."""
+    def elements(self, places: Array) -> Reference:
+        """What these elements are held to."""
         arrays = (self.value, self.torch, self.movement, self.rounding, self.own)
-        return Reference(*(x.reshape(-1)[place : place + 1] for x in arrays), self.failure)
+        return Reference(*(x.reshape(-1)[places] for x in arrays), self.failure)
 
     @property
     def bound(self) -> Array:
@@ -163,7 +163,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
     which way to round, it is any way.
     """
     if given.kind == ROUNDINGS:
-        return rng.choice(np.array([-1, 1], exact.dtype), exact.shape)
+        return 2 * rng.integers(0, 2, exact.shape).astype(exact.dtype) - 1
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
         away = rng.integers(0, 2, distinct.shape)[place].reshape(exact.shape)
@@ -241,12 +241,12 @@ def _movement(
 
     def draws(move: Callable[..., Array], first: int, number: int) -> Iterator[dict[str, Array]]:
         for draw in range(first, first + number):
-            inputs = {}
+            inputs, alone = {}, np.random.default_rng([seed, draw])
             for name, x in exact.items():
                 given = problem.given[name]
                 # Where ties are what the values are for, equal numbers move together, in whichever array they stand.
-                own = () if given.kind in COUPLED else map(ord, name)
-                inputs[name] = move(given, x, np.random.default_rng([seed, draw, *own]))
+                together = given.kind in COUPLED
+                inputs[name] = move(given, x, np.random.default_rng([seed, draw, 1]) if together else alone)
             values = at(inputs)
             yield {name: _distance(values[name], x) for name, x in value.items()}
 
@@ -254,12 +254,17 @@ def _movement(
     movement = {name: np.max([distances[name] for distances in units], axis=0) for name in value}
     if any(given.kind == ROUNDINGS for given in problem.given.values()):
         return movement
+    with np.errstate(all="ignore"):
+        several = {
+            name: np.min([distances[name] for distances in units], axis=0) < ALONE * most
+            for name, most in movement.items()
+        }
+    if not any(places.any() for places in several.values()):
+        return movement
     swings = list(draws(lambda given, x, rng: swung(given, x, carrier, rng), DRAWS + 1, SWINGS))
     for name, most in movement.items():
-        least = np.min([distances[name] for distances in units], axis=0)
         middle = np.median([distances[name] for distances in swings], axis=0)
-        several = np.isfinite(middle) & (least < ALONE * most)
-        movement[name] = np.where(several, np.maximum(most, middle), most)
+        movement[name] = np.where(several[name] & np.isfinite(middle), np.maximum(most, middle), most)
     return movement
 
 
@@ -340,12 +345,8 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
     with np.errstate(all="ignore"):
         bound, error = reference.bound, _distance(answer, value)
         ratio = error / bound
-        equal = (answer == value.astype(dtype)) | (np.isnan(answer) & np.isnan(value))
-        # What PyTorch overflows to depends on the order of its sums; NaN is excused where it has NaN itself.
-        lost = np.isfinite(value) & ~np.isfinite(torch)
-        overflow = lost & (np.isinf(answer) | (np.isnan(answer) & np.isnan(torch)))
         known = np.isfinite(bound)  # else the movement crosses a pole: no statement
-        bad = known & ~equal & ~overflow & ~(np.isfinite(value) & np.isfinite(answer) & (ratio <= 1))
+        bad = known & _off(answer, reference, ratio)
         measured = known & np.isfinite(value) & np.isfinite(answer)
         both = measured & np.isfinite(torch)
         unit = 2 * reference.rounding
@@ -367,6 +368,16 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
             f"+ PyTorch's own error {float(reference.own[at]):.3g}); {int(bad.sum())} of {bad.size} elements are off"
         )
     return verdict
+
+
+def _off(answer: Array, reference: Reference, ratio: Array) -> Array:
+    """Which elements, whose errors are so many times their bounds, break the rule."""
+    value, torch = reference.value, reference.torch
+    equal = (answer == value.astype(answer.dtype)) | (np.isnan(answer) & np.isnan(value))
+    # What PyTorch overflows to depends on the order of its sums; NaN is excused where it has NaN itself.
+    lost = np.isfinite(value) & ~np.isfinite(torch)
+    overflow = lost & (np.isinf(answer) | (np.isnan(answer) & np.isnan(torch)))
+    return np.asarray(~equal & ~overflow & ~(np.isfinite(value) & np.isfinite(answer) & (ratio <= 1)))
 
 
 # How sharp the eye is
@@ -394,16 +405,20 @@ def sharpness(problem: Problem, dtype: np.dtype[Any], seed: int) -> Iterator[Pla
         with np.errstate(all="ignore"):
             right = reference.value.astype(dtype)
             usable = np.flatnonzero(np.isfinite(right) & np.isfinite(reference.bound) & np.isfinite(reference.own))
-        for place in rng.permutation(usable)[:PLANTS]:
-            at = reference.element(place)
-            unit = float(2 * at.rounding[0])
-            sign = rng.choice([-1, 1])
+        places = rng.permutation(usable)[:PLANTS]
+        at, sign = reference.elements(places), rng.choice([-1, 1], places.size)
+        unit, bound = 2 * at.rounding, at.bound
+        noticed = np.where(reference.failure != "", np.ones(places.size), np.inf)
+        with np.errstate(all="ignore"):
             for power in range(64):
-                planted = (at.value + sign * 2.0**power * unit).astype(dtype)
-                if compare(name, planted, at, dtype).failure:
+                if np.isfinite(noticed).all():
                     break
-            conditioned = at.movement[0] <= CONDITIONED * unit and at.own[0] <= FAITHFUL * unit
-            yield Plant(f"{name} {place}", 2.0**power, bool(conditioned))
+                planted = (at.value + sign * 2.0**power * unit).astype(dtype)
+                seen = _off(planted, at, _distance(planted, at.value) / bound)
+                noticed = np.where(seen & np.isinf(noticed), 2.0**power, noticed)
+            conditioned = (at.movement <= CONDITIONED * unit) & (at.own <= FAITHFUL * unit)
+        for place, ulps, well in zip(places, noticed, conditioned, strict=True):
+            yield Plant(f"{name} {place}", float(ulps), bool(well))
 
 
 # Optimizers and whole training runs: what trajectories are held to, stated once

@@ -56,6 +56,7 @@ class ModuleCase:
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
         self._settled = row.settled(options, self.dtype)  # for the same call in another precision
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
+        self._referees: dict[np.dtype[Any], Any] = {}
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
 
@@ -104,6 +105,16 @@ class ModuleCase:
             x.copy_(buffers[name])
         return self.loaded(made, arrays)
 
+    def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
+        """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
+        module = self._referees.get(np.dtype(dtype))
+        if module is None:
+            return self._referees.setdefault(np.dtype(dtype), self.make(dtype, arrays, numpyml))
+        for name, data in numpyml.parameters(module).items():
+            data[...] = arrays[name]
+        numpyml.zero_grad(module)
+        return module
+
     def options_in(self, dtype: Any) -> Mapping[str, Any]:
         """The options; in another precision than the case's, what the case's decides is said."""
         return self.options if dtype is None or np.dtype(dtype) == self.dtype else self._settled
@@ -151,9 +162,11 @@ class ModuleCase:
 
     # What comes out
 
-    def _run(self, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True) -> dict[str, Array]:
+    def _run(
+        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
+    ) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
-        module, further = self.make(gys[0].dtype, arrays, framework), self.further(gys[0].dtype)
+        further = self.further(gys[0].dtype)
         gys = [laid_out(gy, "fortran" if self.seed % 2 else "strided") for gy in gys]
         with np.errstate(all="ignore"):
             if driver == "dynamic" and offers(framework, "dynamic"):
@@ -173,7 +186,13 @@ class ModuleCase:
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
         """The framework's answers."""
-        return self._run(arrays, driver, under_test())
+        module = self.make(self.gradients_of(arrays)[0].dtype, arrays)
+        return self._run(module, arrays, driver, under_test())
+
+    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[str, Array]:
+        """numpyml's answers, in the precision of the numbers that go in."""
+        module = self.referee(self.gradients_of(arrays)[0].dtype, arrays)
+        return {name: np.array(y) for name, y in self._run(module, arrays, driver, numpyml, backward).items()}
 
     def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
@@ -230,7 +249,7 @@ class ModuleCase:
             self.given,
             lambda arrays: self.ours(arrays, driver),
             partial(self.torch, backward=backward),
-            partial(self.referred, formula) if formula else lambda arrays: self._run(arrays, own, numpyml, backward),
+            partial(self.referred, formula) if formula else partial(self.wide, driver=own, backward=backward),
             partial(self.rounded, backward=backward) if self.row.composed else None,
             formula.how if formula else "",
         )

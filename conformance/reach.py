@@ -8,16 +8,17 @@ was meant with them. A promise that no case kept is red (:func:`conformance.comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn as Draw
 
 Strategy = st.SearchStrategy
+Choice = TypeVar("Choice")
 
 # The checks that must reach every promise themselves; the runner draws on until they do.
 REACHING = frozenset({
@@ -78,6 +79,7 @@ def equals(value: Any) -> str:
 
 _promised: set[str] = set()
 _reached: set[str] = set()
+_wanted: set[str] = set()  # what a case is searched for: see likely
 
 
 def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
@@ -95,11 +97,19 @@ def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
 
 
 @st.composite
-def fresh(draw: Draw, cases: Strategy[Any]) -> Any:
-    """The cases, each with the labels of its own draw alone."""
+def fresh(draw: Draw, cases: Strategy[Any], wanted: Collection[str] = ()) -> Any:
+    """The cases, each with the labels of its own draw alone; drawn with an eye to wanted ones."""
     _promised.clear()
     _reached.clear()
+    _wanted.clear()
+    _wanted.update(wanted)
     return draw(cases)
+
+
+def likely(choices: Sequence[Choice], labels: Callable[[Choice], Iterable[str]]) -> Sequence[Choice]:
+    """The choices that can reach something wanted, of any array; all of them if none can, or nothing is wanted."""
+    aimed = [choice for choice in choices if any(name.endswith(label) for label in labels(choice) for name in _wanted)]
+    return aimed or choices
 
 
 def survey(case: Any) -> tuple[set[str], set[str]]:

@@ -18,6 +18,7 @@ from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.initial import DRAWN, same_distribution
+from conformance.rows import COMPOSED
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -128,7 +129,7 @@ def initial_values(case: ModuleCase, note: Note) -> None:
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
-    rounds = -(-DRAWN // min(sizes.values()))
+    rounds = -(-round(DRAWN * (COMPOSED if case.row.composed else 1)) // min(sizes.values()))
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
         ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))

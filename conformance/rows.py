@@ -9,6 +9,8 @@ from typing import Any
 from conformance.bound import Given
 from conformance.strategies import Strategy
 
+COMPOSED = 0.2  # of the examples, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
+
 Options = Mapping[str, Any]
 
 

@@ -27,7 +27,7 @@ from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
-from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
+from conformance.rows import COMPOSED, FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
@@ -60,7 +60,6 @@ EXAMPLES = {
 }
 USUAL = 40
 CENTRAL = {"output": 120, "input_gradients": 120, "parameter_gradients": 80}
-COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 PROGRAMS = "programs"
 OWN = (*INITIAL_CHECKS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
 
@@ -135,7 +134,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
             max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
         )  # fmt: skip
-        @hypothesis.given(reach.fresh(job.cases))
+        @hypothesis.given(reach.fresh(job.cases, wanted or ()))
         def example(case: Any) -> None:
             promised, reached = reach.survey(case)
             hypothesis.assume(wanted is None or reached & wanted)

@@ -65,7 +65,8 @@ def nudged(x, dtype, rng):
     """What PyTorch keeps for the backward, every number one unit in its last place up or down."""
     if not x.is_floating_point():
         return x
-    return x * torch.as_tensor(1 + np.finfo(dtype).eps * rng.choice([-1.0, 1.0], tuple(x.shape)), dtype=x.dtype)
+    signs = 2.0 * rng.integers(0, 2, tuple(x.shape)) - 1
+    return x * torch.as_tensor(1 + np.finfo(dtype).eps * signs, dtype=x.dtype)
 
 
 def gradients(step, side, x, t):

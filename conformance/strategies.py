@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
-from conformance.reach import Purpose, Strategy, mark
+from conformance.reach import Purpose, Strategy, likely, mark
 
 Shape = tuple[int, ...]
 Draw = Callable[[Strategy[Any]], Any]
@@ -95,7 +95,12 @@ class Drawn(Given):
 def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.inf, high: float = np.inf) -> Purpose:
     outside = {"-0": low >= 0, "0": low > 0, "-inf": low > -np.inf, "inf": high < np.inf}
     tests = {
-        kind: {f": {label}": test for label, test in HOLDS[kind].items() if not outside.get(label)} for kind in kinds
+        kind: {
+            told: test
+            for told, (label, test) in zip(_labels(kind), HOLDS[kind].items(), strict=True)
+            if not outside.get(label)
+        }
+        for kind in kinds
     }
 
     def of(drawn: tuple[Given, Any]) -> list[str]:
@@ -104,11 +109,20 @@ def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.
         with np.errstate(all="ignore"):
             x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
         found = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
-        return [*found, f": {given.layout} layout"] if x.size and LIES[given.layout](x) else found
+        return [*found, _lying(given.layout)] if x.size and LIES[given.layout](x) else found
 
-    return Purpose((*(label for kind in tests for label in tests[kind]), *(f": {name} layout" for name in layouts)), of)
+    return Purpose((*(label for kind in tests for label in tests[kind]), *map(_lying, layouts)), of)
 
 
+def _labels(kind: str) -> list[str]:
+    return [f": {label}" for label in HOLDS[kind]]
+
+
+def _lying(layout: str) -> str:
+    return f": {layout} layout"
+
+
+@lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it
 def shapes(
     least: int = 0,
     most: int = 5,
@@ -157,7 +171,8 @@ def floats(
 ) -> Given:
     """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
-    kind, layout = draw(st.sampled_from(kinds)), draw(st.sampled_from(layouts))
+    kind = draw(st.sampled_from(likely(kinds, _labels)))
+    layout = draw(st.sampled_from(likely(layouts, lambda layout: [_lying(layout)])))
     values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
     if into is not None:
         with np.errstate(all="ignore"):

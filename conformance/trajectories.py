@@ -141,7 +141,8 @@ class OptimizerCase:
         most = {name: np.zeros(x.shape) for name, x in straight.items()}
         for draw in range(DRAWS):
             rng = np.random.default_rng([self.seed, draw])
-            ways = {name: rng.choice([-1.0, 1.0], x.shape) for name, x in arrays.items() if name.startswith(ROUNDINGS)}
+            steps = {name: x.shape for name, x in arrays.items() if name.startswith(ROUNDINGS)}
+            ways = {name: 2.0 * rng.integers(0, 2, shape) - 1 for name, shape in steps.items()}
             for name, x in self.torch({**arrays, **ways}).items():
                 np.maximum(most[name], np.abs(x - straight[name]), out=most[name])
         return most

@@ -97,6 +97,33 @@ def test_a_case_that_was_not_used_leaves_no_labels() -> None:
     assert all("old" not in labels and "shape: 2 axes" in labels for labels in seen)
 
 
+def test_what_is_wanted_is_drawn_at_once() -> None:
+    """The kind and the layout of an array are chosen among those that can reach what is missing; others vary on."""
+    wanted = {"x: nan", "x: -inf", "x: fortran layout", "bias=False"}
+    kinds: set[tuple[str, str]] = set()
+
+    @runner.hypothesis.settings(max_examples=30, database=None)
+    @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY), wanted))
+    def draw(given: Any) -> None:
+        kinds.add((given.kind, given.layout))
+
+    draw()
+    assert kinds == {("nan", "fortran"), ("infinite", "fortran")}
+    assert reach.likely(("ordinary", "ties"), lambda kind: [f": {kind}"]) == ("ordinary", "ties")
+
+
+def test_nothing_wanted_leaves_every_choice() -> None:
+    kinds: set[str] = set()
+
+    @runner.hypothesis.settings(max_examples=300, database=None)
+    @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY)))
+    def draw(given: Any) -> None:
+        kinds.add(given.kind)
+
+    draw()
+    assert kinds == set(EVERY)
+
+
 def test_given_a_number_of_examples_it_runs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran(monkeypatch, RELU, examples=3).examples == 3
 
