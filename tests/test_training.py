@@ -535,7 +535,7 @@ def test_a_diverging_training_stops_tells_the_layer_and_keeps_weights_that_gave_
     numpyml.manual_seed(0)
     net, optim = wild()
     before = net.state_dict()
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError) as caught:
+    with pytest.raises(DivergenceError) as caught:
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=5, progress=False)
     assert re.fullmatch(
         r"Sequential\[2\] Dense\(4, 1\) gave the first values that are not finite, from inputs of at most \S+ in size: "
@@ -555,7 +555,7 @@ def test_the_weights_kept_gave_a_finite_loss_also_after_many_steps():
         if run.epoch == 20:
             run.optimizer.param_groups[0]["learning_rate"] = 1e35
 
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError) as caught:
+    with pytest.raises(DivergenceError) as caught:
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=99, callbacks=explode, progress=False)
     x, y = line()
     loss = losses.MeanSquaredError().forward(net.forward(x), y)
@@ -567,7 +567,7 @@ def test_the_weights_kept_gave_a_finite_loss_also_after_many_steps():
 def test_weights_that_are_not_finite_are_named():
     net, optim = wild(0.1)
     net[0].weight.data[1, 1] = np.inf
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match=r"\[0\] Dense.* its weight no longer finite"):
+    with pytest.raises(DivergenceError, match=r"\[0\] Dense.* its weight no longer finite"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
@@ -589,10 +589,7 @@ def test_the_place_is_found_also_inside_a_forward_of_ones_own():
 
     net = Whole()
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"^Whole\.blocks\[0\] Root\(.* gave the first"),
-    ):
+    with pytest.raises(DivergenceError, match=r"^Whole\.blocks\[0\] Root\(.* gave the first"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
     assert "compute" not in vars(net) and "forward" not in vars(net)
 
@@ -622,21 +619,39 @@ def test_a_validation_that_is_no_number_is_told():
     data = line()
     data[0][0, 0] = np.inf
     net, optim = wild(0.01)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"finite inputs.* in the validation after epoch 1"),
-    ):
+    with pytest.raises(DivergenceError, match=r"finite inputs.* in the validation after epoch 1"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, validation=data, progress=False)
 
 
 def test_a_loss_that_overflows_by_itself_is_named():
     net, optim = wild(0.01)
     x, y = line()
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"MeanSquaredError\(\) itself is where it first"),
-    ):
+    with pytest.raises(DivergenceError, match=r"MeanSquaredError\(\) itself is where it first"):
         fit(net, losses.MeanSquaredError(), optim, (x, np.full_like(y, 3e38)), epochs=1, progress=False)
+
+
+class Steep(Module):
+    """Overflows on its way to a finite number."""
+
+    def compute(self, x):
+        return 1 / (1 + np.exp(100 * np.abs(x) + 80)), x
+
+    def pullback(self, x, gy):
+        return np.zeros_like(x)
+
+
+def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found():
+    net = model.Sequential(layers.Dense(3, 1), Steep())
+    optim = optimizers.SGD(net.parameters(), net.gradients())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=3, progress=False)
+    assert [(str(w.message).split(";")[0], w.filename) for w in caught] == [
+        ("overflow encountered in fit, whose losses are finite all the same", __file__)
+    ]
+    assert "np.errstate(over='raise')" in str(caught[0].message)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow encountered in exp"):
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
 # What it warns of

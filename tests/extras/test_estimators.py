@@ -252,7 +252,7 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
     ],
 )
 def test_options_that_do_not_fit_are_refused(iris, options, error, said):
-    with np.errstate(all="ignore"), pytest.raises(error, match=said):
+    with pytest.raises(error, match=said):
         NeuralNetClassifier(**options).fit(*iris)
 
 
@@ -265,9 +265,9 @@ def test_a_fit_that_fails_leaves_what_was_fitted_before(iris, line, options):
     labels, module = net.predict(x), net.module_
     other = NeuralNetRegressor(**QUICK).fit(x, line[1][:120].repeat(2)[:150])
     figures = other.predict(x)
-    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+    with pytest.raises(NumpymlError):
         net.set_params(**options).fit(x[:, :2], y == "setosa")
-    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+    with pytest.raises(NumpymlError):
         other.set_params(**options).fit(x[:, :2], x[:, :2])
     assert net.module_ is module and np.array_equal(net.predict(x), labels)
     assert np.array_equal(other.predict(x), figures)
