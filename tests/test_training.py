@@ -25,7 +25,7 @@ from numpyml.errors import (
     ShapeError,
     StateError,
 )
-from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers, utils
+from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers, schedulers, utils
 from numpyml.random import default_generator
 from numpyml.training import History, fit
 
@@ -521,6 +521,75 @@ def test_what_does_not_fit_a_checkpoint_is_told_and_nothing_changes(tmp_path):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=path, progress=False)
     with pytest.raises(FileNotFoundError):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=tmp_path / "none", progress=False)
+
+
+# Validation batches of several shapes
+
+
+class Half(Module):
+    """Outputs in the shape of what came in."""
+
+    def __init__(self):
+        self.p = Parameter(np.ones(1))
+
+    def forward(self, x):
+        return x * self.p
+
+
+def rows_of_lengths(*lengths):
+    return [(np.full((2, n), 0.5), np.zeros((2, n))) for n in lengths]
+
+
+@pytest.mark.parametrize("validation", [
+    rows_of_lengths(3, 4),
+    DataLoader(rows_of_lengths(3, 3, 4), batch_size=2, collate_fn=lambda rows: rows[-1]),
+    DataLoader(rows_of_lengths(3, 4), batch_size=1),
+])  # fmt: skip
+def test_validation_batches_that_no_metric_can_take_are_refused_before_training(validation):
+    net = Half()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    before, drawn = net.state_dict(), numpyml.manual_seed(0).bit_generator.state
+    options = {"epochs": 1, "validation": validation, "progress": False}
+    with pytest.raises(ShapeError, match=r"in their rows alone, .* got \((1, )?2, 3\) and \((1, )?2, 4\)"):
+        fit(net, losses.MeanSquaredError(), optim, rows_of_lengths(3), metrics={"one": lambda y, t: 1}, **options)
+    assert np.array_equal(net.state_dict()["p"], before["p"])
+    assert default_generator().bit_generator.state == drawn
+    assert len(fit(net, losses.MeanSquaredError(), optim, rows_of_lengths(3), **options)) == 1  # no metric, no matter
+
+
+def test_validation_that_has_to_be_computed_to_be_known_is_refused_after_the_epoch():
+    class Growing(Half):
+        def forward(self, x):
+            return np.concatenate([x] * x.shape[1], axis=1) * self.p
+
+    net = Growing()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    data = [(np.ones((2, n)), np.zeros(2)) for n in (1, 2)]
+
+    class First(losses.MeanSquaredError):
+        def compute(self, outputs, targets):
+            return super().compute(outputs[:, 0], targets)
+
+        def pullback(self, context, gy, wanted=(True, True)):
+            return super().pullback(context, gy, wanted)[0][:, np.newaxis], None
+
+    with pytest.raises(ShapeError, match="differ in their rows alone"):
+        fit(net, First(), optim, [data[0]], epochs=1, validation=data, metrics={"one": lambda y, t: 1}, progress=False)
+
+
+def test_what_a_validation_draws_before_training_moves_no_generator():
+    def found(metrics):
+        job = Job(dropout=0.5)
+        drawing = DataLoader(
+            [(np.ones(3, np.float32), np.ones(1, np.float32))] * 4, batch_size=2, shuffle=True,
+            collate_fn=lambda rows: [np.stack(part) for part in zip(*rows, strict=True)],
+        )  # fmt: skip
+        fit(job.net, losses.MeanSquaredError(), job.optim, line(), epochs=2, validation=drawing, metrics=metrics,
+            progress=False)  # fmt: skip
+        return job.net.state_dict()
+
+    one, other = found(()), found({"one": lambda y, t: 1})
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 # Losses that are no number

@@ -20,11 +20,11 @@ from numpyml.nn.options import choice, flag, integer, number, require
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.random import default_generator
-from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule
+from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule, in_memory
 from numpyml.training.diagnosis import Alarms, divergence, observed, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, resolved
+from numpyml.training.metrics import GREATER_IS_BETTER, Metric, alike, joined, resolved
 from numpyml.training.progress import progress as progress_for
 
 __all__ = ["Run", "fit"]
@@ -112,6 +112,7 @@ def fit(
     if patience is not None:
         run.patience = integer("fit", "patience", patience, 1)
     run.watch(monitor, mode)
+    run.check_validation()
     run.checkpoint, run.best, run.callbacks = checkpoint, best, calls
     run.check_prefetch("checkpoint" if resume is None else "resume", checkpoint or resume)
     if resume is not None:
@@ -166,6 +167,17 @@ class Run:
         self.monitor = choice("fit", "monitor", monitor or known[min(1, len(known) - 1)], known)
         greater = self.monitor.removeprefix("val_") in GREATER_IS_BETTER
         self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
+
+    def check_validation(self) -> None:
+        """Refuse targets that no metric can be given together, where they can be read beforehand."""
+        if self.metrics and in_memory(self.validation):
+            generators = self._generators(self.validation).values()
+            before = [generator.bit_generator.state for generator in generators]
+            try:
+                alike(np.shape(self._parts(batch)[-1]) for batch in self.validation)
+            finally:
+                for generator, state in zip(generators, before, strict=True):
+                    generator.bit_generator.state = state
 
     # The loop
 
@@ -247,7 +259,7 @@ class Run:
 
     def _remaining(self) -> Iterable[Any]:
         """The batches of this epoch that were not learned from: all, but where it was interrupted."""
-        generators = self._generators()
+        generators = self._generators(self.data)
         now = {name: generator.bit_generator.state for name, generator in generators.items()}
         for name, state in self.drawn.items() if self.step else ():
             if name in generators:
@@ -353,11 +365,11 @@ class Run:
 
     # Checkpoints
 
-    def _generators(self) -> dict[str, np.random.Generator]:
+    def _generators(self, data: Any) -> dict[str, np.random.Generator]:
         """Every generator that a step may draw from, by its place."""
         found = {"random/default": default_generator()}
         owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
-        place, data = "data", self.data
+        place = "data"
         while data is not None:  # a loader, its dataset, the dataset that this is a subset of
             owners.append((place, data))
             place, data = f"{place}.dataset", getattr(data, "dataset", None)
@@ -370,13 +382,13 @@ class Run:
     def check_prefetch(self, option: str, path: Path_ | None) -> None:
         """Refuse a checkpoint whose bits would depend on how far a thread has drawn ahead of the steps."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
-        draws = any(place.startswith("random/data.dataset") for place in self._generators())
+        draws = any(place.startswith("random/data.dataset") for place in self._generators(self.data))
         expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
         require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
     def _saved_parts(self) -> dict[str, Any]:
         schedule = {} if self.scheduler is None else {"scheduler": self.scheduler}
-        return {"optimizer": self.optimizer, **schedule, **self._generators(), "fit": self}
+        return {"optimizer": self.optimizer, **schedule, **self._generators(self.data), "fit": self}
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""
