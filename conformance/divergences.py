@@ -11,23 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.frameworks import under_test
+from numpyml import names
 
 # PyTorch's arguments that are not ours, anywhere or of one component.
 ABSENT = {
-    "inplace": "nothing that a caller holds is written to",
-    "device": "there is one device",
-    "sparse": "gradients are arrays, which optimizers hold on to; there are no sparse ones",
-    "enable_nested_tensor": "an implementation switch of PyTorch's",
-    "mask_check": "an implementation switch of PyTorch's",
+    **names.ABSENT,
     "_weight": "private to PyTorch; from_pretrained takes a table",
     "_freeze": "private to PyTorch; from_pretrained takes it as freeze",
-    "size_average": "deprecated by PyTorch in favour of reduction",
-    "reduce": "deprecated by PyTorch in favour of reduction",
-    "foreach": "an implementation switch of PyTorch's",
-    "fused": "an implementation switch of PyTorch's",
-    "capturable": "an implementation switch of PyTorch's",
-    "differentiable": "an implementation switch of PyTorch's",
-    "params": "parameters and gradients are two lists here",
     "tensor": "initial values are written into an array",
     "kaiming_uniform_.mode": "fan_in is counted, as PyTorch does by default",
     "kaiming_uniform_.nonlinearity": "a leaky ReLU's gain, as PyTorch does by default",

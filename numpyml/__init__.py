@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpyml.autograd import Tensor, is_recording, no_grad
 from numpyml.memory import keep_freed_memory
+from numpyml.names import unknown
 from numpyml.random import manual_seed
 
 if TYPE_CHECKING:
@@ -30,4 +31,4 @@ def __getattr__(name: str) -> Any:  # imported when first used: `import numpyml`
         return getattr(import_module("numpyml.checkpoint"), name)
     if name in ("data", "generation", "nn", "training"):
         return import_module(f"numpyml.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return unknown(__name__)(name)

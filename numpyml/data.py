@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
+from numpyml.names import explain_keywords, unknown
 from numpyml.nn.options import flag, integer, require
 from numpyml.random import default_generator
 
@@ -225,6 +226,10 @@ class DataLoader:
         given = {name: getattr(self, name) for name in ("shuffle", "drop_last", "generator", "collate_fn", "prefetch")}
         options = [f"{name}={value!r}" for name, value in given.items() if value]
         return f"DataLoader({', '.join([_described(self.dataset), f'batch_size={self.batch_size}', *options])})"
+
+
+explain_keywords(DataLoader)
+globals()["__getattr__"] = unknown(__name__)  # as in numpyml/nn/__init__.py
 
 
 # Rows

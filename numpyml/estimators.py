@@ -16,7 +16,7 @@ import numpy as np
 
 from numpyml.autograd.tape import Array, no_grad
 from numpyml.data import ArrayDataset, DataLoader
-from numpyml.errors import DataError, DTypeError, MissingPackageError, ShapeError, kind_of
+from numpyml.errors import DataError, DTypeError, MissingPackageError, OptionError, ShapeError, kind_of
 from numpyml.nn import activations, layers, losses, optimizers
 from numpyml.nn.model import Sequential
 from numpyml.nn.module import Module
@@ -24,14 +24,14 @@ from numpyml.nn.optimizer import Optimizer
 from numpyml.nn.options import flag, integer, require
 from numpyml.nn.schedulers import Scheduler
 from numpyml.random import default_generator, drawing_from
-from numpyml.training import fit
+from numpyml.training import History, fit
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import train_test_split
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
     raise MissingPackageError(
         f"numpyml.estimators expected the package scikit-learn, 1.6 or newer ({error}); "
@@ -46,6 +46,9 @@ _ROWS = 1024  # to predict at a time
 
 class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no types
     """What the classifier and the regressor share; scikit-learn's conventions for constructor and attributes."""
+
+    history_: History
+    _source: np.random.Generator | None  # where the next partial_fit draws from
 
     def __init__(
         self,
@@ -84,11 +87,18 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self: N, X: Array, targets: Array, outputs: int, loss: Any, stratify: Array | None) -> N:
-        """Train on what fit has checked."""
-        generator = self._generator()
+    def _fit(
+        self: N, X: Array, targets: Array, outputs: int, loss: Any, weights: Any, part: bool, stratify: Array | None
+    ) -> N:
+        """Train on what fit has checked, or make one pass over a part of the data."""
+        if weights is not None:
+            X, targets, loss, kept = self._weighed(X, targets, loss, weights)
+            stratify = None if stratify is None else stratify[kept]
+        again = self._goes_on(part)
+        generator = (again and part and self._source) or self._generator()
+        self._source = None if self.random_state is None else generator
         with drawing_from(generator):
-            if not self._goes_on():
+            if not again:
                 self.module_ = self._built(X, outputs)
                 self.optimizer_ = self._new_optimizer()
             validation = None
@@ -98,21 +108,46 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
                     random_state=int(generator.integers(2**31)),
                 )  # fmt: skip
                 validation = held_out, their_targets
-            self.history_ = fit(
+            history = fit(
                 self.module_, loss, self.optimizer_,
                 DataLoader(ArrayDataset(X, targets), self.batch_size, shuffle=True, generator=generator),
-                epochs=self.max_epochs, validation=validation, clip_grad_norm=self.clip_grad_norm,
+                epochs=1 if part else self.max_epochs, validation=validation, clip_grad_norm=self.clip_grad_norm,
                 scheduler=None if self.scheduler is None else self.scheduler(self.optimizer_),
                 patience=self.patience if self.early_stopping else None, callbacks=self.callbacks or (),
                 progress=flag(self, "verbose", self.verbose),
             )  # fmt: skip
-        if self.history_.stopped.startswith("interrupted"):  # as scikit-learn's own networks do
-            warnings.warn(f"the training was {self.history_.stopped}", ConvergenceWarning, stacklevel=4)
+        if again and part:
+            before = self.history_.records
+            before = [*before, *({**record, "epoch": len(before) + record["epoch"]} for record in history)]
+            history.records = before
+        self.history_ = history
+        if history.stopped.startswith("interrupted"):  # as scikit-learn's own networks do
+            warnings.warn(f"the training was {history.stopped}", ConvergenceWarning, stacklevel=4)
         return self
 
-    def _goes_on(self) -> bool:
-        """Whether fit goes on from the last one."""
-        return bool(flag(self, "warm_start", self.warm_start)) and hasattr(self, "module_")
+    def _goes_on(self, part: bool) -> bool:
+        """Whether fit goes on from the last one, as partial_fit always does."""
+        return (part or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
+
+    def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
+        """The rows of a weight above 0, their targets with weights beside them, the loss of such, and which rows."""
+        w = _check_sample_weight(weights, X, dtype=X.dtype)
+        if (w < 0).any():
+            i = int(np.argmax(w < 0))
+            raise DataError(f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}")
+        kept = np.flatnonzero(w)
+        if not len(kept):
+            raise DataError(f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero")
+        both = np.empty(len(kept), [("target", targets.dtype, targets.shape[1:]), ("weight", w.dtype)])
+        both["target"], both["weight"] = targets[kept], w[kept]
+        return X[kept], both, _weighing(loss, self), kept
+
+    def _check_part(self) -> None:
+        """Refuse what a pass over a part of the data cannot do."""
+        seen = "for partial_fit: what is held out of one part is learned from in another"
+        require(not flag(self, "early_stopping", self.early_stopping), self, "early_stopping", True, f"False {seen}")
+        begins = "None for partial_fit: a schedule would begin anew with every call"
+        require(self.scheduler is None, self, "scheduler", self.scheduler, begins)
 
     @contextmanager
     def _kept_if_it_fails(self) -> Iterator[None]:
@@ -191,6 +226,46 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             self.optimizer_.load_state_dict(state["optimizer_"])
 
 
+def _weighing(loss: Any, owner: object) -> Any:
+    """This loss, of targets that bring a weight each: Σ w l / Σ w over the rows, or Σ w l where it sums.
+
+    The class keeps its name and its kind, so that whoever asks what loss it is gets the same answer.
+    """
+    name = type(owner).__name__
+    if not isinstance(loss, Module) or getattr(loss, "reduction", None) not in ("mean", "sum"):
+        raise DTypeError(
+            f"{name} expected a loss that has a reduction, 'mean' or 'sum', to weigh rows by sample_weight, "
+            f"got {kind_of(loss)}; leave sample_weight out"
+        )
+    if isinstance(loss, losses.CrossEntropyWithLogits) and loss.reduction == "mean":
+        where = f"{name} expected a loss without {{}} beside sample_weight, since both weigh the mean; {{}}"
+        if loss.weight is not None:
+            raise OptionError(where.format("class weights", "multiply sample_weight by them"))
+        if loss.ignore_index >= 0:
+            raise OptionError(where.format("ignore_index", "leave it out and give its rows the weight 0"))
+    each: Any = copy.copy(loss)
+    each.reduction = "none"
+
+    def compute(self: Any, outputs: Array, targets: Array) -> tuple[Any, Any]:
+        w = targets["weight"]
+        found, context = each.compute(outputs, targets["target"])
+        if found.shape[:1] != w.shape:
+            raise ShapeError(
+                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(found)}", self
+            )
+        total = 1 if self.reduction == "sum" else w.sum() * (found.size // len(found))
+        share = (w / total).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1))
+        return found.dtype.type((share * found).sum()), (context, share, found.shape)
+
+    def pullback(self: Any, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)) -> Any:
+        inner, share, shape = context
+        return each.pullback(inner, np.broadcast_to(gy * share, shape), (wanted[0], False))
+
+    made = copy.copy(loss)
+    made.__class__ = type(type(loss).__name__, (type(loss),), {"compute": compute, "pullback": pullback})
+    return made
+
+
 class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  # scikit-learn tells no types
     """A classifier around any numpyml model whose outputs are one logit for each class.
 
@@ -213,7 +288,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         verbose: whether to show the progress.
 
     After fit: ``classes_``, ``module_``, ``optimizer_``, ``history_`` (a :class:`numpyml.training.History`),
-    ``n_features_in_``, and ``feature_names_in_`` where the columns of X have names. Sample weights are not supported.
+    ``n_features_in_``, and ``feature_names_in_`` where the columns of X have names.
 
     Raises: scikit-learn's own errors for X and y; numpyml's for options that do not fit, and for a loss that is no
         number any more (DivergenceError). What an earlier fit found is there then as before; the weights that
@@ -222,16 +297,35 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
 
     classes_: Array
 
-    def fit(self, X: Any, y: Any) -> NeuralNetClassifier:
-        """Train. X (rows, features) of floats, y (rows,) of labels, of any type that can be sorted."""
-        with self._kept_if_it_fails():
-            return self._fit_classes(X, y)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetClassifier:
+        """Train. X (rows, features) of floats, y (rows,) of labels, of any type that can be sorted.
 
-    def _fit_classes(self, X: Any, y: Any) -> NeuralNetClassifier:
-        again = self._goes_on()
+        ``sample_weight`` (rows,), each 0 or more: the loss of a batch is Σ w l / Σ w, and a row of weight 0 is as good
+        as not there.
+        """
+        with self._kept_if_it_fails():
+            return self._fit_classes(X, y, sample_weight, False)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NeuralNetClassifier:
+        """One pass over a part of the data, from where the last one ended.
+
+        ``classes``: at the first call, all that any part will have. ``history_`` goes on; there is no early stopping
+        and no schedule.
+        """
+        with self._kept_if_it_fails():
+            self._check_part()
+            _check_partial_fit_first_call(self, classes)  # sets classes_
+            return self._fit_classes(X, y, sample_weight, True)
+
+    def _fit_classes(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetClassifier:
+        again = self._goes_on(part)
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        if part:
+            if (others := np.setdiff1d(classes, self.classes_)).size:
+                raise DataError(f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}")
+            classes, indices = self.classes_, np.searchsorted(self.classes_, classes)[indices]
         if again and not np.array_equal(classes, self.classes_):
             raise DataError(
                 f"NeuralNetClassifier expected the classes {self.classes_} of the fit that warm_start goes on from, "
@@ -239,7 +333,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             )
         self.classes_ = classes
         loss = losses.CrossEntropyWithLogits() if self.loss is None else self.loss
-        return self._fit(X, indices, len(classes), loss, stratify=indices)
+        return self._fit(X, indices, len(classes), loss, weights, part, stratify=indices)
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (rows, classes): the softmax of the outputs."""
@@ -268,13 +362,22 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
     _several: bool
     _columns: int
 
-    def fit(self, X: Any, y: Any) -> NeuralNetRegressor:
-        """Train. X (rows, features) of floats, y (rows,) or (rows, outputs) of numbers; scale both beforehand."""
-        with self._kept_if_it_fails():
-            return self._fit_columns(X, y)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetRegressor:
+        """Train. X (rows, features) of floats, y (rows,) or (rows, outputs) of numbers; scale both beforehand.
 
-    def _fit_columns(self, X: Any, y: Any) -> NeuralNetRegressor:
-        again = self._goes_on()
+        ``sample_weight``: as of the classifier.
+        """
+        with self._kept_if_it_fails():
+            return self._fit_columns(X, y, sample_weight, False)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetRegressor:
+        """One pass over a part of the data, from where the last one ended; as of the classifier."""
+        with self._kept_if_it_fails():
+            self._check_part()
+            return self._fit_columns(X, y, sample_weight, True)
+
+    def _fit_columns(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetRegressor:
+        again = self._goes_on(part)
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )
@@ -282,12 +385,12 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
         targets = y.reshape(len(y), -1)
         if again and (y.ndim > 1, targets.shape[1]) != (self._several, self._columns):
             raise DataError(
-                f"NeuralNetRegressor expected {self._columns} columns of y, those of the fit that warm_start goes on "
+                f"NeuralNetRegressor expected {self._columns} columns of y, those of the fit that this one goes on "
                 f"from, got {kind_of(y)}"
             )
         self._several, self._columns = y.ndim > 1, targets.shape[1]
         loss = losses.MeanSquaredError() if self.loss is None else self.loss
-        return self._fit(X, targets, targets.shape[1], loss, stratify=None)
+        return self._fit(X, targets, targets.shape[1], loss, weights, part, stratify=None)
 
     def predict(self, X: Any) -> Array:
         """The outputs, in the shape of y."""

@@ -25,7 +25,7 @@ from numpyml.errors import (
     ShapeError,
     StateError,
 )
-from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers, utils
+from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers, schedulers, utils
 from numpyml.random import default_generator
 from numpyml.training import History, fit
 
@@ -523,6 +523,75 @@ def test_what_does_not_fit_a_checkpoint_is_told_and_nothing_changes(tmp_path):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=2, resume=tmp_path / "none", progress=False)
 
 
+# Validation batches of several shapes
+
+
+class Half(Module):
+    """Outputs in the shape of what came in."""
+
+    def __init__(self):
+        self.p = Parameter(np.ones(1))
+
+    def forward(self, x):
+        return x * self.p
+
+
+def rows_of_lengths(*lengths):
+    return [(np.full((2, n), 0.5), np.zeros((2, n))) for n in lengths]
+
+
+@pytest.mark.parametrize("validation", [
+    rows_of_lengths(3, 4),
+    DataLoader(rows_of_lengths(3, 3, 4), batch_size=2, collate_fn=lambda rows: rows[-1]),
+    DataLoader(rows_of_lengths(3, 4), batch_size=1),
+])  # fmt: skip
+def test_validation_batches_that_no_metric_can_take_are_refused_before_training(validation):
+    net = Half()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    before, drawn = net.state_dict(), numpyml.manual_seed(0).bit_generator.state
+    options = {"epochs": 1, "validation": validation, "progress": False}
+    with pytest.raises(ShapeError, match=r"in their rows alone, .* got \((1, )?2, 3\) and \((1, )?2, 4\)"):
+        fit(net, losses.MeanSquaredError(), optim, rows_of_lengths(3), metrics={"one": lambda y, t: 1}, **options)
+    assert np.array_equal(net.state_dict()["p"], before["p"])
+    assert default_generator().bit_generator.state == drawn
+    assert len(fit(net, losses.MeanSquaredError(), optim, rows_of_lengths(3), **options)) == 1  # no metric, no matter
+
+
+def test_validation_that_has_to_be_computed_to_be_known_is_refused_after_the_epoch():
+    class Growing(Half):
+        def forward(self, x):
+            return np.concatenate([x] * x.shape[1], axis=1) * self.p
+
+    net = Growing()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    data = [(np.ones((2, n)), np.zeros(2)) for n in (1, 2)]
+
+    class First(losses.MeanSquaredError):
+        def compute(self, outputs, targets):
+            return super().compute(outputs[:, 0], targets)
+
+        def pullback(self, context, gy, wanted=(True, True)):
+            return super().pullback(context, gy, wanted)[0][:, np.newaxis], None
+
+    with pytest.raises(ShapeError, match="differ in their rows alone"):
+        fit(net, First(), optim, [data[0]], epochs=1, validation=data, metrics={"one": lambda y, t: 1}, progress=False)
+
+
+def test_what_a_validation_draws_before_training_moves_no_generator():
+    def found(metrics):
+        job = Job(dropout=0.5)
+        drawing = DataLoader(
+            [(np.ones(3, np.float32), np.ones(1, np.float32))] * 4, batch_size=2, shuffle=True,
+            collate_fn=lambda rows: [np.stack(part) for part in zip(*rows, strict=True)],
+        )  # fmt: skip
+        fit(job.net, losses.MeanSquaredError(), job.optim, line(), epochs=2, validation=drawing, metrics=metrics,
+            progress=False)  # fmt: skip
+        return job.net.state_dict()
+
+    one, other = found(()), found({"one": lambda y, t: 1})
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 # Losses that are no number
 
 
@@ -535,7 +604,7 @@ def test_a_diverging_training_stops_tells_the_layer_and_keeps_weights_that_gave_
     numpyml.manual_seed(0)
     net, optim = wild()
     before = net.state_dict()
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError) as caught:
+    with pytest.raises(DivergenceError) as caught:
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=5, progress=False)
     assert re.fullmatch(
         r"Sequential\[2\] Dense\(4, 1\) gave the first values that are not finite, from inputs of at most \S+ in size: "
@@ -555,7 +624,7 @@ def test_the_weights_kept_gave_a_finite_loss_also_after_many_steps():
         if run.epoch == 20:
             run.optimizer.param_groups[0]["learning_rate"] = 1e35
 
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError) as caught:
+    with pytest.raises(DivergenceError) as caught:
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=99, callbacks=explode, progress=False)
     x, y = line()
     loss = losses.MeanSquaredError().forward(net.forward(x), y)
@@ -567,7 +636,7 @@ def test_the_weights_kept_gave_a_finite_loss_also_after_many_steps():
 def test_weights_that_are_not_finite_are_named():
     net, optim = wild(0.1)
     net[0].weight.data[1, 1] = np.inf
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match=r"\[0\] Dense.* its weight no longer finite"):
+    with pytest.raises(DivergenceError, match=r"\[0\] Dense.* its weight no longer finite"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
@@ -589,10 +658,7 @@ def test_the_place_is_found_also_inside_a_forward_of_ones_own():
 
     net = Whole()
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"^Whole\.blocks\[0\] Root\(.* gave the first"),
-    ):
+    with pytest.raises(DivergenceError, match=r"^Whole\.blocks\[0\] Root\(.* gave the first"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
     assert "compute" not in vars(net) and "forward" not in vars(net)
 
@@ -622,21 +688,39 @@ def test_a_validation_that_is_no_number_is_told():
     data = line()
     data[0][0, 0] = np.inf
     net, optim = wild(0.01)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"finite inputs.* in the validation after epoch 1"),
-    ):
+    with pytest.raises(DivergenceError, match=r"finite inputs.* in the validation after epoch 1"):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, validation=data, progress=False)
 
 
 def test_a_loss_that_overflows_by_itself_is_named():
     net, optim = wild(0.01)
     x, y = line()
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(DivergenceError, match=r"MeanSquaredError\(\) itself is where it first"),
-    ):
+    with pytest.raises(DivergenceError, match=r"MeanSquaredError\(\) itself is where it first"):
         fit(net, losses.MeanSquaredError(), optim, (x, np.full_like(y, 3e38)), epochs=1, progress=False)
+
+
+class Steep(Module):
+    """Overflows on its way to a finite number."""
+
+    def compute(self, x):
+        return 1 / (1 + np.exp(100 * np.abs(x) + 80)), x
+
+    def pullback(self, x, gy):
+        return np.zeros_like(x)
+
+
+def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found():
+    net = model.Sequential(layers.Dense(3, 1), Steep())
+    optim = optimizers.SGD(net.parameters(), net.gradients())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=3, progress=False)
+    assert [(str(w.message).split(";")[0], w.filename) for w in caught] == [
+        ("overflow encountered in fit, whose losses are finite all the same", __file__)
+    ]
+    assert "np.errstate(over='raise')" in str(caught[0].message)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow encountered in exp"):
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
 # What it warns of

@@ -16,15 +16,23 @@ SUPPORTED = "2.13.0"
 REMEDY = f"pip install torch=={SUPPORTED} (the CPU build: see the selector on pytorch.org)"
 
 
-def require() -> None:
+def supported() -> None:
     """A Misuse that tells the remedy, unless the supported PyTorch is there."""
     try:
         import torch
     except ImportError as error:
-        raise Misuse(f"conformance needs PyTorch {SUPPORTED}, which is not installed here: {REMEDY}") from error
+        cause = None if isinstance(error, ModuleNotFoundError) else error  # which says what is broken in it
+        raise Misuse(f"PyTorch {SUPPORTED} is needed, which is not installed here: {REMEDY}") from cause
     found = torch.__version__.split("+")[0]
     if found != SUPPORTED:
-        raise Misuse(f"conformance is held to PyTorch {SUPPORTED}, found {torch.__version__}: {REMEDY}")
+        raise Misuse(f"PyTorch {SUPPORTED} is needed, found {torch.__version__}: {REMEDY}")
+
+
+def require() -> None:
+    """As :func:`supported`; then what every comparison needs of it is set."""
+    supported()
+    import torch
+
     warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
     warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
     warnings.filterwarnings("ignore", "Mean of empty slice")

@@ -1,5 +1,12 @@
 """Breast cancer, 569 tumours by 30 measurements: benign or malignant? Binary cross-entropy on logits, and dropout."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import numpy as np

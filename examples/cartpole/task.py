@@ -1,5 +1,12 @@
 """CartPole, a pole to be balanced, learnt by trial: deep Q-learning, Huber's loss, target network, replay buffer."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import gymnasium

@@ -1,5 +1,12 @@
 """Handwritten digits read column by column, only where there is ink: a recurrent model, sequences of 2 to 8 columns."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,5 +1,12 @@
 """all-MiniLM-L6-v2, pretrained: which of a few texts means what is searched for?"""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,5 +1,12 @@
 """Diabetes, 442 patients, and for one in ten the target is ten times too large: squared error against Huber's."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,5 +1,12 @@
 """Handwritten digits by one model in two styles: arrays and every way back, or Tensors and one loss.backward()."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import examples.alone  # noqa: F401  # says what is not installed
+
+sys.path.pop(0)
 from types import SimpleNamespace
 
 import numpy as np

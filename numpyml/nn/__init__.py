@@ -1,5 +1,8 @@
 """Neural networks: layers, activations, losses and optimizers, and the models made of them."""
 
+import sys
+
+from numpyml.names import unknown
 from numpyml.nn import activations, init, layers, losses, model, optimizers, schedulers, utils
 from numpyml.nn.module import Module, Parameter
 
@@ -15,3 +18,6 @@ __all__ = [
     "schedulers",
     "utils",
 ]
+
+for _module in (sys.modules[__name__], activations, init, layers, losses, model, optimizers, schedulers, utils):
+    vars(_module)["__getattr__"] = unknown(_module.__name__)  # not by `def`: a type checker would take any name then

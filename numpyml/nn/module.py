@@ -16,6 +16,7 @@ from numpyml.autograd import tape
 from numpyml.autograd.tape import Array, Node
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of
+from numpyml.names import explain_keywords
 from numpyml.nn.options import flag
 from numpyml.nn.parameter import Parameter
 from numpyml.nn.representation import constructor_call, is_default, short
@@ -57,6 +58,7 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        explain_keywords(cls)
         program = cls.__dict__.get("forward")
         if program is not None:
             _install_program(cls, program)

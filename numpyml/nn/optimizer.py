@@ -12,6 +12,7 @@ import numpy as np
 from numpyml.autograd.tape import Array
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.names import explain_keywords
 from numpyml.nn.groups import ParameterGroup
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
@@ -61,6 +62,10 @@ class Optimizer:
             parameter is gone. It is gone when nothing refers to its layer any more: a layer that was replaced in
             the model but is still held, by a variable or by what was recorded for the backward, goes unnoticed.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        explain_keywords(cls)
 
     def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
         self.defaults = defaults

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from numpyml.errors import OptionError, StateError
+from numpyml.names import explain_keywords
 from numpyml.nn.optimizer import Optimizer
 from numpyml.nn.options import choice, flag, integer, number, positive, require
 
@@ -37,6 +38,10 @@ class Scheduler:
 
     Raises: OptionError for what is no optimizer, and for options out of their range.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        explain_keywords(cls)
 
     def __init__(self, optimizer: Optimizer) -> None:
         require(isinstance(optimizer, Optimizer), self, "optimizer", optimizer, "an optimizer of numpyml.nn.optimizers")

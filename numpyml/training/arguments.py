@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from numpyml import checkpoint as files
-from numpyml.data import ArrayDataset, DataLoader
+from numpyml.data import ArrayDataset, DataLoader, Subset
 from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.optimizer import Optimizer
@@ -44,6 +44,13 @@ def _refuse_rows(batches: Sequence[Any]) -> None:
                 f"fit expected arrays (X, y) or batches, got a list of rows, the parts of one being of shapes "
                 f"{' and '.join(map(str, shapes))}; make batches of them: DataLoader(rows, batch_size, shuffle=True)"
             )
+
+
+def in_memory(batches: Any) -> bool:
+    """Whether all the data is there, so that to read it once more costs little."""
+    while isinstance(batches, (DataLoader, Subset)):
+        batches = batches.dataset
+    return isinstance(batches, (list, tuple, ArrayDataset))
 
 
 def check_optimizer(model: Module, optimizer: Any) -> None:

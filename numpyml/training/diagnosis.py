@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,38 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
                 stacklevel=stacklevel,
             )
             return
+
+
+class Alarms:
+    """NumPy's warnings of overflow and the like, held back while a step runs.
+
+    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch.
+    Who chose something else than a warning (``np.errstate``) gets it at once.
+    """
+
+    def __init__(self) -> None:
+        chosen = np.geterr()
+        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and "call" not in chosen.values()}
+        self.seen: dict[str, None] = {}
+
+    def held_back(self) -> Any:
+        """A context inside which they are noted."""
+        return np.errstate(**self.kinds, call=self._note) if self.kinds else nullcontext()
+
+    def _note(self, kind: str, flag: int) -> None:
+        self.seen[kind] = None
+
+    def tell(self, stacklevel: int) -> None:
+        """Warn of what was noted."""
+        seen, self.seen = self.seen, {}
+        for kind in seen:
+            option = kind.split()[0].removesuffix("flow")  # NumPy's word for it
+            warnings.warn(
+                f"{kind} encountered in fit, whose losses are finite all the same; "
+                f"call it inside np.errstate({option}='raise') to see where",
+                RuntimeWarning,
+                stacklevel=stacklevel,
+            )
 
 
 def finite(arrays: Sequence[Any]) -> bool:

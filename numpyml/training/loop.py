@@ -20,11 +20,11 @@ from numpyml.nn.options import choice, flag, integer, number, require
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.random import default_generator
-from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule
-from numpyml.training.diagnosis import divergence, observed, warn_of_double_squashing
+from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule, in_memory
+from numpyml.training.diagnosis import Alarms, divergence, observed, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, resolved
+from numpyml.training.metrics import GREATER_IS_BETTER, Metric, alike, joined, resolved
 from numpyml.training.progress import progress as progress_for
 
 __all__ = ["Run", "fit"]
@@ -89,7 +89,8 @@ def fit(
         StateError, CheckpointError: when ``resume`` does not fit, or a file cannot be read or written.
         MissingPackageError: for a metric without scikit-learn, a checkpoint without safetensors.
 
-    Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits.
+    Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits; after an epoch in which numbers
+        overflowed and the like, and the losses were finite all the same.
     """
     if not isinstance(model, Module):
         raise DTypeError(f"fit expected a model, got {kind_of(model)}")
@@ -111,6 +112,7 @@ def fit(
     if patience is not None:
         run.patience = integer("fit", "patience", patience, 1)
     run.watch(monitor, mode)
+    run.check_validation()
     run.checkpoint, run.best, run.callbacks = checkpoint, best, calls
     run.check_prefetch("checkpoint" if resume is None else "resume", checkpoint or resume)
     if resume is not None:
@@ -146,6 +148,7 @@ class Run:
         self.drawn: dict[str, Any] = {}  # where the generators were when the present epoch began
         # What it does not
         self._interrupt = Interrupt()
+        self._alarms = Alarms()
         self._fallback: tuple[int, list[Array], dict[str, Any]] | None = None
         self._first = True
 
@@ -165,6 +168,17 @@ class Run:
         greater = self.monitor.removeprefix("val_") in GREATER_IS_BETTER
         self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
 
+    def check_validation(self) -> None:
+        """Refuse targets that no metric can be given together, where they can be read beforehand."""
+        if self.metrics and in_memory(self.validation):
+            generators = self._generators(self.validation).values()
+            before = [generator.bit_generator.state for generator in generators]
+            try:
+                alike(np.shape(self._parts(batch)[-1]) for batch in self.validation)
+            finally:
+                for generator, state in zip(generators, before, strict=True):
+                    generator.bit_generator.state = state
+
     # The loop
 
     def go(self, shown: bool) -> History:
@@ -175,6 +189,7 @@ class Run:
             with self._interrupt:
                 while self.epoch < self.epochs and not self.history.stopped:
                     self._one_epoch(bar)
+                    self._alarms.tell(stacklevel=4)
         except KeyboardInterrupt:
             self._interrupted()
         finally:
@@ -189,7 +204,9 @@ class Run:
         began = time.perf_counter() - self.seconds
         rate = self.optimizer.param_groups[0]["learning_rate"]
         for batch in self._remaining():
-            bar.step(self._one_step(batch))
+            with self._alarms.held_back():
+                loss = self._one_step(batch)
+            bar.step(loss)
             if self._interrupt.asked:
                 self.seconds = time.perf_counter() - began
                 raise KeyboardInterrupt
@@ -242,7 +259,7 @@ class Run:
 
     def _remaining(self) -> Iterable[Any]:
         """The batches of this epoch that were not learned from: all, but where it was interrupted."""
-        generators = self._generators()
+        generators = self._generators(self.data)
         now = {name: generator.bit_generator.state for name, generator in generators.items()}
         for name, state in self.drawn.items() if self.step else ():
             if name in generators:
@@ -274,9 +291,11 @@ class Run:
         with no_grad():
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
-                outputs = self.model.forward(*inputs)
+                with self._alarms.held_back():
+                    outputs = self.model.forward(*inputs)
+                    loss = self._finite_loss(outputs, inputs, targets)
                 n = _rows(targets)
-                total, rows = total + self._of_all(n, self._finite_loss(outputs, inputs, targets)), rows + n
+                total, rows = total + self._of_all(n, loss), rows + n
                 if self.metrics:
                     found.append((outputs, np.asarray(targets)))
         if not rows:
@@ -346,11 +365,11 @@ class Run:
 
     # Checkpoints
 
-    def _generators(self) -> dict[str, np.random.Generator]:
+    def _generators(self, data: Any) -> dict[str, np.random.Generator]:
         """Every generator that a step may draw from, by its place."""
         found = {"random/default": default_generator()}
         owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
-        place, data = "data", self.data
+        place = "data"
         while data is not None:  # a loader, its dataset, the dataset that this is a subset of
             owners.append((place, data))
             place, data = f"{place}.dataset", getattr(data, "dataset", None)
@@ -363,13 +382,13 @@ class Run:
     def check_prefetch(self, option: str, path: Path_ | None) -> None:
         """Refuse a checkpoint whose bits would depend on how far a thread has drawn ahead of the steps."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
-        draws = any(place.startswith("random/data.dataset") for place in self._generators())
+        draws = any(place.startswith("random/data.dataset") for place in self._generators(self.data))
         expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
         require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
     def _saved_parts(self) -> dict[str, Any]:
         schedule = {} if self.scheduler is None else {"scheduler": self.scheduler}
-        return {"optimizer": self.optimizer, **schedule, **self._generators(), "fit": self}
+        return {"optimizer": self.optimizer, **schedule, **self._generators(self.data), "fit": self}
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""

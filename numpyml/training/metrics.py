@@ -106,10 +106,17 @@ def _columns(x: Array) -> Array:
 
 def joined(parts: Sequence[Any]) -> Any:
     """All outputs or all targets of the validation, for the metrics."""
-    if len({np.shape(part)[1:] for part in parts}) > 1:
-        shapes = " and ".join(map(str, dict.fromkeys(np.shape(part) for part in parts)))
-        raise ShapeError(
-            "fit expected batches of the validation that differ in their rows alone, to compute metrics on all of "
-            f"them, got {shapes}; pad them, or leave metrics out"
-        )
+    alike(map(np.shape, parts))
     return np.concatenate(parts)
+
+
+def alike(shapes: Iterable[tuple[int, ...]]) -> None:
+    """Refuse batches that cannot be joined."""
+    first: tuple[int, ...] | None = None
+    for shape in shapes:
+        first = first or shape
+        if shape[1:] != first[1:]:
+            raise ShapeError(
+                "fit expected batches of the validation that differ in their rows alone, to compute metrics on all of "
+                f"them, got {first} and {shape}; pad them, or leave metrics out"
+            )

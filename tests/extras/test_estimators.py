@@ -228,6 +228,141 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
     assert re.match(r"epoch 1/5  loss \S+  [\d.]+ steps/s\n", capsys.readouterr().err)
 
 
+# Weights of rows
+
+
+def test_a_row_of_weight_two_counts_as_two_and_one_of_weight_zero_as_none(line):
+    """In one batch of all rows, where no order matters."""
+    x, y = line
+    counts = np.random.default_rng(0).integers(0, 4, len(x))
+    for kind, targets in ((NeuralNetRegressor, y), (NeuralNetRegressor, np.stack([y, -y], 1)),
+                          (NeuralNetClassifier, y > 0)):  # fmt: skip
+        net = kind(max_epochs=20, batch_size=1000, learning_rate=0.01, random_state=0)
+        one = clone(net).fit(x, targets, sample_weight=counts)
+        other = clone(net).fit(x.repeat(counts, axis=0), targets.repeat(counts, axis=0))
+        np.testing.assert_allclose(one._outputs(x), other._outputs(x), rtol=1e-9, atol=1e-12)
+        assert one.history_[-1]["loss"] == pytest.approx(other.history_[-1]["loss"])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}])
+def test_equal_weights_change_nothing(iris, reduction, options):
+    loss = losses.CrossEntropyWithLogits(reduction=reduction, label_smoothing=0.1)
+    net = NeuralNetClassifier(loss=loss, **QUICK, **options)
+    one, other = clone(net).fit(*iris), clone(net).fit(*iris, sample_weight=np.ones(150))
+    np.testing.assert_allclose(other.predict_proba(iris[0]), one.predict_proba(iris[0]), rtol=1e-9)
+    assert other.history_["loss"] == pytest.approx(one.history_["loss"])
+    assert loss.reduction == reduction
+
+
+def test_weights_reach_a_loss_of_ones_own_and_the_warning_of_a_sigmoid_too_many_stays(line, iris):
+    class Cubed(Module):
+        def __init__(self, reduction="mean"):
+            self.reduction = reduction
+
+        def forward(self, outputs, targets):
+            e = np.abs(outputs - targets) ** 3
+            return e if self.reduction == "none" else np.mean(e)
+
+        def backward(self, *gradients):
+            return super().backward(*(gradients or (1.0,)))[0]
+
+    x, y = line
+    w = np.where(np.arange(len(y)) < 60, 1.0, 0.0)
+    net = NeuralNetRegressor(loss=Cubed(), max_epochs=5, batch_size=1000, random_state=0)
+    one, other = clone(net).fit(x, y, sample_weight=w), clone(net).fit(x[:60], y[:60])
+    np.testing.assert_allclose(one.predict(x), other.predict(x), rtol=1e-9)
+    squashed = NeuralNetClassifier(model.Sequential(layers.Dense(4, 3), activations.Softmax(1)), **QUICK)
+    with pytest.warns(UserWarning, match="CrossEntropyWithLogits expects logits"):
+        squashed.fit(*iris, sample_weight=np.ones(150))
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "said"),
+    [
+        (None, np.zeros(150), "weight.*zero"),
+        (None, -np.ones(150), "sample_weight to be 0 or more, got -1.0 in row 0"),
+        (None, np.ones(3), "sample_weight.shape"),
+        (losses.CrossEntropyWithLogits(np.ones(3)), np.ones(150), "class weights .* multiply sample_weight by them"),
+        (losses.CrossEntropyWithLogits(ignore_index=1), np.ones(150), "ignore_index .* give its rows the weight 0"),
+        (type("Bare", (), {"forward": None, "backward": None})(), np.ones(150), "a loss that has a reduction"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(iris, loss, weights, said):
+    net = NeuralNetClassifier(loss=loss, **QUICK)
+    with pytest.raises((ValueError, TypeError), match=said):
+        net.fit(*iris, sample_weight=weights)
+    with pytest.raises(NotFittedError):
+        net.predict(iris[0])
+
+
+# A part of the data at a time
+
+
+def test_partial_fit_is_one_pass_and_goes_on_where_the_last_ended(iris):
+    x, y = iris
+    net = NeuralNetClassifier(small, random_state=0)
+    whole = clone(net).set_params(max_epochs=4).fit(x, y)
+    for _ in range(4):
+        assert net.partial_fit(x, y, classes=np.unique(y)) is net
+    assert np.array_equal(net.predict_proba(x), whole.predict_proba(x))  # orders and dropout's masks as well
+    assert net.history_["epoch"] == [1, 2, 3, 4] and net.history_["loss"] == whole.history_["loss"]
+
+
+def test_partial_fit_knows_classes_before_it_has_seen_them(iris):
+    x, y = iris
+    net = NeuralNetClassifier(learning_rate=0.01, random_state=0)
+    for _ in range(40):
+        for label in np.unique(y):
+            net.partial_fit(x[y == label], y[y == label], classes=["setosa", "versicolor", "virginica"])
+    assert net.predict_proba(x).shape == (150, 3) and net.score(x, y) > 0.8
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_partial_fit_goes_on_from_a_fit_and_in_a_copy(line, copied):
+    x, y = line
+    net = NeuralNetRegressor(small, **QUICK).fit(x, y)
+    other = copied(net)
+    for one in (net, other):
+        one.partial_fit(x, y, sample_weight=np.ones(len(y))).partial_fit(x, y)
+    assert np.array_equal(net.predict(x), other.predict(x)) and len(net.history_) == 7
+    module = net.module_
+    assert net.fit(x, y).module_ is not module and len(net.history_) == 5  # fit begins anew
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "given", "said"),
+    [
+        ({}, None, None, "classes must be passed on the first call"),
+        ({}, "rose", ["setosa", "versicolor", "virginica"], "labels among .*setosa.*, got rose"),
+        ({"early_stopping": True}, None, ["setosa", "versicolor", "virginica"], "early_stopping to be False"),
+        ({"scheduler": lambda o: schedulers.StepLR(o, 1)}, None, ["setosa", "versicolor", "virginica"], "scheduler to"),
+    ],
+)
+def test_a_partial_fit_that_cannot_be_is_refused(iris, options, labels, given, said):
+    x, y = iris
+    y = y if labels is None else np.where(np.arange(150) == 3, labels, y)
+    net = NeuralNetClassifier(**options)
+    with pytest.raises(ValueError, match=said):
+        net.partial_fit(x, y, classes=given)
+    with pytest.raises(NotFittedError):
+        net.predict(x)
+
+
+def test_a_later_partial_fit_on_other_data_is_refused_and_changes_nothing(iris, line):
+    x, y = iris
+    net = NeuralNetClassifier(**QUICK).partial_fit(x, y, classes=np.unique(y))
+    before = net.predict_proba(x)
+    with pytest.raises(ValueError, match="features"):
+        net.partial_fit(x[:, :2], y)
+    with pytest.raises(DataError, match="labels among"):
+        net.partial_fit(x, np.arange(150) // 50)
+    assert np.array_equal(net.predict_proba(x), before)
+    other = NeuralNetRegressor(**QUICK).partial_fit(*line)
+    with pytest.raises(DataError, match="expected 1 columns of y"):
+        other.partial_fit(line[0], np.stack([line[1]] * 2, 1))
+
+
 # What it refuses
 
 
@@ -252,7 +387,7 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
     ],
 )
 def test_options_that_do_not_fit_are_refused(iris, options, error, said):
-    with np.errstate(all="ignore"), pytest.raises(error, match=said):
+    with pytest.raises(error, match=said):
         NeuralNetClassifier(**options).fit(*iris)
 
 
@@ -265,9 +400,9 @@ def test_a_fit_that_fails_leaves_what_was_fitted_before(iris, line, options):
     labels, module = net.predict(x), net.module_
     other = NeuralNetRegressor(**QUICK).fit(x, line[1][:120].repeat(2)[:150])
     figures = other.predict(x)
-    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+    with pytest.raises(NumpymlError):
         net.set_params(**options).fit(x[:, :2], y == "setosa")
-    with np.errstate(all="ignore"), pytest.raises(NumpymlError):
+    with pytest.raises(NumpymlError):
         other.set_params(**options).fit(x[:, :2], x[:, :2])
     assert net.module_ is module and np.array_equal(net.predict(x), labels)
     assert np.array_equal(other.predict(x), figures)

@@ -87,8 +87,13 @@ def test_without_the_supported_pytorch_it_says_so_at_once(stub: str, said: str, 
     ran = run()
     assert ran.returncode == 2
     assert said in ran.stderr and "pip install torch==" in ran.stderr and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("conformance: PyTorch 2.13.0 is needed")
     assert run("list").returncode == 0
     assert run("explain", "Dense").returncode == 0
+    for call in ("twin", "assert_conforms"):
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import conformance; conformance.{call}(None)"
+        line = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+        assert line.splitlines()[-1] == ran.stderr.strip().replace("conformance: ", "conformance.errors.Misuse: ", 1)
 
 
 def test_a_fault_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:

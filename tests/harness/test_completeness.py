@@ -16,7 +16,8 @@ import numpyml
 from conformance import completeness, contracts, runner
 from conformance.census import Note
 from conformance.reach import REACHING, purpose
-from conformance.rows import Call, FunctionRow
+from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow
+from numpyml import names
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.nn import Module, optimizers
 
@@ -43,6 +44,13 @@ def floors() -> dict[str, dict[str, dict[str, int]]]:
 
 def test_nothing_is_missing() -> None:
     assert completeness.problems() == []
+
+
+def test_every_name_of_pytorchs_is_answered_with_the_component_that_is_held_to_it() -> None:
+    for row in contracts.rows():
+        if isinstance(row, (ModuleRow, OptimizerRow)):
+            with pytest.raises(AttributeError, match=rf"; here it is numpyml\.nn\.\w+\.{row.ours.__name__}$"):
+                names.unknown("numpyml.nn")(row.torch.split(".")[-1])
 
 
 def test_every_row_is_missed() -> None:

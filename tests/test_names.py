@@ -1,0 +1,112 @@
+"""PyTorch's names: who types one is told what it is here, in the error that Python raises for it anyway."""
+
+import copy
+import importlib
+import inspect
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import numpyml
+from numpyml import data, nn
+from numpyml.nn import Module, activations, init, layers, losses, model, optimizers, schedulers, utils
+
+NAMESPACES = [numpyml, nn, layers, activations, losses, optimizers, schedulers, model, init, utils, data]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "here"),
+    [
+        (layers, "Linear", "numpyml.nn.layers.Dense"),
+        (nn, "Linear", "numpyml.nn.layers.Dense"),
+        (nn, "CrossEntropyLoss", "numpyml.nn.losses.CrossEntropyWithLogits"),
+        (losses, "MSELoss", "numpyml.nn.losses.MeanSquaredError"),
+        (nn, "ReLU", "numpyml.nn.activations.ReLU"),
+        (layers, "Sequential", "numpyml.nn.model.Sequential"),
+        (nn, "optim", "numpyml.nn.optimizers"),
+        (numpyml, "optim", "numpyml.nn.optimizers"),
+        (optimizers, "lr_scheduler", "numpyml.nn.schedulers"),
+        (optimizers, "StepLR", "numpyml.nn.schedulers.StepLR"),
+        (numpyml, "tensor", "numpyml.Tensor"),
+        (numpyml, "DataLoader", "numpyml.data.DataLoader"),
+        (data, "TensorDataset", "numpyml.data.ArrayDataset"),
+        (numpyml, "tanh", "np.tanh, which takes Tensors"),
+    ],
+)
+def test_a_name_of_pytorchs_is_answered_with_ours(namespace, name, here):
+    with pytest.raises(AttributeError) as caught:
+        getattr(namespace, name)
+    assert str(caught.value) == f"module {namespace.__name__!r} has no attribute {name!r}; here it is {here}"
+    assert not hasattr(namespace, name)
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda module: module.__name__)
+def test_any_other_name_is_answered_as_python_does(namespace):
+    with pytest.raises(AttributeError) as caught:
+        namespace.nothing  # noqa: B018  # reading it is the test
+    assert str(caught.value) == f"module {namespace.__name__!r} has no attribute 'nothing'"
+    assert caught.value.name == "nothing" and caught.value.obj is namespace  # so Python can suggest a near one
+    everything = {}
+    exec(f"from {namespace.__name__} import *", everything)
+    assert set(namespace.__all__) <= set(everything)
+    with pytest.raises(ImportError, match="cannot import name 'Linear'"):
+        exec(f"from {namespace.__name__} import Linear")
+
+
+def test_a_submodule_is_imported_alone():
+    """Looking it up as an attribute, which Python does first, imports nothing else."""
+    code = "import sys; from numpyml import errors; print('numpyml.nn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert importlib.import_module("numpyml.errors") is numpyml.errors
+
+
+P = np.ones(3, np.float32), np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: optimizers.Adam([P[0]], [P[1]], lr=1e-3), "Adam.* 'lr'; its name here is learning_rate"),
+        (lambda: optimizers.AdamW([P[0]], lr=1e-3), "AdamW.* 'lr'; its name here is learning_rate"),
+        (lambda: optimizers.SGD(params=[P[0]]), "SGD.* 'params'; parameters and gradients are two lists here"),
+        (lambda: optimizers.Adam([P[0]], [P[1]], fused=True), "'fused'; an implementation switch of PyTorch's"),
+        (lambda: layers.Dense(2, 3, device="cpu"), "Dense.* 'device'; there is one device"),
+        (lambda: layers.Dropout(0.5, inplace=True), "Dropout.* 'inplace'; nothing that a caller holds is written to"),
+        (lambda: data.DataLoader([1], num_workers=2), "DataLoader.* 'num_workers'; batches are made ahead in a thread"),
+        (lambda: losses.MeanSquaredError(size_average=True), "'size_average'; deprecated by PyTorch in favour of red"),
+    ],
+)
+def test_a_keyword_of_pytorchs_is_answered_with_what_is_here(call, said):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument.*{said}|{said}"):
+        call()
+
+
+@pytest.mark.parametrize("call", [lambda: layers.Dense(2, 3, nothing=1), lambda: optimizers.SGD([], [], nothing=1)])
+def test_any_other_keyword_is_answered_as_python_does(call):
+    with pytest.raises(TypeError, match=r"__init__\(\) got an unexpected keyword argument 'nothing'$"):
+        call()
+
+
+class Own(Module):
+    def __init__(self, width, lr=1.0, **options):
+        self.width, self.lr, self.options = width, lr, options
+
+
+class Narrow(Own):
+    def __init__(self, lr):
+        super().__init__(3, lr, device="mine")
+
+
+def test_a_class_of_ones_own_may_use_such_names_itself():
+    own = Narrow(lr=2.0)
+    assert own.lr == 2.0 and own.options == {"device": "mine"}
+    assert str(inspect.signature(Narrow)) == "(lr)" and inspect.getsource(Narrow.__init__).startswith(
+        "    def __init__"
+    )
+    assert pickle.loads(pickle.dumps(own)).lr == copy.deepcopy(own).lr == 2.0
+    with pytest.raises(TypeError, match="device"):
+        Narrow(lr=2.0, device="cpu")
