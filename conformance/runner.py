@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -241,6 +242,8 @@ def ready() -> None:
 def _use(framework: str | None) -> None:
     """What every worker begins with: a process that was spawned has forgotten it."""
     frameworks.use(frameworks.load(framework))
+    gc.freeze()  # what is imported stays; to look through it for garbage takes a worker a fourteenth of its time
+    gc.set_threshold(100_000, 20, 50)
 
 
 def run_all(

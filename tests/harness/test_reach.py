@@ -14,7 +14,7 @@ from conformance.bound import Given
 from conformance.census import Note
 from conformance.reach import Purpose, among, between, purpose, purposeful
 from conformance.rows import ModuleRow
-from conformance.strategies import floats, shapes
+from conformance.strategies import EVERY, floats, shapes
 from conformance.trajectories import OptimizerCase
 
 RELU = runner.row_of("ReLU")
