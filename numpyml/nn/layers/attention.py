@@ -13,7 +13,7 @@ from numpyml.autograd import tape
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.dense import Dense, as_rows, product
+from numpyml.nn.layers.dense import Dense, as_rows, product, row_sums
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, Parameter, as_floats, as_given
 from numpyml.nn.options import flag, integer, number, require
@@ -34,7 +34,7 @@ class Attended(NamedTuple):
 
 def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> Attended:
     """P = softmax(s QKᵀ + Σ biases), O = (P ⊙ mask) V, into O. A query that may see no key gets zeros."""
-    P = Q @ transposed(K, s)
+    P = Q @ transposed(K, s) if Q.shape[-2] > 4 else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
     keys = P.shape[-1]
     if not keys:
         O[...] = 0
@@ -48,7 +48,7 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
         largest[largest == -np.inf] = 0
     P -= largest
     np.exp(P, out=P)
-    total = np.einsum("...s->...", P)[..., np.newaxis]
+    total = row_sums(P.reshape(-1, keys)).reshape(top.shape)
     if biases:
         total[total == 0] = 1
     P /= total
@@ -74,7 +74,10 @@ def attend_alone(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array]
 
 
 def transposed(K: Array, s: float = 1.0) -> Array:
-    """s Kᵀ, (..., S, E) -> (..., E, S), laid out for BLAS, which multiplies by it twice as fast as by a view."""
+    """s Kᵀ, (..., S, E) -> (..., E, S), laid out for BLAS, which multiplies by it twice as fast as by a view.
+
+    Worth it for more than a few rows.
+    """
     return np.multiply(K.swapaxes(-1, -2), K.dtype.type(s), order="C")
 
 

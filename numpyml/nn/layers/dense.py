@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -89,3 +91,17 @@ def product(rows: Array, weight: Array) -> Array:
 def as_rows(x: Array) -> Array:
     """(..., features) -> (rows, features): one large matrix product in place of many small ones."""
     return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
+
+
+def row_sums(rows: Array) -> Array:
+    """The sum of each row, (n, d) -> (n,): BLAS takes half the time of einsum, and NumPy twice that of einsum."""
+    total: Array = rows.dot(_ones(rows.shape[1], rows.dtype))
+    return total
+
+
+@lru_cache(maxsize=16)
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    """Made once: it takes longer than to sum a row with them."""
+    ones = np.ones(n, dtype)
+    ones.flags.writeable = False
+    return ones
