@@ -28,7 +28,7 @@ import numpy as np
 
 from numpyml.autograd.tape import Array
 
-__all__ = ["NEAR", "gelu_near", "normal_tail"]
+__all__ = ["gelu_near", "normal_tail"]
 
 
 class Tail(NamedTuple):
