@@ -136,16 +136,17 @@ def _weights(z: Array, temperature: float, top_k: int | None, top_p: float | Non
         return w
     highest = np.partition(w, size - k, axis=-1)[..., size - k :] if k < size else w
     kept: Any = k
+    wanted = k * (w.size // size)  # in all rows
     lowest = highest[..., :1]  # where partition puts it
     if nucleus:
         falling = np.sort(highest, axis=-1)[..., ::-1]
         sums = falling.cumsum(axis=-1, dtype=np.float64)
         before = sums < top_p * sums[..., -1:]
         kept = before.sum(axis=-1, keepdims=True) + 1
+        wanted = kept.sum()
         lowest = np.where(before, 0, falling).max(axis=-1, keepdims=True)
     chosen = w >= lowest
-    more = np.add.reduce(chosen, axis=-1, keepdims=True) > kept
-    if np.logical_or.reduce(more, axis=None):  # tokens as probable as the last one, without room for all
+    if np.count_nonzero(chosen) > wanted:  # tokens as probable as the last one, without room for all
         chosen = w > lowest
         ties = w == lowest
         chosen |= ties & (ties.cumsum(axis=-1) <= kept - chosen.sum(axis=-1, keepdims=True))

@@ -10,7 +10,7 @@ import numpy as np
 from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError, kind_of
 from numpyml.nn.blockwise import blockwise
-from numpyml.nn.erf import normal_tail
+from numpyml.nn.erf import NEAR, gelu_near, normal_tail
 from numpyml.nn.module import Module, as_floats
 from numpyml.nn.options import choice, integer, require
 
@@ -130,7 +130,7 @@ class GELU(_Gated):
 
     ½ (1 + tanh(u/2)) is σ(u), but for the digits that 1 + tanh loses where x < 0. Φ keeps them, too: see erf.py.
     Where no x is below −9, e = e⁻ᵘ is far from overflow, and fewer passes do: σ(u) = 1 / (1 + e) = F and
-    F (1 + y e u′) for the slope.
+    F (1 + y e u′) for the slope. So for Φ in float32, where few |x| are above 2.4: those are computed once more.
 
     Args:
         approximate: 'none' or 'tanh'.
@@ -144,6 +144,13 @@ class GELU(_Gated):
         self.approximate = choice(self, "approximate", approximate, ("none", "tanh"))
 
     def _block(self, x: Array, y: Array, slope: Array | None, t: Array, G: Array, *room: Array) -> None:
+        if self.approximate == "none" and x.dtype == np.float32:
+            square = np.square(x, out=t)
+            far = np.flatnonzero(square > NEAR**2)
+            if not far.size or 3 * far.size + 2048 <= x.size:  # otherwise twice is slower
+                gelu_near(x, square, y, slope, G)
+                self._anew(far, x, y, slope, t, G, *room)
+                return
         c = constant(x.dtype)
         if self.approximate == "none" or not (np.minimum.reduce(x) >= -9 and np.maximum.reduce(x) <= c.end):
             super()._block(x, y, slope, t, G, *room)
@@ -164,6 +171,15 @@ class GELU(_Gated):
             u_slope *= y
             u_slope += 1
             np.multiply(u_slope, F, out=slope)
+
+    def _anew(self, places: Array, x: Array, y: Array, slope: Array | None, *room: Array) -> None:
+        """Write the elements at these places again, by the formula that holds everywhere."""
+        if places.size:
+            parts = [np.empty(places.size, x.dtype) for _ in range(1 if slope is None else 2)]
+            super()._block(x[places], parts[0], None if slope is None else parts[1], *(r[: places.size] for r in room))
+            y[places] = parts[0]
+            if slope is not None:
+                slope[places] = parts[1]
 
     def gate(self, x: Array, t: Array, G: Array, slope: Array, d: Array, h: Array) -> None:
         if self.approximate == "none":

@@ -7,7 +7,13 @@ Everything rests on the tail Φ(−t), t ≥ 0, which falls as φ does. What is 
 
     G = Φ(−t) = E R(t),   E = e^(−t²/2),   R(t) ≈ P(t) / Q(t)
 
-All coefficients are positive, so that no digit cancels. The exponent is another matter: t² rounded by half a unit moves
+In single precision, and as long as x is not far from 0, the logistic function does with half the work, u being odd:
+
+    Φ(x) = 1 / (1 + e⁻ᵘ),   u = log Φ(x) − log Φ(−x) ≈ x L(x²)
+
+The half unit by which u is rounded moves Φ by up to |u|/2 units: hence the end of that range.
+
+All of P and Q is positive, so that no digit cancels. The exponent is another matter: t² rounded by half a unit moves
 E by up to t²/4 units, hundreds of them in the tail. So t² is taken as a sum S + e, and E is e^(−S/2) (1 − e/2).
 
 Source: the plan is Cody's, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), with one
@@ -22,7 +28,7 @@ import numpy as np
 
 from numpyml.autograd.tape import Array
 
-__all__ = ["normal_tail"]
+__all__ = ["gelu_near", "normal_tail"]
 
 
 class Tail(NamedTuple):
@@ -62,6 +68,35 @@ TAILS: dict[Any, Tail] = {
     ),
 }  # fmt: skip
 HALF = {dtype: np.array(-0.5, dtype) for dtype in TAILS}
+
+NEAR = np.float32(2.4)
+# −L, highest power first; x L is off by less than a unit of 1.
+L = tuple(
+    np.array(-c, np.float32)
+    for c in (
+        -5.358191585e-9, -8.801053488e-8, 6.614139799e-6, -1.061003716e-4, -7.228719281e-5, 7.267060858e-2, 1.595769157,
+    )
+)  # fmt: skip
+ONE, PHI_0 = (np.array(c, np.float32) for c in (1, 0.3989422804))
+
+
+def gelu_near(x: Array, z: Array, y: Array, slope: Array | None, e: Array) -> None:
+    """Write x Φ(x) into y and Φ(x) + x φ(x) into slope, for float32 and z = x² up to NEAR²; e, and then z, is room.
+
+    All are contiguous and of one length, short enough to stay in the cache.
+    """
+    _polynomial(L, z, e)
+    e *= x
+    np.exp(e, out=e)
+    e += ONE
+    np.divide(x, e, out=y)
+    if slope is not None:
+        z *= HALF[z.dtype]
+        np.exp(z, out=z)
+        z *= x
+        z *= PHI_0
+        np.divide(ONE, e, out=slope)
+        slope += z
 
 
 def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:

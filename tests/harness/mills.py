@@ -2,7 +2,8 @@
 
 R(t) = Φ(−t) e^(t²/2) is fitted by P(t) / Q(t) on three times as many points as there are coefficients, closer together
 near 0. Each step solves P − R Q = 0 for the coefficients, by least squares weighted so that what counts is the
-relative error; Lawson's weights then grow where that is largest, until it is level.
+relative error; Lawson's weights then grow where that is largest, until it is level. L, log(Φ(x)/Φ(−x))/x as a function
+of x², is nearly level where it goes through the Chebyshev points.
 """
 
 from __future__ import annotations
@@ -51,8 +52,22 @@ def fitted(m: int, n: int, end: float) -> tuple[list[mpf], list[mpf]]:
     return [c / q[-1] for c in p[::-1]], [c / q[-1] for c in q[::-1]]
 
 
+def odds(z: mpf) -> mpf:
+    """L(z)."""
+    x = mpmath.sqrt(z)
+    return mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / mpmath.erfc(x / mpmath.sqrt(2))) / x
+
+
+def through(count: int, end: float) -> list[mpf]:
+    """The polynomial for L through so many points of 0 ≤ z ≤ end², highest power first."""
+    zs = [mpf(end) ** 2 * (1 - mpmath.cos(mpmath.pi * (i + mpf(0.5)) / count)) / 2 for i in range(count)]
+    rows = [[z**j for j in range(count)] for z in zs]
+    return list(mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix([odds(z) for z in zs])))[::-1]
+
+
 if __name__ == "__main__":
     with mp.workdps(DIGITS):
+        print("L", ", ".join(mpmath.nstr(c, 10) for c in through(7, 2.4)))
         for degrees, end, digits in (((4, 5), 14.5, 12), ((9, 10), 38.7, 20)):
             for name, coefficients in zip("PQ", fitted(*degrees, end), strict=True):
                 print(name, ", ".join(mpmath.nstr(c, digits) for c in coefficients))

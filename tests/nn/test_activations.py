@@ -1,5 +1,7 @@
 """Tanh, SiLU, GELU, Softmax and LogSoftmax."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,17 @@ def test_what_is_masked_with_minus_infinity_gets_nothing():
     np.testing.assert_array_equal(activations.Softmax(-1).forward(x), [[0.5, 0, 0.5], [np.nan] * 3])
     y = activations.LogSoftmax(-1).forward(x)
     np.testing.assert_array_equal(y, [[-np.log(2), -np.inf, -np.log(2)], [np.nan] * 3])
+
+
+@pytest.mark.parametrize("spread", [0.5, 1, 1.5], ids=["none is far from 0", "few are", "a tenth is"])
+def test_exact_gelu_in_float32_is_right_near_0_and_far_from_it(spread, rng):
+    x = (spread * rng.standard_normal(5000)).clip(-8, 8).astype(np.float32)
+    layer = activations.GELU()
+    y = layer.forward(x)
+    chance = np.array([math.erfc(-t / math.sqrt(2)) / 2 for t in x.tolist()])
+    moving = x * np.exp(-(x.astype(float) ** 2) / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(y, x * chance, rtol=6e-7)
+    slope = layer.backward(np.ones_like(x))
+    assert np.all(np.abs(slope - chance - moving) <= 4e-7 * np.maximum(chance, np.abs(moving)))
+    with numpyml.no_grad():
+        assert np.array_equal(layer.forward(x), y)

@@ -128,6 +128,29 @@ def test_padding_is_as_if_it_were_not_there(rng):
     np.testing.assert_allclose(y[1, :3], alone)
 
 
+@pytest.mark.parametrize("scores", [1, 60])
+def test_without_a_record_it_is_the_same_a_part_of_the_batch_at_a_time(scores, rng, monkeypatch):
+    layer = MultiheadAttention(4, 2, dropout=0.5, batch_first=True)
+    (x,) = sequences(rng, 5, batch=3)
+    padding, ahead = np.arange(5) >= np.array([[5], [3], [4]]), np.triu(np.ones((5, 5), bool), 1)
+    per_head = rng.standard_normal((6, 5, 5))
+    single = ScaledDotProductAttention()
+    heads = x.reshape(3, 5, 2, 2).swapaxes(1, 2)
+    one_for_all, one_each = rng.standard_normal((1, 1, 5, 5)), rng.standard_normal((3, 1, 1, 5))
+
+    def outputs():
+        numpyml.manual_seed(0)
+        found = [layer.forward(x, x, x, padding, False, mask)[0] for mask in (None, ahead, per_head)]
+        masks = (None, one_for_all, one_each, np.ones(5, bool))
+        return found + [single.forward(heads, heads, heads, mask) for mask in masks]
+
+    whole = outputs()
+    monkeypatch.setattr("numpyml.nn.layers.attention.SCORES", scores)
+    with numpyml.no_grad():
+        for y, expected in zip(outputs(), whole, strict=True):
+            assert np.array_equal(y, expected)
+
+
 def test_a_query_that_sees_no_key_gets_weights_of_zero(rng):
     layer = MultiheadAttention(4, 2, batch_first=True)
     (x,) = sequences(rng, 3)

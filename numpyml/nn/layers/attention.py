@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import prod, sqrt
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from numpyml.autograd import tape
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.dense import Dense, as_rows, product
+from numpyml.nn.layers.dense import Dense, as_rows, product, row_sums
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, Parameter, as_floats, as_given
 from numpyml.nn.options import flag, integer, number, require
@@ -33,7 +34,7 @@ class Attended(NamedTuple):
 
 def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> Attended:
     """P = softmax(s QKᵀ + Σ biases), O = (P ⊙ mask) V, into O. A query that may see no key gets zeros."""
-    P = Q @ transposed(K, s)
+    P = Q @ transposed(K, s) if Q.shape[-2] > 4 else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
     keys = P.shape[-1]
     if not keys:
         O[...] = 0
@@ -47,7 +48,7 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
         largest[largest == -np.inf] = 0
     P -= largest
     np.exp(P, out=P)
-    total = np.einsum("...s->...", P)[..., np.newaxis]
+    total = row_sums(P.reshape(-1, keys)).reshape(top.shape)
     if biases:
         total[total == 0] = 1
     P /= total
@@ -55,8 +56,28 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
     return Attended(Q, K, V, P, top, mask)
 
 
+SCORES = 1 << 19  # at a time: as fast as 2¹⁸ and 2²⁰; with fewer the number of calls shows
+
+
+def attend_alone(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> None:
+    """O of :func:`attend`, and nothing kept: of so much of the batch at a time that the cache holds the scores."""
+    scores = prod(Q.shape[:-1]) * K.shape[-2]
+    if scores <= SCORES or Q.ndim == 2:
+        attend(Q, K, V, s, biases, mask, O)
+        return
+    batch = len(Q)
+    length = max(1, SCORES * batch // scores)
+    for start in range(0, batch, length):
+        part = slice(start, start + length)
+        few = [bias[part] if bias.ndim == Q.ndim and len(bias) == batch else bias for bias in biases]
+        attend(Q[part], K[part], V[part], s, few, None if mask is None else mask[part], O[part])
+
+
 def transposed(K: Array, s: float = 1.0) -> Array:
-    """s Kᵀ, (..., S, E) -> (..., E, S), laid out for BLAS, which multiplies by it twice as fast as by a view."""
+    """s Kᵀ, (..., S, E) -> (..., E, S), laid out for BLAS, which multiplies by it twice as fast as by a view.
+
+    Worth it for more than a few rows.
+    """
     return np.multiply(K.swapaxes(-1, -2), K.dtype.type(s), order="C")
 
 
@@ -186,7 +207,8 @@ class ScaledDotProductAttention(Module):
         mask = drawn_mask(self, self.dropout_p, scores, Q.dtype)
         O = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)
         shapes = query.shape, key.shape, value.shape, None if attn_mask is None else attn_mask.shape
-        return O, (attend(Q, K, V, s, biases, mask, O), shared, shapes)
+        attended = (attend if tape.is_recording() else attend_alone)(Q, K, V, s, biases, mask, O)
+        return O, (attended, shared, shapes)
 
     def pullback(self, context: Any, gO: Array, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
         attended, shared, (*shapes, mask_shape) = context
@@ -340,10 +362,11 @@ class MultiheadAttention(Module):
         K, V, masks = self._with_added_keys(K, V, masks)
         dropped = drawn_mask(self, self.dropout, (N, H, L, K.shape[2]), Q.dtype)
         joined = np.empty((*xs[0].shape[:2], self.embed_dim), Q.dtype)
-        attended = attend(Q, K, V, 1 / sqrt(D), masks, dropped, self._heads_first(joined))
+        kept = need_weights or tape.is_recording()
+        attended = (attend if kept else attend_alone)(Q, K, V, 1 / sqrt(D), masks, dropped, self._heads_first(joined))
         output, out_context = self.out_proj.compute(joined)
         weights: Array | None = None
-        if need_weights:
+        if need_weights and attended is not None:
             P = attended.P if dropped is None else attended.P * dropped
             P = P.mean(axis=1) if average_attn_weights else P.copy()
             weights = P if query.ndim == 3 else P[0]

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
+from numpyml.nn.layers.dense import row_sums
 from numpyml.nn.module import Module, Parameter, as_floats
 from numpyml.nn.options import flag, integer, number
 
@@ -45,7 +46,7 @@ class _Normalization(Module):
         return x.reshape(-1, prod(shape))
 
     def _weighted(self, rows: Array) -> Array:
-        return rows if self.weight is None else rows * self.weight.data.reshape(-1)
+        return rows if self.weight is None else rows * self.weight.data.reshape(1, -1)
 
     def _weight_gradient(self, x_hat: Array, rows: Array) -> None:
         if self.weight is not None and self.weight.requires_grad:
@@ -94,12 +95,13 @@ class LayerNorm(_Normalization):
 
     def compute(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         rows = self._rows(x)
-        x_hat = rows - means(rows)
-        scale = one_over_size(x_hat, self.eps)
+        with quietly():
+            x_hat = rows - means(rows)
+            scale = one_over_size(x_hat, self.eps)
         x_hat *= scale
         y = self._weighted(x_hat)
         if self.bias is not None:
-            y += self.bias.data.reshape(-1)  # in place: with a bias there is a weight, and y is new
+            y += self.bias.data.reshape(1, -1)  # in place: with a bias there is a weight, and y is new
         return (y.copy() if y is x_hat else y).reshape(x.shape), (x_hat, scale)
 
     def pullback(self, context: tuple[Array, Array], gy: Array, wanted: Sequence[bool] = (True,)) -> Array | None:
@@ -111,9 +113,10 @@ class LayerNorm(_Normalization):
         if not wanted[0]:
             return None
         h = self._weighted(rows)
-        gx = x_hat * -means(h, x_hat)
-        gx += h
-        gx -= means(h)
+        with quietly():
+            gx = x_hat * -means(h, x_hat)
+            gx += h
+            gx -= means(h)
         gx *= scale
         return gx.reshape(gy.shape)
 
@@ -154,7 +157,8 @@ class RMSNorm(_Normalization):
     def compute(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         rows = self._rows(x)
         eps = np.finfo(rows.dtype).eps if self.eps is None else self.eps
-        scale = one_over_size(rows, eps)
+        with quietly():
+            scale = one_over_size(rows, eps)
         x_hat = rows * scale
         y = self._weighted(x_hat)
         return (y.copy() if y is x_hat else y).reshape(x.shape), (x_hat, scale)
@@ -166,7 +170,8 @@ class RMSNorm(_Normalization):
         if not wanted[0]:
             return None
         h = self._weighted(rows)
-        gx = x_hat * -means(h, x_hat)
+        with quietly():
+            gx = x_hat * -means(h, x_hat)
         gx += h
         gx *= scale
         return gx.reshape(gy.shape)
@@ -176,20 +181,21 @@ dots: Callable[[Array, Array], Array] = getattr(np, "vecdot", functools.partial(
 """Σ a ⊙ b of every row; NumPy 1 has no vecdot."""
 
 
+quietly = functools.partial(np.errstate, over="ignore", invalid="ignore")
+"""Where a sum may overflow: that is mended, or shows in what comes out."""
+
+
 def means(a: Array, b: Array | None = None) -> Array:
     """The mean of a, or of a ⊙ b, of every row: (n, d) -> (n, 1)."""
-    if b is None or len(a) < 8:
-        sums = np.einsum("ij->i", a) if b is None else np.einsum("ij,ij->i", a, b)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):  # as einsum is, which vecdot outruns on many rows
-            sums = dots(a, b)
+    sums = row_sums(a) if b is None else dots(a, b)
     return (sums / a.dtype.type(a.shape[1]))[:, np.newaxis]
 
 
 def one_over_size(rows: Array, eps: Any) -> Array:
     """1 / √(mean of squares + ε) of each row: (n, d) -> (n, 1); where squares overflow, of the row made smaller."""
     squares = means(rows, rows)
-    if not np.maximum.reduce(squares, axis=None, initial=0) < np.inf:
+    largest = squares.item() if len(squares) == 1 else np.maximum.reduce(squares, axis=None, initial=0)
+    if not largest < np.inf:
         largest = np.max(np.abs(rows), axis=1, keepdims=True)
         largest = np.where(np.isfinite(largest) & (largest > 1), largest, 1).astype(rows.dtype)
         squares = means(rows / largest, rows / largest) + rows.dtype.type(eps) / largest / largest
