@@ -267,13 +267,13 @@ JOINING = [
         np.split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(even=True),
-        lambda n, a, cuts, axis: n.split(a, cuts, axis),
+        lambda n, a, cuts, **axis: n.split(a, cuts, **axis),
     ),
     row(
         np.array_split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(),
-        lambda n, a, cuts, axis: n.array_split(a, cuts, axis),
+        lambda n, a, cuts, **axis: n.array_split(a, cuts, **axis),
     ),
     row(np.hsplit, lambda t, a, cuts: t.hsplit(a, cuts), sections_along(1), lambda n, a, cuts: n.hsplit(a, cuts)),
     row(np.vsplit, lambda t, a, cuts: t.vsplit(a, cuts), sections_along(0), lambda n, a, cuts: n.vsplit(a, cuts)),
@@ -334,7 +334,7 @@ PRODUCTS = [
         np.einsum,
         lambda t, *xs, subscripts, optimize: t.einsum(subscripts, *xs),
         einsums(),
-        lambda n, *xs, subscripts, optimize: n.einsum(subscripts, *xs, **({"optimize": True} if optimize else {})),
+        lambda n, *xs, subscripts, **optimize: n.einsum(subscripts, *xs, **optimize),
     ),
 ]
 
