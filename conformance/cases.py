@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, ModuleRow
 from conformance.strategies import Draw, laid_out, seeds, single
 
@@ -360,8 +361,9 @@ class FunctionCase:
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
         found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
         for name in [name for name in found if divergences.at_nan(self.row.name, name)]:
-            (x,) = (arrays[operand] for operand in self.call.operands)
-            found[name] = np.where(np.isnan(x), np.nan, found[name]).astype(x.dtype)
+            x, *others = (arrays[operand] for operand in self.call.operands)
+            none = fold(np.isnan(found["output 0"]) * 1.0, found[name].shape) > 0 if others else np.isnan(x)
+            found[name] = np.where(none, np.nan, found[name]).astype(x.dtype)
         return found
 
     def problem(self, times: int = 1) -> Problem:
