@@ -19,6 +19,7 @@ from conformance.__main__ import main
 from conformance.bound import Given, arrays_of
 from conformance.cases import FunctionCase
 from conformance.errors import Misuse
+from conformance.frameworks import made
 from conformance.rows import Call, FunctionRow
 
 # Right: Linear without evaluation and Sigmoid. Wrong: ReLU, in its gradient at 0; square, in its value.
@@ -157,6 +158,19 @@ def test_a_parameter_without_a_gradient_has_not_passed(toy: Path) -> None:
     toy.write_text(TOY.replace("return part.grads", 'return {k: g for k, g in part.grads.items() if k != "bias"}'))
     code, found = census(toy, "nn.Linear")
     assert code == 1 and "gradient of bias: there is none" in found["Dense-parameter_gradients"]["failure"]
+
+
+def test_a_table_of_makers_offers_what_they_name_and_pytorchs_defaults() -> None:
+    makers = {"nn.HuberLoss": lambda dtype, delta: (dtype, delta), "nn.CrossEntropyLoss": lambda dtype: dtype}
+    assert made(makers, "nn.HuberLoss", {"reduction": "mean", "delta": 0.5}, np.float32) == (np.float32, 0.5)
+    assert made(makers, "nn.CrossEntropyLoss", {"weight": None, "ignore_index": -100}, np.float32) == np.float32
+    for component, options, said in (
+        ("nn.HuberLoss", {"reduction": "sum", "delta": 1.0}, r"nn.HuberLoss\(reduction='sum'\)"),
+        ("nn.CrossEntropyLoss", {"weight": np.ones(3)}, r"nn.CrossEntropyLoss\(weight="),
+        ("nn.MSELoss", {}, "nn.MSELoss"),
+    ):
+        with pytest.raises(frameworks.NotOffered, match=said):
+            made(makers, component, options, np.float32)
 
 
 def trace_of(seed: int, **options: int) -> FunctionCase:
