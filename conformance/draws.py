@@ -70,9 +70,9 @@ def quotients() -> Strategy[Call]:
 
 def factors(**options: Option) -> Strategy[Call]:
     """One operand to multiply; of a wide one, the product stays in float32's range in whatever order."""
-    repeated = [layout for layout in LAYOUTS if layout != "broadcast"]
+    layouts = [layout for layout in LAYOUTS if layout != "broadcast"]
     usual = on(kinds=[kind for kind in NASTY if kind != "wide"], **options)
-    return usual | on(kinds=["wide"], into=tempered, layouts=repeated, **options)
+    return usual | on(kinds=["wide"], into=tempered, layouts=layouts, **options)
 
 
 def tempered(x: Array) -> Array:
@@ -414,6 +414,8 @@ def norms(draw: Draw) -> Call:
     kinds = list(NASTY)
     if order in (np.inf, -np.inf):
         kinds.remove("nan")  # see linalg.norm in divergences.REMARKS
+    if order in (2.5, 3):
+        kinds.remove("wide")  # see there
     options = {"ord": order, "axis": axis, "keepdims": pick(draw, "keepdims", among(False, True))}
     return Call({"x": draw(squared(shape, kinds, axis))}, options)
 
