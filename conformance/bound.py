@@ -15,7 +15,7 @@ The reference is wider than what is tested:
 
     float32   PyTorch in float64, on the same numbers. Where the wide answer below shows that PyTorch's float64 has run
               out of digits itself (it is off by more than one rounding to float32, or is no number where a formula has
-              one), the wide answer takes its place.
+              one, or another ∞ or none), the wide answer takes its place.
     float64   The wide answer: a formula written again, independently of both frameworks, in NumPy's extended precision
               (a significand of 64 bits on x86; references/); where there is none, as for containers, numpyml's own
               code in that precision, which PyTorch's float64 must confirm to four units in the last place of the
@@ -269,10 +269,10 @@ def _movement(
 
 
 def _lost(wide: Array, narrow: Array) -> Array:
-    """Where only the wider of two answers is a number."""
+    """Where only the wider of two answers is a number, or is ∞ and the other NaN or −∞."""
     if wide.shape != narrow.shape:
         return np.zeros(narrow.shape, bool)
-    return np.isfinite(wide) & ~np.isfinite(narrow)
+    return ~np.isnan(wide) & ~np.isfinite(narrow) & (wide != narrow)
 
 
 def _reference(

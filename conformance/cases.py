@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, ModuleRow
 from conformance.strategies import Draw, laid_out, seeds, single
 
@@ -321,6 +322,10 @@ class FunctionCase:
     def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int) -> None:
         self.row, self.call, self.dtype, self.seed = row, call, np.dtype(dtype), seed
 
+    def options(self, brief: bool) -> dict[str, Any]:
+        """The options of the call; brief: without those at NumPy's own defaults."""
+        return {name: x for name, x in self.call.options.items() if not (brief and self.row.at_default(name, x))}
+
     def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
         return [laid_out(arrays[name], given.layout) for name, given in self.call.operands.items()]
 
@@ -338,17 +343,24 @@ class FunctionCase:
 
         return self.row.torch(torch, *operands, **self.call.options)
 
-    def function(self, namespace: Any) -> Callable[..., Any]:
-        """The function with its options, from this namespace: it takes the operands."""
-        return lambda *operands: self.row.call(namespace, *operands, **self.call.options)
+    def function(self, namespace: Any, brief: bool = False) -> Callable[..., Any]:
+        """The function with its options, from this namespace: it takes the operands. In every other case, and where it
+        is to be brief, defaults are left out."""
+        options = self.options(brief or self.seed % 2 == 1)
+        return lambda *operands: self.row.call(namespace, *operands, **options)
 
-    def _run(self, arrays: Mapping[str, Array], framework: Any, **options: Any) -> dict[str, Array]:
+    def _run(
+        self, arrays: Mapping[str, Array], framework: Any, brief: bool = False, **options: Any
+    ) -> dict[str, Array]:
         gys = [laid_out(x, "C") for name, x in arrays.items() if name.startswith("incoming gradient")]
+        function = self.function(framework.NAMESPACE, brief)
         try:
             with np.errstate(all="ignore"):
-                found = framework.differentiate(self.function(framework.NAMESPACE), self.arrays(arrays), gys, **options)
+                found = framework.differentiate(function, self.arrays(arrays), gys, **options)
         except TypeError as error:
             if framework.NAME != "numpyml" and "unexpected keyword argument" in str(error):  # an option it has not
+                if not brief:
+                    return self._run(arrays, framework, True, **options)
                 raise NotImplementedError(f"{self.row.name}: {error}") from error
             raise
         ys, gxs = found
@@ -368,8 +380,9 @@ class FunctionCase:
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
         found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
         for name in [name for name in found if divergences.at_nan(self.row.name, name)]:
-            (x,) = (arrays[operand] for operand in self.call.operands)
-            found[name] = np.where(np.isnan(x), np.nan, found[name]).astype(x.dtype)
+            x, *others = (arrays[operand] for operand in self.call.operands)
+            none = fold(np.isnan(found["output 0"]) * 1.0, found[name].shape) > 0 if others else np.isnan(x)
+            found[name] = np.where(none, np.nan, found[name]).astype(x.dtype)
         return found
 
     def problem(self, times: int = 1) -> Problem:
@@ -401,7 +414,7 @@ class FunctionCase:
         )
 
     def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self.call.options.items())
+        options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())
         lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
         lines += [f"    {name} = {given!r}" for name, given in self.call.operands.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])

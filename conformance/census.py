@@ -154,6 +154,11 @@ class Line:
     references: set[str] = field(default_factory=set)
 
     @property
+    def measured(self) -> bool:
+        """Whether errors were counted in units in the last place."""
+        return sum(self.spread) > 0 or self.ulps > 0
+
+    @property
     def unreached(self) -> list[str]:
         """What a strategy is for and never drew."""
         return sorted(self.promised - self.reached)

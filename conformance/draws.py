@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn as Draw
 
-from conformance.divergences import given_kinds
+from conformance.bound import Array, Given
 from conformance.reach import Purposeful, among, between, mark, pick, purposeful
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, Shape, Strategy, floats, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, Strategy, floats, shapes
 
 Option = Purposeful | Callable[[Shape], Purposeful]
 
@@ -61,6 +61,47 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
     if draw(st.booleans()):
         first, second = second, first
     return Call({"a": draw(floats(first, kinds)), "b": draw(floats(second, kinds))})
+
+
+def quotients() -> Strategy[Call]:
+    """Two operands to divide: extreme ones, or infinite ones; see REMARKS in divergences.py."""
+    return two([kind for kind in NASTY if kind != "infinite"]) | two([*ORDINARY, "infinite", "nan"])
+
+
+def factors(**options: Option) -> Strategy[Call]:
+    """One operand to multiply; of a wide one, the product stays in float32's range in whatever order."""
+    layouts = [layout for layout in LAYOUTS if layout != "broadcast"]
+    usual = on(kinds=[kind for kind in NASTY if kind != "wide"], **options)
+    return usual | on(kinds=["wide"], into=tempered, layouts=layouts, **options)
+
+
+def tempered(x: Array) -> Array:
+    """Large numbers, and small ones, as many as keep the product of those alone in range; the rest become ±1."""
+    size = np.log10(np.abs(x))
+    room = np.array(np.sign(x))
+    for way in (size > 0, size < 0):
+        kept = way & (np.abs(np.cumsum(np.where(way, size, 0)).reshape(x.shape)) < 36)
+        room[kept] = x[kept]
+    return room
+
+
+VANISHING = ("subnormal", "tiny")
+
+
+def squared(shape: Shape, kinds: Sequence[str], axis: int | tuple[int, ...] | None) -> Strategy[Given]:
+    """An array for sums of squares along these axes. NumPy loses one of tiny numbers alone: their first is 1/2."""
+    along = [
+        i % len(shape) for i in ((axis,) if isinstance(axis, int) else range(len(shape)) if axis is None else axis)
+    ]
+    first = tuple(slice(0, 1) if i in along else slice(None) for i in range(len(shape)))
+
+    def beside_ordinary(x: Array) -> Array:
+        y = np.array(x)
+        y[first] = 0.5
+        return y
+
+    usual = floats(shape, [kind for kind in kinds if kind not in VANISHING])
+    return usual | floats(shape, VANISHING, into=beside_ordinary)
 
 
 @st.composite
@@ -179,12 +220,12 @@ def clips(draw: Draw) -> Call:
 
 
 @st.composite
-def spreads(draw: Draw, kinds: Sequence[str]) -> Call:
+def spreads(draw: Draw) -> Call:
     """An operand, axes, and by how much fewer than its numbers the sum of squares is divided, under either name."""
     shape = draw(shapes(1, 4, 2))
     named = pick(draw, "less", among(*["ddof", "correction"][: 1 + NUMPY_2]))
-    options = {"axis": axes_of, "keepdims": among(False, True), named: among(0, 1)}
-    return Call({"x": draw(floats(shape, kinds))}, _options(draw, options, shape))
+    options = _options(draw, {"axis": axes_of, "keepdims": among(False, True), named: among(0, 1)}, shape)
+    return Call({"x": draw(squared(shape, NASTY, options["axis"]))}, options)
 
 
 @st.composite
@@ -370,11 +411,13 @@ def norms(draw: Draw) -> Call:
     if axis is not None or len(shape) == 1:
         orders += [1, 2, 3, np.inf, -np.inf, 0.5, 2.5]
     order = pick(draw, "ord", among(*orders))
-    kinds = given_kinds("linalg.norm", NASTY)
+    kinds = list(NASTY)
     if order in (np.inf, -np.inf):
         kinds.remove("nan")  # see linalg.norm in divergences.REMARKS
+    if order in (2.5, 3):
+        kinds.remove("wide")  # see there
     options = {"ord": order, "axis": axis, "keepdims": pick(draw, "keepdims", among(False, True))}
-    return Call({"x": draw(floats(shape, kinds))}, options)
+    return Call({"x": draw(squared(shape, kinds, axis))}, options)
 
 
 @st.composite

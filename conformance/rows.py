@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from conformance.bound import Given
 from conformance.strategies import Strategy
@@ -108,6 +112,19 @@ class FunctionRow:
         if name == "getitem":
             return "indexing"
         return f"linalg.{name}" if "linalg" in module else name
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """NumPy's own value of every option that has one; its "no value" is False or 0."""
+        try:
+            known = inspect.signature(self.function).parameters.values()
+        except ValueError:  # of functions in C, older NumPys do not tell
+            return {}
+        return {p.name: 0 if p.default is np._NoValue else p.default for p in known if p.default is not p.empty}
+
+    def at_default(self, name: str, value: Any) -> bool:
+        """Whether a call may leave this option out."""
+        return name in self.defaults and not isinstance(value, np.ndarray) and bool(value == self.defaults[name])
 
     def call(self, namespace: Any, *operands: Any, **options: Any) -> Any:
         """The function of this name in a namespace, or what ``ours`` says."""

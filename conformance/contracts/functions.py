@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from conformance.divergences import given_kinds
 from conformance.draws import (
     axes_of,
     axis_of,
@@ -17,6 +16,7 @@ from conformance.draws import (
     diagonals,
     einsums,
     extra_axes,
+    factors,
     fills,
     indexed,
     matrices,
@@ -28,6 +28,7 @@ from conformance.draws import (
     places,
     places_along_the_last,
     products,
+    quotients,
     repeats,
     sections,
     sections_along,
@@ -133,13 +134,13 @@ ELEMENTWISE = [
     row(np.multiply, lambda t, a, b: a * b, pair),
     row(np.true_divide, lambda t, a, b: a / b, pair),
     row(np.floor_divide, lambda t, a, b: t.floor_divide(a.detach(), b.detach()), pair),
-    row(np.remainder, lambda t, a, b: t.remainder(a, b), two(given_kinds("remainder", NASTY))),
-    row(np.fmod, lambda t, a, b: t.fmod(a, b), two(given_kinds("fmod", NASTY))),
-    row(np.power, lambda t, a, b: t.pow(a, b), two(given_kinds("power", NASTY))),
+    row(np.remainder, lambda t, a, b: t.remainder(a, b), quotients()),
+    row(np.fmod, lambda t, a, b: t.fmod(a, b), quotients()),
+    row(np.power, lambda t, a, b: t.pow(a, b), pair),
     row(np.logaddexp, lambda t, a, b: t.logaddexp(a, b), two(EVERY)),
     row(np.logaddexp2, lambda t, a, b: t.logaddexp2(a, b), two(EVERY)),
     row(np.hypot, lambda t, a, b: t.hypot(a, b), pair),
-    row(np.arctan2, lambda t, a, b: t.arctan2(a, b), two(given_kinds("arctan2", NASTY))),
+    row(np.arctan2, lambda t, a, b: t.arctan2(a, b), pair),
     row(np.copysign, lambda t, a, b: t.copysign(a, b), pair),
     row(np.maximum, lambda t, a, b: t.maximum(a, b), pair),
     row(np.minimum, lambda t, a, b: t.minimum(a, b), pair),
@@ -169,17 +170,17 @@ REDUCTIONS = [
     row(
         np.var,
         lambda t, a, axis, keepdims, **less: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
-        spreads(given_kinds("var", NASTY)),
+        spreads(),
     ),
     row(
         np.std,
         lambda t, a, axis, keepdims, **less: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
-        spreads(given_kinds("std", NASTY)),
+        spreads(),
     ),
     row(
         np.prod,
         lambda t, a, axis, keepdims: scan(t.prod, a, axis, keepdims),
-        on(kinds=given_kinds("prod", NASTY), axis=axis_or_flat, keepdims=flags),
+        factors(axis=axis_or_flat, keepdims=flags),
     ),
     row(np.max, reduction(lambda t, a, **o: t.amax(a, **o)), some),
     row(np.min, reduction(lambda t, a, **o: t.amin(a, **o)), some),
@@ -267,13 +268,13 @@ JOINING = [
         np.split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(even=True),
-        lambda n, a, cuts, axis: n.split(a, cuts, axis),
+        lambda n, a, cuts, **axis: n.split(a, cuts, **axis),
     ),
     row(
         np.array_split,
         lambda t, a, cuts, axis: t.tensor_split(a, cuts, axis),
         sections(),
-        lambda n, a, cuts, axis: n.array_split(a, cuts, axis),
+        lambda n, a, cuts, **axis: n.array_split(a, cuts, **axis),
     ),
     row(np.hsplit, lambda t, a, cuts: t.hsplit(a, cuts), sections_along(1), lambda n, a, cuts: n.hsplit(a, cuts)),
     row(np.vsplit, lambda t, a, cuts: t.vsplit(a, cuts), sections_along(0), lambda n, a, cuts: n.vsplit(a, cuts)),
@@ -334,7 +335,7 @@ PRODUCTS = [
         np.einsum,
         lambda t, *xs, subscripts, optimize: t.einsum(subscripts, *xs),
         einsums(),
-        lambda n, *xs, subscripts, optimize: n.einsum(subscripts, *xs, **({"optimize": True} if optimize else {})),
+        lambda n, *xs, subscripts, **optimize: n.einsum(subscripts, *xs, **optimize),
     ),
 ]
 

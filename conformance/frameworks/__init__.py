@@ -13,20 +13,25 @@ reported as not offered, never as passed:
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore
 
 :class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
-NotImplementedError will do) for a component, an option or a value of an option that its framework lacks.
+NotImplementedError will do) for a component, an option or a value of an option that its framework lacks; :func:`made`
+does so for a table of what it has.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from conformance.bound import Array
 from conformance.errors import Misuse
+from conformance.frameworks import pytorch
 from conformance.rows import Part
 
 
@@ -174,6 +179,22 @@ def load(path: str | Path | None) -> Any:
 def offers(adapter: Any, *names: str) -> bool:
     """Whether the adapter defines all of these."""
     return all(hasattr(adapter, name) for name in names)
+
+
+def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
+    """What the maker of a component gives for ``first`` and those of the options that it names: for :meth:`make` and
+    :meth:`optimizer`.
+
+    Raises: NotOffered where there is no maker, or an option that it does not name is not at PyTorch's default.
+    """
+    if component not in makers:
+        raise NotOffered(component)
+    named = inspect.signature(makers[component]).parameters
+    defaults = inspect.signature(pytorch.attribute(component)).parameters
+    for name in options.keys() - named.keys():
+        if not np.array_equal(options[name], defaults[name].default):
+            raise NotOffered(f"{component}({name}={options[name]!r})")
+    return makers[component](*first, **{name: x for name, x in options.items() if name in named})
 
 
 def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:

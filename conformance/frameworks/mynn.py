@@ -6,8 +6,9 @@ there is no ``zero_grad``; nothing is saved; no mask can be injected into a drop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import mygrad
@@ -22,48 +23,36 @@ from mynn.optimizers.adam import Adam
 from mynn.optimizers.sgd import SGD
 
 from conformance.bound import Array
-from conformance.frameworks import NotOffered
+from conformance.frameworks import NotOffered, made
 from conformance.frameworks.mygrad import NAMESPACE, differentiate  # noqa: F401  # its functions come along
 
 NAME = "mygrad with mynn"
 
-# Modules
 
-
-class Module:
-    """What is called, and how many axes what goes in has at least."""
-
-    def __init__(self, call: Callable[..., Any], axes: int) -> None:
-        self.call, self.axes = call, axes
-        self.tensors = dict(zip(("weight", "bias"), getattr(call, "parameters", ()), strict=False))
-
-
-def make(component: str, options: Mapping[str, Any], dtype: Any) -> Module:
-    if component not in MODULES or options.get("reduction", "mean") != "mean" or options.get("p") == 1:
-        raise NotOffered(f"{component}({dict(options)})")
-    return Module(*MODULES[component](dtype, **options))
-
-
-def cross_entropy(dtype: Any, weight: Array | None, ignore_index: int, reduction: str, label_smoothing: float) -> Any:
-    def loss(outputs: Any, targets: Any) -> Any:
-        if outputs.ndim != 2 or targets.ndim != 1 or ignore_index in targets or label_smoothing:
-            raise NotOffered("outputs are (N, C), targets are class indices, none is ignored, none is smoothed")
-        return softmax_cross_entropy(outputs, targets, weights=None if weight is None else np.asarray(weight, dtype))
-
-    return loss, 2
-
-
-MODULES: dict[str, Callable[..., tuple[Callable[..., Any], int]]] = {
-    "nn.Linear": lambda dtype, in_features, out_features, bias: (
-        dense(in_features, out_features, bias=bias, weight_kwargs={"dtype": dtype}), 2
+MODULES: dict[str, Callable[..., Any]] = {
+    "nn.Linear": lambda dtype, in_features, out_features, bias: dense(
+        in_features, out_features, bias=bias, weight_kwargs={"dtype": dtype}
     ),
-    "nn.Dropout": lambda dtype, p: (dropout(p), 0),
-    "nn.ReLU": lambda dtype: (relu, 0),
-    "nn.Sigmoid": lambda dtype: (sigmoid, 0),
-    "nn.MSELoss": lambda dtype, reduction: (mean_squared_loss, 1),
-    "nn.HuberLoss": lambda dtype, reduction, delta: (partial(huber_loss, delta=delta), 1),
-    "nn.CrossEntropyLoss": cross_entropy,
-}  # fmt: skip
+    "nn.Dropout": lambda dtype, p: dropout(p),
+    "nn.ReLU": lambda dtype: relu,
+    "nn.Sigmoid": lambda dtype: sigmoid,
+    "nn.MSELoss": lambda dtype: mean_squared_loss,
+    "nn.HuberLoss": lambda dtype, delta: partial(huber_loss, delta=delta),
+    "nn.CrossEntropyLoss": lambda dtype, weight, ignore_index: partial(cross_entropy, weight, ignore_index),
+}
+AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least, for there to be one of the batch
+
+
+def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets: Any) -> Any:
+    if outputs.ndim != 2 or targets.ndim != 1 or ignore_index in targets:
+        raise NotOffered("outputs are (N, C), targets are class indices, none is ignored")
+    return softmax_cross_entropy(outputs, targets, weights=None if weight is None else weight.astype(outputs.dtype))
+
+
+def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    if options.get("p") == 1:
+        raise NotOffered("a dropout of everything")
+    return SimpleNamespace(call=made(MODULES, component, options, dtype), axes=AXES.get(component, 0))
 
 
 def forward(module: Any, *inputs: Array, **further: Any) -> Array:
@@ -79,16 +68,20 @@ def backward(module: Any, *gys: Array) -> list[Array | None]:
     return [getattr(x, "grad", None) for x in module.inputs]
 
 
-def parameters(module: Module) -> dict[str, Array]:
+def parameters(module: Any) -> dict[str, Array]:
     """mynn's (in, out) and (1, out), seen as PyTorch's (out, in) and (out,)."""
-    return {name: t.data.T if name == "weight" else t.data[0] for name, t in module.tensors.items()}
+    return {name: t.data.T if name == "weight" else t.data[0] for name, t in tensors(module)}
 
 
-def gradients(module: Module) -> dict[str, Array]:
-    return {name: t.grad.T if name == "weight" else t.grad[0] for name, t in module.tensors.items()}
+def gradients(module: Any) -> dict[str, Array]:
+    return {name: t.grad.T if name == "weight" else t.grad[0] for name, t in tensors(module)}
 
 
-def train(module: Module, mode: bool) -> None:
+def tensors(module: Any) -> Iterable[tuple[str, Any]]:
+    return zip(("weight", "bias"), getattr(module.call, "parameters", ()), strict=False)
+
+
+def train(module: Any, mode: bool) -> None:
     if isinstance(module.call, dropout) and not mode:
         raise NotOffered("whoever evaluates leaves dropout out; all else is the same")
 
@@ -97,27 +90,28 @@ def seed(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002  # from there mynn draws
 
 
-def masks(module: Module, size: int, dtype: Any) -> list[tuple[float, Array]]:
-    dropouts = [module.call] if isinstance(module.call, dropout) else []
-    return [(d.p_dropout, np.asarray(d(np.ones(size, dtype)))) for d in dropouts]
+def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
+    drops = isinstance(module.call, dropout)
+    return [(module.call.p_dropout, np.asarray(module.call(np.ones(size, dtype))))] if drops else []
 
 
 # Optimizers: one of mynn's for each group, beside the gradients that its tensors are to have
 
+OPTIMIZERS: dict[str, Callable[..., Any]] = {
+    "optim.SGD": lambda params, lr, momentum, weight_decay: SGD(
+        params, learning_rate=lr, momentum=momentum, weight_decay=weight_decay
+    ),
+    "optim.Adam": lambda params, lr, betas, eps, weight_decay: Adam(
+        params, learning_rate=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay
+    ),
+}
+
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> list[Any]:
-    return [(stepper(component, **{**options, **group}), group["grads"]) for group in groups]
+    def stepper(params: Any, grads: Any, **own: Any) -> tuple[Any, Any]:
+        return made(OPTIMIZERS, component, {**options, **own}, [mygrad.tensor(x, copy=False) for x in params]), grads
 
-
-def stepper(component: str, params: Any, grads: Any, lr: float, weight_decay: float, **rest: Any) -> Any:
-    known = {"optim.SGD": {"momentum"}, "optim.Adam": {"betas", "eps"}}.get(component, set())
-    own = {name: rest.pop(name) for name in known}
-    if not known or any(rest.values()) or (own.get("momentum") and not lr):  # its velocity holds the rate as a factor
-        raise NotOffered(f"{component}({rest}), or momentum with a learning rate of 0, of which nothing is left")
-    if "betas" in own:
-        own["beta1"], own["beta2"] = own.pop("betas")
-    tensors = [mygrad.tensor(x, copy=False) for x in params]
-    return (Adam if "eps" in own else SGD)(tensors, learning_rate=lr, weight_decay=weight_decay, **own)
+    return [stepper(**group) for group in groups]
 
 
 def step(optimizer: list[Any]) -> None:
@@ -128,9 +122,7 @@ def step(optimizer: list[Any]) -> None:
 
 
 def state(optimizer: list[Any]) -> list[dict[str, Array]]:
-    return [
-        found for stepper, _ in optimizer for found in (moments if isinstance(stepper, Adam) else velocity)(stepper)
-    ]
+    return [arrays for own, _ in optimizer for arrays in (moments if isinstance(own, Adam) else velocity)(own)]
 
 
 def moments(adam: Any) -> list[dict[str, Array]]:
@@ -138,6 +130,8 @@ def moments(adam: Any) -> list[dict[str, Array]]:
 
 
 def velocity(sgd: Any) -> list[dict[str, Array]]:
+    if sgd.momentum and not sgd.learning_rate:
+        raise NotOffered("a velocity that holds the learning rate as a factor, of which 0 leaves nothing")
     return [{"momentum_buffer": v / -sgd.learning_rate} for v in sgd.param_moments] or [{}] * len(sgd.params)
 
 

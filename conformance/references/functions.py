@@ -200,9 +200,11 @@ UNARY = {
 
 
 def power_by_base(a: Array, b: Array) -> Array:
-    """b·aᵇ / a keeps the digits that b − 1 would round off, but 0, ∞ and NaN need a power of their own; a⁰ is flat."""
+    """b·aᵇ / a keeps the digits that b − 1 would round off, but 0, ∞ and NaN need a power of their own; a⁰ is flat.
+    The power below an even one is odd, and of a negative zero no other is negative."""
     quotient = (a != 0) & np.isfinite(a) & np.isfinite(b)
-    return np.where(b == 0, 0, b * np.where(quotient, a**b / a, a ** (b - 1)))
+    below = np.copysign(np.abs(a) ** (b - 1), np.where(np.fmod(b, 2) == 0, a, 1))
+    return np.where(b == 0, 0, b * np.where(quotient, a**b / a, below))
 
 
 def power_by_exponent(a: Array, b: Array) -> Array:

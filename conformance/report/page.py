@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from conformance.census import Census, Curve, Line, Note
 from conformance.report import svg
-from conformance.report.terminal import PRECISIONS, counted, marks, planted, short, units
+from conformance.report.terminal import MANY, PRECISIONS, counted, marks, planted, short, units
 
 TEMPLATES = Path(__file__).parent
 
@@ -158,6 +158,7 @@ def html(census: Census) -> str:
         failures=census.failures,
         svg=svg,
         precisions=PRECISIONS,
+        many=MANY,
         again=again(census),
     )
 
@@ -192,8 +193,10 @@ def markdown(census: Census) -> str:
         out += [f"## {_cell(group.capitalize())}", "\n".join(rows)]
     out += ["## Total", "\n".join([_row([*head]), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
     out.append(
-        f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: units in the "
-        "last place. Notices: the smallest error, planted in one element, that the comparison always noticed, in ulps."
+        f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: the largest "
+        f"error in units in the last place; >{MANY}: of ill-conditioned values, which move so far with the last place "
+        "of an input, or where PyTorch is off. Notices: the smallest error, planted in one element, that was always "
+        "noticed, in ulps."
     )
     if about.incomplete:
         out += ["## Incomplete", "\n".join(f"- {_cell(line)}" for line in about.incomplete)]
@@ -207,7 +210,8 @@ def markdown(census: Census) -> str:
 
 def _cells(line: Line, peer: str) -> list[str]:
     resolutions = [planted(line, name) for name in PRECISIONS]
-    worst = [units(line.error), short(line.ulps), short(line.torch_ulps)] if line.comparisons else ["-"] * 3
+    worst = [units(line.error) if line.comparisons else "-"]
+    worst += [short(line.ulps), short(line.torch_ulps)] if line.measured else ["-"] * 2
     said = ", ".join(marks(line))
     counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
     return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]

@@ -80,8 +80,8 @@ def _row(line: Line, indent: str = "  ") -> str:
         f"{line.examples:,}",
         f"{line.comparisons:,}",
         units(line.error) if line.comparisons else "-",
-        short(line.ulps) if line.comparisons else "-",
-        short(line.torch_ulps) if line.comparisons else "-",
+        short(line.ulps) if line.measured else "-",
+        short(line.torch_ulps) if line.measured else "-",
         *(planted(line, precision) for precision in PRECISIONS),
     )
     numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS[1:], strict=True))
@@ -93,9 +93,12 @@ def units(error: float) -> str:
     return f"{error:.3f}" if error < 1e3 else f"{error:.1e}"
 
 
+MANY = 9999  # more units in the last place than this say no more than that a value is ill-conditioned
+
+
 def short(ulps: float) -> str:
-    """An error in units in the last place, in at most eight characters."""
-    return f"{ulps:.1f}" if ulps < 1e5 else f"{ulps:.1e}"
+    """An error in units in the last place, in at most six characters."""
+    return f"{ulps:.1f}" if ulps <= MANY else f">{MANY}"
 
 
 def planted(line: Line, precision: str) -> str:
@@ -121,7 +124,8 @@ def verdict(census: Census) -> str:
         return "nothing was compared"
     aside = {"are not offered": total.not_offered, "had nothing to compare": total.idle}
     rest = "".join(f", {count:,} {what}" for what, count in aside.items() if count)
-    return f"all {total.passed:,} checks passed{rest}"
+    share = f"{total.passed:,} of {total.checks:,}" if rest else f"all {total.passed:,}"
+    return f"{share} checks passed{rest}"
 
 
 def footer(census: Census) -> str:
@@ -130,10 +134,11 @@ def footer(census: Census) -> str:
     against = about.versions.get("PyTorch", "")
     lines = [
         f"worst/bound: the largest error in units of the one comparison rule (K = {about.k:g}); above 1 is a failure.",
-        "worst, in ulps: the same in units in the last place, and PyTorch's; many where a value is ill-conditioned.",
+        f"worst, in ulps: the largest in units in the last place, and PyTorch's; >{MANY} of ill-conditioned values,",
+        "    which move so far with the last place of an input, or where PyTorch is off; - where none was measured.",
     ]
     if total.resolution:
-        lines.append("notices: the smallest error, planted in one element, that the comparison always noticed.")
+        lines.append("notices: the smallest error, planted in one element, that was always noticed; - of none planted.")
     if total.findings:
         lines.append(
             f"{counted(len(total.findings), 'finding')}: there PyTorch is the one that is off; see the report."

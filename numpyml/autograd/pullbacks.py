@@ -81,6 +81,14 @@ def whole_quotient(a: Any, b: Any) -> Any:
     return np.where(np.isfinite(quotient), whole, quotient)
 
 
+def power_by_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """g b aᵇ⁻¹, and 0 where b is. Its sign is a's for an even b, which b − 1 may be rounded to; where a is negative and
+    y = aᵇ no number, it is none, though b − 1 may be rounded to a whole one.
+    """
+    slope = np.copysign(np.abs(a) ** np.where(b == 0, 1, b - 1), np.where(np.fmod(b, 2) == 0, a, 1))
+    return np.where(b == 0, 0, np.where((a < 0) & np.isnan(y), y, g * (b * slope)))
+
+
 def tanh_slope(x: Any) -> Any:
     """1 − tanh² x = 4e / (1 + e)² with e = e^−2|x|: from tanh x alone its digits could not be had back near ±1."""
     e = np.exp(-2 * np.abs(x))

@@ -520,6 +520,29 @@ def test_the_gradient_of_fmod_counts_what_fits_and_not_what_the_quotient_rounds_
     assert divisor.grad == -whole
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "slope"),
+    [
+        (-1.0, 2.0**30, -(2.0**30)),  # even, and so is b - 1 once it is rounded
+        (-1.0, -(2.0**30), 2.0**30),
+        (-0.0, -(2.0**30), np.inf),
+        (-2.0, 1e-30, np.nan),  # b - 1 is -1, of which there is a power, as there is none of b
+        (-0.0, 1e-30, np.inf),
+        (-2.0, 3.0, 12.0),
+        (-0.0, 2.0, -0.0),
+        (-np.inf, 2.0, -np.inf),
+        (np.nan, 1.0, 1.0),
+        (-3.0, 0.0, 0.0),
+    ],
+)
+def test_the_slope_of_a_power_is_not_that_of_a_rounded_exponent(a: float, b: float, slope: float) -> None:
+    base = Tensor(np.float32(a), requires_grad=True)
+    with np.errstate(all="ignore"):
+        np.power(base, np.float32(b)).backward()
+    np.testing.assert_array_equal(base.grad, np.float32(slope))
+    assert np.isnan(slope) or np.signbit(base.grad) == np.signbit(slope)
+
+
 def test_the_gradient_of_a_product_that_underflows_is_the_product_of_the_others() -> None:
     x = Tensor(np.float32([1e-30, 1e-20, 3.0]), requires_grad=True)
     np.prod(x).backward()

@@ -197,6 +197,22 @@ def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
     assert "output[1]" in held(lambda arrays: wrong, "a formula")
 
 
+@pytest.mark.parametrize("theirs", [np.nan, -np.inf])
+def test_where_pytorch_has_another_infinity_or_none_a_formula_decides(theirs: float) -> None:
+    def with_one(value: float) -> Any:
+        def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            y = np.array(squares(arrays)["output"])
+            y[1] = value
+            return {"output": y}
+
+        return run
+
+    for own, holds in ((np.inf, True), (-np.inf, False), (np.nan, False)):
+        problem = Problem({"x": VALUES}, with_one(own), with_one(theirs), with_one(np.inf), formula="a formula")
+        (found,) = judge(problem, np.dtype(np.float32), 1)
+        assert (found.failure == "") == holds, own
+
+
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
     def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}

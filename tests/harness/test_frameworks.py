@@ -7,13 +7,20 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
+import numpy as np
 import pytest
 
-from conformance import frameworks
+from conformance import contracts, frameworks
 from conformance.__main__ import main
+from conformance.bound import Given, arrays_of
+from conformance.cases import FunctionCase
 from conformance.errors import Misuse
+from conformance.frameworks import made
+from conformance.rows import Call, FunctionRow
 
 # Right: Linear without evaluation and Sigmoid. Wrong: ReLU, in its gradient at 0; square, in its value.
 TOY = """
@@ -151,6 +158,66 @@ def test_a_parameter_without_a_gradient_has_not_passed(toy: Path) -> None:
     toy.write_text(TOY.replace("return part.grads", 'return {k: g for k, g in part.grads.items() if k != "bias"}'))
     code, found = census(toy, "nn.Linear")
     assert code == 1 and "gradient of bias: there is none" in found["Dense-parameter_gradients"]["failure"]
+
+
+def test_a_table_of_makers_offers_what_they_name_and_pytorchs_defaults() -> None:
+    makers = {"nn.HuberLoss": lambda dtype, delta: (dtype, delta), "nn.CrossEntropyLoss": lambda dtype: dtype}
+    assert made(makers, "nn.HuberLoss", {"reduction": "mean", "delta": 0.5}, np.float32) == (np.float32, 0.5)
+    assert made(makers, "nn.CrossEntropyLoss", {"weight": None, "ignore_index": -100}, np.float32) == np.float32
+    for component, options, said in (
+        ("nn.HuberLoss", {"reduction": "sum", "delta": 1.0}, r"nn.HuberLoss\(reduction='sum'\)"),
+        ("nn.CrossEntropyLoss", {"weight": np.ones(3)}, r"nn.CrossEntropyLoss\(weight="),
+        ("nn.MSELoss", {}, "nn.MSELoss"),
+    ):
+        with pytest.raises(frameworks.NotOffered, match=said):
+            made(makers, component, options, np.float32)
+
+
+def trace_of(seed: int, **options: int) -> FunctionCase:
+    (row,) = (row for row in contracts.rows() if row.name == "trace")
+    assert isinstance(row, FunctionRow)
+    return FunctionCase(row, Call({"x": Given(np.eye(3))}, options), np.float64, seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_option_that_a_framework_lacks_is_asked_of_it_at_other_values_alone(seed: int) -> None:
+    def differentiate(function: Any, operands: Any, gys: Any) -> Any:
+        return [np.asarray(function(*operands))], [np.eye(3)]
+
+    namespace = SimpleNamespace(trace=lambda a, offset=0: np.trace(a, offset))
+    frameworks.use(SimpleNamespace(NAME="toy", NAMESPACE=namespace, differentiate=differentiate))
+    try:
+        for offset in (0, 1):
+            case = trace_of(seed, offset=offset, axis1=0, axis2=1)
+            arrays = arrays_of(case.problem(), case.dtype)
+            assert case.ours(arrays)["output 0"] == np.trace(np.eye(3), offset)
+        case = trace_of(seed, offset=0, axis1=1, axis2=0)
+        with pytest.raises(NotImplementedError, match=r"trace: .*unexpected keyword argument 'axis1'"):
+            case.ours(arrays)
+    finally:
+        frameworks.use(None)
+
+
+def test_defaults_are_left_out_of_every_other_call() -> None:
+    said = SimpleNamespace(trace=lambda a, **options: options)
+    given = {"offset": 1, "axis1": 0, "axis2": 1}
+    assert [trace_of(seed, **given).function(said)(None) for seed in (0, 1)] == [given, {"offset": 1}]
+    for name in ("sum", "std", "sort", "einsum", "split", "stack", "full_like", "pad"):  # NumPy's "no value" among them
+        (row,) = (row for row in contracts.rows() if row.name == name)
+        assert isinstance(row, FunctionRow) and row.defaults.keys() & given_to(row), name
+
+
+def given_to(row: FunctionRow) -> set[str]:
+    found: set[str] = set()
+
+    @hypothesis.seed(0)
+    @hypothesis.settings(max_examples=60, database=None, phases=(hypothesis.Phase.generate,))
+    @hypothesis.given(row.calls)
+    def look(call: Call) -> None:
+        found.update(name for name, value in call.options.items() if row.at_default(name, value))
+
+    look()
+    return found
 
 
 def test_an_error_that_is_not_about_offering_is_a_failure(toy: Path) -> None:

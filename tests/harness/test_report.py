@@ -353,6 +353,28 @@ def test_the_table_fits_a_terminal_of_120_columns() -> None:
     assert max(map(len, lines)) <= 120
 
 
+def test_the_table_has_no_figure_that_says_nothing() -> None:
+    """Errors of ill-conditioned values are many units in the last place: that they are is said, not how many."""
+    census = Census(About(components={name: Component("layers", "") for name in "abc"}))
+    measured = [1] + [0] * (len(SPREAD) - 1)
+    census.notes = [
+        Note("a", "output", comparisons=5, ulps=3.2e292, torch_ulps=float("inf"), spread=measured),
+        Note("b", "output", comparisons=5, ulps=9999.0, torch_ulps=0.0, spread=measured),
+        Note("c", "output", comparisons=5),  # compared in another way
+        Note("c", "parameter_gradients"),
+        Note("c", "dynamic", not_offered=1),
+    ]
+    rows = {line.split()[0]: line.split()[5:7] for line in report.table(census).splitlines() if line.strip()}
+    a, b, c, total = (rows[name] for name in ("a", "b", "c", "total"))
+    assert (a, b, c, total) == ([">9999", ">9999"], ["9999.0", "0.0"], ["-", "-"], [">9999", ">9999"])
+    said = report.footer(census)
+    assert ">9999" in said and "ill-conditioned" in said and "- where none was measured" in said
+    assert "3 of 5 checks passed, 1 are not offered, 1 had nothing to compare" in said
+    assert census.as_json()["components"][0]["ulps"] == 3.2e292
+    shown = page.markdown(census)
+    assert "e+292" not in shown and ">9999" in shown and ">9999" in page.html(census).replace("&gt;", ">")
+
+
 def test_a_log_gets_a_line_now_and_then_and_failures_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
     census = synthetic()
     log = io.StringIO()

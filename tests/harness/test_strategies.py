@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conformance import reach
+from conformance import draws, reach
 from conformance.bound import Given
 from conformance.strategies import HOLDS, LAYOUTS, LIES, NASTY, VALUES, floats, laid_out, shapes, whole
 
@@ -119,3 +119,40 @@ def test_both_precisions_see_the_same_numbers_but_for_the_tiniest() -> None:
     for given, *_ in drawn(st.one_of(floats((5,), NASTY))):
         if given.kind != "tiny":
             assert np.array_equal(given.values.astype(np.float32), given.values, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_product_of_wide_factors_stays_in_range_in_whatever_order(seed: int) -> None:
+    x = draws.tempered(VALUES["wide"](np.random.default_rng(seed), (9, 20)))
+    sizes = np.log10(np.abs(x))
+    assert -36 < sizes[sizes < 0].sum() < 0 < sizes[sizes > 0].sum() < 36
+    assert np.isfinite(np.prod(x.astype(np.float32))) and x.shape == (9, 20)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2)])
+def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
+    kinds = set()
+
+    @hypothesis.settings(max_examples=60, database=None, deadline=None)
+    @hypothesis.given(draws.squared((3, 2, 4), NASTY, axis))
+    def look(x: Any) -> None:
+        kinds.add(x.kind)
+        if x.kind in draws.VANISHING:
+            assert (np.max(np.abs(x.values), axis) == 0.5).all()
+
+    look()
+    assert kinds >= {"ordinary", *draws.VANISHING}
+
+
+def test_infinite_numbers_are_not_divided_by_extreme_ones() -> None:
+    met = set()
+
+    @hypothesis.settings(max_examples=300, database=None, deadline=None)
+    @hypothesis.given(draws.quotients())
+    def look(call: Any) -> None:
+        met.add(frozenset(x.kind for x in call.operands.values()))
+
+    look()
+    kinds = {kind for pair in met for kind in pair}
+    assert kinds == set(NASTY)
+    assert not any("infinite" in pair and pair & {"wide", "subnormal", "tiny"} for pair in met)
