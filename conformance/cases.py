@@ -95,7 +95,7 @@ class ModuleCase:
                 p.copy_(pytorch.tensor(values))
         return made
 
-    def peer(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
+    def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
         made, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
         if made is None:
@@ -140,7 +140,7 @@ class ModuleCase:
     @cached_property
     def given(self) -> dict[str, Given]:
         """Every floating number that goes in, by name."""
-        made = self.twin(np.float64)
+        made = self.peer(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
         ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
@@ -179,7 +179,7 @@ class ModuleCase:
         for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
             if given.floating and gx is not None:
                 found[f"gradient of {name}"] = np.asarray(gx)
-        after = framework.parameters(module)
+        after = framework.parameters(module) if self.row.written else {}
         found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
         if not backward:
             return found

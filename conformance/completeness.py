@@ -205,8 +205,8 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
     """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
     record = counts() if recorded is None else recorded
     share = LOOSE
-    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes ten times as
-        profile, firm, share = "default", False, FIRM  # many, in which no single large array counts any more
+    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes twelve times
+        profile, firm, share = "default", False, FIRM  # as many, in which no single large array counts any more
     known = record.get(profile, {})
     if not known:
         return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]

@@ -39,7 +39,7 @@ if hasattr(providers, "_get_local_constants") and hasattr(providers, "Constants"
     providers._get_local_constants = lambda: _NO_CONSTANTS
 
 SEED = 20_260_101
-PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 10.0}  # of the examples below
+PROFILES = {"quick": 0.2, "default": 0.8, "thorough": 10.0}  # of the examples below
 LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long trajectory
 EXAMPLES = {
     "long_trajectory": 6,
