@@ -355,7 +355,8 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
             (reference.own / unit)[both],
         )  # fmt: skip
         off = both & (reference.own > K * (reference.movement + reference.rounding))
-        missing = known & np.isfinite(value.astype(dtype)) & ~np.isfinite(torch)
+        infinite = np.isinf(value) & _lost(value, torch)
+        missing = known & ((np.isfinite(value.astype(dtype)) & ~np.isfinite(torch)) | infinite)
         verdict.wrong = int((off | missing).sum())
     if bad.any():
         at = _first(bad)

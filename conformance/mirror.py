@@ -19,6 +19,7 @@ from conformance import contracts
 from conformance.bound import Array
 from conformance.errors import Misuse
 from conformance.frameworks import pytorch
+from conformance.rows import NO_VALUE
 from numpyml import Tensor
 from numpyml.autograd.derivatives import TABLE
 from numpyml.autograd.rows import title_of
@@ -103,7 +104,7 @@ def _bound(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
         default = signature.parameters[name].default
         if name not in names and value is not None and value is not default and value != default:
             raise Misuse(f"{title_of(function)}({name}=...) is not covered by its contract row; leave it out")
-    defaults = {name: False if name == "keepdims" else signature.parameters[name].default for name in names}
+    defaults = {name: NO_VALUE.get(name, signature.parameters[name].default) for name in names}
     return operand, {name: given.get(name, defaults[name]) for name in names}
 
 

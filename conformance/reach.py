@@ -101,9 +101,11 @@ def fresh(draw: Draw, cases: Strategy[Any], wanted: Collection[str] = ()) -> Any
     """The cases, each with the labels of its own draw alone; drawn with an eye to wanted ones."""
     _promised.clear()
     _reached.clear()
-    _wanted.clear()
     _wanted.update(wanted)
-    return draw(cases)
+    try:
+        return draw(cases)
+    finally:  # what is drawn elsewhere is not searched for
+        _wanted.clear()
 
 
 def likely(choices: Sequence[Choice], labels: Callable[[Choice], Iterable[str]]) -> Sequence[Choice]:

@@ -129,7 +129,8 @@ def initial_values(case: ModuleCase, note: Note) -> None:
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
-    rounds = -(-round(DRAWN * (COMPOSED if case.row.composed else 1)) // min(sizes.values()))
+    drawn_of_each = round(DRAWN * (COMPOSED if case.row.composed else 1))  # parts are drawn in full on their own rows
+    rounds = -(-drawn_of_each // min(sizes.values()))
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
         ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))

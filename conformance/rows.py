@@ -15,6 +15,9 @@ from conformance.strategies import Strategy
 
 COMPOSED = 0.2  # of the examples, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 
+# What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
+NO_VALUE = {"keepdims": False, "correction": 0}
+
 Options = Mapping[str, Any]
 
 
@@ -115,12 +118,13 @@ class FunctionRow:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
-        """NumPy's own value of every option that has one; its "no value" is False or 0."""
+        """NumPy's own value of every option that has one."""
         try:
             known = inspect.signature(self.function).parameters.values()
         except ValueError:  # of functions in C, older NumPys do not tell
             return {}
-        return {p.name: 0 if p.default is np._NoValue else p.default for p in known if p.default is not p.empty}
+        own = {p.name: NO_VALUE.get(p.name, p.default) for p in known if p.default is not p.empty}
+        return {name: value for name, value in own.items() if value is not np._NoValue}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""

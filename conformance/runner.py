@@ -39,28 +39,28 @@ if hasattr(providers, "_get_local_constants") and hasattr(providers, "Constants"
     providers._get_local_constants = lambda: _NO_CONSTANTS
 
 SEED = 20_260_101
-PROFILES = {"quick": 0.2, "default": 0.8, "thorough": 10.0}  # of the examples below
+PROFILES = {"quick": 0.25, "default": 1.0, "thorough": 12.0}  # of the examples below
 LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long trajectory
 EXAMPLES = {
-    "long_trajectory": 6,
-    "initial_values": 5,
-    "initial_distribution": 20,
-    "mask_statistics": 30,
-    "rejections": 20,
-    "buffers": 20,
-    "modes": 15,
-    "trajectory": 80,
-    "lockstep_float64": 30,
-    "lockstep_float32": 25,
-    "training_float64": 10,
-    "training_float32": 8,
-    "state_dict": 30,
-    "restart": 30,
-    "gradients_zeroed": 20,
-    "function_resolution": 20,
+    "long_trajectory": 5,
+    "initial_values": 4,
+    "initial_distribution": 16,
+    "mask_statistics": 24,
+    "rejections": 16,
+    "buffers": 16,
+    "modes": 12,
+    "trajectory": 64,
+    "lockstep_float64": 24,
+    "lockstep_float32": 20,
+    "training_float64": 8,
+    "training_float32": 6,
+    "state_dict": 24,
+    "restart": 24,
+    "gradients_zeroed": 16,
+    "function_resolution": 16,
 }
-USUAL = 40
-CENTRAL = {"output": 120, "input_gradients": 120, "parameter_gradients": 80}
+USUAL = 32
+CENTRAL = {"output": 96, "input_gradients": 96, "parameter_gradients": 64}
 PROGRAMS = "programs"
 OWN = (*INITIAL_CHECKS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
 

@@ -85,6 +85,9 @@ def power_by_base(g: Any, y: Any, a: Any, b: Any) -> Any:
     """g b aᵇ⁻¹, and 0 where b is. Its sign is a's for an even b, which b − 1 may be rounded to; where a is negative and
     y = aᵇ no number, it is none, though b − 1 may be rounded to a whole one.
     """
+    less = b - 1
+    if np.all((less + 1 == b) & (b - less == 1)):  # nothing is rounded
+        return np.where(b == 0, 0, g * (b * a ** np.where(b == 0, 1, less)))
     slope = np.copysign(np.abs(a) ** np.where(b == 0, 1, b - 1), np.where(np.fmod(b, 2) == 0, a, 1))
     return np.where(b == 0, 0, np.where((a < 0) & np.isnan(y), y, g * (b * slope)))
 

@@ -211,6 +211,7 @@ def test_where_pytorch_has_another_infinity_or_none_a_formula_decides(theirs: fl
         problem = Problem({"x": VALUES}, with_one(own), with_one(theirs), with_one(np.inf), formula="a formula")
         (found,) = judge(problem, np.dtype(np.float32), 1)
         assert (found.failure == "") == holds, own
+        assert found.wrong == 1  # PyTorch's, which is put on record
 
 
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:

@@ -60,7 +60,10 @@ SCORES = 1 << 19  # at a time: as fast as 2¹⁸ and 2²⁰; with fewer the numb
 
 
 def attend_alone(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> None:
-    """O of :func:`attend`, and nothing kept: of so much of the batch at a time that the cache holds the scores."""
+    """O of :func:`attend`, and nothing kept: so much of the batch at a time that the cache holds the scores.
+
+    BLAS may add in another order for another number of them, so that the last bits differ.
+    """
     scores = prod(Q.shape[:-1]) * K.shape[-2]
     if scores <= SCORES or Q.ndim == 2:
         attend(Q, K, V, s, biases, mask, O)
@@ -366,7 +369,7 @@ class MultiheadAttention(Module):
         attended = (attend if kept else attend_alone)(Q, K, V, 1 / sqrt(D), masks, dropped, self._heads_first(joined))
         output, out_context = self.out_proj.compute(joined)
         weights: Array | None = None
-        if need_weights and attended is not None:
+        if attended is not None and need_weights:
             P = attended.P if dropped is None else attended.P * dropped
             P = P.mean(axis=1) if average_attn_weights else P.copy()
             weights = P if query.ndim == 3 else P[0]
