@@ -73,7 +73,8 @@ class Alarms:
 
     def __init__(self) -> None:
         chosen = np.geterr()
-        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and "call" not in chosen.values()}
+        taken = {"call", "log"} & set(chosen.values())  # there is one object for both, and it stays theirs
+        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and not taken}
         self.seen: dict[str, None] = {}
 
     def held_back(self) -> Any:
