@@ -723,6 +723,23 @@ def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_overflow_is_told_also_where_ctrl_c_ends_the_epoch(times):
+    net = model.Sequential(layers.Dense(3, 1), Steep())
+    optim = optimizers.SGD(net.parameters(), net.gradients())
+    step = optim.step
+
+    def interrupted():
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        step()
+
+    optim.step = interrupted
+    with pytest.warns(RuntimeWarning, match="overflow encountered in fit") as caught:
+        history = fit(net, losses.MeanSquaredError(), optim, line(), epochs=3, progress=False)
+    assert history.stopped.startswith("interrupted after step 1") and [w.filename for w in caught] == [__file__]
+
+
 @pytest.mark.parametrize("how", ["log", "call"])
 def test_who_takes_overflows_elsewhere_gets_them_there(how):
     class Log:

@@ -64,11 +64,11 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
             return
 
 
-class Alarms:
+class FloatingPointWarnings:
     """NumPy's warnings of overflow and the like, held back while a step runs.
 
-    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch.
-    Who chose something else than a warning (``np.errstate``) gets it at once.
+    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch, or
+    at Ctrl-C. Who chose something else than a warning (``np.errstate``) gets it at once.
     """
 
     def __init__(self) -> None:
