@@ -58,7 +58,8 @@ def fit(
         metrics: of the validation: any of 'accuracy', 'f1', 'r2', 'mae' (scikit-learn's, of the decisions that the
             outputs stand for; 'f1' is the mean over the classes where there are more than two), or functions of
             (outputs, targets), or a dict that names them. They are kept as ``val_accuracy`` and so on. All outputs of
-            the validation are held in memory for them.
+            the validation are held in memory for them. Where its data is in memory, its batches are read once more
+            before the training, a ``collate_fn`` included, to refuse those of several lengths.
         scheduler: a schedule of this optimizer, stepped after every
         scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau is given the monitored figure.
         clip_grad_norm: the largest norm of the gradients together, see ``clip_grad_norm_``.
