@@ -88,14 +88,14 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         self.verbose = verbose
 
     def _fit(
-        self: N, X: Array, targets: Array, outputs: int, loss: Any, weights: Any, part: bool, stratify: Array | None
+        self: N, X: Array, targets: Array, outputs: int, loss: Any, weights: Any, partial: bool, stratify: Array | None
     ) -> N:
         """Train on what fit has checked, or make one pass over a part of the data."""
         if weights is not None:
             X, targets, loss, kept = self._weighed(X, targets, loss, weights)
             stratify = None if stratify is None else stratify[kept]
-        again = self._goes_on(part)
-        generator = (again and part and self._source) or self._generator()
+        again = self._goes_on(partial)
+        generator = (again and partial and self._source) or self._generator()
         self._source = None if self.random_state is None else generator
         with drawing_from(generator):
             if not again:
@@ -111,12 +111,12 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             history = fit(
                 self.module_, loss, self.optimizer_,
                 DataLoader(ArrayDataset(X, targets), self.batch_size, shuffle=True, generator=generator),
-                epochs=1 if part else self.max_epochs, validation=validation, clip_grad_norm=self.clip_grad_norm,
+                epochs=1 if partial else self.max_epochs, validation=validation, clip_grad_norm=self.clip_grad_norm,
                 scheduler=None if self.scheduler is None else self.scheduler(self.optimizer_),
                 patience=self.patience if self.early_stopping else None, callbacks=self.callbacks or (),
                 progress=flag(self, "verbose", self.verbose),
             )  # fmt: skip
-        if again and part:
+        if again and partial:
             before = self.history_.records
             before = [*before, *({**record, "epoch": len(before) + record["epoch"]} for record in history)]
             history.records = before
@@ -125,9 +125,9 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             warnings.warn(f"the training was {history.stopped}", ConvergenceWarning, stacklevel=4)
         return self
 
-    def _goes_on(self, part: bool) -> bool:
+    def _goes_on(self, partial: bool) -> bool:
         """Whether fit goes on from the last one, as partial_fit always does."""
-        return (part or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
+        return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
     def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
         """The rows of a weight above 0, their targets with weights beside them, the loss of such, and which rows."""
@@ -317,12 +317,12 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             _check_partial_fit_first_call(self, classes)  # sets classes_
             return self._fit_classes(X, y, sample_weight, True)
 
-    def _fit_classes(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetClassifier:
-        again = self._goes_on(part)
+    def _fit_classes(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetClassifier:
+        again = self._goes_on(partial)
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        if part:
+        if partial:
             if (others := np.setdiff1d(classes, self.classes_)).size:
                 raise DataError(f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}")
             classes, indices = self.classes_, np.searchsorted(self.classes_, classes)[indices]
@@ -333,7 +333,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             )
         self.classes_ = classes
         loss = losses.CrossEntropyWithLogits() if self.loss is None else self.loss
-        return self._fit(X, indices, len(classes), loss, weights, part, stratify=indices)
+        return self._fit(X, indices, len(classes), loss, weights, partial, stratify=indices)
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (rows, classes): the softmax of the outputs."""
@@ -376,8 +376,8 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             self._check_part()
             return self._fit_columns(X, y, sample_weight, True)
 
-    def _fit_columns(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetRegressor:
-        again = self._goes_on(part)
+    def _fit_columns(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetRegressor:
+        again = self._goes_on(partial)
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )
@@ -390,7 +390,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             )
         self._several, self._columns = y.ndim > 1, targets.shape[1]
         loss = losses.MeanSquaredError() if self.loss is None else self.loss
-        return self._fit(X, targets, targets.shape[1], loss, weights, part, stratify=None)
+        return self._fit(X, targets, targets.shape[1], loss, weights, partial, stratify=None)
 
     def predict(self, X: Any) -> Array:
         """The outputs, in the shape of y."""
