@@ -88,35 +88,41 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         self.verbose = verbose
 
     def _fit(
-        self: N, X: Array, targets: Array, outputs: int, loss: Any, weights: Any, part: bool, stratify: Array | None
+        self: N, X: Array, targets: Array, outputs: int, loss: Any, weights: Any, partial: bool, stratify: Array | None
     ) -> N:
         """Train on what fit has checked, or make one pass over a part of the data."""
         if weights is not None:
             X, targets, loss, kept = self._weighed(X, targets, loss, weights)
             stratify = None if stratify is None else stratify[kept]
-        again = self._goes_on(part)
-        generator = (again and part and self._source) or self._generator()
+        again = self._goes_on(partial)
+        generator = (again and partial and self._source) or self._generator()
         self._source = None if self.random_state is None else generator
         with drawing_from(generator):
             if not again:
                 self.module_ = self._built(X, outputs)
                 self.optimizer_ = self._new_optimizer()
-            validation = None
+            validation: tuple[Array, ...] = ()
             if flag(self, "early_stopping", self.early_stopping):
                 X, held_out, targets, their_targets = train_test_split(
                     X, targets, test_size=self.validation_fraction, stratify=stratify,
                     random_state=int(generator.integers(2**31)),
                 )  # fmt: skip
                 validation = held_out, their_targets
+            if weights is not None and loss.reduction == "mean":
+                for rows in (targets, *validation[1:]):
+                    w = rows["weight"]
+                    w /= w.max()  # then no sum of them overflows
+                    w /= w.mean()
             history = fit(
                 self.module_, loss, self.optimizer_,
                 DataLoader(ArrayDataset(X, targets), self.batch_size, shuffle=True, generator=generator),
-                epochs=1 if part else self.max_epochs, validation=validation, clip_grad_norm=self.clip_grad_norm,
+                epochs=1 if partial else self.max_epochs, validation=validation or None,
                 scheduler=None if self.scheduler is None else self.scheduler(self.optimizer_),
+                clip_grad_norm=self.clip_grad_norm,
                 patience=self.patience if self.early_stopping else None, callbacks=self.callbacks or (),
                 progress=flag(self, "verbose", self.verbose),
             )  # fmt: skip
-        if again and part:
+        if again and partial:
             before = self.history_.records
             before = [*before, *({**record, "epoch": len(before) + record["epoch"]} for record in history)]
             history.records = before
@@ -125,22 +131,32 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             warnings.warn(f"the training was {history.stopped}", ConvergenceWarning, stacklevel=4)
         return self
 
-    def _goes_on(self, part: bool) -> bool:
+    def _goes_on(self, partial: bool) -> bool:
         """Whether fit goes on from the last one, as partial_fit always does."""
-        return (part or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
+        return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
     def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
         """The rows of a weight above 0, their targets with weights beside them, the loss of such, and which rows."""
-        w = _check_sample_weight(weights, X, dtype=X.dtype)
+        w = _check_sample_weight(weights, X, dtype=np.float64)
         if (w < 0).any():
             i = int(np.argmax(w < 0))
             raise DataError(f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}")
         kept = np.flatnonzero(w)
         if not len(kept):
             raise DataError(f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero")
+        loss = _weighing(loss, self)
+        if loss.reduction == "sum":
+            with np.errstate(over="ignore", under="ignore"):
+                lost = (w > 0) & np.isin(w.astype(X.dtype), (0, np.inf))
+            if lost.any():
+                i = int(np.argmax(lost))
+                raise DataError(
+                    f"{type(self).__name__} expected sample_weight to fit {X.dtype}, the type of X, where the loss "
+                    f"sums, got {w[i]} in row {i}; scale the weights, or choose the reduction 'mean'"
+                )
         both = np.empty(len(kept), [("target", targets.dtype, targets.shape[1:]), ("weight", w.dtype)])
         both["target"], both["weight"] = targets[kept], w[kept]
-        return X[kept], both, _weighing(loss, self), kept
+        return X[kept], both, loss, kept
 
     def _check_part(self) -> None:
         """Refuse what a pass over a part of the data cannot do."""
@@ -227,7 +243,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
 
 
 def _weighing(loss: Any, owner: object) -> Any:
-    """This loss, of targets that bring a weight each: Σ w l / Σ w over the rows, or Σ w l where it sums.
+    """This loss, of targets that bring a weight each: the mean of w l, or Σ w l where it sums.
 
     The class keeps its name and its kind, so that whoever asks what loss it is gets the same answer.
     """
@@ -253,8 +269,8 @@ def _weighing(loss: Any, owner: object) -> Any:
             raise ShapeError(
                 f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(found)}", self
             )
-        total = 1 if self.reduction == "sum" else w.sum() * (found.size // len(found))
-        share = (w / total).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1))
+        n = 1 if self.reduction == "sum" else found.size
+        share = (w / n).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1))
         return found.dtype.type((share * found).sum()), (context, share, found.shape)
 
     def pullback(self: Any, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)) -> Any:
@@ -300,8 +316,9 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetClassifier:
         """Train. X (rows, features) of floats, y (rows,) of labels, of any type that can be sorted.
 
-        ``sample_weight`` (rows,), each 0 or more: the loss of a batch is Σ w l / Σ w, and a row of weight 0 is as good
-        as not there.
+        ``sample_weight`` (rows,), each 0 or more: the loss of a batch is the mean of w l, and w is scaled to a mean of
+        1 over all rows that are learned from, so that the loss of an epoch is Σ w l / Σ w; over the held-out rows,
+        likewise, for theirs. A loss that sums is Σ w l, of w as given. A row of weight 0 is as good as not there.
         """
         with self._kept_if_it_fails():
             return self._fit_classes(X, y, sample_weight, False)
@@ -310,19 +327,19 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         """One pass over a part of the data, from where the last one ended.
 
         ``classes``: at the first call, all that any part will have. ``history_`` goes on; there is no early stopping
-        and no schedule.
+        and no schedule. ``sample_weight`` is scaled to a mean of 1 over the part.
         """
         with self._kept_if_it_fails():
             self._check_part()
             _check_partial_fit_first_call(self, classes)  # sets classes_
             return self._fit_classes(X, y, sample_weight, True)
 
-    def _fit_classes(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetClassifier:
-        again = self._goes_on(part)
+    def _fit_classes(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetClassifier:
+        again = self._goes_on(partial)
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        if part:
+        if partial:
             if (others := np.setdiff1d(classes, self.classes_)).size:
                 raise DataError(f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}")
             classes, indices = self.classes_, np.searchsorted(self.classes_, classes)[indices]
@@ -333,7 +350,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             )
         self.classes_ = classes
         loss = losses.CrossEntropyWithLogits() if self.loss is None else self.loss
-        return self._fit(X, indices, len(classes), loss, weights, part, stratify=indices)
+        return self._fit(X, indices, len(classes), loss, weights, partial, stratify=indices)
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (rows, classes): the softmax of the outputs."""
@@ -376,8 +393,8 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             self._check_part()
             return self._fit_columns(X, y, sample_weight, True)
 
-    def _fit_columns(self, X: Any, y: Any, weights: Any, part: bool) -> NeuralNetRegressor:
-        again = self._goes_on(part)
+    def _fit_columns(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetRegressor:
+        again = self._goes_on(partial)
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )
@@ -390,7 +407,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             )
         self._several, self._columns = y.ndim > 1, targets.shape[1]
         loss = losses.MeanSquaredError() if self.loss is None else self.loss
-        return self._fit(X, targets, targets.shape[1], loss, weights, part, stratify=None)
+        return self._fit(X, targets, targets.shape[1], loss, weights, partial, stratify=None)
 
     def predict(self, X: Any) -> Array:
         """The outputs, in the shape of y."""

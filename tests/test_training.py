@@ -723,6 +723,42 @@ def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_overflow_is_told_also_where_ctrl_c_ends_the_epoch(times):
+    net = model.Sequential(layers.Dense(3, 1), Steep())
+    optim = optimizers.SGD(net.parameters(), net.gradients())
+    step = optim.step
+
+    def interrupted():
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        step()
+
+    optim.step = interrupted
+    with pytest.warns(RuntimeWarning, match="overflow encountered in fit") as caught:
+        history = fit(net, losses.MeanSquaredError(), optim, line(), epochs=3, progress=False)
+    assert history.stopped.startswith("interrupted after step 1") and [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("how", ["log", "call"])
+def test_who_takes_overflows_elsewhere_gets_them_there(how):
+    class Log:
+        def __init__(self):
+            self.told = []
+
+        def write(self, message):
+            self.told.append(message)
+
+        def __call__(self, kind, flag):
+            self.told.append(kind)
+
+    net = model.Sequential(layers.Dense(3, 1), Steep())
+    optim, log = optimizers.SGD(net.parameters(), net.gradients()), Log()
+    with np.errstate(over=how, call=log):
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
+    assert log.told and all("overflow" in message for message in log.told)
+
+
 # What it warns of
 
 

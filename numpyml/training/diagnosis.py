@@ -64,16 +64,17 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
             return
 
 
-class Alarms:
+class FloatingPointWarnings:
     """NumPy's warnings of overflow and the like, held back while a step runs.
 
-    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch.
-    Who chose something else than a warning (``np.errstate``) gets it at once.
+    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch, or
+    at Ctrl-C. Who chose something else than a warning (``np.errstate``) gets it at once.
     """
 
     def __init__(self) -> None:
         chosen = np.geterr()
-        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and "call" not in chosen.values()}
+        taken = {"call", "log"} & set(chosen.values())  # there is one object for both, and it stays theirs
+        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and not taken}
         self.seen: dict[str, None] = {}
 
     def held_back(self) -> Any:

@@ -21,7 +21,7 @@ from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.random import default_generator
 from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule, in_memory
-from numpyml.training.diagnosis import Alarms, divergence, observed, warn_of_double_squashing
+from numpyml.training.diagnosis import FloatingPointWarnings, divergence, observed, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
 from numpyml.training.metrics import GREATER_IS_BETTER, Metric, alike, joined, resolved
@@ -58,7 +58,8 @@ def fit(
         metrics: of the validation: any of 'accuracy', 'f1', 'r2', 'mae' (scikit-learn's, of the decisions that the
             outputs stand for; 'f1' is the mean over the classes where there are more than two), or functions of
             (outputs, targets), or a dict that names them. They are kept as ``val_accuracy`` and so on. All outputs of
-            the validation are held in memory for them.
+            the validation are held in memory for them. Where its data is in memory, its batches are read once more
+            before the training, a ``collate_fn`` included, to refuse those of several lengths.
         scheduler: a schedule of this optimizer, stepped after every
         scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau is given the monitored figure.
         clip_grad_norm: the largest norm of the gradients together, see ``clip_grad_norm_``.
@@ -89,8 +90,8 @@ def fit(
         StateError, CheckpointError: when ``resume`` does not fit, or a file cannot be read or written.
         MissingPackageError: for a metric without scikit-learn, a checkpoint without safetensors.
 
-    Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits; after an epoch in which numbers
-        overflowed and the like, and the losses were finite all the same.
+    Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits; after an epoch (or the part of
+        one before Ctrl-C) in which numbers overflowed and the like, and the losses were finite all the same.
     """
     if not isinstance(model, Module):
         raise DTypeError(f"fit expected a model, got {kind_of(model)}")
@@ -148,7 +149,7 @@ class Run:
         self.drawn: dict[str, Any] = {}  # where the generators were when the present epoch began
         # What it does not
         self._interrupt = Interrupt()
-        self._alarms = Alarms()
+        self._float_warnings = FloatingPointWarnings()
         self._fallback: tuple[int, list[Array], dict[str, Any]] | None = None
         self._first = True
 
@@ -189,7 +190,7 @@ class Run:
             with self._interrupt:
                 while self.epoch < self.epochs and not self.history.stopped:
                     self._one_epoch(bar)
-                    self._alarms.tell(stacklevel=4)
+                    self._float_warnings.tell(stacklevel=4)
         except KeyboardInterrupt:
             self._interrupted()
         finally:
@@ -197,6 +198,7 @@ class Run:
             self.model.eval()
         if self.patience is not None and self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
+        self._float_warnings.tell(stacklevel=4)  # where Ctrl-C came before the end of an epoch
         return self.history
 
     def _one_epoch(self, bar: Any) -> None:
@@ -204,7 +206,7 @@ class Run:
         began = time.perf_counter() - self.seconds
         rate = self.optimizer.param_groups[0]["learning_rate"]
         for batch in self._remaining():
-            with self._alarms.held_back():
+            with self._float_warnings.held_back():
                 loss = self._one_step(batch)
             bar.step(loss)
             if self._interrupt.asked:
@@ -291,7 +293,7 @@ class Run:
         with no_grad():
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
-                with self._alarms.held_back():
+                with self._float_warnings.held_back():
                     outputs = self.model.forward(*inputs)
                     loss = self._finite_loss(outputs, inputs, targets)
                 n = _rows(targets)

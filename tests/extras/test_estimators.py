@@ -244,6 +244,55 @@ def test_a_row_of_weight_two_counts_as_two_and_one_of_weight_zero_as_none(line):
         assert one.history_[-1]["loss"] == pytest.approx(other.history_[-1]["loss"])
 
 
+@pytest.mark.parametrize("partial", [False, True])
+def test_weights_weigh_also_where_a_batch_is_one_row(partial):
+    """The best constant is the weighted mean of y."""
+    x, y = np.zeros((40, 1)), np.arange(40) % 2
+    net = NeuralNetRegressor(layers.Dense, optimizer=optimizers.SGD, learning_rate=0.005, max_epochs=60, batch_size=1,
+                             random_state=0)  # fmt: skip
+    for _ in range(60 if partial else 1):
+        (net.partial_fit if partial else net.fit)(x, y, sample_weight=np.where(y == 0, 3.0, 1.0))
+    assert net.predict(x[:1])[0] == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_losses_in_the_history_are_the_weighted_means(line, several):
+    x, y = line
+    w = np.random.default_rng(1).integers(1, 9, len(x)) ** 2
+    runs = []
+    net = NeuralNetRegressor(optimizer=optimizers.SGD, learning_rate=1e-12, max_epochs=1, batch_size=7,
+                             early_stopping=True, callbacks=runs.append, random_state=0)  # fmt: skip
+    net.fit(x, np.stack([y, 3 * y], 1) if several else y, sample_weight=w)
+    for data, name in ((runs[0].data, "loss"), (runs[0].validation, "val_loss")):
+        rows = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in data.dataset.arrays[0]]
+        e = net._outputs(x[rows]) - y[rows, np.newaxis] * ([1, 3] if several else [1])
+        expected = np.average((e**2).mean(axis=1), weights=w[rows])
+        assert net.history_[0][name] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-60, 1e38, 1e307])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_any_size_count_by_their_ratios(line, size, dtype):
+    x, y = line[0].astype(dtype), line[1].astype(dtype)
+    ratios = np.arange(len(x)) % 4 + 1
+    net = NeuralNetRegressor(max_epochs=3, random_state=0)
+    one, other = clone(net).fit(x, y, sample_weight=ratios * size), clone(net).fit(x, y, sample_weight=ratios)
+    tolerance = 1e-2 if size == 1e-320 else 1e-5  # it has four digits
+    np.testing.assert_allclose(one.predict(x), other.predict(x), rtol=tolerance, atol=tolerance)
+    assert one.history_["loss"] == pytest.approx(other.history_["loss"], rel=tolerance)
+    assert not np.allclose(one.predict(x), clone(net).fit(x, y).predict(x), rtol=1e-2)
+
+
+@pytest.mark.parametrize("w", [1e39, 1e-60])
+def test_weights_that_a_sum_would_lose_are_refused(line, w):
+    x, y = line
+    net = NeuralNetRegressor(loss=losses.MeanSquaredError(reduction="sum"), learning_rate=1e-6, **QUICK)
+    weights = np.where(np.arange(len(y)) == 4, w, 1)
+    said = rf"sample_weight to fit float32, .*, got {re.escape(str(w))} in row 4; scale .* or .* reduction 'mean'"
+    with pytest.raises(DataError, match=said), np.errstate(all="raise"):
+        net.fit(x.astype(np.float32), y, sample_weight=weights)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}])
 def test_equal_weights_change_nothing(iris, reduction, options):
