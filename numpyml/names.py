@@ -53,7 +53,8 @@ def unknown(module: str) -> Callable[[str], NoReturn]:
     """The ``__getattr__`` of a module: Python's own error, and where the name is PyTorch's, what it is here."""
 
     def look_up(name: str) -> NoReturn:
-        place = "" if name.startswith("_") or _is_submodule(module, name) else _place(name)
+        plain = name.startswith("_") or not name.isidentifier() or _is_submodule(module, name)
+        place = "" if plain else _place(name)
         here = f"; here it is {place}" if place else ""
         raise AttributeError(
             f"module {module!r} has no attribute {name!r}{here}", name=name, obj=sys.modules.get(module)
@@ -76,7 +77,8 @@ def _place(name: str) -> str:
     for home in _HOMES:
         if ours in import_module(home).__all__:
             return f"{home}.{ours}"
-    return f"np.{name}, which takes Tensors" if getattr(np, name, None) in TABLE else ""
+    function = vars(np).get(name)
+    return f"np.{name}, which takes Tensors" if callable(function) and function in TABLE else ""
 
 
 def explain_keywords(cls: type) -> None:

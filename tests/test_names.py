@@ -56,6 +56,15 @@ def test_any_other_name_is_answered_as_python_does(namespace):
         exec(f"from {namespace.__name__} import Linear")
 
 
+@pytest.mark.parametrize("name", ["typecodes", "sctypeDict", "a.b", "nn.layers", "a b", ""])
+@pytest.mark.parametrize("namespace", [numpyml, nn, data], ids=lambda module: module.__name__)
+def test_what_is_no_function_or_no_identifier_is_just_not_there(namespace, name):
+    """Tables of NumPy's, which have no hash; and what would be the path of a submodule."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(namespace, name)
+    assert str(caught.value) == f"module {namespace.__name__!r} has no attribute {name!r}"
+
+
 def test_a_submodule_is_imported_alone():
     """Looking it up as an attribute, which Python does first, imports nothing else."""
     code = "import sys; from numpyml import errors; print('numpyml.nn' in sys.modules)"
