@@ -40,6 +40,8 @@ ABSENT = {
     "pin_memory": "there is one device",
 }
 _KEYWORDS = {**ABSENT, "lr": "its name here is learning_rate"}
+# Those that are explained by a parameter of ours, and so only to a constructor that has it.
+_INSTEAD = {"lr": "learning_rate", "params": "parameters", "num_workers": "prefetch"}
 _HOMES = (
     "numpyml", "numpyml.nn", "numpyml.nn.layers", "numpyml.nn.activations", "numpyml.nn.losses",
     "numpyml.nn.optimizers", "numpyml.nn.schedulers", "numpyml.nn.model", "numpyml.nn.init", "numpyml.nn.utils",
@@ -51,7 +53,8 @@ def unknown(module: str) -> Callable[[str], NoReturn]:
     """The ``__getattr__`` of a module: Python's own error, and where the name is PyTorch's, what it is here."""
 
     def look_up(name: str) -> NoReturn:
-        place = "" if name.startswith("_") or _is_submodule(module, name) else _place(name)
+        plain = name.startswith("_") or not name.isidentifier() or _is_submodule(module, name)
+        place = "" if plain else _place(name)
         here = f"; here it is {place}" if place else ""
         raise AttributeError(
             f"module {module!r} has no attribute {name!r}{here}", name=name, obj=sys.modules.get(module)
@@ -74,13 +77,14 @@ def _place(name: str) -> str:
     for home in _HOMES:
         if ours in import_module(home).__all__:
             return f"{home}.{ours}"
-    return f"np.{name}, which takes Tensors" if getattr(np, name, None) in TABLE else ""
+    function = vars(np).get(name)
+    return f"np.{name}, which takes Tensors" if callable(function) and function in TABLE else ""
 
 
 def explain_keywords(cls: type) -> None:
-    """Have the constructor of a class say what a keyword of PyTorch's is here."""
+    """Have the constructor of a class of this package say what a keyword of PyTorch's is here."""
     made = vars(cls).get("__init__")
-    if not isinstance(made, FunctionType):
+    if not cls.__module__.startswith("numpyml.") or not isinstance(made, FunctionType):
         return
 
     @functools.wraps(made)
@@ -93,10 +97,10 @@ def explain_keywords(cls: type) -> None:
 
 
 def _refuse(made: FunctionType, options: dict[str, Any]) -> None:
-    """Raise for the first keyword that is PyTorch's, unless this constructor takes it."""
+    """Raise for the first keyword that is PyTorch's and explained here, unless this constructor takes it."""
     known = inspect.signature(made).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         return
     for name in options:
-        if name in _KEYWORDS and name not in known:
+        if name in _KEYWORDS and name not in known and _INSTEAD.get(name, "self") in known:
             raise TypeError(f"{made.__qualname__}() got an unexpected keyword argument {name!r}; {_KEYWORDS[name]}")

@@ -56,6 +56,15 @@ def test_any_other_name_is_answered_as_python_does(namespace):
         exec(f"from {namespace.__name__} import Linear")
 
 
+@pytest.mark.parametrize("name", ["typecodes", "sctypeDict", "a.b", "nn.layers", "a b", ""])
+@pytest.mark.parametrize("namespace", [numpyml, nn, data], ids=lambda module: module.__name__)
+def test_what_is_no_function_or_no_identifier_is_just_not_there(namespace, name):
+    """Tables of NumPy's, which have no hash; and what would be the path of a submodule."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(namespace, name)
+    assert str(caught.value) == f"module {namespace.__name__!r} has no attribute {name!r}"
+
+
 def test_a_submodule_is_imported_alone():
     """Looking it up as an attribute, which Python does first, imports nothing else."""
     code = "import sys; from numpyml import errors; print('numpyml.nn' in sys.modules)"
@@ -67,28 +76,52 @@ def test_a_submodule_is_imported_alone():
 P = np.ones(3, np.float32), np.ones(3, np.float32)
 
 
+class Mine(Module):
+    """Takes nothing of what PyTorch takes."""
+
+    def __init__(self, width):
+        self.width = width
+
+
+class Inherits(layers.Dense):
+    """Its constructor is the layer's."""
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: optimizers.Adam([P[0]], [P[1]], lr=1e-3), "Adam.* 'lr'; its name here is learning_rate"),
-        (lambda: optimizers.AdamW([P[0]], lr=1e-3), "AdamW.* 'lr'; its name here is learning_rate"),
-        (lambda: optimizers.SGD(params=[P[0]]), "SGD.* 'params'; parameters and gradients are two lists here"),
-        (lambda: optimizers.Adam([P[0]], [P[1]], fused=True), "'fused'; an implementation switch of PyTorch's"),
-        (lambda: layers.Dense(2, 3, device="cpu"), "Dense.* 'device'; there is one device"),
-        (lambda: layers.Dropout(0.5, inplace=True), "Dropout.* 'inplace'; nothing that a caller holds is written to"),
-        (lambda: data.DataLoader([1], num_workers=2), "DataLoader.* 'num_workers'; batches are made ahead in a thread"),
-        (lambda: losses.MeanSquaredError(size_average=True), "'size_average'; deprecated by PyTorch in favour of red"),
+        (lambda: optimizers.Adam([P[0]], [P[1]], lr=1e-3), "Adam 'lr'; its name here is learning_rate"),
+        (lambda: optimizers.AdamW([P[0]], lr=1e-3), "AdamW 'lr'; its name here is learning_rate"),
+        (lambda: optimizers.SGD(params=[P[0]]), "SGD 'params'; parameters and gradients are two lists here"),
+        (lambda: optimizers.Adam([P[0]], [P[1]], fused=True), "Adam 'fused'; an implementation switch of PyTorch's"),
+        (lambda: layers.Dense(2, 3, device="cpu"), "Dense 'device'; there is one device"),
+        (lambda: Inherits(2, 3, device="cpu"), "Dense 'device'; there is one device"),
+        (lambda: layers.Dropout(0.5, inplace=True), "Dropout 'inplace'; nothing that a caller holds is written to"),
+        (
+            lambda: data.DataLoader([1], num_workers=2),
+            "DataLoader 'num_workers'; batches are made ahead in a thread, with prefetch",
+        ),
+        (
+            lambda: losses.MeanSquaredError(size_average=True),
+            "MeanSquaredError 'size_average'; deprecated by PyTorch in favour of reduction",
+        ),
+        # any other keyword, and one that is explained by what this constructor has not, is answered as Python does
+        (lambda: layers.Dense(2, 3, nothing=1), "Dense 'nothing'"),
+        (lambda: optimizers.SGD([], [], nothing=1), "SGD 'nothing'"),
+        (lambda: layers.Dense(2, 3, lr=0.1), "Dense 'lr'"),
+        (lambda: layers.Dense(2, 3, params=[]), "Dense 'params'"),
+        (lambda: layers.Dense(2, 3, num_workers=2), "Dense 'num_workers'"),
+        (lambda: schedulers.StepLR(None, lr=1), "StepLR 'lr'"),
+        (lambda: Mine(lr=3), "Mine 'lr'"),
+        (lambda: Mine(4, params=2), "Mine 'params'"),
+        (lambda: Mine(3, fused=True), "Mine 'fused'"),
     ],
 )
 def test_a_keyword_of_pytorchs_is_answered_with_what_is_here(call, said):
-    with pytest.raises(TypeError, match=f"unexpected keyword argument.*{said}|{said}"):
+    name, rest = said.split(" ", 1)
+    with pytest.raises(TypeError) as caught:
         call()
-
-
-@pytest.mark.parametrize("call", [lambda: layers.Dense(2, 3, nothing=1), lambda: optimizers.SGD([], [], nothing=1)])
-def test_any_other_keyword_is_answered_as_python_does(call):
-    with pytest.raises(TypeError, match=r"__init__\(\) got an unexpected keyword argument 'nothing'$"):
-        call()
+    assert str(caught.value) == f"{name}.__init__() got an unexpected keyword argument {rest}"
 
 
 class Own(Module):
@@ -104,9 +137,8 @@ class Narrow(Own):
 def test_a_class_of_ones_own_may_use_such_names_itself():
     own = Narrow(lr=2.0)
     assert own.lr == 2.0 and own.options == {"device": "mine"}
-    assert str(inspect.signature(Narrow)) == "(lr)" and inspect.getsource(Narrow.__init__).startswith(
-        "    def __init__"
-    )
+    assert str(inspect.signature(Narrow)) == "(lr)"
+    assert not hasattr(Narrow.__init__, "__wrapped__")  # nor a frame in its tracebacks
     assert pickle.loads(pickle.dumps(own)).lr == copy.deepcopy(own).lr == 2.0
     with pytest.raises(TypeError, match="device"):
         Narrow(lr=2.0, device="cpu")

@@ -1,17 +1,14 @@
 """Dates in twenty formats, rewritten as ISO 8601: letters in, letters out, and each date has one right answer."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import examples.alone  # noqa: F401  # says what is not installed
-
-sys.path.pop(0)
 import re
+import runpy
 from calendar import day_name, month_name, monthrange
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from zlib import crc32
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
 
 import numpy as np
 

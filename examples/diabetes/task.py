@@ -1,13 +1,10 @@
 """Diabetes, 442 patients by 10 measurements: how far does it progress in a year? Squared error, beside scikit-learn."""
 
-import sys
+import runpy
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import examples.alone  # noqa: F401  # says what is not installed
-
-sys.path.pop(0)
 from types import SimpleNamespace
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
 
 import numpy as np
 from sklearn.datasets import load_diabetes

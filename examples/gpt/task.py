@@ -1,16 +1,13 @@
 """GPT: a Transformer that foretells the next token of Python's help texts, and writes some itself."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import examples.alone  # noqa: F401  # says what is not installed
-
-sys.path.pop(0)
 import argparse
+import runpy
 from functools import reduce
+from pathlib import Path
 from pydoc_data.topics import topics
 from types import SimpleNamespace
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
 
 import numpy as np
 

@@ -1,13 +1,10 @@
 """Tumours by two measurements, their radius and texture: the README's loop, 2-25-10-1, BCE on logits, plain SGD."""
 
-import sys
+import runpy
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import examples.alone  # noqa: F401  # says what is not installed
-
-sys.path.pop(0)
 from types import SimpleNamespace
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
