@@ -206,7 +206,7 @@ FINDINGS = [
     Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
     Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),
-    *(Finding(f, "gradient", "sinh_slope.py", "the slope overflows, not so times g; as here") for f in ("sinh", "cosh")),
+    *(Finding(f, "gradient", "sinh_slope.py", "the slope overflows, not so times g") for f in ("sinh", "cosh")),
     Finding("expm1", "gradient", "expm1_slope.py", "1 is added to a result that is all but -1"),
     *(Finding(f, "gradient", "arcsin_slope.py", "1 - x² rounds off what tells x from 1") for f in (
         "arcsin", "arccos", "arctanh", "arccosh",
