@@ -86,13 +86,15 @@ OPTIONS_NOT_STATE = {
 
 @dataclass(frozen=True)
 class Stricter:
-    """Calls that PyTorch accepts and numpyml refuses: a component ('' for all) and the beginning of a spoiling."""
+    """Calls that PyTorch accepts and numpyml refuses: component ('' for all), beginning and end of a spoiling."""
 
     component: str
     spoilt: str
     reason: str
+    beside: str = ""
 
 
+HINTED = ", beside the hint that a mask is causal"
 _FLAG = "a flag is True or False; PyTorch takes whatever counts as true"
 _RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, if ever"
 _POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
@@ -147,6 +149,18 @@ STRICTER = [
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
     Stricter("", "input as booleans", "features are real floats; PyTorch lets some layers compute on booleans"),
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
+    *(
+        Stricter(row, f"input {way}", "told that a mask is causal, PyTorch may never look at it", HINTED)
+        for row in (
+            "MultiheadAttention",
+            "TransformerEncoderLayer",
+            "TransformerDecoderLayer",
+            "TransformerEncoder",
+            "TransformerDecoder",
+            "Transformer",
+        )
+        for way in ("longer on the first axis", "with an axis less")
+    ),
     Stricter("ScaledDotProductAttention", "input with an axis more", "a mask has no more axes than the scores"),
     Stricter("ScaledDotProductAttention", "input longer", "of an empty batch, PyTorch looks at no other axis"),
     Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
@@ -286,7 +300,7 @@ def stricter(component: str, spoilt: str) -> str:
     found = (
         d.reason
         for d in getattr(_record(), "STRICTER", [])
-        if d.component in ("", component) and spoilt.startswith(d.spoilt)
+        if d.component in ("", component) and spoilt.startswith(d.spoilt) and spoilt.endswith(d.beside)
     )
     return next(found, "")
 

@@ -31,8 +31,12 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+HINTS = ("is_causal", "src_is_causal", "tgt_is_causal", "memory_is_causal")
+
+
 def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each input in turn, spoilt in each way."""
+    hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
     for i, (name, x) in enumerate(zip(case.names, inputs, strict=True)):
         role = "target" if name == "targets" else "input"
         other = np.float64 if x.dtype == np.float32 else np.float32
@@ -49,7 +53,7 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
         if name == "targets" and x.dtype.kind == "f":
             ways |= {"above 1": x + 2, "below 0": x - 2}
         for way, y in ways.items():
-            yield f"{role} {way}", [y if j == i else z for j, z in enumerate(inputs)]
+            yield f"{role} {way}{hinted}", [y if j == i else z for j, z in enumerate(inputs)]
 
 
 @needs(*ESSENTIAL, "REJECTIONS")

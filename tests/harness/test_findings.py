@@ -6,10 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import conformance.findings
+from conformance import divergences
 from conformance.divergences import FINDINGS
+from numpyml.errors import ShapeError
+from numpyml.nn import layers
 
 FOLDER = Path(conformance.findings.__file__).parent
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "__init__.py")
@@ -27,3 +32,21 @@ def test_the_script_shows_pytorch_off_by_more_than_eight_units_in_the_last_place
     assert (pytorch, true) == ("PyTorch", "true")
     precision = 2.0**-52 if "float64" in (FOLDER / script).read_text() else 2.0**-23
     assert not abs(float(got) - float(expected)) <= 8 * precision * abs(float(expected))  # nor NaN
+
+
+def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal() -> None:
+    """PyTorch takes the hint for the mask, whose shape it then never sees; that is on record for the hint alone."""
+    made = torch.nn.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
+    ours = layers.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
+    x, memory, mask = (
+        np.zeros((5, 2, 4), np.float32),
+        np.zeros((3, 2, 4), np.float32),
+        np.triu(np.ones((3, 3), bool), 1),
+    )
+    tensors = [torch.from_numpy(array) for array in (x, memory, mask)]
+    made(*tensors[:2], memory_mask=tensors[2], memory_is_causal=True)
+    with pytest.raises(ShapeError, match=r"expected attn_mask \(5, 3\)"):
+        ours.forward(x, memory, memory_mask=mask, memory_is_causal=True)
+    spoilt = "input longer on the first axis"
+    assert divergences.stricter("TransformerDecoderLayer", spoilt + divergences.HINTED)
+    assert not divergences.stricter("TransformerDecoderLayer", spoilt)
