@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Misuse(f"{given.command} takes no --from; it is for report")
         for needed in ("hypothesis", "jinja2", "tqdm"):
             if find_spec(needed) is None:
-                raise Misuse(f"{needed} is not installed; pip install 'provengrad[conformance]', or run it through tox")
+                raise Misuse(f'{needed} is not installed; in a checkout: python -m pip install ".[conformance]"')
         from conformance import frameworks
 
         frameworks.use(frameworks.load(given.framework))
@@ -112,7 +112,7 @@ def explanation(given: argparse.Namespace) -> int:
     tasks = runner.planned([name], given.profile, given.examples)
     row = runner.row_of(name)
     theirs = getattr(row, "torch", None)
-    print(f"{name}, held to {peer(row) if row else 'PyTorch'}")
+    print(f"{row.name if row else name}, held to {peer(row) if row else 'PyTorch'}")
     known = "none: PyTorch itself, as the checks tell"
     if isinstance(row, (ModuleRow, FunctionRow)):
         known = references.how(theirs if isinstance(theirs, str) else row.name)

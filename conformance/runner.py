@@ -216,8 +216,10 @@ def names() -> list[str]:
 
 
 def row_of(name: str) -> Row | None:
-    """The contract row of a component, by our name or PyTorch's (nn.Linear); whole programs have none."""
-    return next((row for row in contracts.rows() if name in (row.name, row.torch)), None)
+    """The contract row of a component, by our name or PyTorch's (nn.Linear, Linear); whole programs have none."""
+    rows = contracts.rows()
+    known = next((row for row in rows if name in (row.name, row.torch)), None)
+    return known or next((row for row in rows if isinstance(row.torch, str) and row.torch.endswith(f".{name}")), None)
 
 
 def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> list[Task]:

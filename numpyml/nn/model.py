@@ -7,7 +7,7 @@ from typing import Any
 
 from numpyml.autograd.tape import is_recording
 from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
-from numpyml.nn.module import Module
+from numpyml.nn.module import Module, output_and_context
 from numpyml.nn.representation import constructor_call
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
@@ -49,7 +49,7 @@ class Sequential(Module):
         recording = is_recording()
         try:
             for name, layer in zip(self.names, self.layers, strict=True):  # noqa: B007  # the error tells the name
-                x, context = layer.compute(x)
+                x, context = output_and_context(layer, layer.compute(x))
                 if recording:
                     contexts.append(context)
         except NumpymlError as error:

@@ -338,9 +338,16 @@ def _explicit(self: Module, *inputs: Any, **options: Any) -> Any:
     return _compute_on_arrays(self, inputs, {})
 
 
+def output_and_context(self: Module, found: Any) -> tuple[Any, Any]:
+    """What compute gave: an array with two rows would come apart just as well."""
+    if isinstance(found, tuple) and len(found) == 2:
+        return found
+    raise DTypeError(f"expected compute to return a pair (output, context), got {kind_of(found)}", self)
+
+
 def _compute_on_arrays(self: Module, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     try:
-        y, context = self.compute(*inputs, **options)
+        y, context = output_and_context(self, self.compute(*inputs, **options))
     except NumpymlError as error:
         raise error.located(self) from error.__cause__
     record = None
@@ -357,21 +364,22 @@ def _dynamic(self: Module, inputs: Sequence[Any]) -> Any:
     operation = _as_parent(self) if any(self is model for model in _inside.models) else self
     models, _inside.models = _inside.models, ()  # compute works on arrays
     try:
-        y, context = operation.compute(*(x.data if isinstance(x, Tensor) else self.as_input(x) for x in inputs))
+        found = operation.compute(*(x.data if isinstance(x, Tensor) else self.as_input(x) for x in inputs))
+        y, context = output_and_context(self, found)
     except NumpymlError as error:
         raise error.located(self) from error.__cause__
     finally:
         _inside.models = models
     several = isinstance(y, tuple)
-    found = [None if z is None else Tensor(z) for z in (y if several else (y,))]
-    outputs = [z for z in found if z is not None]
+    ys = [None if z is None else Tensor(z) for z in (y if several else (y,))]
+    outputs = [z for z in ys if z is not None]
     if tape.is_recording():
         tracked = [x if isinstance(x, Tensor) and (x.requires_grad or x.node) else _UNTRACKED for x in inputs]
         if any(x is not _UNTRACKED for x in tracked) or self.holds_trainable():
             node = Node(operation, context, tracked, [z.data for z in outputs], several)
             for index, z in enumerate(outputs):
                 z.node, z.index = node, index
-    return tuple(found) if several else outputs[0]
+    return tuple(ys) if several else outputs[0]
 
 
 _UNTRACKED = Tensor(0.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance import runner
 from conformance.__main__ import main
 
 
@@ -134,3 +135,9 @@ def test_less_than_was_recorded_is_red(
         assert "INCOMPLETE copy-function_output: " in capsys.readouterr().out
     finally:
         completeness._recorded.cache_clear()
+
+
+def test_a_component_is_found_by_pytorchs_name_with_or_without_its_module() -> None:
+    for name, ours in (("nn.Linear", "Dense"), ("Linear", "Dense"), ("MSELoss", "MeanSquaredError"), ("SGD", "SGD")):
+        row = runner.row_of(name)
+        assert row is not None and row.name == ours

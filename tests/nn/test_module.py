@@ -532,3 +532,18 @@ def test_an_explicit_backward_frees_what_it_has_passed():
     y = net.forward(np.ones(2, np.float32))
     net.backward(np.ones_like(y))
     assert alive == [3, 2, 1]
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_layer_that_forgets_the_context_is_told(rows):
+    """Two rows would come apart as output and context."""
+
+    class Forgetful(Double):
+        def compute(self, x):
+            return 2 * x
+
+    net = model.Sequential(layers.Dense(2, 2), Forgetful())
+    for x in (np.ones((rows, 2), np.float32), Tensor(np.ones((rows, 2), np.float32))):
+        run = net if isinstance(x, Tensor) else net.forward
+        with pytest.raises(DTypeError, match=r"\[1\] Forgetful.* a pair \(output, context\), got an"):
+            run(x)
