@@ -263,6 +263,9 @@ def copies(case: ModuleCase, note: Note) -> None:
             note.require(not np.shares_memory(data, framework.parameters(module)[name]), f"{name} shares memory")
 
 
+MASKED = 64
+
+
 @needs(*ESSENTIAL, "seed", "train")
 def same_seed(case: ModuleCase, note: Note) -> None:
     """Two runs of one seed give the same bits: initial values, masks and all."""
@@ -275,7 +278,10 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         framework.train(module, case.training)
         ys = listed(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
         outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
-        runs.append(outputs | dict(framework.parameters(module)))
+        # of an output with few numbers, two masks are the same by chance
+        further = framework.masks(module, MASKED, case.dtype) if frameworks.offers(framework, "masks") else []
+        masks = {f"mask {i}": mask for i, (_, mask) in enumerate(further)}
+        runs.append(outputs | masks | dict(framework.parameters(module)))
     for name, value in runs[0].items():
         note.same(f"{name} of a second run", value, runs[1][name])
 
