@@ -116,7 +116,7 @@ binary(
 )
 binary(np.logaddexp, lambda g, a, b: g / (1 + np.exp(b - a)), lambda g, a, b: g / (1 + np.exp(a - b)))
 binary(np.logaddexp2, lambda g, a, b: g / (1 + np.exp2(b - a)), lambda g, a, b: g / (1 + np.exp2(a - b)))
-binary(np.hypot, lambda g, y, a: g * (a / y), lambda g, y, b: g * (b / y))
+binary(np.hypot, lambda g, y, a, b: pull.per_hypot(g, y, a, b), lambda g, y, a, b: pull.per_hypot(g, y, b, a))
 binary(np.arctan2, lambda g, a, b: pull.per_square(g, b, a), lambda g, a, b: pull.per_square(-g, a, b))
 binary(np.copysign, lambda g, y, a: np.where(a == 0, 0, g * (y / a)), lambda g: np.zeros_like(g))
 # At a tie both operands of maximum and minimum get half; of fmax and fmin, the first gets all.

@@ -104,6 +104,20 @@ def per_square(g: Any, a: Any, b: Any) -> Any:
     return np.where(distance == 0, 0, g * (a / distance) / distance)
 
 
+def raised(x: Any) -> Any:
+    """2⁶⁴ where x is subnormal, else 1: times that, it is not, and what was rounded off may be had anew."""
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, 2.0**64, 1).astype(x.dtype)
+
+
+def per_hypot(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """g a / y, y = √(a² + b²)"""
+    scale = raised(y)
+    if np.any(scale > 1):
+        a = a * scale
+        y = np.hypot(a, b * scale)
+    return g * (a / y)
+
+
 def given(*values: Any) -> Any:
     """The first that is not None."""
     return next(value for value in values if value is not None)
@@ -137,7 +151,8 @@ def norm(g: Any, y: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bo
     if abs(ord) == np.inf:
         hit = np.abs(x) == y
         return np.where(hit, g * slope, 0) / hit.sum(axis=axis, keepdims=True)
-    return np.where((x == 0) | (y == 0), 0, g * slope * (np.abs(x) / y) ** (ord - 1))
+    scale = raised(np.abs(x) / y)
+    return np.where((x == 0) | (y == 0), 0, g * slope * (np.abs(x) * scale / y) ** (ord - 1) * scale ** (1 - ord))
 
 
 def over_matrices(x: Any, axis: Any) -> bool:
