@@ -51,6 +51,16 @@ AT_NAN = {
     ("power", "gradient of a"): "(−2) to the 1e-30 is no number and has no slope; PyTorch rounds b − 1 to a whole −1",
 }
 
+# What takes masks, and hands them on to MultiheadAttention.
+ATTENTIVE = (
+    "MultiheadAttention",
+    "TransformerEncoderLayer",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerDecoder",
+    "Transformer",
+)
+
 PROJECTED = "one number is nearly all of a vector, and the gradient, which takes out the part along it, cancels in both"
 
 # Values that a row is not given, since the answers differ there on purpose: (row, kind of values), or with the one
@@ -60,15 +70,7 @@ NOT_GIVEN: dict[tuple[str, ...], str] = {
     ("RMSNorm", "wide"): PROJECTED,
     **{
         (row, "nan"): "whether a NaN passes a mask depends on which of PyTorch's kernels runs; here it does"
-        for row in (
-            "ScaledDotProductAttention",
-            "MultiheadAttention",
-            "TransformerEncoderLayer",
-            "TransformerDecoderLayer",
-            "TransformerEncoder",
-            "TransformerDecoder",
-            "Transformer",
-        )
+        for row in ("ScaledDotProductAttention", *ATTENTIVE)
     },
     **{
         (row, "wide", "float32"): "Tensors give NumPy's own bits, and NumPy's squares overflow before they are added"
@@ -151,14 +153,7 @@ STRICTER = [
     Stricter("", "input as complex", "features are real floats; PyTorch lets some layers compute on complex numbers"),
     *(
         Stricter(row, f"input {way}", "told that a mask is causal, PyTorch may never look at it", HINTED)
-        for row in (
-            "MultiheadAttention",
-            "TransformerEncoderLayer",
-            "TransformerDecoderLayer",
-            "TransformerEncoder",
-            "TransformerDecoder",
-            "Transformer",
-        )
+        for row in ATTENTIVE
         for way in ("longer on the first axis", "with an axis less")
     ),
     Stricter("ScaledDotProductAttention", "input with an axis more", "a mask has no more axes than the scores"),

@@ -18,7 +18,6 @@ from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.initial import DRAWN, same_distribution
-from conformance.rows import COMPOSED
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -133,8 +132,7 @@ def initial_values(case: ModuleCase, note: Note) -> None:
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
-    drawn_of_each = round(DRAWN * (COMPOSED if case.row.composed else 1))  # parts are drawn in full on their own rows
-    rounds = -(-drawn_of_each // min(sizes.values()))
+    rounds = -(-DRAWN // min(sizes.values()))
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
         ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))

@@ -13,8 +13,6 @@ import numpy as np
 from conformance.bound import Given
 from conformance.strategies import Strategy
 
-COMPOSED = 0.2  # of the examples, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
-
 # What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
 NO_VALUE = {"keepdims": False, "correction": 0}
 

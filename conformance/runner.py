@@ -28,7 +28,7 @@ from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
-from conformance.rows import COMPOSED, FunctionRow, InitialRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
@@ -61,6 +61,7 @@ EXAMPLES = {
 }
 USUAL = 32
 CENTRAL = {"output": 96, "input_gradients": 96, "parameter_gradients": 64}
+COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 PROGRAMS = "programs"
 OWN = (*INITIAL_CHECKS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
 
