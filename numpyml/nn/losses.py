@@ -295,12 +295,19 @@ class CrossEntropyWithLogits(Loss):
     ) -> tuple[Array | None, Array | None]:
         shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
-        scaled = g if scale is None else g * scale
-        gx = p * scaled
         if at is not None:
+            scaled = g if scale is None else g * scale
+            gx = p * scaled
             gx[at] -= scaled
         else:
-            gx -= q * g
+            gx = p * scale
+            gx -= q
+            # Of the likeliest target, p Σ q w − q w = p (Σ q w of the others) − q w (1 − p): the first cancels at p = 1.
+            at = q.argmax(axis=0), np.arange(q.shape[1])
+            likeliest, others = q[at], q.copy()
+            others[at] = 0
+            gx[at] = p[at] * np.add.reduce(others, axis=0) - likeliest * (1 - p[at])
+            gx *= g
         if ignored is not None:
             gx[:, ignored] = 0
         gt = None

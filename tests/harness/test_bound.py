@@ -164,6 +164,30 @@ def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_onl
     assert "output[0]" in verdict(by_square, np.float32, straight, large).failure
 
 
+def test_nothing_is_said_where_no_number_of_the_precision_would_be_wrong() -> None:
+    """Σ 1/x of subnormal numbers that all but cancel: too large for float32, and PyTorch says 0.3."""
+
+    def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            return {"output": np.sum(1 / arrays["x"], keepdims=True)}
+
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        found = ours(arrays)["output"]
+        return {"output": np.full_like(found, 0.3) if found.dtype == np.float32 else found}
+
+    sums = Given(np.array([1e-41, -1.5e-41]).astype(np.float32).astype(np.float64))
+    assert np.isnan(ours({"x": sums.values.astype(np.float32)})["output"]).all()
+    found = verdict(ours, np.float32, torch, sums)
+    assert not found.failure and found.compared == 0
+    assert "output[0]" in verdict(ours, np.float32, lambda arrays: infinite(ours(arrays)), sums).failure
+
+
+def infinite(answers: dict[str, Array]) -> dict[str, Array]:
+    """PyTorch as it should be: the answer is too large, so it is ∞."""
+    y = answers["output"]
+    return {"output": np.full_like(y, np.inf) if y.dtype == np.float32 else y}
+
+
 @pytest.mark.parametrize("lost", [np.inf, -np.inf, np.nan])
 def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
     def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -367,6 +367,17 @@ def test_a_sure_forecast_raises_nothing_where_numpy_is_told_to_raise(dtype, weig
         assert np.isfinite(CrossEntropyWithLogits(weight).forward(x, np.array([[1, 0], [0.5, 0.5], [0, 1]])))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sure_forecast_of_smoothed_targets_keeps_the_digits_of_its_slope(dtype):
+    w, smoothing = np.array([0.5, 2.0, 0.25, 1.5]), 0.1
+    loss = CrossEntropyWithLogits(w, reduction="sum", label_smoothing=smoothing)
+    _, context = loss.compute(np.array([[INF, -0.75, 1e4, 0.25]], dtype), np.array([0]))
+    slope = np.longdouble(str(smoothing)) / 4 * w[1:].sum()  # p = 1: what the other classes are to have
+    for g in np.linspace(0.05, 1, 100, dtype=dtype):
+        gx, _ = loss.pullback(context, g)
+        assert abs(gx[0, 0] - g * slope) <= 2 * np.spacing(dtype(g * slope))
+
+
 def test_a_class_index_out_of_range_tells_the_remedy():
     with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))
