@@ -61,13 +61,9 @@ ATTENTIVE = (
     "Transformer",
 )
 
-PROJECTED = "one number is nearly all of a vector, and the gradient, which takes out the part along it, cancels in both"
-
 # Values that a row is not given, since the answers differ there on purpose: (row, kind of values), or with the one
 # precision in which that is so.
 NOT_GIVEN: dict[tuple[str, ...], str] = {
-    ("LayerNorm", "wide"): PROJECTED,
-    ("RMSNorm", "wide"): PROJECTED,
     **{
         (row, "nan"): "whether a NaN passes a mask depends on which of PyTorch's kernels runs; here it does"
         for row in ("ScaledDotProductAttention", *ATTENTIVE)
@@ -199,6 +195,10 @@ SATURATED = "a slope is taken from a value that is all but 1, so that few of its
 COPIED = "a TransformerDecoderLayer whose activation is a module uses relu once it was copied"
 FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
+    Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides what is left"),
+    Finding("RMSNorm", "output", "rms_norm_value.py", "squares overflow, and infinity divides what is left"),
+    Finding("RMSNorm", "gradient of x", "rms_norm_slope.py", "it divides by the cube of the size, which overflows"),
+    Finding("RMSNorm", "gradient of weight", "rms_norm_value.py", "squares overflow, and infinity divides what is left"),
     Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
@@ -270,8 +270,8 @@ REMARKS = [
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",
     (
-        "LayerNorm and RMSNorm are compared over 32 elements and more: of very few, one may be nearly all there is, "
-        "and then the gradient cancels, here as in PyTorch."
+        "LayerNorm and RMSNorm are compared over 32 elements and more, and of 1e±30 over vectors of one size each: where "
+        "one number is nearly all there is, the gradient, which takes out the part along it, cancels, here as in PyTorch."
     ),
     (
         "MultiheadAttention: a query that may see no key gets the weights 0, so its output is the projection's bias. "

@@ -7,24 +7,30 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Given
-from conformance.divergences import given_kinds
+from conformance.bound import Array, Given
 from conformance.reach import Strategy, among, between
 from conformance.rows import ModuleRow
 from conformance.strategies import NASTY, floats, shapes, whole
 from numpyml.nn import layers
 
 flags = among(False, True)
-# Of few elements one may be nearly all there is, and the gradient cancels: see NOT_GIVEN and REMARKS in divergences.py.
+# Of few elements one may be nearly all there is, and the gradient cancels: see REMARKS in divergences.py.
 normalized = among(32, (40,), (5, 7), (3, 2, 8))
 epsilons = among(1e-5, 1e-3, 1e-12)
 
 
 def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
-    """Arrays whose last axes are these."""
+    """Arrays whose last axes are these; of wide numbers, those of one vector are of one size."""
     last = (shape,) if isinstance(shape, int) else shape
-    kinds = given_kinds("LayerNorm", NASTY)
-    return st.tuples(floats(shapes(0, 3, elements=48).map(lambda s: (*s, *last)), kinds))
+    whole_shapes = shapes(0, 3, elements=48).map(lambda s: (*s, *last))
+
+    def of_one_size(x: Array) -> Array:
+        size = np.floor(np.log10(np.abs(x)))
+        own = size[(..., *(slice(0, 1) for _ in last))]
+        return np.asarray(x * 10.0 ** (own - size))
+
+    usual = floats(whole_shapes, [kind for kind in NASTY if kind != "wide"])
+    return st.tuples(usual | floats(whole_shapes, ["wide"], into=of_one_size))
 
 
 ROWS = [

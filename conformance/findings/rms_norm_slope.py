@@ -1,0 +1,8 @@
+"""RMSNorm's slope at (1, 2) times 1e16, along another element: PyTorch divides by the cube of the size, which ends."""
+
+import torch
+
+x = (torch.tensor([1.0, 2.0]) * 1e16).requires_grad_()
+torch.nn.functional.rms_norm(x, (2,))[0].backward()
+print("PyTorch", x.grad[1].item())
+print("true   ", -(2.5**-1.5) / 1e16)
