@@ -65,10 +65,6 @@ ATTENTIVE = (
 # precision in which that is so.
 NOT_GIVEN: dict[tuple[str, ...], str] = {
     **{
-        (row, "nan"): "whether a NaN passes a mask depends on which of PyTorch's kernels runs; here it does"
-        for row in ("ScaledDotProductAttention", *ATTENTIVE)
-    },
-    **{
         (row, "wide", "float32"): "Tensors give NumPy's own bits, and NumPy's squares overflow before they are added"
         for row in ("var", "std", "linalg.norm")
     },
@@ -195,10 +191,11 @@ SATURATED = "a slope is taken from a value that is all but 1, so that few of its
 COPIED = "a TransformerDecoderLayer whose activation is a module uses relu once it was copied"
 FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
-    Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides what is left"),
-    Finding("RMSNorm", "output", "rms_norm_value.py", "squares overflow, and infinity divides what is left"),
+    Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides"),
     Finding("RMSNorm", "gradient of x", "rms_norm_slope.py", "it divides by the cube of the size, which overflows"),
-    Finding("RMSNorm", "gradient of weight", "rms_norm_value.py", "squares overflow, and infinity divides what is left"),
+    *(Finding("RMSNorm", answers, "rms_norm_value.py", "squares overflow, and infinity divides") for answers in (
+        "output", "gradient of weight",
+    )),
     Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
@@ -212,6 +209,8 @@ FINDINGS = [
     *(Finding(f, "gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is all but -1") for f in (
         "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder", "TransformerDecoder", "Transformer",
     )),
+    Finding("ScaledDotProductAttention", "output", "causal_scale.py", "a key is hidden by −∞ times a negative scale"),
+    Finding("ScaledDotProductAttention", "nothing drawn", "nan_query.py", "a NaN counts as a query that sees no key"),
     Finding("MultiheadAttention", "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_... adds"),
     Finding("TransformerDecoder", "nothing drawn", "decoder_activation.py", COPIED),
     Finding("Transformer", "nothing drawn", "decoder_activation.py", COPIED),
@@ -263,6 +262,11 @@ REMARKS = [
         "linalg.norm: of an order p whose 1/p is rounded, such as 3, numbers of 1e±30 are not compared: NumPy's sum to "
         "the 1/p, of which Tensors have the bits, loses a digit there."
     ),
+    (
+        "Attention: NaN stands among the values alone, beside no mask. What PyTorch makes of a query or key of NaN "
+        "depends on the kernel that runs (conformance/findings/nan_query.py), as does whether a NaN passes a mask; "
+        "here it does."
+    ),
     "linalg.norm: of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch.",
     "linalg.norm: of orders above 2, the gradient at a zero beside NaN is 0 here, NaN in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
@@ -270,8 +274,9 @@ REMARKS = [
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",
     (
-        "LayerNorm and RMSNorm are compared over 32 elements and more, and of 1e±30 over vectors of one size each: where "
-        "one number is nearly all there is, the gradient, which takes out the part along it, cancels, here as in PyTorch."
+        "LayerNorm and RMSNorm are compared over 32 elements and more, and numbers of 1e±30 beside others of their "
+        "size: where one is nearly all there is, the gradient, which takes out the part along it, cancels, here as in "
+        "PyTorch."
     ),
     (
         "MultiheadAttention: a query that may see no key gets the weights 0, so its output is the projection's bias. "

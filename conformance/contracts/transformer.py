@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpyml.nn import layers
 
 flags = among(False, True)
 # No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and moves
-# by nothing, which no rounding hits. No NaN: whether one passes a mask is left open, see NOT_GIVEN in divergences.py.
+# by nothing, which no rounding hits. NaN is among the values alone, beside no mask: see REMARKS in divergences.py.
 KINDS = ("ordinary", "ordinary", "sparse", "subnormal")
 SCORED = (*KINDS, "saturated")
+VALUES = ("wide", "nan")  # these, too, where there are values of their own
 lengths = among(3, 1, 2, 5)
 batches = among(2, 1, 3, 0, None)  # None: no batch axis
 MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see REMARKS in divergences.py
@@ -50,6 +52,11 @@ def masks(
         np.where(hidden, -np.inf, single(rng.standard_normal(shape))) if kind == "additive" else hidden ^ seen
     )
     return Given(values, layout, kind)
+
+
+def unmasked(inputs: Iterable[Given]) -> bool:
+    """Whether they hold NaN, beside which no mask is given."""
+    return any(np.isnan(x.values).any() for x in inputs)
 
 
 def given(**further: Any) -> dict[str, Any]:
@@ -89,7 +96,8 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
     lead = (*batch, heads * shared) if options["enable_gqa"] or draw(st.booleans()) else batch
     keys = (*batch, heads) if options["enable_gqa"] else lead
     shapes = [(*lead, L, E), (*keys, S, E), (*keys, S, Ev)]
-    arrays = [draw(floats(shape, SCORED)) for shape in shapes]
+    values = [kind for kind in (*SCORED, *VALUES) if kind != "nan" or not options["is_causal"]]
+    arrays = [draw(floats(shape, kinds)) for shape, kinds in zip(shapes, (SCORED, SCORED, values), strict=True)]
     if not options["is_causal"] and pick(draw, "attn_mask", among("no floats", "floats")) == "floats":
         shape = draw(st.sampled_from([(L, S), (1, S), (*lead, L, S), (*(1 for _ in lead), L, S)]))
         arrays.append(draw(floats(shape, SCORED)))
@@ -99,7 +107,7 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
 @st.composite
 def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
     """A mask of booleans, or of floats and -inf, where none is among the inputs and none is made."""
-    if options["is_causal"] or len(inputs) == 4:
+    if options["is_causal"] or len(inputs) == 4 or unmasked(inputs):
         return {}
     query, key = (x.values.shape for x in inputs[:2])
     return given(attn_mask=draw(masks("attn_mask", (*query[:-1], key[-2]), seen=True, causal=True)))
@@ -112,8 +120,8 @@ def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...])
 def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
     L, S, batch = draw(lengths), pick(draw, "keys", among(3, 1, 2, 5)), pick(draw, "batch", batches)
     E = o["embed_dim"]
-    features = ((L, E), (S, o["kdim"] or E), (S, o["vdim"] or E))
-    return tuple(draw(floats(sequence(batch, n, width, o["batch_first"]), KINDS)) for n, width in features)
+    features = ((L, E, KINDS), (S, o["kdim"] or E, KINDS), (S, o["vdim"] or E, (*KINDS, *VALUES)))
+    return tuple(draw(floats(sequence(batch, n, width, o["batch_first"]), kinds)) for n, width, kinds in features)
 
 
 @st.composite
@@ -123,7 +131,7 @@ def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Given, ...]) -> 
     of_all_heads = ((batch if batch is not None else 1) * o["num_heads"], L, S)
     shape = (L, S) if pick(draw, "a mask for each head", flags) is False else of_all_heads
     mask = padding = None
-    if batch != 0:  # PyTorch cannot reshape those of an empty batch
+    if batch != 0 and not unmasked(inputs):  # PyTorch cannot reshape those of an empty batch
         mask = draw(masks("attn_mask", shape, nothing=not needed, causal=True))
         padding = draw(masks("key_padding_mask", per_key(batch, S), nothing=not needed))
     # Where keys are added, the hint makes PyTorch hide them, though no mask does: findings/causal_hint.py.

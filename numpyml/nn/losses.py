@@ -302,7 +302,7 @@ class CrossEntropyWithLogits(Loss):
         else:
             gx = p * scale
             gx -= q
-            # Of the likeliest target, p Σ q w − q w = p (Σ q w of the others) − q w (1 − p): the first cancels at p = 1.
+            # p Σ q w − q w cancels where p is all but 1: of the likeliest target, p (Σ of the others) − q w (1 − p)
             at = q.argmax(axis=0), np.arange(q.shape[1])
             likeliest, others = q[at], q.copy()
             others[at] = 0
