@@ -60,7 +60,14 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
     mark((f"operands {label}" for label in others), [f"operands {way}"])
     if draw(st.booleans()):
         first, second = second, first
-    return Call({"a": draw(floats(first, kinds)), "b": draw(floats(second, kinds))})
+    a, b = draw(floats(first, kinds)), draw(floats(second, kinds))
+    mark([ORIGIN], [ORIGIN] * bool(((a.values == 0) & (b.values == 0)).any()))
+    return Call({"a": a, "b": b})
+
+
+# Where quotients, powers and distances are special. They end like the labels of zeros, which are then drawn: see likely
+ORIGIN = "both operands: 0"
+NOTHING = "all of a vector: 0"
 
 
 def quotients() -> Strategy[Call]:
@@ -417,7 +424,9 @@ def norms(draw: Draw) -> Call:
     if order in (2.5, 3):
         kinds.remove("wide")  # see there
     options = {"ord": order, "axis": axis, "keepdims": pick(draw, "keepdims", among(False, True))}
-    return Call({"x": draw(squared(shape, kinds, axis))}, options)
+    x = draw(squared(shape, kinds, axis))
+    mark([NOTHING], [NOTHING] * bool((x.values == 0).all(axis).any()))
+    return Call({"x": x}, options)
 
 
 @st.composite

@@ -317,8 +317,8 @@ def test_a_beam_wide_enough_finds_every_sequence(end, length_penalty, seed):
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
-@pytest.mark.parametrize("end", [None, 2])
-def test_a_narrow_beam_is_what_a_plain_search_finds(beams, end):
+@pytest.mark.parametrize(("end", "length_penalty"), [(None, 0.0), (2, 0.0), (2, 1.5)])
+def test_a_narrow_beam_is_what_a_plain_search_finds(beams, end, length_penalty):
     for seed in range(20):
         model, beam = Table(5, seed), [((), 0.0)]
         for _ in range(6):
@@ -326,8 +326,9 @@ def test_a_narrow_beam_is_what_a_plain_search_finds(beams, end):
             for sequence, _ in beam:
                 whole = end is not None and end in sequence
                 ranked += [sequence] if whole else [(*sequence, token) for token in range(5)]
-            beam = sorted(((s, model.log_probability([1], s)) for s in ranked), key=lambda pair: -pair[1])[:beams]
-        found = beam_search(model.step, [1], 6, beams, end=end)
+            scores = [model.log_probability([1], s) / ((5 + len(s)) / 6) ** length_penalty for s in ranked]
+            beam = sorted(zip(ranked, scores, strict=True), key=lambda pair: -pair[1])[:beams]
+        found = beam_search(model.step, [1], 6, beams, length_penalty=length_penalty, end=end)
         assert [tuple(h.tokens[1:].tolist()) for h in found] == [s for s, _ in beam]
 
 

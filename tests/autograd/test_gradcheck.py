@@ -178,6 +178,11 @@ def test_integers_are_passed_on_unchecked() -> None:
     assert report.passed
 
 
+def test_a_float_is_checked_like_an_array_of_one() -> None:
+    report = gradcheck(lambda a, x: a * np.sin(x), 0.5, X)
+    assert report.passed and [entry.name for entry in report.entries] == ["input 0", "input 1"]
+
+
 def test_frozen_parameters_are_left_out() -> None:
     module = Affine()
     module.bias.requires_grad = False
