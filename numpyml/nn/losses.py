@@ -272,19 +272,22 @@ class CrossEntropyWithLogits(Loss):
             scale = None if w is None else w[t]
             if scale is not None:
                 losses = weighted(losses, scale)
-            q = log_p = None
+            q = log_p = others = None
         else:
-            at = None
             q, ignored = self._distribution(targets, p)
             if w is not None:
                 q *= w[:, None]
             log_p = z
             log_p -= log_total
-            losses, scale = expected_surprise(q, log_p), np.add.reduce(q, axis=0)
+            losses = expected_surprise(q, log_p)
+            at = q.argmax(axis=0), np.arange(q.shape[1])
+            likeliest, q[at] = q[at], 0  # in place: q is new, and back as it was three lines on
+            others = np.add.reduce(q, axis=0)
+            q[at], scale = likeliest, likeliest + others
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, q, log_p, scale, ignored, count, targets.dtype.kind == "f"
+        context = x.shape, p, at, q, log_p, scale, others, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -293,9 +296,9 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, q, log_p, scale, ignored, count, probabilistic = context
+        shape, p, at, q, log_p, scale, others, ignored, count, probabilistic = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
-        if at is not None:
+        if q is None:
             scaled = g if scale is None else g * scale
             gx = p * scaled
             gx[at] -= scaled
@@ -303,10 +306,7 @@ class CrossEntropyWithLogits(Loss):
             gx = p * scale
             gx -= q
             # p Σ q w − q w cancels where p is all but 1: of the likeliest target, p (Σ of the others) − q w (1 − p)
-            at = q.argmax(axis=0), np.arange(q.shape[1])
-            likeliest, others = q[at], q.copy()
-            others[at] = 0
-            gx[at] = p[at] * np.add.reduce(others, axis=0) - likeliest * (1 - p[at])
+            gx[at] = p[at] * others - q[at] * (1 - p[at])
             gx *= g
         if ignored is not None:
             gx[:, ignored] = 0
