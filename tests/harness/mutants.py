@@ -62,7 +62,7 @@ FILES = {
     "nn/optimizer.py": "nn/test_optimizers.py",
     "nn/optimizers.py": "nn/test_optimizers.py",
     "nn/parameter.py": "nn/test_module.py",
-    "nn/schedulers.py": "nn/test_schedulers.py",
+    "nn/schedulers.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/targets.py": "nn/test_losses.py",
     "nn/utils.py": "nn/test_schedulers.py",
 }
@@ -298,7 +298,7 @@ def _held(mutant: Mutant, components: list[str]) -> str:
                 return str(task)
     import pytest
 
-    own = TESTS / FILES[mutant.file]
+    own = [str(TESTS / file) for file in FILES[mutant.file].split()]
     options = [
         "-x",
         "-q",
@@ -311,8 +311,8 @@ def _held(mutant: Mutant, components: list[str]) -> str:
         "-c",
         str(TESTS.parent / "pyproject.toml"),
     ]
-    code = pytest.main([*options, str(own)])
-    return own.name if code not in (0, 5) else ""
+    code = pytest.main([*options, *own])
+    return FILES[mutant.file] if code not in (0, 5) else ""
 
 
 def _warm() -> None:
