@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd.tape import Array
+from numpyml.errors import ShapeError
 from numpyml.nn import init
 from numpyml.nn.activations import GELU, ReLU
 from numpyml.nn.layers.attention import MultiheadAttention, causal
@@ -375,6 +376,7 @@ class Transformer(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Any:
+        self._check_batches(src.shape, tgt.shape)
         memory = self.encoder(src, src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         return self.decoder(
             tgt,
@@ -386,6 +388,16 @@ class Transformer(Module):
             tgt_is_causal=tgt_is_causal,
             memory_is_causal=memory_is_causal,
         )
+
+    def _check_batches(self, src: tuple[int, ...], tgt: tuple[int, ...]) -> None:
+        """A source for each target: parts of one's own may let the two pass."""
+        axis = 0 if self.batch_first else 1
+        if len(src) == len(tgt) == 3 and src[axis] != tgt[axis]:
+            raise ShapeError(
+                f"expected src and tgt to have one batch, axis {axis}, got shapes {src} and {tgt}; "
+                f"give each target its source, or choose batch_first={not self.batch_first}",
+                self,
+            )
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, dtype: DTypeLike = np.float32) -> Array:
