@@ -32,6 +32,9 @@ class Curve:
     torch: list[float]
 
 
+UNRECORDED = "not on record yet"  # a finding without a line among the divergences
+
+
 @dataclass
 class Note:
     """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
@@ -67,6 +70,11 @@ class Note:
             return "passed"
         return "not offered" if self.not_offered else "nothing to compare"
 
+    @property
+    def blind(self) -> set[str]:
+        """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
+        return {"float32", "float64"} - self.resolution.keys()
+
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
         """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
         self.references.add(problem.reference(np.dtype(dtype)))
@@ -80,7 +88,7 @@ class Note:
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
                     spread[place] += int(n)
             if verdict.wrong:
-                reason = finding(self.row, verdict.what) or "not on record yet"
+                reason = finding(self.row, verdict.what) or UNRECORDED
                 found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
         return names

@@ -13,7 +13,7 @@ import json
 import math
 import pkgutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 
 import numpyml
 from conformance import contracts
-from conformance.census import Note
+from conformance.census import UNRECORDED, Note
 from conformance.divergences import ABSENT, ADDED
 from conformance.frameworks import pytorch
-from conformance.reach import REACHING, purpose
+from conformance.reach import REACHING, SHARP, purpose
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 from conformance.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
@@ -161,12 +161,33 @@ def unreached(notes: Iterable[Note]) -> list[str]:
     ]
 
 
+def blunt(notes: Iterable[Note]) -> list[str]:
+    """Components of which no planted error can tell how sharp the eye is."""
+    return [
+        f"{note.row}-{note.check}: no well-conditioned element in {precision} was met"
+        for note in notes
+        if note.check in SHARP and note.outcome in ("passed", "nothing to compare")
+        for precision in sorted(note.blind)
+    ]
+
+
+def unrecorded(notes: Iterable[Note]) -> list[str]:
+    """Answers in which PyTorch breaks the rule, and that neither script nor line is about."""
+    return [
+        f"{note.row}-{note.check}: PyTorch is off: {found}; put it on record: conformance/divergences.py"
+        for note in notes
+        for found in note.findings
+        if found.endswith(UNRECORDED)
+    ]
+
+
 # What the suite's own seed compared: profile, component, check. The file has a fingerprint of the draws, since another
 # Hypothesis may draw others from the same seed. Where it is the same, every check is held to FIRM of its count. Other
 # draws have arrays of other sizes, and a check makes a tenth or ten times the comparisons; they hold a component to
 # LOOSE.
 FLOORS = Path(__file__).with_name("floors.json")
 FIRM, LOOSE = 0.8, 0.01
+MANY = 50  # comparisons of one check: whatever is drawn, some of them are made
 RECORD = "record it: python -m conformance --record-floors"
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -210,7 +231,12 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
     known = record.get(profile, {})
     if not known:
         return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
-    found, ran = [], [note for note in notes if not note.failure]
+    ran = [note for note in notes if not note.failure]
+    found = [
+        f"{note.row}-{note.check}: nothing was compared, where the record of the {profile} profile has {count:,}"
+        for note in ran
+        if not firm and not note.comparisons and (count := known.get(note.row, {}).get(note.check, 0)) >= MANY
+    ]
     sums: dict[str, list[float]] = {}  # what ran, and the floor
     for note in ran:
         count = known.get(note.row, {}).get(note.check)
@@ -228,11 +254,14 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
     ]
 
 
-def dropped(planned: Iterable[tuple[str, str]], recorded: Counts | None = None) -> list[str]:
-    """Checks of components that have a floor and no longer run. ``planned``: the component and check of every task."""
+def dropped(
+    planned: Iterable[tuple[str, str]], recorded: Counts | None = None, only: Collection[str] | None = None
+) -> list[str]:
+    """Checks of components, or of these only, that have a floor and no longer run. ``planned``: the component and
+    check of every task."""
     known, left = counts() if recorded is None else recorded, set(planned)
     once = {(row, check): None for rows in known.values() for row, checks in rows.items() for check in checks}
-    lost = [task for task in once if task not in left]
+    lost = [task for task in once if task not in left and (only is None or task[0] in only)]
     return [f"{row}-{check} has a floor and no longer runs; {RECORD}" for row, check in lost]
 
 

@@ -26,16 +26,23 @@ def _number(name: str) -> int | None:
     return int(text) if text else None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One clear line for what could not run, before anything does."""
+    from conformance import frameworks, runner
+    from conformance.errors import Misuse
+
+    if not config.getoption("help"):
+        try:
+            runner.ready()
+            frameworks.use(frameworks.load(config.getoption("framework")))
+            runner.planned(None, config.getoption("profile"), config.getoption("examples"))
+        except Misuse as error:
+            raise pytest.UsageError(f"conformance: {error}") from None
+
+
 def pytest_generate_tests(metafunc: Any) -> None:
     """One test for each row and check, such as LayerNorm-parameter_gradients."""
     if "task" in metafunc.fixturenames:
-        from conformance import frameworks, runner
-        from conformance.errors import Misuse
+        from conformance import runner
 
-        try:
-            runner.ready()
-            frameworks.use(frameworks.load(metafunc.config.getoption("framework")))
-            tasks = runner.planned(None, metafunc.config.getoption("profile"), metafunc.config.getoption("examples"))
-        except Misuse as error:
-            pytest.exit(f"conformance: {error}", returncode=2)
-        metafunc.parametrize("task", tasks, ids=str)
+        metafunc.parametrize("task", runner.tasks(), ids=str)

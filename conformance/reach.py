@@ -26,6 +26,8 @@ REACHING = frozenset({
     "initial_distribution",
 })  # fmt: skip
 
+SHARP = ("resolution", "function_resolution")  # the checks that plant errors, in both precisions
+
 
 @dataclass(frozen=True)
 class Purpose:

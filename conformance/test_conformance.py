@@ -17,7 +17,9 @@ def test_conforms(task: runner.Task, request: pytest.FixtureRequest) -> None:
     if note.failure:
         pytest.fail(note.failure, pytrace=False)
     if option("examples") is None and frameworks.under_test().NAME == "numpyml":
-        assert completeness.unreached([note]) == []
+        assert completeness.unreached([note]) + completeness.blunt([note]) == []
+        if seed == runner.SEED:
+            assert completeness.unrecorded([note]) == []
         if firm := completeness.same_draws(seed, runner.SEED):
             assert completeness.shortfalls([note], option("profile"), firm) == []
 

@@ -84,8 +84,8 @@ def _from_cache(right: Any) -> Any:
 
 
 def _sum_for_mean(right: Any) -> Any:
-    def reduce(self: Any, values: Any) -> Any:
-        return right(self, values) if self.reduction != "mean" else np.add.reduce(values, axis=None)
+    def reduce(self: Any, values: Any, dtype: Any) -> Any:
+        return right(self, values, dtype) if self.reduction != "mean" else np.add.reduce(values, axis=None, dtype=dtype)
 
     return reduce
 

@@ -168,7 +168,7 @@ def load(path: str | Path | None) -> Any:
     sys.modules[spec.name] = adapter  # where dataclass and pickle look a class up
     try:
         spec.loader.exec_module(adapter)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Misuse(f"--framework {path} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(adapter, "NAME") or not any(hasattr(adapter, f) for f in ("make", "differentiate", "optimizer")):
         raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")

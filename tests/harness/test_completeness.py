@@ -157,6 +157,32 @@ def test_every_check_that_no_longer_runs_is_missed() -> None:
         assert line.startswith(f"{row}-{check} has a floor and no longer runs")
 
 
+def test_of_one_component_only_its_own_checks_can_be_missing() -> None:
+    assert completeness.dropped([], floors(), only={"none"}) == []
+    lost = completeness.dropped([], floors(), only={"Dense"})
+    assert len(lost) == sum(row == "Dense" for row, _ in TASKS) and all(line.startswith("Dense-") for line in lost)
+
+
+def test_an_eye_that_was_never_tried_is_red() -> None:
+    run = [note for note in notes() if note.check == "resolution"]
+    for note in run:
+        note.resolution = {"float32": 32.0, "float64": 32.0}
+    assert completeness.blunt(run) == []
+    for note in run:
+        del note.resolution["float32"]
+        assert completeness.blunt(run) == [f"{note.row}-resolution: no well-conditioned element in float32 was met"]
+        note.resolution["float32"] = 32.0
+
+
+def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
+    (note, *_) = run = notes()
+    note.findings = {"output in float32: a reason (a script)": 3}
+    assert completeness.unrecorded(run) == []
+    note.findings["output in float64: not on record yet"] = 1
+    (line,) = completeness.unrecorded(run)
+    assert line.startswith(f"{note.row}-{note.check}: PyTorch is off: output in float64: not on record yet; put it on")
+
+
 def test_a_failure_is_told_once() -> None:
     run = notes()
     run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, set()
@@ -171,8 +197,9 @@ def test_other_draws_hold_a_component_loosely() -> None:
             note.comparisons = 1
         assert completeness.shortfalls(run, "default", False, recorded) == []
         own[0].comparisons = 0
+        nothing = f"{row}-{own[0].check}: nothing was compared, where the record of the default profile has 100"
         floor = f"{len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}"
-        assert completeness.shortfalls(run, "default", False, recorded) == [f"{row}: {floor}"]
+        assert completeness.shortfalls(run, "default", False, recorded) == [nothing, f"{row}: {floor}"]
         own[0].comparisons = 1
 
 
@@ -239,3 +266,4 @@ def test_a_component_that_nobody_exported_is_found(base: type, monkeypatch: pyte
     forgotten = type("Forgotten", (base,), methods)
     assert list(completeness.components()) == [forgotten] and forgotten not in known
     assert "numpyml.nn.layers.forgotten.Forgotten has no contract row" in completeness.problems()
+    forgotten.__module__ = __name__  # until it is collected, it is nobody's component

@@ -12,7 +12,9 @@ from numpyml.autograd.derivatives import TABLE
 
 def red(component: str) -> list[str]:
     tasks = [task for task in runner.tasks(component) if task.check not in ("long_trajectory", "rejections")]
-    notes = (runner.run(task, "quick") for task in tasks)
+    notes = [runner.run(task, "quick") for task in tasks]
+    crashed = [note.failure for note in notes if note.failure.startswith(("TypeError", "NameError", "AttributeError"))]
+    assert not crashed  # a fault that merely breaks tells nothing of the eye
     return [note.check for note in notes if note.failure]
 
 
@@ -27,7 +29,7 @@ def test_without_a_fault_all_is_green(component: str) -> None:
     assert red(component) == []
 
 
-@pytest.mark.parametrize("factor", [1.01, -1.0, 1 + 1e-5])
+@pytest.mark.parametrize("factor", [1.0, 1.01, -1.0, 1 + 1e-5])
 def test_a_wrong_derivative_is_seen(factor: float) -> None:
-    with partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, y: right(g, y) * g.dtype.type(factor)):
-        assert "function_gradients" in red("tanh")
+    with partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, x: right(g, x) * g.dtype.type(factor)):
+        assert ("function_gradients" in red("tanh")) == (factor != 1)

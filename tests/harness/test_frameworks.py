@@ -226,6 +226,12 @@ def test_an_error_that_is_not_about_offering_is_a_failure(toy: Path) -> None:
     assert code == 1 and "ZeroDivisionError" in found["Sigmoid-input_gradients"]["failure"]
 
 
+def test_an_adapter_that_leaves_has_not_passed(toy: Path) -> None:
+    toy.write_text(TOY.replace("def backward(part, gy):\n", "def backward(part, gy):\n    raise SystemExit\n"))
+    code, found = census(toy, "nn.Sigmoid", examples=5)
+    assert code == 1 and "SystemExit" in found["Sigmoid-input_gradients"]["failure"]
+
+
 def test_numpyml_is_under_test_again_afterwards(toy: Path) -> None:
     main(["--framework", str(toy), "--only", "nn.Linear", "--examples", "2", "--jobs", "1"])
     assert main(["--only", "Dense", "--examples", "2", "--jobs", "1"]) == 0
@@ -238,6 +244,7 @@ def test_numpyml_is_under_test_again_afterwards(toy: Path) -> None:
         (None, "there is no file"),
         ("import a_package_that_is_not_there", "cannot be imported: ModuleNotFoundError"),
         ("def forward(", "cannot be imported: SyntaxError"),
+        ("raise SystemExit", "cannot be imported: SystemExit"),
         ("NAME = 'hollow'", "is no adapter"),
         ("def make(component, options, dtype): ...", "is no adapter"),
     ],
