@@ -48,7 +48,8 @@ def assert_conforms(
     """Hold a module to PyTorch: its output and every gradient, in float32 and float64, through both drivers.
 
     The incoming gradient is random. The rule of comparison is the suite's (``conformance/bound.py``). Nothing about
-    ``module`` changes, and no random generator moves on.
+    ``module`` changes, and no random generator moves on. It is about the numbers of this call: other options, shapes
+    and memory layouts, and whether arrays are written to or shared, are what a row of the suite asks.
 
     Args:
         module: a layer, a loss or a model.

@@ -40,15 +40,16 @@ class Purpose:
 class Purposeful(Strategy[Any]):
     """A strategy that says what it is for."""
 
-    def __init__(self, strategy: Strategy[Any], purpose: Purpose) -> None:
+    def __init__(self, strategy: Strategy[Any], purpose: Purpose, told: str = "") -> None:
         super().__init__()
         self.strategy, self.purpose = strategy, purpose
+        self.told = told or ", ".join(label.lstrip("=: ") for label in purpose.labels)
 
     def do_draw(self, data: Any) -> Any:
         return data.draw(self.strategy)
 
     def __repr__(self) -> str:
-        return ", ".join(label.lstrip("=: ") for label in self.purpose.labels)
+        return self.told
 
 
 def purposeful(strategy: Strategy[Any], labels: Iterable[str], of: Callable[[Any], Iterable[str]]) -> Purposeful:
@@ -69,7 +70,8 @@ def among(*values: Any) -> Purposeful:
 def between(low: int, high: int) -> Purposeful:
     """A whole number; promised are both ends, and 0 where it lies between them."""
     marks = {low, high, *({0} if low <= 0 <= high else ())}
-    return purposeful(st.integers(low, high), map(equals, sorted(marks)), lambda n: [equals(n)] if n in marks else [])
+    purpose = Purpose(tuple(map(equals, sorted(marks))), lambda n: [equals(n)] if n in marks else [])
+    return Purposeful(st.integers(low, high), purpose, f"{low} to {high}")
 
 
 def equals(value: Any) -> str:

@@ -172,6 +172,8 @@ def load(path: str | Path | None) -> Any:
         raise Misuse(f"--framework {path} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(adapter, "NAME") or not any(hasattr(adapter, f) for f in ("make", "differentiate", "optimizer")):
         raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
+    if adapter.NAME == "numpyml" and file != Path(__file__).with_name("numpyml.py"):
+        raise Misuse(f"--framework {path} is called numpyml, as the suite's own adapter is; give it a NAME of its own")
     vars(adapter)["GIVEN"] = str(path)  # for the command that runs it again
     return adapter
 

@@ -124,8 +124,8 @@ def verdict(census: Census) -> str:
         return "nothing was compared"
     aside = {"are not offered": total.not_offered, "had nothing to compare": total.idle}
     rest = "".join(f", {count:,} {what}" for what, count in aside.items() if count)
-    share = f"{total.passed:,} of {total.checks:,}" if rest else f"all {total.passed:,}"
-    return f"{share} checks passed{rest}"
+    share = f"{total.passed:,} of {total.checks:,}" if rest else f"all {total.passed:,}" if total.passed > 1 else "the"
+    return f"{share} {'check' if share == 'the' else 'checks'} passed{rest}"
 
 
 def footer(census: Census) -> str:

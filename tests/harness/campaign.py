@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 
-from conformance import report, runner
+from conformance import completeness, report, runner
 
 KNOWN = (runner.SEED, 9801, 9802)
 
@@ -34,6 +34,8 @@ def main() -> int:
             cases += sum(note.examples for note in found)
             comparisons += sum(note.comparisons for note in found)
             alarms = [f"{note.row}-{note.check}" for note in found if note.failure]
+            alarms += completeness.unreached(found) + completeness.blunt(found)
+            alarms += completeness.shortfalls(found, given.profile, firm=False)
             print(f"seed {seed}: {cases:,} cases and {comparisons:,} comparisons so far; alarms: {alarms}", flush=True)
             if alarms:
                 return 1

@@ -244,6 +244,7 @@ def test_numpyml_is_under_test_again_afterwards(toy: Path) -> None:
         (None, "there is no file"),
         ("import a_package_that_is_not_there", "cannot be imported: ModuleNotFoundError"),
         ("def forward(", "cannot be imported: SyntaxError"),
+        ("from conformance.frameworks.numpyml import *", "is called numpyml, as the suite's own adapter is"),
         ("raise SystemExit", "cannot be imported: SystemExit"),
         ("NAME = 'hollow'", "is no adapter"),
         ("def make(component, options, dtype): ...", "is no adapter"),
