@@ -14,7 +14,7 @@ from conformance.bound import DRAWS, ROUNDINGS, Array, Given, Problem, arrays_of
 from conformance.cases import DTYPES
 from conformance.census import Note
 from conformance.checks import needs
-from conformance.divergences import stricter
+from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.reach import among, likely, mark, pick
@@ -370,4 +370,35 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 
 
-OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed]
+@needs("optimizer", "step", "optimizer_state_dict")
+def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
+    """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
+    if accepted(case, note):
+        arrays = arrays_of(case.problem(), case.dtype)
+        framework = under_test()
+        stepper, _, gradients = case.make(arrays, framework)
+        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]
+        for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+            g[...] = arrays[f"gradient {i}"][0]
+            p.grad = pytorch.tensor(g)
+        theirs = torch_optimizer(case.row, case.groups(parameters, "params"), case.options)
+        framework.step(stepper)
+        theirs.step()
+        ours, expected = _keys(framework.optimizer_state_dict(stepper)), _keys(theirs.state_dict())
+        note.require(ours == expected, f"what is saved is {ours}, PyTorch's is {expected}")
+
+
+def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of the state arrays by parameter, and the groups, without what is PyTorch's alone."""
+    state = {
+        i: sorted(name for name, x in one.items() if x is not None and name != "step")
+        for i, one in saved["state"].items()
+    }
+    groups = [
+        {name: x for name, x in group.items() if name == "params" or name not in ABSENT}
+        for group in saved["param_groups"]
+    ]
+    return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
+
+
+OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed, optimizer_state_dict]
