@@ -263,17 +263,18 @@ def copies(case: ModuleCase, note: Note) -> None:
             note.require(not np.shares_memory(data, framework.parameters(module)[name]), f"{name} shares memory")
 
 
-MASKED = 64
+MASKED = 256
+RANDOM = (0.05, 0.95)  # rates of which two such masks are never the same by chance
 
 
 @needs(*ESSENTIAL, "seed", "train")
 def same_seed(case: ModuleCase, note: Note) -> None:
-    """Two runs of one seed give the same bits: initial values, masks and all."""
+    """Two runs of one seed give the same bits, initial values, masks and all; another seed gives other ones."""
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     runs: list[dict[str, Any]] = []
-    for _ in range(2):
-        framework.seed(case.seed)
+    for seed in (case.seed, case.seed, (case.seed + 1) % 2**32):
+        framework.seed(seed)
         module = built(framework, case.row.torch, case.options, case.dtype)
         framework.train(module, case.training)
         ys = listed(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
@@ -282,8 +283,23 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         further = framework.masks(module, MASKED, case.dtype) if frameworks.offers(framework, "masks") else []
         masks = {f"mask {i}": mask for i, (_, mask) in enumerate(further)}
         runs.append(outputs | masks | dict(framework.parameters(module)))
-    for name, value in runs[0].items():
-        note.same(f"{name} of a second run", value, runs[1][name])
+    first, again, other = runs
+    for name, value in first.items():
+        note.same(f"{name} of a second run", value, again[name])
+    drawn = [f"mask {i}" for i, (p, _) in enumerate(further) if RANDOM[0] <= p <= RANDOM[1]]
+    for names in ([name for name in drawn_by_pytorch(case) if name in first], drawn):
+        alike = all(np.array_equal(first[name], other[name]) for name in names)
+        note.require(not (names and alike), f"another seed gives the same {', '.join(names)}")
+
+
+def drawn_by_pytorch(case: ModuleCase) -> list[str]:
+    """The parameters that start from random numbers in PyTorch."""
+    runs = []
+    for seed in (0, 1):
+        pytorch.seed(seed)
+        made = built(pytorch, case.row.torch, case.options, case.dtype)
+        runs.append({name: pytorch.array(x) for name, x in made.named_parameters()})
+    return [name for name, x in runs[0].items() if not np.array_equal(x, runs[1][name])]
 
 
 MODULE_CHECKS = [

@@ -1,8 +1,9 @@
-"""The check of initial values: written in place, from PyTorch's distribution, the same bits from the same seed."""
+"""The check of initial values: written in place, from PyTorch's distribution, the same bits from the same seed, others
+from another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from conformance.frameworks import pytorch
 from conformance.rows import InitialRow
 from conformance.strategies import Draw, Shape, seeds
 
-DRAWN = 4000
+DRAWN = 4_000  # numbers of every parameter of a module, at least
+MORE, ROUNDS = 12_000, 1_000  # of an array alone, if no more rounds than these give as many
+ERRORS = 5  # standard errors: a false alarm in 1.7 million
 
 
 class InitialCase:
@@ -44,7 +47,8 @@ def initial_cases(draw: Draw, row: InitialRow) -> InitialCase:
 
 
 def initial_distribution(case: InitialCase, note: Note) -> None:
-    """Values of PyTorch's distribution, written in place in the array's precision; a seed repeats them."""
+    """Values of PyTorch's distribution, written in place in the array's precision; a seed repeats them, another gives
+    others."""
     from numpyml import manual_seed
 
     manual_seed(case.seed)
@@ -56,24 +60,60 @@ def initial_distribution(case: InitialCase, note: Note) -> None:
         manual_seed(case.seed)
         note.same(f"values of a second run, by {how}", case.ours(np.zeros_like(array), generator), array)
     if array.size:
-        rounds = -(-DRAWN // array.size)
-        ours = [np.array(case.ours(array)).ravel() for _ in range(rounds)]
-        theirs = [case.torch().ravel() for _ in range(rounds)]
-        same_distribution(note, "values", np.concatenate(ours), np.concatenate(theirs))
+        rounds = max(-(-DRAWN // array.size), min(-(-MORE // array.size), ROUNDS))
+        theirs = np.concatenate([case.torch().ravel() for _ in range(rounds)])
+        if np.ptp(theirs):
+            manual_seed((case.seed + 1) % 2**32)
+            note.require(not np.array_equal(case.ours(np.zeros_like(array)), array), "another seed gives the same")
+        ours = np.concatenate([np.array(case.ours(array)).ravel() for _ in range(rounds)])
+        same_distribution(note, "values", ours, theirs)
+        no_more_repeats(note, "values", [ours], [theirs])
 
 
 def same_distribution(note: Note, what: str, ours: Array, theirs: Array) -> None:
-    """Two samples of one distribution: the same extremes, if it has any, and no telling them apart (Kolmogorov and
-    Smirnov's statistic; a false alarm in a million)."""
+    """Two samples of one distribution: the same extremes, if it has any, the same mean and standard deviation, and no
+    telling them apart (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
     a, b = np.sort(ours), np.sort(theirs)
     hundredth = b.size // 100
     ends = b[hundredth] - b[0] + b[-1] - b[-1 - hundredth] <= 0.1 * (b[-1] - b[0])  # a tail would be thinner
     for x, y in ((a[0], b[0]), (a[-1], b[-1])) if ends else ():
         note.require(abs(x - y) <= 0.01 * (b[-1] - b[0]), f"extreme of {what}: {x}, PyTorch's {y}")
+    for moment, (x, error), (y, own) in zip(("mean", "standard deviation"), _moments(a), _moments(b), strict=True):
+        limit = ERRORS * np.hypot(error, own)
+        message = f"{moment} of {what}: {x:.4g}, PyTorch's {y:.4g}, at most {limit:.2g} apart by chance"
+        note.require(abs(x - y) <= limit, message)
     both = np.concatenate([a, b])
     gap = np.abs(np.searchsorted(a, both, "right") / a.size - np.searchsorted(b, both, "right") / b.size).max()
     limit = 2.7 * np.sqrt(1 / a.size + 1 / b.size)
     note.require(gap <= limit, f"{what}: distributions {gap:.3f} apart, at most {limit:.3f} by chance")
+
+
+def _moments(x: Array) -> list[tuple[float, float]]:
+    """Mean and standard deviation of a sample, each with its standard error."""
+    mean = x.mean(dtype=np.float64)
+    squares = (x - mean) ** 2
+    variance = squares.mean()
+    deviation = np.sqrt(variance)
+    spread = np.sqrt(squares.var() / x.size) / (2 * deviation) if deviation else 0.0
+    return [(mean, deviation / np.sqrt(x.size)), (deviation, spread)]
+
+
+def no_more_repeats(note: Note, what: str, ours: Sequence[Array], theirs: Sequence[Array]) -> None:
+    """In these samples no more numbers come again than in PyTorch's, but for what chance does where a precision has so
+    few of them: neurons, or a weight and a bias, that start as copies of each other learn the same."""
+    chance = sum(map(_coincidences, ours))
+    more = sum(x.size - np.unique(x).size for x in ours) - sum(x.size - np.unique(x).size for x in theirs)
+    limit = 2 + chance + ERRORS * np.sqrt(chance)
+    message = f"{more} more numbers of {what} are repeated than in PyTorch, at most {limit:.0f} by chance"
+    note.require(more <= limit, message)
+
+
+def _coincidences(x: Array) -> float:
+    """How many pairs of a sample are rounded to the same number: two of a distribution, uniform or normal, lie closer
+    than s with the probability 0.3 s / σ."""
+    deviation = float(x.std(dtype=np.float64))
+    spacing = float(np.spacing(np.abs(x).max()))
+    return x.size**2 / 2 * 0.3 * spacing / deviation if deviation else 0.0
 
 
 INITIAL_CHECKS = [initial_distribution]

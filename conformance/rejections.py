@@ -17,7 +17,7 @@ from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
-from conformance.initial import DRAWN, same_distribution
+from conformance.initial import DRAWN, no_more_repeats, same_distribution
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -121,10 +121,13 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
             return None, error
 
 
+MODULES = 16  # in which repeated numbers are counted
+
+
 @needs("make", "parameters", "seed")
 def initial_values(case: ModuleCase, note: Note) -> None:
-    """Every parameter starts from PyTorch's distribution: the same extremes, and no telling two samples apart
-    (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
+    """Every parameter starts from PyTorch's distribution (see :func:`same_distribution`), and no number of a module
+    comes more often than in PyTorch's."""
     framework = under_test()
     framework.seed(case.seed)
     pytorch.seed(case.seed % 2**31)
@@ -140,6 +143,10 @@ def initial_values(case: ModuleCase, note: Note) -> None:
         for name, (mine, peers) in drawn.items():
             mine.append(np.array(ours[name]).ravel())
             peers.append(pytorch.array(theirs[name]).ravel())
+    modules = (
+        [np.concatenate([x[side][i] for x in drawn.values()]) for i in range(min(rounds, MODULES))] for side in (0, 1)
+    )
+    no_more_repeats(note, "initial values", *modules)
     for name, (mine, peers) in drawn.items():
         same_distribution(note, f"initial values of {name}", np.concatenate(mine), np.concatenate(peers))
 

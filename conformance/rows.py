@@ -65,6 +65,7 @@ class OptimizerRow:
     torch: str
     options: Mapping[str, Strategy[Any]]
     refused: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()  # pairs of values that both sides refuse
+    at_first: tuple[tuple[str, Any], ...] = ()  # values that PyTorch takes before the first step alone
 
     @property
     def name(self) -> str:

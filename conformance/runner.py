@@ -57,6 +57,7 @@ EXAMPLES = {
     "state_dict": 24,
     "restart": 24,
     "gradients_zeroed": 16,
+    "optimizer_state_dict": 16,
     "function_resolution": 16,
 }
 USUAL = 32

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,28 +14,38 @@ from conformance.bound import DRAWS, ROUNDINGS, Array, Given, Problem, arrays_of
 from conformance.cases import DTYPES
 from conformance.census import Note
 from conformance.checks import needs
-from conformance.divergences import stricter
+from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import numpyml, offers, pytorch, under_test
-from conformance.reach import among, mark, pick
+from conformance.reach import among, likely, mark, pick
 from conformance.rows import OptimizerRow
-from conformance.strategies import Draw, Shape, seeds, single
+from conformance.strategies import LIES, Draw, Shape, laid_out, seeds, single
 from conformance.twin import torch_names, torch_optimizer
 
-FALL = 0.7  # of the learning rate, each time it changes
-SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, [(40_000,)]]
+FALL, FALLS = 0.7, 7  # of the learning rate, each time it changes; and after how many steps it does
+LARGE: list[Shape] = [(70_000,)]  # more than is worked on in one piece
+SAMPLE = 64  # elements of that
+SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, LARGE]
+NEIGHBOURS = "neighbours"  # one behind the other in memory, where the framework has parameters that can lie so
+LAYOUTS = (NEIGHBOURS, "C", "fortran", "strided")
 GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
 
 
 class OptimizerCase:
-    """Options, groups, parameters and the gradients of every step."""
+    """Options, groups, parameters and the gradients of every step.
+
+    ``own`` are options of the last parameter alone, ``changed`` those that one group gets on the way; ``layouts`` are
+    those of parameters and of gradients.
+    """
 
     def __init__(
         self, row: OptimizerRow, options: Mapping[str, Any], own: Mapping[str, Any], shapes: list[Shape], kind: str,
-        steps: int, dtype: Any, seed: int,
+        steps: int, dtype: Any, seed: int, changed: Mapping[str, Any] | None = None,
+        layouts: tuple[str, str] = (NEIGHBOURS, "C"),
     ) -> None:  # fmt: skip
         self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
         self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
+        self.changed, self.layouts = changed or {}, layouts
         self.changing = offers(under_test(), "change_option")
 
     @cached_property
@@ -62,27 +73,45 @@ class OptimizerCase:
             return [{key: arrays}]
         return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
 
-    def rates(self) -> list[dict[str, Any]]:
-        """The learning rate that each group begins with."""
-        return [{"lr": self.options["learning_rate"], **group} for group in self.groups(self.shapes, "params")]
+    @cached_property
+    def whole(self) -> list[dict[str, Any]]:
+        """All options of each group, as it begins."""
+        groups = self.groups(self.shapes, "params")
+        return [{**self.options, **own} for own in ({}, self.own)[: len(groups)]]
 
-    def new_rate(self, step: int) -> bool:
-        """Whether the learning rate of the first group changes here, as it does now and then."""
-        return self.changing and step > 0 and step % 7 == 0
+    @property
+    def turning(self) -> dict[str, Any]:
+        """The options, at the beginning, of the group in which some change."""
+        return self.whole[self.seed % len(self.whole)]
+
+    def changes(self, step: int) -> list[tuple[int, str, Any]]:
+        """What is set before this step: group, option, value. The groups' learning rates fall in turn; after a third
+        of the steps one group's options become ``changed``."""
+        if not self.changing or not step:
+            return []
+        turn, groups = step // FALLS, len(self.whole)
+        group = turn % groups
+        rate = self.whole[group]["learning_rate"] * FALL ** (turn // groups + (group > 0))
+        found = [(group, "learning_rate", rate)] * (step % FALLS == 0)
+        if step == max(1, self.steps // 3):
+            found += [(self.seed % groups, name, value) for name, value in self.changed.items()]
+        return [(group, *option) for group, name, value in found for option in torch_names({name: value}).items()]
 
     def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
         """The framework's optimizer, and the parameters and gradients it works on.
 
-        numpyml's are neighbours in memory for even seeds: it runs through those in one pass.
+        numpyml's may be neighbours in memory: it runs through those in one pass.
         """
         values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
-        if self.seed % 2 or framework is not numpyml:
-            parameters, gradients = [np.array(x) for x in values], [np.zeros_like(x) for x in values]
-        else:
+        if self.layouts[0] == NEIGHBOURS and framework is numpyml:
             from numpyml.nn import Parameter
 
             self.owners = [Parameter(x, dtype=x.dtype) for x in values]
             parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
+        else:
+            layout, other = (layout.replace(NEIGHBOURS, "C") for layout in self.layouts)
+            parameters = [_writeable(x, layout) for x in values]
+            gradients = [_writeable(np.zeros_like(x), other) for x in values]
         groups = self.groups(parameters, "params")
         for group in groups:
             group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
@@ -97,7 +126,6 @@ class OptimizerCase:
 
     def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[str, Array]:
         stepper, parameters, gradients = self.make(arrays, framework)
-        rates = [group["lr"] for group in self.rates()]
         history: dict[str, list[Array]] = {}
         for step in range(self.steps):
             if step == reload_at:
@@ -106,9 +134,8 @@ class OptimizerCase:
                 for p, old in zip(parameters, before, strict=True):
                     p[...] = old
                 framework.restore(stepper, saved)
-            if self.new_rate(step):
-                rates[0] *= FALL
-                framework.change_option(stepper, 0, "lr", rates[0])
+            for change in self.changes(step):
+                framework.change_option(stepper, *change)
             for i, g in enumerate(gradients):
                 g[...] = arrays[f"gradient {i}"][step]
             framework.step(stepper)
@@ -124,8 +151,8 @@ class OptimizerCase:
         gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
         history: dict[str, list[Array]] = {}
         for step in range(self.steps):
-            if self.new_rate(step):
-                stepper.param_groups[0]["lr"] *= FALL
+            for group, name, value in self.changes(step):
+                stepper.param_groups[group][name] = value
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g[step].clone()
             stepper.step()
@@ -156,23 +183,101 @@ class OptimizerCase:
         """The trajectory."""
         return Problem(self.given, self.ours, self.torch, self.wide)
 
+    def lies(self, layout: str) -> bool:
+        """Whether an array of these shapes can be laid out so."""
+        return any(LIES[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
+
+    def sampled(self) -> Problem:
+        """The trajectory; of a large parameter, whose elements know nothing of each other, a few, the last among them.
+        The framework steps through all of it."""
+        if self.shapes != LARGE:
+            return self.problem()
+        last = LARGE[0][0] - 1
+        places = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
+        given = {name: replace(x, values=x.values[..., places]) for name, x in self.given.items()}
+
+        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
+            return {name: x[..., places] for name, x in self.ours(everything).items()}
+
+        return Problem(given, ours, self.torch, self.wide)
+
     def __repr__(self) -> str:
         return (
             f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
+            f"    changed on the way {dict(self.changed)}, layouts of parameters and gradients {self.layouts}\n"
             f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
         )
 
 
+def _writeable(x: Array, layout: str) -> Array:
+    y = laid_out(x, layout)
+    y.flags.writeable = True
+    return y
+
+
 @st.composite
 def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
-    """All options combined, groups, gradients of every size."""
+    """All options combined, groups, changes on the way, memory layouts, gradients of every size."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
     shapes = pick(draw, "shapes", among(*(SHAPES[:3] if steps else SHAPES)))
-    own = {name: draw(row.options[name]) for name in draw(st.lists(st.sampled_from(sorted(options)), max_size=2))}
-    mark(["a group of its own"], ["a group of its own"] * bool(own and len(shapes) > 1))
-    count = steps or (4 if shapes == SHAPES[-1] else draw(st.integers(1, 40)))
+    count = steps or (3 if shapes == LARGE else draw(st.integers(1, 40)))
     kind = pick(draw, "gradients", among(*GRADIENTS))
-    return OptimizerCase(row, options, own, shapes, kind, count, draw(st.sampled_from(DTYPES)), draw(seeds))
+    own = _others(draw, row, OWN, sorted(options), 3)
+    changed = _others(draw, row, CHANGED, sorted(options.keys() - {"learning_rate"}), 1)
+    layouts = draw(_layouts(PARAMETERS, LAYOUTS)), draw(_layouts(THEIR_GRADIENTS, LAYOUTS[1:]))
+    dtype, seed = draw(st.sampled_from(DTYPES)), draw(seeds)
+    case = OptimizerCase(row, options, own, shapes, kind, count, dtype, seed, changed, layouts)
+    if not _allowed(row, {**case.turning, **changed}, changed):
+        case.changed = {}
+    mark(*_purposes(case))
+    return case
+
+
+OWN, CHANGED, PARAMETERS, THEIR_GRADIENTS = (
+    "a group's own ",
+    "changed on the way: ",
+    "parameters: ",
+    "their gradients: ",
+)
+
+
+def _others(draw: Draw, row: OptimizerRow, label: str, names: list[str], most: int) -> dict[str, Any]:
+    """Other values for up to so many options."""
+    chosen = draw(st.lists(st.sampled_from(likely(names, lambda name: [label + name])), max_size=most))
+    return {name: draw(row.options[name]) for name in chosen}
+
+
+def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:
+    return st.sampled_from(likely(layouts, lambda layout: [label + layout]))
+
+
+def _allowed(row: OptimizerRow, options: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    """Whether both sides take what has changed on the way, beside the other options of the group."""
+    together = any(all(options[name] == value for name, value in pair) for pair in row.refused)
+    return not together and not any(name in changed and changed[name] == value for name, value in row.at_first)
+
+
+def _purposes(case: OptimizerCase) -> tuple[list[str], list[str]]:
+    """What groups, changes and layouts are for, and what of it the numbers of this case can tell."""
+    names = sorted(case.options)
+    promised = [OWN + name for name in names]
+    promised += [CHANGED + name for name in names if case.changing and name != "learning_rate"]
+    promised += [*(PARAMETERS + layout for layout in LAYOUTS), *(THEIR_GRADIENTS + layout for layout in LAYOUTS[1:])]
+    reached = []
+    if case.kind != "zero" and case.steps > 2:
+        reached += [OWN + name for name in case.own if _tells(name, case.whole[-1], case.options)]
+        reached += [CHANGED + name for name in case.changed if _tells(name, case.turning, case.changed)]
+    first, other = case.layouts
+    if first == NEIGHBOURS:
+        return promised, [*reached, *[PARAMETERS + first] * (len(case.shapes) > 1)]
+    lying = [label + layout for label, layout in ((PARAMETERS, first), (THEIR_GRADIENTS, other)) if case.lies(layout)]
+    return promised, [*reached, *lying]
+
+
+def _tells(name: str, group: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether a group differs from others in an option, and its parameters move."""
+    return bool(group[name] != others[name] and group["learning_rate"])
 
 
 def accepted(case: OptimizerCase, note: Note) -> bool:
@@ -205,12 +310,12 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
 @needs("optimizer", "step", "state")
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
-    alone move PyTorch's; float32 by the rule, but large arrays in float64."""
+    alone move PyTorch's; float32 by the rule, of large arrays a sample."""
     if not accepted(case, note):
         return
     problem = case.problem()
-    if case.dtype == np.float32 and max(map(np.prod, case.shapes)) < 1000:
-        note.judge(problem, case.dtype, case.seed)
+    if case.dtype == np.float32:
+        note.judge(case.sampled(), case.dtype, case.seed)
         return
     arrays = arrays_of(problem, np.dtype(np.float64))
     ours, theirs = case.ours(arrays), case.torch(arrays)
@@ -265,4 +370,35 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 
 
-OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed]
+@needs("optimizer", "step", "optimizer_state_dict")
+def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
+    """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
+    if accepted(case, note):
+        arrays = arrays_of(case.problem(), case.dtype)
+        framework = under_test()
+        stepper, _, gradients = case.make(arrays, framework)
+        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]
+        for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+            g[...] = arrays[f"gradient {i}"][0]
+            p.grad = pytorch.tensor(g)
+        theirs = torch_optimizer(case.row, case.groups(parameters, "params"), case.options)
+        framework.step(stepper)
+        theirs.step()
+        ours, expected = _keys(framework.optimizer_state_dict(stepper)), _keys(theirs.state_dict())
+        note.require(ours == expected, f"what is saved is {ours}, PyTorch's is {expected}")
+
+
+def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of the state arrays by parameter, and the groups, without what is PyTorch's alone."""
+    state = {
+        i: sorted(name for name, x in one.items() if x is not None and name != "step")
+        for i, one in saved["state"].items()
+    }
+    groups = [
+        {name: x for name, x in group.items() if name == "params" or name not in ABSENT}
+        for group in saved["param_groups"]
+    ]
+    return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
+
+
+OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed, optimizer_state_dict]

@@ -38,6 +38,7 @@ ROWS = [
             "maximize": among(False, True),
             "decoupled_weight_decay": among(False, True),
         },
+        at_first=(("amsgrad", True),),
     ),
     OptimizerRow(
         optimizers.AdamW,
@@ -50,5 +51,6 @@ ROWS = [
             "amsgrad": among(False, True),
             "maximize": among(False, True),
         },
+        at_first=(("amsgrad", True),),
     ),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import numpyml
 from conformance.faults import Fault
 from numpyml.nn import activations, init, layers, losses, module, optimizers
 
@@ -116,6 +117,54 @@ def _never_fresh(right: Any) -> Any:
     return update
 
 
+def _of_another_group(name: str) -> Any:
+    """An option that is the first group's in all."""
+
+    def wrong(right: Any) -> Any:
+        def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+            options, run.options = run.options, {**run.options, name: self.param_groups[0][name]}
+            right(self, p, g, state, scratch, run)
+            run.options = options
+
+        return update
+
+    return wrong
+
+
+def _as_they_began(*names: str) -> Any:
+    """Options that no change reaches, in all groups but the first where it is the learning rate."""
+
+    def wrong(right: Any) -> Any:
+        def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+            groups = self.param_groups
+            began = self.__dict__.setdefault("began", [{name: group[name] for name in names} for group in groups])
+            at = next(i for i, group in enumerate(groups) if group.values_in_use is run.options)
+            options, kept = run.options, at or "learning_rate" not in names
+            run.options = {**options, **began[at]} if kept else options
+            right(self, p, g, state, scratch, run)
+            run.options = options
+
+        return update
+
+    return wrong
+
+
+def _first_piece_alone(right: Any) -> Any:
+    def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+        if p.dtype != np.float32 or p.ctypes.data == run.p.ctypes.data:
+            right(self, p, g, state, scratch, run)
+
+    return update
+
+
+def _contiguous_alone(right: Any) -> Any:
+    def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
+        if run.p.ndim == 1:
+            right(self, p, g, state, scratch, run)
+
+    return update
+
+
 def _in_pairs(right: Any) -> Any:
     def mask(self: Any, shape: Any, dtype: Any) -> Any:
         kept = right(self, shape, dtype)
@@ -153,6 +202,26 @@ def _too_wide(right: Any) -> Any:
     return kaiming_uniform_
 
 
+def _spread(right: Any) -> Any:
+    def normal_(array: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+        return right(array, mean, 1.15 * std, generator)
+
+    return normal_
+
+
+def _alike(right: Any) -> Any:
+    def kaiming_uniform_(array: Any, a: float = 0.0, generator: Any = None) -> Any:
+        right(array, a, generator)
+        array[...] = array[:1]
+        return array
+
+    return kaiming_uniform_
+
+
+def _one_seed(right: Any) -> Any:
+    return lambda seed: right(0)
+
+
 def _shallow(right: Any) -> Any:
     def train(self: Any, mode: bool = True) -> Any:
         self.training = mode
@@ -174,6 +243,15 @@ def _unseeded(right: Any) -> Any:
             self.generator = own
 
     return mask
+
+
+def _renamed(right: Any) -> Any:
+    def state_dict(self: Any) -> Any:
+        saved = right(self)
+        renamed = {i: {f"{name}s": x for name, x in state.items()} for i, state in saved["state"].items()}
+        return {**saved, "state": renamed}
+
+    return state_dict
 
 
 def _restarted(right: Any) -> Any:
@@ -230,6 +308,43 @@ FAULTS = [
     Fault("bias correction a step ahead", "Adam", "trajectory", optimizers.Adam, "update", _off_by_one),
     Fault("no bias correction", "Adam", "trajectory", optimizers.Adam, "update", _uncorrected),
     Fault("momentum starts from zero, dampened", "SGD", "trajectory", optimizers.SGD, "update", _never_fresh),
+    Fault(
+        "Nesterov's momentum is the first group's",
+        "SGD",
+        "trajectory",
+        optimizers.SGD,
+        "update",
+        _of_another_group("nesterov"),
+    ),
+    Fault(
+        "the second group climbs as the first does",
+        "Adam",
+        "trajectory",
+        optimizers.Adam,
+        "update",
+        _of_another_group("maximize"),
+    ),
+    Fault(
+        "the learning rate changes in the first group alone",
+        "SGD",
+        "trajectory",
+        optimizers.SGD,
+        "update",
+        _as_they_began("learning_rate"),
+    ),
+    Fault(
+        "weight decay stays as it was",
+        "AdamW",
+        "trajectory",
+        optimizers.Adam,
+        "update",
+        _as_they_began("weight_decay"),
+    ),
+    Fault("a large float32 parameter moves in part", "SGD", "trajectory", optimizers.SGD, "update", _first_piece_alone),
+    Fault("what is not contiguous stays where it is", "SGD", "trajectory", optimizers.SGD, "update", _contiguous_alone),
+    Fault(
+        "state saved under other names", "Adam", "optimizer_state_dict", optimizers.Optimizer, "state_dict", _renamed
+    ),
     Fault("neighbouring masks are copies", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_pairs),
     Fault("zero_grad does nothing", "Dense", "accumulation", module.Parameter, "zero_grad", _unsummed),
     Fault(
@@ -244,6 +359,9 @@ FAULTS = [
         "no input gradient from the explicit driver", "ReLU", "drivers_agree", module.Module, "backward", _without_input
     ),
     Fault("initial weights too large", "Dense", "initial_values", init, "kaiming_uniform_", _too_wide),
+    Fault("standard deviation 15% too large", "Embedding", "initial_values", init, "normal_", _spread),
+    Fault("neurons that start alike", "Dense", "initial_values", init, "kaiming_uniform_", _alike),
+    Fault("a seed that is ignored", "Dense", "same_seed", numpyml, "manual_seed", _one_seed),
     Fault("train stops at the first module", "Sequential", "modes", module.Module, "train", _shallow),
     Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
     Fault("masks that no seed repeats", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),

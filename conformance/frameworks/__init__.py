@@ -10,7 +10,7 @@ reported as not offered, never as passed:
         and, where there is such a thing: zero_grad, train, modes, dynamic, used_twice, state_dict, load_state_dict,
         seed, inject_masks, masks, copies, REJECTIONS
     functions       NAMESPACE, differentiate
-    optimizers      optimizer, step, state; change_option, zero_gradients, save, restore
+    optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
 
 :class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
 NotImplementedError will do) for a component, an option or a value of an option that its framework lacks; :func:`made`
@@ -123,7 +123,7 @@ class Adapter(Protocol):
         """The state arrays of each parameter, by PyTorch's names."""
 
     def change_option(self, optimizer: Any, group: int, name: str, value: Any) -> None:
-        """Set an option of a group, such as ``lr``, between two steps."""
+        """Set an option of a group, such as ``lr``, between two steps; NotOffered for one that stays as it is."""
 
     def zero_gradients(self, optimizer: Any) -> None:
         """Set the gradients to zero."""
@@ -133,6 +133,10 @@ class Adapter(Protocol):
 
     def restore(self, optimizer: Any, saved: Any) -> None:
         """Take over what :meth:`save` gave."""
+
+    def optimizer_state_dict(self, optimizer: Any) -> Mapping[str, Any]:
+        """What is saved, by PyTorch's keys: ``state``, a mapping for each parameter by its number, and
+        ``param_groups``, for each its options and, under ``params``, the numbers of its parameters."""
 
 
 _chosen: list[Any] = []

@@ -135,5 +135,10 @@ def velocity(sgd: Any) -> list[dict[str, Array]]:
     return [{"momentum_buffer": v / -sgd.learning_rate} for v in sgd.param_moments] or [{}] * len(sgd.params)
 
 
+CHANGEABLE = {"lr": "learning_rate", "weight_decay": "weight_decay", "eps": "eps"}
+
+
 def change_option(optimizer: list[Any], group: int, name: str, value: Any) -> None:
-    setattr(optimizer[group][0], {"lr": "learning_rate"}[name], value)
+    if name not in CHANGEABLE:
+        raise NotOffered(f"{name} as it was made")
+    setattr(optimizer[group][0], CHANGEABLE[name], value)

@@ -198,5 +198,12 @@ def restore(optimizer: Any, saved: Any) -> None:
     optimizer.load_state_dict(saved)
 
 
+def optimizer_state_dict(optimizer: Any) -> Mapping[str, Any]:
+    theirs = {"learning_rate": "lr", "parameters": "params"}
+    saved = optimizer.state_dict()
+    groups = [{theirs.get(name, name): x for name, x in group.items()} for group in saved["param_groups"]]
+    return {**saved, "param_groups": groups}
+
+
 def zero_gradients(optimizer: Any) -> None:
     optimizer.zero_grad()
