@@ -122,7 +122,11 @@ def test_bad_masks_are_refused_at_their_place_and_change_nothing(call, error, sa
         (lambda s, t: (s, t - 7), DataError, r"Translator\.token .* expected numbers from 0 to 6, got -"),
         (lambda s, t: (s * 0.5, t), DTypeError, r"Translator\.token .* expected whole numbers"),
         (lambda s, t: (s, np.tile(t, 2)), ShapeError, r"Translator\.place .* at most 5 places, got a sequence of 10"),
-        (lambda s, t: (s[:2], t), ShapeError, r"decoder\.layers\[0\]\.multihead_attn"),
+        (
+            lambda s, t: (s[:2], t),
+            ShapeError,
+            r"Translator\.transformer Transformer.* src and tgt of one batch, axis 0",
+        ),
     ],
 )
 @pytest.mark.parametrize("driver", ["explicit", "dynamic"])
@@ -212,3 +216,19 @@ def test_tied_weights_get_the_gradients_of_reading_and_of_writing(texts, rng):
     before = tied.token.weight.data.copy()
     optim.step()
     np.testing.assert_allclose(tied.head.weight.data, before - 0.1 * expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt", "said"),
+    [
+        ((3, 4, 8), (2, 4, 8), "src and tgt of one batch, axis 0"),
+        ((2, 4, 6), (2, 4, 8), "src and tgt of d_model = 8 features"),
+        ((2, 4, 8), (2, 4, 6), "src and tgt of d_model = 8 features"),
+    ],
+)
+def test_custom_parts_of_another_layout_hide_nothing(src, tgt, said):
+    encoder = layers.TransformerEncoder(layers.TransformerEncoderLayer(8, 2, 8), 1)
+    decoder = layers.TransformerDecoder(layers.TransformerDecoderLayer(8, 2, 8), 1)
+    model = layers.Transformer(8, 2, custom_encoder=encoder, custom_decoder=decoder, batch_first=True)
+    with pytest.raises(ShapeError, match=f"Transformer.* expected {said}"):
+        model.forward(np.ones(src, np.float32), np.ones(tgt, np.float32))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd.tape import Array
+from numpyml.errors import ShapeError
 from numpyml.nn import init
 from numpyml.nn.activations import GELU, ReLU
 from numpyml.nn.layers.attention import MultiheadAttention, causal
@@ -306,7 +307,8 @@ class Transformer(Module):
     ``tgt_mask=Transformer.generate_square_subsequent_mask(L)``.
 
     Shapes: src (S, N, d_model), tgt and output (L, N, d_model); N first if batch_first, or without N.
-    Raises: as the parts do, and OptionError for a custom part that is no module.
+    Raises: as the parts do, ShapeError when src and tgt are of two batches, or of other features than d_model, and
+    OptionError for a custom part that is no module.
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.Transformer.
     """
 
@@ -375,6 +377,7 @@ class Transformer(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Any:
+        self._require_alike(np.shape(src), np.shape(tgt))
         memory = self.encoder(src, src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         return self.decoder(
             tgt,
@@ -386,6 +389,14 @@ class Transformer(Module):
             tgt_is_causal=tgt_is_causal,
             memory_is_causal=memory_is_causal,
         )
+
+    def _require_alike(self, src: tuple[int, ...], tgt: tuple[int, ...]) -> None:
+        """What custom parts might not look at."""
+        if src[-1:] != (self.d_model,) or tgt[-1:] != (self.d_model,):
+            raise ShapeError(f"expected src and tgt of d_model = {self.d_model} features, got {src} and {tgt}", self)
+        batch = 0 if self.batch_first else 1
+        if len(src) == len(tgt) == 3 and src[batch] != tgt[batch]:
+            raise ShapeError(f"expected src and tgt of one batch, axis {batch}, got {src} and {tgt}", self)
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, dtype: DTypeLike = np.float32) -> Array:
