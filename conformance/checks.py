@@ -280,7 +280,7 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         ys = listed(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
         outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
         # of an output with few numbers, two masks are the same by chance
-        further = framework.masks(module, MASKED, case.dtype) if frameworks.offers(framework, "masks") else []
+        further = framework.masks(module, (MASKED,), case.dtype) if frameworks.offers(framework, "masks") else []
         masks = {f"mask {i}": mask for i, (_, mask) in enumerate(further)}
         runs.append(outputs | masks | dict(framework.parameters(module)))
     first, again, other = runs

@@ -93,8 +93,24 @@ _FLAG = "a flag is True or False; PyTorch takes whatever counts as true"
 _RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, if ever"
 _POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
 _WHOLE = "a number of places is whole; PyTorch's arange takes a fraction"
+_INITIAL = "no initial value would be a finite number"
 _IDLE = "PyTorch looks at it where there is a max_norm, and not at construction"
 _REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> option -> values, reason
+    "SGD": {
+        **dict.fromkeys(("learning_rate", "momentum", "weight_decay"), (("NaN", "infinity"), _POSITIVE)),
+        "dampening": (("NaN", "infinity", "None", "a list", "a word"), "PyTorch looks at it where there is momentum"),
+    },
+    **{
+        row: dict.fromkeys(("learning_rate", "eps", "weight_decay"), (("infinity",), _POSITIVE))
+        for row in ("Adam", "AdamW")
+    },
+    "normal_": {"mean": (("NaN", "infinity"), _INITIAL), "std": (("infinity",), _INITIAL)},
+    "kaiming_uniform_": {
+        "a": (
+            ("None", "infinity"),
+            "a slope is a finite number; PyTorch takes None for 0.01, and infinity for zeros",
+        )
+    },
     "MultiheadAttention": {"dropout": (("-1", "a fraction", "NaN", "infinity"), _RATE)},
     "ScaledDotProductAttention": {
         "dropout_p": (("-1", "a fraction", "NaN", "infinity"), _RATE),
@@ -127,10 +143,14 @@ STRICTER = [
         for flag in (
             "add_bias_kv",
             "add_zero_attn",
+            "amsgrad",
             "batch_first",
             "bias",
+            "decoupled_weight_decay",
             "elementwise_affine",
             "interleaved",
+            "maximize",
+            "nesterov",
             "norm_first",
         )
     ),
@@ -150,15 +170,26 @@ STRICTER = [
     ),
     Stricter("ScaledDotProductAttention", "input with an axis more", "a mask has no more axes than the scores"),
     Stricter("ScaledDotProductAttention", "input longer", "of an empty batch, PyTorch looks at no other axis"),
-    Stricter("MeanSquaredError", "input", "outputs that would be broadcast against the targets are a trap"),
-    Stricter("Huber", "input", "outputs that would be broadcast against the targets are a trap"),
-    Stricter("MeanSquaredError", "target", "targets that would be broadcast are a trap; complex ones are refused"),
-    Stricter("Huber", "target", "targets that would be broadcast are a trap; complex ones are refused"),
-    Stricter("BinaryCrossEntropyWithLogits", "target", "targets are probabilities from 0 to 1, in the outputs' shape"),
+    *(
+        Stricter(row, f"{role} {way}", "outputs and targets that would be broadcast against each other are a trap")
+        for row in ("MeanSquaredError", "Huber")
+        for role in ("input", "target")
+        for way in ("with an axis more", "with an axis less", "longer on the first axis", "longer on the last axis")
+    ),
+    *(
+        Stricter(row, f"target {way}", "targets are probabilities, from 0 to 1")
+        for row in ("BinaryCrossEntropyWithLogits", "CrossEntropyWithLogits")
+        for way in ("above 1", "below 0")
+    ),
+    Stricter(
+        "BinaryCrossEntropyWithLogits", "target as complex", "targets are real; PyTorch's loss is a complex number then"
+    ),
     Stricter(
         "CrossEntropyWithLogits", "input with an axis less", "one forecast has one class index, not a list of one"
     ),
-    Stricter("CrossEntropyWithLogits", "target", "probability targets lie in [0, 1]"),
+    Stricter(
+        "CrossEntropyWithLogits", "target with an axis more", "one forecast has one class index, not a list of one"
+    ),
 ]
 
 # Calls that PyTorch refuses and numpyml accepts: (component, beginning of the spoiling) -> reason.
@@ -168,6 +199,7 @@ LAXER = {
         "ScaledDotProductAttention",
         "input longer on the first axis",
     ): "an empty batch is broadcast here, and stays empty",
+    ("kaiming_uniform_", "array of 1 axes"): "an array (fan_out,) has a fan_in of 1; PyTorch asks for two axes",
     ("", "option weight"): "weights may be anything that np.asarray takes, not tensors alone",
     ("", "option pos_weight"): "weights may be anything that np.asarray takes, not tensors alone",
     ("", "input in another precision"): "data of another floating dtype is cast to the parameters'",

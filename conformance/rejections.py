@@ -5,19 +5,21 @@ And the checks of what is random: initial values and masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from conformance import divergences
-from conformance.bound import Array
+from conformance.bound import Array, arrays_of
 from conformance.cases import ModuleCase, listed
 from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
-from conformance.frameworks import built, pytorch, under_test
-from conformance.initial import DRAWN, no_more_repeats, same_distribution
+from conformance.frameworks import built, offers, pytorch, under_test
+from conformance.initial import DRAWN, InitialCase, no_more_repeats, same_distribution
+from conformance.trajectories import OptimizerCase, accepted
+from conformance.twin import torch_names, torch_optimizer
 
 OPTIONS: dict[str, Any] = {
     "None": None,
@@ -33,17 +35,23 @@ OPTIONS: dict[str, Any] = {
 HINTS = ("is_causal", "src_is_causal", "tgt_is_causal", "memory_is_causal")
 
 
+def misshapen(x: Array) -> dict[str, Array]:
+    """An array in other shapes, some of which could be broadcast to its own."""
+    ways = {"with an axis more": x[None]}
+    if x.ndim:
+        ways["with an axis less"] = x.sum(axis=0).astype(x.dtype)
+        ways["longer on the last axis"] = np.concatenate([x, x, np.ones((*x.shape[:-1], 1), x.dtype)], -1)
+        ways["longer on the first axis"] = np.concatenate([x, x[:1], np.ones((1, *x.shape[1:]), x.dtype)], 0)
+    return ways
+
+
 def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each input in turn, spoilt in each way."""
     hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
     for i, (name, x) in enumerate(zip(case.names, inputs, strict=True)):
         role = "target" if name == "targets" else "input"
         other = np.float64 if x.dtype == np.float32 else np.float32
-        ways = {"with an axis more": x[None], "as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
-        if x.ndim:
-            ways["with an axis less"] = x.sum(axis=0).astype(x.dtype)
-            ways["longer on the last axis"] = np.concatenate([x, x, np.ones((*x.shape[:-1], 1), x.dtype)], -1)
-            ways["longer on the first axis"] = np.concatenate([x, x[:1], np.ones((1, *x.shape[1:]), x.dtype)], 0)
+        ways = misshapen(x) | {"as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
         if x.dtype.kind == "f":
             ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
         else:
@@ -55,9 +63,36 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
             yield f"{role} {way}{hinted}", [y if j == i else z for j, z in enumerate(inputs)]
 
 
+def spoilt_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """Each incoming gradient in turn, in another shape than its output."""
+    for i, gy in enumerate(gys):
+        for way, y in misshapen(gy).items():
+            yield f"incoming gradient {way}", [y if j == i else z for j, z in enumerate(gys)]
+
+
+def spoilt_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
+    """A state dict with an entry too many; and, of a name in it, without that entry, or with another shape there."""
+    yield "state with an entry more", {**state, "nobody's": np.ones(1, np.float32)}
+    if name:
+        yield "state with an entry less", {key: x for key, x in state.items() if key != name}
+        for way, x in misshapen(state[name]).items():
+            yield f"state with an entry {way}", {**state, name: x}
+
+
+def spoilt_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each option in turn, spoilt in each way; of a pair, each of the two as well."""
+    for name, right in options.items():
+        for word, value in OPTIONS.items():
+            yield f"option {name}: {word}", {name: value}
+        for i in range(len(right)) if isinstance(right, tuple) else ():
+            for word, value in {**OPTIONS, "1": 1.0}.items():
+                yield f"option {name}[{i}]: {word}", {name: (*right[:i], value, *right[i + 1 :])}
+
+
 @needs(*ESSENTIAL, "REJECTIONS")
 def rejections(case: ModuleCase, note: Note) -> None:
-    """Both sides take a spoilt call or refuse it alike, but for the divergences on record."""
+    """Both sides take a spoilt call, incoming gradient, option or state dict, or refuse it alike, but for the
+    divergences on record."""
     framework = under_test()
     module, made = case.make(), case.twin()
     inputs = case.arrays(
@@ -66,7 +101,7 @@ def rejections(case: ModuleCase, note: Note) -> None:
     further = case.further(case.dtype)
     for spoilt, arrays in spoilt_inputs(case, inputs):
         alike(
-            case,
+            case.row.name,
             note,
             spoilt,
             lambda xs=arrays: framework.forward(module, *xs, **further),
@@ -80,18 +115,117 @@ def rejections(case: ModuleCase, note: Note) -> None:
                 return built(side, case.row.torch, options, case.dtype)
 
             alike(
-                case, note, f"option {name}: {word}",
+                case.row.name, note, f"option {name}: {word}",
                 lambda make=run: framework.forward(make(framework), *inputs, **further),
                 lambda make=run: pytorch.call(make(pytorch), inputs, further),
             )  # fmt: skip
+    _gradients_alike(case, note, module, made, inputs)
+    if offers(framework, "state_dict", "load_state_dict"):
+        _states_alike(case, note, module, made)
 
 
-def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> None:
-    """Whether one call is refused on both sides or on neither."""
-    name = case.row.name
+def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, inputs: list[Array]) -> None:
+    """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver."""
+    framework, further = under_test(), case.further(case.dtype)
+
+    def explicit(gys: list[Array]) -> None:
+        framework.forward(module, *inputs, **further)
+        framework.backward(module, *gys)
+
+    def dynamic(gys: list[Array]) -> None:
+        framework.dynamic(module, inputs, *gys, **further)
+
+    def theirs(gys: list[Array]) -> None:
+        tensors = [pytorch.tensor(x, requires_grad=True) for x in inputs]
+        leaves = [x for x in (*tensors, *made.parameters()) if x.requires_grad]
+        pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, gys)
+
+    right = case.gradients_of(arrays_of(case.problem(), case.dtype))
+    drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
+    if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
+        drivers[", dynamic driver"] = dynamic
+    for spoilt, gys in spoilt_gradients(right):
+        for driver, ours in drivers.items():
+            alike(case.row.name, note, spoilt + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
+
+
+def _states_alike(case: ModuleCase, note: Note, module: Any, made: Any) -> None:
+    """A state dict that is not the module's is refused as in PyTorch."""
+    framework = under_test()
+    ours = {name: np.array(x) for name, x in framework.state_dict(module).items()}
+    theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
+    name = list(ours)[case.seed % len(ours)] if ours else ""
+    for (spoilt, state), (_, peers) in zip(spoilt_states(ours, name), spoilt_states(theirs, name), strict=True):
+
+        def load(state: dict[str, Array] = peers) -> None:
+            made.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
+
+        alike(case.row.name, note, spoilt, lambda s=state: framework.load_state_dict(module, s), load)
+
+
+@needs("optimizer", "step", "REJECTIONS")
+def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
+    """A spoilt option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is held
+    to what PyTorch asks of the whole optimizer where that is on record."""
+    if not accepted(case, note):
+        return
+    framework, name = under_test(), case.row.name
+    as_whole = divergences.stricter(name, "option of a group")
+
+    def ours(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        groups = [{"params": [np.ones(n, case.dtype)], "grads": [np.ones(n, case.dtype)]} for n in (2, 3)]
+        groups[1] |= torch_names(own)
+        framework.step(framework.optimizer(case.row.torch, groups, torch_names(options)))
+
+    def theirs(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        parameters = [pytorch.tensor(np.ones(n, case.dtype), True) for n in (2, 3)]
+        groups: list[dict[str, Any]] = [{"params": [p]} for p in parameters]
+        groups[1] |= own
+        stepper = torch_optimizer(case.row, groups, options)
+        for p in parameters:
+            p.grad = p.detach().clone()
+        stepper.step()
+
+    for spoilt, wrong in spoilt_options(case.options):
+        whole = {**case.options, **wrong}
+        alike(name, note, spoilt, lambda o=whole: ours(o, {}), lambda o=whole: theirs(o, {}))
+        peers = (whole, {}) if as_whole else (case.options, wrong)
+        alike(
+            name, note, f"{spoilt}, of a group", lambda w=wrong: ours(case.options, w), lambda p=peers: theirs(*p)
+        )  # fmt: skip
+
+
+def initial_rejections(case: InitialCase, note: Note) -> None:
+    """A spoilt option, or an array of too few axes or of whole numbers, is refused as in PyTorch."""
+
+    def ours(array: Array, options: Mapping[str, Any]) -> Any:
+        return case.row.ours(np.array(array), **options)
+
+    def theirs(array: Array, options: Mapping[str, Any]) -> Any:
+        return pytorch.attribute(case.row.torch)(pytorch.tensor(array), **options)
+
+    right = np.zeros((3, 2), case.dtype)
+    calls = {spoilt: (right, {**case.options, **wrong}) for spoilt, wrong in spoilt_options(case.options)}
+    calls |= {f"array of {axes} axes": (np.zeros((3,) * axes, case.dtype), case.options) for axes in range(3)}
+    calls["array of integers"] = np.zeros((3, 2), np.int64), case.options
+    for spoilt, (array, options) in calls.items():
+        alike(
+            case.row.name, note, spoilt,
+            lambda x=array, o=options: ours(x, o), lambda x=array, o=options: theirs(x, o),
+        )  # fmt: skip
+
+
+Call = Callable[[], Any]
+
+
+def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call) -> None:
+    """Whether one call of a component is refused on both sides or on neither."""
+    framework = under_test()
     mine, refusal = _outcome(ours)
+    if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
+        return  # not offered
     peer, reason = _outcome(theirs)
-    if refusal is not None and not isinstance(refusal, under_test().REJECTIONS):
+    if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
         raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:
         excuse = divergences.laxer(name, spoilt)
@@ -103,7 +237,7 @@ def alike(case: ModuleCase, note: Note, spoilt: str, ours: Any, theirs: Any) -> 
         if not excuse:
             raise Mismatch(f"{spoilt}: PyTorch accepts it, it is refused: {refusal}")
         note.remarks.add(excuse)
-    if refusal is None and reason is None:
+    if refusal is None and reason is None and peer is not None:
         for y, theirs in zip(listed(mine), listed(peer), strict=True):
             if np.shape(y) != tuple(theirs.shape) and not divergences.laxer(name, spoilt):
                 raise Mismatch(f"{spoilt}: shape {np.shape(y)}, PyTorch's is {tuple(theirs.shape)}")
@@ -151,20 +285,47 @@ def initial_values(case: ModuleCase, note: Note) -> None:
         same_distribution(note, f"initial values of {name}", np.concatenate(mine), np.concatenate(peers))
 
 
+MASKS = 4  # of every module that drops elements
+SHAPES = ((20_000,), (200, 100), (25, 20, 40))  # of these, by the seed
+FAR = 8
+SURE = 6  # standard deviations
+
+
 @needs("make", "seed", "masks")
 def mask_statistics(case: ModuleCase, note: Note) -> None:
-    """Masks of its own: the rate is right, and neighbours know nothing of each other (five standard deviations)."""
-    framework, n = under_test(), 20_000
+    """Masks of its own: what is kept is scaled by 1/(1 − p), the rate is right, and no element knows anything of those
+    up to 8 places away along an axis, nor of its like in another mask (six standard deviations)."""
+    framework, shape = under_test(), SHAPES[case.seed % len(SHAPES)]
     framework.seed(case.seed)
     module = built(framework, case.row.torch, case.options, case.dtype)
-    for p, mask in framework.masks(module, n, case.dtype):
-        kept = mask != 0
-        spread = np.sqrt(p * (1 - p))
-        rate = 1 - kept.mean()
-        note.require(abs(rate - p) <= 5 * spread / np.sqrt(n), f"dropped {rate:.4f} of the elements, p = {p}")
-        together = np.mean((kept[1:] - (1 - p)) * (kept[:-1] - (1 - p)))
-        note.require(abs(together) <= 5 * spread**2 / np.sqrt(n), f"neighbours correlate: {together:.2g}")
+    known: list[Array] = []
+    for several in zip(*(framework.masks(module, shape, case.dtype) for _ in range(MASKS)), strict=True):
+        p, masks = several[0][0], np.stack([mask for _, mask in several])
+        scale, kept = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
+        off = np.abs(masks[kept] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
+        note.require(off <= np.spacing(scale), f"what is kept is off by {off} from 1/(1 - p) = {scale}, p = {p}")
+        spread, rate = np.sqrt(p * (1 - p)), 1 - kept.mean()
+        note.require(abs(rate - p) <= SURE * spread / np.sqrt(kept.size), f"dropped {rate:.4f} of them, p = {p}")
+        if spread:
+            known.append((kept - (1 - p)) / spread)
+            _independent(note, known[-1])
+    if known:
+        flat = np.concatenate(known).reshape(-1, known[0][0].size)
+        together = np.abs(np.triu(flat @ flat.T, 1)).max() / flat.shape[1]
+        note.require(together <= SURE / np.sqrt(flat.shape[1]), f"two masks correlate: {together:.2g}")
+
+
+def _independent(note: Note, masks: Array) -> None:
+    """Elements of one mask do not correlate with their neighbours, along any axis."""
+    for axis in range(1, masks.ndim):
+        along = np.moveaxis(masks, axis, 0)
+        for far in range(1, FAR + 1):
+            pairs = along[far:] * along[:-far]
+            told = f"elements {far} places apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
+            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), told)
 
 
 REJECTION_CHECKS = [rejections]
+OPTIMIZER_REJECTIONS = [optimizer_rejections]
+INITIAL_REJECTIONS = [initial_rejections]
 RANDOM_CHECKS = [initial_values, mask_statistics]

@@ -27,7 +27,7 @@ from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
-from conformance.rejections import RANDOM_CHECKS, REJECTION_CHECKS
+from conformance.rejections import INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, RANDOM_CHECKS, REJECTION_CHECKS
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
@@ -47,6 +47,8 @@ EXAMPLES = {
     "initial_distribution": 16,
     "mask_statistics": 24,
     "rejections": 16,
+    "optimizer_rejections": 8,
+    "initial_rejections": 8,
     "buffers": 16,
     "modes": 12,
     "trajectory": 64,
@@ -63,8 +65,9 @@ EXAMPLES = {
 USUAL = 32
 CENTRAL = {"output": 96, "input_gradients": 96, "parameter_gradients": 64}
 COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
+PLAIN = ("mask_statistics",)  # but for these: of the few, none might drop anything
 PROGRAMS = "programs"
-OWN = (*INITIAL_CHECKS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
+OWN = (*INITIAL_CHECKS, *INITIAL_REJECTIONS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,11 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None]
     if isinstance(row, FunctionRow):
         return [(check, function_cases(row)) for check in FUNCTION_CHECKS]
     if isinstance(row, InitialRow):
-        return [(check, initial_cases(row)) for check in INITIAL_CHECKS]
+        return [(check, initial_cases(row)) for check in (*INITIAL_CHECKS, *INITIAL_REJECTIONS)]
     if isinstance(row, OptimizerRow):
         long = {"long_trajectory": LONG[profile]}
-        return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in OPTIMIZER_CHECKS]
+        checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
+        return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
     plain = not row.ours.__module__.endswith(".model")  # bad options of the parts inside are the parts' own
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
     return [(check, module_cases(row)) for check in checks]
@@ -115,7 +119,7 @@ def examples_of(task: Task, profile: str, examples: int | None = None) -> int:
     if examples is not None:
         return examples
     usual = CENTRAL.get(task.check) or EXAMPLES.get(task.check, USUAL)
-    composed = any(row.name == task.row and row.composed for row in contracts.module_rows())
+    composed = task.check not in PLAIN and any(row.name == task.row and row.composed for row in contracts.module_rows())
     return max(2, round(usual * PROFILES[profile] * (COMPOSED if composed else 1)))
 
 

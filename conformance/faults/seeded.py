@@ -8,6 +8,8 @@ import numpy as np
 
 import numpyml
 from conformance.faults import Fault
+from numpyml import Tensor
+from numpyml.errors import DTypeError
 from numpyml.nn import activations, init, layers, losses, module, optimizers
 
 
@@ -173,6 +175,88 @@ def _in_pairs(right: Any) -> Any:
         return kept
 
     return mask
+
+
+def _unscaled(right: Any) -> Any:
+    return lambda self, shape, dtype: (right(self, shape, dtype) != 0).astype(dtype)
+
+
+def _coarse(right: Any) -> Any:
+    return lambda self, shape, dtype: right(self, shape, np.dtype(np.float32)).astype(dtype)
+
+
+def _in_turn(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        last = vars(self).pop("last", None)
+        if last is not None and last.shape == shape:
+            return last
+        self.last = right(self, shape, dtype)
+        return self.last
+
+    return mask
+
+
+def _one_for_all(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        return np.broadcast_to(right(self, shape[1:], dtype), shape).copy()
+
+    return mask
+
+
+def _in_fours(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        kept = right(self, shape, dtype)
+        blocks = kept.reshape(-1)[: kept.size // 4 * 4].reshape(-1, 4)
+        blocks[:, 2:] = blocks[:, :2]
+        return kept
+
+    return mask
+
+
+def _any_options(right: Any) -> Any:
+    return classmethod(lambda cls, options: None)
+
+
+def _any_value(right: Any) -> Any:
+    return lambda owner, name, value, *limits: value
+
+
+def _any_state(right: Any) -> Any:
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        for name, parameter in self.named_parameters():
+            parameter.data[...] = state_dict.get(name, parameter.data)
+
+    return load_state_dict
+
+
+def _any_gradient(right: Any) -> Any:
+    return lambda gy, shape, dtype, layer: np.resize(np.asarray(gy, dtype), shape)
+
+
+def _any_tape(right: Any) -> Any:
+    def backward(self: Any, gradient: Any = None, **options: Any) -> None:
+        right(self, gradient if gradient is None else np.resize(gradient, self.shape), **options)
+
+    return backward
+
+
+def _by_chance(right: Any) -> Any:
+    def compute(self: Any, x: Any) -> Any:
+        try:
+            return right(self, x)
+        except Exception as error:
+            raise TypeError("unsupported operand type(s)") from error
+
+    return compute
+
+
+def _one_precision(right: Any) -> Any:
+    def compute(self: Any, outputs: Any, targets: Any) -> Any:
+        if targets.dtype.kind == "f" and targets.dtype != outputs.dtype:
+            raise DTypeError("expected targets of the outputs' precision")
+        return right(self, outputs, targets)
+
+    return compute
 
 
 def _unsummed(right: Any) -> Any:
@@ -346,6 +430,34 @@ FAULTS = [
         "state saved under other names", "Adam", "optimizer_state_dict", optimizers.Optimizer, "state_dict", _renamed
     ),
     Fault("neighbouring masks are copies", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_pairs),
+    Fault("masks without their scale", "Dropout", "mask_statistics", layers.Dropout, "mask", _unscaled),
+    Fault(
+        "attention's masks without their scale",
+        "MultiheadAttention",
+        "mask_statistics",
+        layers.MultiheadAttention,
+        "mask",
+        _unscaled,
+    ),
+    Fault("float64 masks scaled in float32", "Dropout", "mask_statistics", layers.Dropout, "mask", _coarse),
+    Fault("every mask used twice", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_turn),
+    Fault("one mask for a whole batch", "Dropout", "mask_statistics", layers.Dropout, "mask", _one_for_all),
+    Fault("masks that repeat after two places", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_fours),
+    Fault("options out of range accepted", "SGD", "optimizer_rejections", optimizers.SGD, "validate", _any_options),
+    Fault("betas out of range accepted", "Adam", "optimizer_rejections", optimizers.Adam, "validate", _any_options),
+    Fault("a standard deviation below 0 accepted", "normal_", "initial_rejections", init, "number", _any_value),
+    Fault("any state dict accepted", "Dense", "rejections", module.Module, "load_state_dict", _any_state),
+    Fault("gradient of another shape accepted", "Dense", "rejections", module, "as_gradient", _any_gradient),
+    Fault("gradient of another shape accepted by a tape", "Dense", "rejections", Tensor, "backward", _any_tape),
+    Fault("an error that came up by chance", "Dense", "rejections", layers.Dense, "compute", _by_chance),
+    Fault(
+        "targets of another precision refused",
+        "MeanSquaredError",
+        "rejections",
+        losses.MeanSquaredError,
+        "compute",
+        _one_precision,
+    ),
     Fault("zero_grad does nothing", "Dense", "accumulation", module.Parameter, "zero_grad", _unsummed),
     Fault(
         "no gradient of the targets",

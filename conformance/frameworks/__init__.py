@@ -92,13 +92,15 @@ class Adapter(Protocol):
     def inject_masks(self, module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
         """Let every module that drops elements take its mask from ``mask(place, p, shape, dtype)``."""
 
-    def masks(self, module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
-        """p and a mask of ``size`` elements, the framework's own, of every module that drops elements."""
+    def masks(self, module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
+        """p and a new mask of this shape, the framework's own, of every module that drops elements: what the elements
+        of an input are multiplied by."""
 
     def copies(self, module: Any) -> Mapping[str, Any]:
         """Copies of the module by the name of how they were made: "deepcopy", "pickle"."""
 
-    REJECTIONS: tuple[type[Exception], ...]  # what a bad call raises
+    # What a bad call raises: errors that the framework means, not whatever it happens to run into.
+    REJECTIONS: tuple[type[Exception], ...]
 
     # Functions
 

@@ -90,9 +90,9 @@ def seed(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002  # from there mynn draws
 
 
-def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
+def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
     drops = isinstance(module.call, dropout)
-    return [(module.call.p_dropout, np.asarray(module.call(np.ones(size, dtype))))] if drops else []
+    return [(module.call.p_dropout, np.asarray(module.call(np.ones(shape, dtype))))] if drops else []
 
 
 # Optimizers: one of mynn's for each group, beside the gradients that its tensors are to have

@@ -19,7 +19,7 @@ from numpyml.errors import NumpymlError
 from numpyml.nn import Module
 
 NAME = "numpyml"
-REJECTIONS = (NumpymlError, TypeError)
+REJECTIONS = (NumpymlError,)
 NAMESPACE = np
 
 
@@ -74,7 +74,10 @@ def backward(module: Any, *gys: Array) -> Sequence[Array | None]:
 def dynamic(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> tuple[Any, Sequence[Array | None]]:
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
     ys = _listed(module(*tensors, **further))
-    tape.backward(ys, gys)
+    if len(ys) == 1:
+        ys[0].backward(gys[0])
+    else:  # all at once, as the explicit driver does
+        tape.backward(ys, gys)
     return [y.data for y in ys] if len(ys) > 1 else ys[0].data, _gradients(tensors)
 
 
@@ -136,8 +139,8 @@ def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any],
         inner.mask = partial(_masked, mask, place, _rate(inner))
 
 
-def masks(module: Any, size: int, dtype: Any) -> list[tuple[float, Array]]:
-    return [(_rate(inner), np.asarray(inner.mask((size,), np.dtype(dtype)))) for inner in _dropping(module)]
+def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
+    return [(_rate(inner), np.asarray(inner.mask(shape, np.dtype(dtype)))) for inner in _dropping(module)]
 
 
 def _masked(mask: Callable[..., Array], place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral
 from typing import Any
 
@@ -30,7 +30,8 @@ def integer(owner: object, name: str, value: Any, minimum: int | None = None) ->
 
 def number(owner: object, name: str, value: Any, low: float = 0.0, high: float | None = None) -> Any:
     """A finite number in [low, high]: Python's or NumPy's; a Fraction would make objects of an array."""
-    expected = f"a finite number of {low:g} or more" if high is None else f"a number from {low:g} to {high:g}"
+    least = f" of {low:g} or more" if low > -inf else ""
+    expected = f"a finite number{least}" if high is None else f"a number from {low:g} to {high:g}"
     ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and _is_finite(value)
     require(ok and low <= value and (high is None or value <= high), owner, name, value, expected)
     return value

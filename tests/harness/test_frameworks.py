@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +18,10 @@ from conformance import contracts, frameworks
 from conformance.__main__ import main
 from conformance.bound import Given, arrays_of
 from conformance.cases import FunctionCase
-from conformance.errors import Misuse
+from conformance.census import Note
+from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import made
+from conformance.rejections import alike
 from conformance.rows import Call, FunctionRow
 
 # Right: Linear without evaluation and Sigmoid. Wrong: ReLU, in its gradient at 0; square, in its value.
@@ -286,3 +288,27 @@ def test_the_adapter_of_numpyml_has_the_whole_interface() -> None:
             continue
         expected = list(inspect.signature(member).parameters)[1:]
         assert list(inspect.signature(getattr(adapter, name)).parameters)[: len(expected)] == expected, name
+
+
+def test_a_refusal_is_an_error_of_the_frameworks_own_and_what_is_not_offered_is_none() -> None:
+    def raising(error: Exception) -> Callable[[], Any]:
+        def call() -> Any:
+            raise error
+
+        return call
+
+    frameworks.use(SimpleNamespace(NAME="toy", REJECTIONS=(ValueError,)))
+    try:
+        note = Note("Dense", "rejections")
+        alike("Dense", note, "spoilt", raising(frameworks.NotOffered("it")), lambda: None)
+        assert note.comparisons == 0
+        alike("Dense", note, "spoilt", raising(ValueError("no")), raising(RuntimeError("no")))
+        assert note.comparisons == 1
+        with pytest.raises(Mismatch, match="PyTorch accepts it, it is refused: no"):
+            alike("Dense", note, "spoilt", raising(ValueError("no")), lambda: None)
+        with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):
+            alike("Dense", note, "spoilt", raising(TypeError("unsupported operand")), raising(RuntimeError("no")))
+        with pytest.raises(Mismatch, match=r"PyTorch refuses it \(no\), it is accepted"):
+            alike("Dense", note, "spoilt", lambda: None, raising(RuntimeError("no")))
+    finally:
+        frameworks.use(None)

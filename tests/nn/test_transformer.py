@@ -125,7 +125,7 @@ def test_bad_masks_are_refused_at_their_place_and_change_nothing(call, error, sa
         (
             lambda s, t: (s[:2], t),
             ShapeError,
-            r"Translator\.transformer .* one batch, axis 0, got",
+            r"Translator\.transformer Transformer.* src and tgt of one batch, axis 0",
         ),
     ],
 )
@@ -218,10 +218,17 @@ def test_tied_weights_get_the_gradients_of_reading_and_of_writing(texts, rng):
     np.testing.assert_allclose(tied.head.weight.data, before - 0.1 * expected, rtol=1e-12)
 
 
-def test_another_batch_is_refused_also_where_parts_of_ones_own_let_it_pass():
-    """PyTorch refuses it; a part that takes the length first sees batch and length change places."""
-    own = layers.TransformerEncoder(layers.TransformerEncoderLayer(**{**SMALL, "batch_first": False}), 1)
-    decoder = layers.TransformerDecoder(layers.TransformerDecoderLayer(**{**SMALL, "batch_first": False}), 1)
-    model = layers.Transformer(8, 2, custom_encoder=own, custom_decoder=decoder, batch_first=True, dtype=np.float64)
-    with pytest.raises(ShapeError, match=r"one batch, axis 0, got shapes \(3, 2, 8\) and \(4, 2, 8\)"):
-        model.forward(np.zeros((3, 2, 8)), np.zeros((4, 2, 8)))
+@pytest.mark.parametrize(
+    ("src", "tgt", "said"),
+    [
+        ((3, 4, 8), (2, 4, 8), "src and tgt of one batch, axis 0"),
+        ((2, 4, 6), (2, 4, 8), "src and tgt of d_model = 8 features"),
+        ((2, 4, 8), (2, 4, 6), "src and tgt of d_model = 8 features"),
+    ],
+)
+def test_custom_parts_of_another_layout_hide_nothing(src, tgt, said):
+    encoder = layers.TransformerEncoder(layers.TransformerEncoderLayer(8, 2, 8), 1)
+    decoder = layers.TransformerDecoder(layers.TransformerDecoderLayer(8, 2, 8), 1)
+    model = layers.Transformer(8, 2, custom_encoder=encoder, custom_decoder=decoder, batch_first=True)
+    with pytest.raises(ShapeError, match=f"Transformer.* expected {said}"):
+        model.forward(np.ones(src, np.float32), np.ones(tgt, np.float32))

@@ -307,7 +307,8 @@ class Transformer(Module):
     ``tgt_mask=Transformer.generate_square_subsequent_mask(L)``.
 
     Shapes: src (S, N, d_model), tgt and output (L, N, d_model); N first if batch_first, or without N.
-    Raises: as the parts do, and OptionError for a custom part that is no module.
+    Raises: as the parts do, ShapeError when src and tgt are of two batches, or of other features than d_model, and
+    OptionError for a custom part that is no module.
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.Transformer.
     """
 
@@ -376,7 +377,7 @@ class Transformer(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Any:
-        self._check_batches(src.shape, tgt.shape)
+        self._require_alike(src.shape, tgt.shape)
         memory = self.encoder(src, src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         return self.decoder(
             tgt,
@@ -389,13 +390,15 @@ class Transformer(Module):
             memory_is_causal=memory_is_causal,
         )
 
-    def _check_batches(self, src: tuple[int, ...], tgt: tuple[int, ...]) -> None:
-        """A source for each target: parts of one's own may let the two pass."""
-        axis = 0 if self.batch_first else 1
-        if len(src) == len(tgt) == 3 and src[axis] != tgt[axis]:
+    def _require_alike(self, src: tuple[int, ...], tgt: tuple[int, ...]) -> None:
+        """What custom parts might not look at."""
+        if src[-1:] != (self.d_model,) or tgt[-1:] != (self.d_model,):
+            raise ShapeError(f"expected src and tgt of d_model = {self.d_model} features, got {src} and {tgt}", self)
+        batch = 0 if self.batch_first else 1
+        if len(src) == len(tgt) == 3 and src[batch] != tgt[batch]:
             raise ShapeError(
-                f"expected src and tgt to have one batch, axis {axis}, got shapes {src} and {tgt}; "
-                f"give each target its source, or choose batch_first={not self.batch_first}",
+                f"expected src and tgt of one batch, axis {batch}, got {src} and {tgt}; give each target its source, "
+                f"or choose batch_first={not self.batch_first}",
                 self,
             )
 
