@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks, reach
-from conformance.cases import function_cases, module_cases
+from conformance.cases import function_cases, large_cases, module_cases
 from conformance.census import Note
-from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS
+from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, large
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
@@ -48,6 +48,7 @@ EXAMPLES = {
     "mask_statistics": 24,
     "rejections": 16,
     "buffers": 16,
+    "large": 4,
     "modes": 12,
     "trajectory": 64,
     "lockstep_float64": 24,
@@ -94,8 +95,9 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None]
         long = {"long_trajectory": LONG[profile]}
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in OPTIMIZER_CHECKS]
     plain = not row.ours.__module__.endswith(".model")  # bad options of the parts inside are the parts' own
+    many = [] if row.composed or not row.growth else [(large, large_cases(row))]
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
-    return [(check, module_cases(row)) for check in checks]
+    return [*((check, module_cases(row)) for check in checks), *many]
 
 
 @cache
