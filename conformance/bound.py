@@ -97,6 +97,7 @@ class Problem:
         None  # of what is composed: see top
     )
     formula: str = ""  # what is wide, where it owes nothing to either framework; else it is numpyml's own code
+    signed: bool = False  # whether outputs of 0 have PyTorch's sign
 
     def reference(self, dtype: np.dtype[Any]) -> str:
         """What the answers in this precision are held to, in words."""
@@ -128,6 +129,7 @@ class Reference:
     rounding: Array
     own: Array
     failure: str = ""  # a reference that PyTorch does not confirm
+    signed: bool = False  # whether 0 is another answer than -0
 
     def elements(self, places: Array) -> Reference:
         """What these elements are held to."""
@@ -147,8 +149,11 @@ def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
     held = references(problem, exact, dtype, seed, list(answers))
     for name, answer in answers.items():
-        unknown = Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
-        yield compare(name, answer, held[name], dtype) if name in held else unknown
+        if name not in held:
+            yield Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
+            continue
+        held[name].signed = problem.signed and name.startswith("output")
+        yield compare(name, answer, held[name], dtype)
 
 
 def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
@@ -381,7 +386,14 @@ def _off(answer: Array, reference: Reference, ratio: Array) -> Array:
     # What PyTorch overflows to depends on the order of its sums; NaN is excused where it has NaN itself.
     lost = np.isfinite(value) & ~np.isfinite(torch)
     overflow = lost & (np.isinf(answer) | (np.isnan(answer) & np.isnan(torch)))
-    return np.asarray(~equal & ~overflow & ~(np.isfinite(value) & np.isfinite(answer) & (ratio <= 1)))
+    near = np.isfinite(value) & np.isfinite(answer) & (ratio <= 1)
+    return np.asarray((~equal & ~overflow & ~near) | (reference.signed & _flipped(answer, value, torch)))
+
+
+def _flipped(answer: Array, value: Array, torch: Array) -> Array:
+    """Where the answer is the other zero than the reference's and PyTorch's."""
+    zeros, sign = (value == 0) & (torch == 0) & (answer == 0), np.signbit(value)
+    return np.asarray(zeros & (np.signbit(torch) == sign) & (np.signbit(answer) != sign))
 
 
 # How sharp the eye is

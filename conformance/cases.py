@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.reach import mark
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, ModuleRow
-from conformance.strategies import Draw, laid_out, seeds, single
+from conformance.strategies import Draw, growing, incoming, laid_out, seeds, single
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -60,6 +63,7 @@ class ModuleCase:
         self._referees: dict[np.dtype[Any], Any] = {}
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
+        self.large = False
 
     # The component on either side
 
@@ -145,8 +149,7 @@ class ModuleCase:
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
         ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
         for i, y in enumerate(listed(ys)):
-            gy = np.random.default_rng([self.seed, 7, *[i] * (i > 0)]).standard_normal(tuple(y.shape))
-            given[GY + f" {i}" * (i > 0)] = Given(single(gy))
+            given[GY + f" {i}" * (i > 0)] = incoming(tuple(y.shape), self.seed, 7, i)
         return given
 
     def further(self, dtype: Any) -> dict[str, Any]:
@@ -156,19 +159,22 @@ class ModuleCase:
             for name, x in self.call.items()
         }
 
-    @staticmethod
-    def gradients_of(arrays: Mapping[str, Array]) -> list[Array]:
-        """The incoming gradients, one for each output."""
-        return [x for name, x in arrays.items() if name.startswith(GY)]
+    def gradients_of(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The incoming gradients, one for each output, in their memory layouts and read-only."""
+        return [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs PyTorch's call has."""
+        return sum(name.startswith(GY) for name in self.given)
 
     # What comes out
 
-    def _run(
+    def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
     ) -> dict[str, Array]:
-        gys = self.gradients_of(arrays)
-        further = self.further(gys[0].dtype)
-        gys = [laid_out(gy, "fortran" if self.seed % 2 else "strided") for gy in gys]
+        """The answers of a module of some framework's, by one of its drivers."""
+        gys, further = self.gradients_of(arrays), self.further(arrays[GY].dtype)
         with np.errstate(all="ignore"):
             if driver == "dynamic" and offers(framework, "dynamic"):
                 ys, gxs = framework.dynamic(module, self.arrays(arrays), *gys, **further)
@@ -187,13 +193,13 @@ class ModuleCase:
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
         """The framework's answers."""
-        module = self.make(self.gradients_of(arrays)[0].dtype, arrays)
-        return self._run(module, arrays, driver, under_test())
+        module = self.make(arrays[GY].dtype, arrays)
+        return self.run(module, arrays, driver, under_test())
 
     def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[str, Array]:
         """numpyml's answers, in the precision of the numbers that go in."""
-        module = self.referee(self.gradients_of(arrays)[0].dtype, arrays)
-        return {name: np.array(y) for name, y in self._run(module, arrays, driver, numpyml, backward).items()}
+        module = self.referee(arrays[GY].dtype, arrays)
+        return {name: np.array(y) for name, y in self.run(module, arrays, driver, numpyml, backward).items()}
 
     def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
@@ -251,8 +257,9 @@ class ModuleCase:
             lambda arrays: self.ours(arrays, driver),
             partial(self.torch, backward=backward),
             partial(self.referred, formula) if formula else partial(self.wide, driver=own, backward=backward),
-            partial(self.rounded, backward=backward) if self.row.composed else None,
+            partial(self.rounded, backward=backward) if self.row.composed or self.row.container else None,
             formula.how if formula else "",
+            self.row.signed,
         )
 
     def buffers(self) -> dict[str, Any]:
@@ -265,7 +272,7 @@ class ModuleCase:
         names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
 
         def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[str, Array]:
-            framework, dtype = framework or under_test(), self.gradients_of(arrays)[0].dtype
+            framework, dtype = framework or under_test(), arrays[GY].dtype
             module, further = self.make(dtype, arrays, framework), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
@@ -277,7 +284,7 @@ class ModuleCase:
             return told(step)
 
         def theirs(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            dtype = self.gradients_of(arrays)[0].dtype
+            dtype = arrays[GY].dtype
             made, further = self.twin(dtype, arrays), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
@@ -319,8 +326,10 @@ class ModuleCase:
 class FunctionCase:
     """A NumPy function with drawn operands and options."""
 
-    def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int) -> None:
+    def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int, plain: Container[str] = ()) -> None:
+        """``plain`` are operands that the framework is given as NumPy's arrays, and asked no gradient of."""
         self.row, self.call, self.dtype, self.seed = row, call, np.dtype(dtype), seed
+        self.variables = [name for name in call.operands if name not in plain]
 
     def options(self, brief: bool) -> dict[str, Any]:
         """The options of the call; brief: without those at NumPy's own defaults."""
@@ -334,8 +343,7 @@ class FunctionCase:
         given = dict(self.call.operands)
         operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
         for i, y in enumerate(listed(self._torch(operands))):
-            gy = np.random.default_rng([self.seed, i]).standard_normal(tuple(y.shape))
-            given[f"incoming gradient {i}"] = Given(single(gy))
+            given[f"{GY} {i}"] = incoming(tuple(y.shape), self.seed, i)
         return given
 
     def _torch(self, operands: list[Any]) -> Any:
@@ -343,20 +351,34 @@ class FunctionCase:
 
         return self.row.torch(torch, *operands, **self.call.options)
 
-    def function(self, namespace: Any, brief: bool = False) -> Callable[..., Any]:
-        """The function with its options, from this namespace: it takes the operands. In every other case, and where it
-        is to be brief, defaults are left out."""
-        options = self.options(brief or self.seed % 2 == 1)
-        return lambda *operands: self.row.call(namespace, *operands, **options)
+    def differentiated(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The operands of which a gradient is asked."""
+        return [x for name, x in zip(self.call.operands, self.arrays(arrays), strict=True) if name in self.variables]
+
+    def function(self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False) -> Callable[..., Any]:
+        """The function with its options and plain operands, from this namespace: it takes the others. In every other
+        case, and where it is to be brief, defaults are left out."""
+        options, operands = self.options(brief or self.seed % 2 == 1), self.arrays(arrays)
+        most = max(x.ndim for x in operands)
+        # A plain operand of no axes beside one that has some is a Python number.
+        whole = {
+            name: x.item() if most > x.ndim == 0 else x for name, x in zip(self.call.operands, operands, strict=True)
+        }
+
+        def call(*variables: Any) -> Any:
+            given = {**whole, **dict(zip(self.variables, variables, strict=False))}
+            return self.row.call(namespace, *given.values(), **options)
+
+        return call
 
     def _run(
         self, arrays: Mapping[str, Array], framework: Any, brief: bool = False, **options: Any
     ) -> dict[str, Array]:
-        gys = [laid_out(x, "C") for name, x in arrays.items() if name.startswith("incoming gradient")]
-        function = self.function(framework.NAMESPACE, brief)
+        gys = [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        function = self.function(framework.NAMESPACE, arrays, brief)
         try:
             with np.errstate(all="ignore"):
-                found = framework.differentiate(function, self.arrays(arrays), gys, **options)
+                found = framework.differentiate(function, self.differentiated(arrays), gys, **options)
         except TypeError as error:
             if framework.NAME != "numpyml" and "unexpected keyword argument" in str(error):  # an option it has not
                 if not brief:
@@ -365,7 +387,7 @@ class FunctionCase:
             raise
         ys, gxs = found
         found = {f"output {i}": np.asarray(y) for i, y in enumerate(ys)}
-        return found | {f"gradient of {name}": np.asarray(g) for name, g in zip(self.call.operands, gxs, strict=True)}
+        return found | {f"gradient of {name}": np.asarray(g) for name, g in zip(self.variables, gxs, strict=True)}
 
     def ours(self, arrays: Mapping[str, Array], **options: Any) -> dict[str, Array]:
         """The framework's answers."""
@@ -375,7 +397,7 @@ class FunctionCase:
         """PyTorch's answers; after no backward, of the function alone."""
         operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
         ys = listed(self._torch(operands))
-        gys = [arrays[f"incoming gradient {i}"] for i in range(len(ys))]
+        gys = [arrays[f"{GY} {i}"] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
         found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
@@ -416,7 +438,8 @@ class FunctionCase:
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())
         lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
-        lines += [f"    {name} = {given!r}" for name, given in self.call.operands.items()]
+        plain = {name: "" if name in self.variables else ", a plain array" for name in self.call.operands}
+        lines += [f"    {name} = {given!r}{plain[name]}" for name, given in self.call.operands.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
@@ -441,9 +464,33 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 
 
 @st.composite
+def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
+    """Cases with many elements, of the inputs or of the parameters; in float32, whose reference is the quicker."""
+    options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(row.large)
+    with growing(row.growth):
+        inputs = draw(row.inputs(options))
+    assume(all(x.values.ndim and x.values.size for x in inputs))
+    case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
+    case.large = True
+    return case
+
+
+@st.composite
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
     call = draw(row.calls)
     kinds = {given.kind for given in call.operands.values()}
     usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
-    return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds))
+    return FunctionCase(
+        row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, [*call.operands]))
+    )
+
+
+@st.composite
+def plain_operands(draw: Draw, row: FunctionRow, names: Sequence[str]) -> tuple[str, ...]:
+    """Which operands are no Tensors: none in every other call, else any but all."""
+    able = [name for name in names if name != row.asked and len(names) > 1]
+    some = [chosen for n in range(1, len(names)) for chosen in combinations(able, n)]
+    plain: tuple[str, ...] = draw(st.sampled_from([*[()] * len(some), *some])) if some else ()
+    mark((f"{name}: a plain array" for name in able), (f"{name}: a plain array" for name in plain))
+    return plain

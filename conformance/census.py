@@ -117,11 +117,13 @@ class Note:
             self.curves.append(Curve(title, [float(y) for y in ours], [float(y) for y in torch]))
 
     def same(self, what: str, got: Any, expected: Any) -> None:
-        """The same bits (a NaN is a NaN, and 0 is -0)."""
+        """The same bits (a NaN is a NaN, and 0 is not -0)."""
         a, b = np.asarray(got), np.asarray(expected)
         if a.shape != b.shape or a.dtype != b.dtype:
             raise Mismatch(f"{what}: got {a.dtype}{a.shape}, expected {b.dtype}{b.shape}")
         differ = ~((a == b) | ((a != a) & (b != b)))
+        if a.dtype.kind == "f":
+            differ |= (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
         if differ.any():
             at = tuple(int(i) for i in np.argwhere(differ)[0])
             raise Mismatch(f"{what}{list(at)}: got {a[at]!r}, expected the same bits as {b[at]!r}")

@@ -7,7 +7,7 @@ trajectories.py, rejections.py and programs.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,14 +40,19 @@ ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
 
 @needs(*ESSENTIAL)
 def output(case: ModuleCase, note: Note) -> None:
-    """The output, by the comparison rule."""
-    note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
+    """The output, each of several, by the comparison rule."""
+    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
+    _all_there(["output" + f" {i}" * (i > 0) for i in range(case.outputs)], answers)
 
 
 @needs(*ESSENTIAL)
 def input_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
-    note.judge(case.problem(), case.dtype, case.seed, *(f"gradient of {name}" for name in case.names))
+    names = [f"gradient of {name}" for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
+    answers = note.judge(case.problem(), case.dtype, case.seed, *names)
+    if under_test().NAME == "numpyml":
+        _all_there(names, answers)
+    note.not_offered += not set(names) <= set(answers)
 
 
 @needs(*ESSENTIAL)
@@ -57,8 +62,12 @@ def parameter_gradients(case: ModuleCase, note: Note) -> None:
     names = [f"gradient of {name}" for name, _ in case.peer(np.float64).named_parameters()]
     if names:
         answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
-        if lacking := [name for name in names if name not in answers]:
-            raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
+        _all_there(names, answers)
+
+
+def _all_there(names: Iterable[str], answers: Container[str]) -> None:
+    if lacking := [name for name in names if name not in answers]:
+        raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
 @needs(*ESSENTIAL)
@@ -67,6 +76,12 @@ def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
     time; where the problem is well conditioned, one of 64 must be noticed."""
     case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
+
+
+@needs(*ESSENTIAL)
+def large(case: ModuleCase, note: Note) -> None:
+    """Output and gradients of more elements than are computed at a time, by the comparison rule."""
+    note.judge(case.problem(), case.dtype, case.seed)
 
 
 @needs(*ESSENTIAL, "dynamic")
@@ -160,6 +175,24 @@ def used_twice(case: ModuleCase, note: Note) -> None:
             note.same(f"gradient of {name}", framework.gradients(twice)[name], g + g)
 
 
+@needs(*ESSENTIAL, "freeze")
+def frozen(case: ModuleCase, note: Note) -> None:
+    """A frozen parameter gets no gradient; the others and the inputs get the same bits as without it."""
+    framework, arrays = under_test(), arrays_of(case.problem(), case.dtype)
+    names = list(framework.parameters(case.make()))
+    chosen = [names[case.seed % len(names)]] if names and case.seed % 3 else names  # one, or all
+    if not names:
+        return
+    for driver in ("explicit", "dynamic"):
+        module = case.make(None, arrays)
+        for name in chosen:
+            framework.freeze(module, name)
+        found = case.run(module, arrays, driver, framework)
+        for name, value in case.ours(arrays, driver).items():
+            idle = name.removeprefix("gradient of ") in chosen
+            note.same(f"{name}, {chosen} frozen ({driver})", found[name], np.zeros_like(value) if idle else value)
+
+
 @needs("make", "train", "modes")
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
@@ -187,7 +220,12 @@ def state_dict(case: ModuleCase, note: Note) -> None:
     made = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
     _same_state(case, note, module, made, "")
     other = built(framework, case.row.torch, case.options, case.dtype)
-    framework.load_state_dict(other, _torch_state(case, note, made))
+    state, held = _torch_state(case, note, made), framework.parameters(other)
+    framework.load_state_dict(other, state)
+    for name, data in framework.parameters(other).items():
+        if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
+            note.require(data is held[name], f"{name} is another array than before load_state_dict")
+        note.require(not any(np.shares_memory(data, x) for x in state.values()), f"{name} is what was loaded, uncopied")
     _same_state(case, note, other, made, " after load_state_dict")
     arrays = arrays_of(case.problem(), case.dtype)
     inputs = case.arrays(arrays)
@@ -254,13 +292,16 @@ def copies(case: ModuleCase, note: Note) -> None:
     inputs, further = case.arrays(arrays), case.further(case.dtype)
     module = built(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
+    framework.forward(module, *inputs, **further)
+    framework.backward(module, *case.gradients_of(arrays))
     others = framework.copies(module)
     ys = listed(framework.forward(module, *inputs, **further))
     for how, other in others.items():
         for y, again in zip(ys, listed(framework.forward(other, *inputs, **further)), strict=True):
             note.same(f"output of a {how}", again, y)
-        for name, data in framework.parameters(other).items():
-            note.require(not np.shares_memory(data, framework.parameters(module)[name]), f"{name} shares memory")
+        for what in (framework.parameters, framework.gradients):
+            for (name, x), own in zip(what(other).items(), what(module).values(), strict=True):
+                note.require(not np.shares_memory(x, own), f"{name} of a {how} shares memory: {what.__name__}")
 
 
 MASKED = 256
@@ -311,6 +352,7 @@ MODULE_CHECKS = [
     inputs_untouched,
     accumulation,
     used_twice,
+    frozen,
     modes,
     dtype_kept,
     state_dict,
@@ -325,13 +367,15 @@ MODULE_CHECKS = [
 @needs("NAMESPACE", "differentiate")
 def function_output(case: FunctionCase, note: Note) -> None:
     """The value of the function, by the comparison rule."""
-    note.judge(case.problem(times=0), case.dtype, case.seed, "output")
+    answers = note.judge(case.problem(times=0), case.dtype, case.seed, "output")
+    _all_there([f"output {i}" for i in range(len(case.given) - len(case.call.operands))], answers)
 
 
 @needs("NAMESPACE", "differentiate")
 def function_gradients(case: FunctionCase, note: Note) -> None:
-    """The gradient of every operand, for a random incoming gradient."""
-    note.judge(case.problem(), case.dtype, case.seed, "gradient")
+    """The gradient of every operand that wants one, for a random incoming gradient."""
+    answers = note.judge(case.problem(), case.dtype, case.seed, "gradient")
+    _all_there([f"gradient of {name}" for name in case.variables], answers)
 
 
 @needs("NAMESPACE", "differentiate")
@@ -362,16 +406,16 @@ def function_promises(case: FunctionCase, note: Note) -> None:
     if framework.NAMESPACE is not np:
         return
     with np.errstate(all="ignore"):
-        plain = case.function(np)(*operands)
+        plain = case.function(np, arrays)(*case.differentiated(arrays))
     composite = case.row.function in COMPOSITES
     for i, y in enumerate(plain if isinstance(plain, (list, tuple)) else [plain]):
         if not composite:
             note.same(f"output {i}, on Tensors against arrays", recorded[f"output {i}"], np.asarray(y))
-    if composite or len(recorded) - len(operands) > 1:
+    if composite or len(recorded) - len(case.variables) > 1:
         note.judge(case.problem(times=2), case.dtype, case.seed, "gradient")
         return
     again = case.ours(arrays, times=2)
-    for name in case.call.operands:
+    for name in case.variables:
         once = recorded[f"gradient of {name}"]
         note.same(f"gradient of {name} after two backwards", again[f"gradient of {name}"], once + once)
 

@@ -22,7 +22,7 @@ Choice = TypeVar("Choice")
 
 # The checks that must reach every promise themselves; the runner draws on until they do.
 REACHING = frozenset({
-    "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory",
+    "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory", "large",
     "initial_distribution",
 })  # fmt: skip
 
@@ -124,7 +124,8 @@ def survey(case: Any) -> tuple[set[str], set[str]]:
     from conformance.initial import InitialCase
     from conformance.trajectories import OptimizerCase
 
-    promised, reached = set(_promised), set(_reached)
+    large = isinstance(case, ModuleCase) and case.large  # of what goes in, the other cases hold every kind
+    promised, reached = (set(), set()) if large else (set(_promised), set(_reached))
 
     def add(name: str, known: Purpose | None, *value: Any) -> None:
         if known is not None:
@@ -133,12 +134,13 @@ def survey(case: Any) -> tuple[set[str], set[str]]:
 
     if isinstance(case, (ModuleCase, OptimizerCase, InitialCase)):
         for name, strategy in case.row.options.items():
-            add(name, purpose(strategy), case.options[name])
-    if isinstance(case, (ModuleCase, FunctionCase)):
+            if not (large and name in case.row.large):
+                add(name, purpose(strategy), case.options[name])
+    if isinstance(case, (ModuleCase, FunctionCase)) and not large:
         arrays = case.call.operands if isinstance(case, FunctionCase) else dict(zip(case.names, case.inputs))  # noqa: B905
         for name, given in arrays.items():
             add(name, getattr(given, "purpose", UNSAID), (given, case.dtype))
-    if isinstance(case, (ModuleCase, FunctionCase, OptimizerCase, InitialCase)):
+    if isinstance(case, (ModuleCase, FunctionCase, OptimizerCase, InitialCase)) and not large:
         add("", PRECISIONS, case.dtype)
     if isinstance(case, ModuleCase):
         add("", MODES, case.training)

@@ -50,7 +50,15 @@ class ModuleRow:
     composed: bool = (
         False  # of other components: what passes between them is rounded, gradients are summed in any order
     )
+    signed: bool = False  # an output of 0 has PyTorch's sign: nothing is added up, whose order would decide it
+    growth: float = 4  # how many times more elements the check of large arrays gives it; 0: there is no such check
+    large: Options = field(default_factory=dict)  # and options that make its parameters large
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
+
+    @property
+    def container(self) -> bool:
+        """Whether it holds parts that a user chooses."""
+        return self.ours.__module__.endswith(".model")
 
     @property
     def name(self) -> str:
@@ -106,6 +114,7 @@ class FunctionRow:
     torch: Callable[..., Any]
     calls: Strategy[Call]
     ours: Callable[..., Any] | None = None
+    asked: str = ""  # the operand that alone tells NumPy whose function to call: it is never a plain array
 
     @property
     def name(self) -> str:

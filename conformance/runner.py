@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks, reach
-from conformance.cases import function_cases, module_cases
+from conformance.cases import function_cases, large_cases, module_cases
 from conformance.census import Note
-from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS
+from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, large
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
@@ -50,6 +50,7 @@ EXAMPLES = {
     "optimizer_rejections": 8,
     "initial_rejections": 8,
     "buffers": 16,
+    "large": 4,
     "modes": 12,
     "trajectory": 64,
     "lockstep_float64": 24,
@@ -98,9 +99,10 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None]
         long = {"long_trajectory": LONG[profile]}
         checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
-    plain = not row.ours.__module__.endswith(".model")  # bad options of the parts inside are the parts' own
+    plain = not row.container  # bad options of the parts inside are the parts' own
+    many = [] if row.composed or not row.growth else [(large, large_cases(row))]
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
-    return [(check, module_cases(row)) for check in checks]
+    return [*((check, module_cases(row)) for check in checks), *many]
 
 
 @cache

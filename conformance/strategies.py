@@ -6,9 +6,11 @@ with a number it draws, so a large array costs no more than a small one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,33 @@ def _lying(layout: str) -> str:
     return f": {layout} layout"
 
 
+_growing: list[float] = []
+
+
+@contextmanager
+def growing(times: float) -> Iterator[None]:
+    """Inside this block an array that has axes is drawn with so many times the elements it may have elsewhere, of the
+    first kind of values: for what is computed in blocks, or in another way, from some size on."""
+    _growing.append(times)
+    try:
+        yield
+    finally:
+        _growing.pop()
+
+
+def grows() -> bool:
+    """Whether what is drawn is to have many elements."""
+    return bool(_growing)
+
+
+def _grown(shape: Shape, elements: int) -> Shape:
+    """The longest axis long enough, none empty."""
+    full = [max(n, 1) for n in shape]
+    axis = int(np.argmax(full))
+    full[axis] = ceil(elements * _growing[-1] * full[axis] / prod(full))
+    return tuple(full)
+
+
 @lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it
 def shapes(
     least: int = 0,
@@ -132,11 +161,15 @@ def shapes(
     fits: Callable[[Shape], bool] = lambda shape: True,
     name: str = "shape",
 ) -> Strategy[Shape]:
-    """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
+    """Shapes of ``least`` to ``most`` axes: empty and single ones among them, none that is, or long ones."""
     lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
-    small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
+    full = st.integers(min(max(2, shortest), longest), longest)
+    small, whole = (
+        st.integers(least, most).flatmap(lambda n, each=each: st.lists(each, min_size=n, max_size=n))
+        for each in (lengths, full)
+    )
     long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
-    drawn = st.one_of(small, small, long) if most else small
+    drawn = st.one_of(small, whole, long) if most else small
     labels = {f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)}
     if most and not shortest:
         labels[": empty"] = lambda shape: 0 in shape
@@ -146,6 +179,8 @@ def shapes(
         labels[": a long axis"] = lambda shape: max(shape, default=0) > 6
 
     def marked(shape: Shape) -> Shape:
+        if _growing and shape:
+            return _grown(shape, elements)
         mark((name + label for label in labels), (name + label for label, holds in labels.items() if holds(shape)))
         return shape
 
@@ -171,7 +206,7 @@ def floats(
 ) -> Given:
     """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
-    kind = draw(st.sampled_from(likely(kinds, _labels)))
+    kind = kinds[0] if _growing else draw(st.sampled_from(likely(kinds, _labels)))
     layout = draw(st.sampled_from(likely(layouts, lambda layout: [_lying(layout)])))
     values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
     if into is not None:
@@ -192,6 +227,18 @@ def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtype
     rng = np.random.default_rng(draw(seeds))
     values = rng.integers(low, high, shape) if high > low else np.zeros(shape)
     return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "whole", purpose=_purpose((), layouts))
+
+
+def incoming(shape: Shape, *seed: int) -> Given:
+    """A random incoming gradient in any layout, or what a sum gives: one number, which stands in memory once."""
+    rng = np.random.default_rng(seed)
+    values = single(rng.standard_normal(shape))
+    layout = str(rng.choice([*LAYOUTS, "one number"]))
+    if layout == "broadcast" and values.ndim:
+        values = np.broadcast_to(values[:1], shape)
+    elif layout == "one number" and values.size:
+        values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # however many are added, nothing is rounded
+    return Given(values, layout)
 
 
 def laid_out(x: Array, layout: str) -> Array:
@@ -224,6 +271,12 @@ def _broadcast(x: Array) -> Array:
     return stretched
 
 
+def _one_number(x: Array) -> Array:
+    if not x.size or not np.array_equal(x, np.full_like(x, x.flat[0]), equal_nan=True):
+        return x.copy()  # as above
+    return np.lib.stride_tricks.as_strided(x.reshape(-1)[:1].copy(), x.shape, (0,) * x.ndim)
+
+
 def _unaligned(x: Array) -> Array:
     room = np.zeros(x.nbytes + 1, np.uint8)
     view = room[1:].view(x.dtype)[: x.size].reshape(x.shape)
@@ -237,5 +290,6 @@ _LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "fortran": lambda x: np.array(x, order="F"),
     "reversed": _reversed,
     "broadcast": _broadcast,
+    "one number": _one_number,
     "unaligned": _unaligned,
 }

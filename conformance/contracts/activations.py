@@ -10,17 +10,21 @@ from conformance.strategies import EVERY, floats, shapes
 from numpyml.nn import activations
 
 FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # see GELU in divergences.REMARKS
+BLOCKS = 68  # times 1,024 numbers of float32: more than are ever computed at a time
 
 ROWS = [
-    ModuleRow(activations.ReLU, "nn.ReLU", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
-    ModuleRow(activations.Sigmoid, "nn.Sigmoid", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
-    ModuleRow(activations.Tanh, "nn.Tanh", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
-    ModuleRow(activations.SiLU, "nn.SiLU", {}, lambda o: st.tuples(floats(shapes(), EVERY))),
+    ModuleRow(activations.ReLU, "nn.ReLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
+    ModuleRow(activations.Sigmoid, "nn.Sigmoid", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
+    ModuleRow(
+        activations.Tanh, "nn.Tanh", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS, signed=True
+    ),
+    ModuleRow(activations.SiLU, "nn.SiLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
     ModuleRow(
         activations.GELU,
         "nn.GELU",
         {"approximate": among("none", "tanh")},
         lambda o: st.tuples(floats(shapes(), EVERY if o["approximate"] == "none" else FINITE)),
+        growth=BLOCKS,
     ),
     *(
         ModuleRow(
@@ -28,8 +32,9 @@ ROWS = [
             f"nn.{ours.__name__}",
             {"dim": between(-2, 2)},
             lambda o: st.tuples(floats(shapes(0, 4, fits=lambda s: _has(s, o["dim"])), EVERY)),
+            growth=growth,
         )
-        for ours in (activations.Softmax, activations.LogSoftmax)
+        for ours, growth in ((activations.Softmax, 0), (activations.LogSoftmax, BLOCKS))  # see the reference of Softmax
     ),
 ]
 

@@ -45,7 +45,11 @@ listed, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ":
 features = floats(shapes(1, 3).map(lambda s: (*s, WIDTH)), EVERY)
 
 ROWS = [
-    ModuleRow(model.Sequential, "nn.Sequential", {"layers": either}, lambda o: st.tuples(features)),
-    ModuleRow(model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), wrap=True),
-    ModuleRow(model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), wrap=True),
+    ModuleRow(model.Sequential, "nn.Sequential", {"layers": either}, lambda o: st.tuples(features), growth=0),
+    ModuleRow(
+        model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), growth=0, wrap=True
+    ),
+    ModuleRow(
+        model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), growth=0, wrap=True
+    ),
 ]

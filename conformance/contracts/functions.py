@@ -125,6 +125,7 @@ ELEMENTWISE = [
         np.full_like,
         lambda t, a, fill_value, shape, **_: t.broadcast_to(fill_value, shape or a.shape).clone(),
         fills(),
+        asked="a",
     ),
     row(np.copy, lambda t, a, **_: a.clone(), on(kinds=NASTY, order=among("K", "C", "F", "A"), subok=flags)),
     row(np.add, lambda t, a, b: a + b, pair),

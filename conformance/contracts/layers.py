@@ -39,18 +39,22 @@ ROWS = [
         "nn.Linear",
         {"in_features": between(0, 9), "out_features": between(0, 9), "bias": among(False, True)},
         lambda o: st.tuples(floats(shapes(0, 4).map(lambda s: (*s, o["in_features"])), NASTY)),
+        growth=1 / 32,
+        large={"in_features": 200, "out_features": 170},
     ),
     ModuleRow(
         layers.Dropout,
         "nn.Dropout",
         {"p": among(0.5, 0.0, 0.1, 0.9, 1.0, 1 / 3)},
         lambda o: st.tuples(floats(shapes(0, 5), NASTY)),
+        signed=True,
     ),
     ModuleRow(
         layers.Flatten,
         "nn.Flatten",
         {"start_dim": between(-2, 2), "end_dim": between(-2, 4)},
         lambda o: st.tuples(floats(shapes(0, 5, fits=lambda s: _has(s, o["start_dim"], o["end_dim"])), NASTY)),
+        signed=True,
     ),
 ]
 ROWS += [

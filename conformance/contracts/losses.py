@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from conformance.bound import Array, Given
 from conformance.reach import among, mark
 from conformance.rows import ModuleRow
-from conformance.strategies import EVERY, NASTY, Draw, Strategy, floats, shapes, single, whole
+from conformance.strategies import EVERY, NASTY, Draw, Strategy, floats, grows, shapes, single, whole
 from numpyml.nn import losses
 
 reductions = among("mean", "sum", "none")
-CLASSES = 4
+CLASSES, MANY_CLASSES = 4, 100
 weights = among(None, None, np.array([0.5, 2.0, 0.25, 1.5]), np.array([1.0, 0.0, 3.0, 0.125]))
 
 
@@ -40,8 +40,9 @@ def forecasts_and_answers(draw: Draw, options: dict[str, Any]) -> tuple[Given, G
 @st.composite
 def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
     """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
-    shape = draw(st.one_of(st.just(()), shapes(1, 4)))
-    logits = (shape[0], CLASSES, *shape[1:]) if shape else (CLASSES,)
+    n, elements = (MANY_CLASSES, 16) if grows() and options["weight"] is None else (CLASSES, 1024)
+    shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))
+    logits = (shape[0], n, *shape[1:]) if shape else (n,)
     x = draw(floats(logits, EVERY))
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
@@ -54,7 +55,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
         if form == "a distribution":  # sums to one
             t = replace(t, values=single(t.values / np.where(total > 0, total, 1)))
         return x, t
-    t = draw(whole(shape, 0, CLASSES))
+    t = draw(whole(shape, 0, n))
     if form != "classes":
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
         t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))

@@ -46,17 +46,20 @@ ROWS = [
         "counterparts.SinusoidalPositionalEncoding",
         {"d_model": between(1, 9), "max_len": places, "batch_first": flags},
         vectors,
+        growth=0,
     ),
     ModuleRow(
         layers.LearnedPositionalEncoding,
         "counterparts.LearnedPositionalEncoding",
         {"d_model": between(1, 5), "max_len": places, "batch_first": flags},
         vectors,
+        growth=0,
     ),
     ModuleRow(
         layers.RotaryPositionalEmbedding,
         "counterparts.RotaryPositionalEmbedding",
         {"dim": among(4, 2, 6, 10), "max_len": places, "base": among(10000.0, 500.0, 2), "interleaved": flags},
         heads,
+        growth=0,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from conformance.faults import Fault
 from numpyml import Tensor
 from numpyml.errors import DTypeError
 from numpyml.nn import activations, init, layers, losses, module, optimizers
+from numpyml.nn.blockwise import BLOCK
 
 
 def scaled(factor: float) -> Any:
@@ -345,6 +347,86 @@ def _restarted(right: Any) -> Any:
     return load_state_dict
 
 
+def _where(holds: Any) -> Any:
+    """The gradient of the input half as large again, where this holds of the incoming one."""
+
+    def wrong(right: Any) -> Any:
+        def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True,)) -> Any:
+            gx = right(self, context, gy, wanted)
+            return gx * gx.dtype.type(1.5) if gx is not None and holds(self, gy) else gx
+
+        return pullback
+
+    return wrong
+
+
+def _plain_doubled(right: Any) -> Any:
+    def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        y = right(self, ufunc, method, *inputs, **options)
+        plain = any(not isinstance(x, Tensor) for x in inputs)
+        return y + y if ufunc is np.multiply and plain and isinstance(y, Tensor) else y
+
+    return array_ufunc
+
+
+def _kept(right: Any) -> Any:
+    def load_state_dict(self: Any, state: Any) -> None:
+        right(self, state)
+        for name, parameter in self.named_parameters():
+            parameter._data = np.asarray(state[name])
+
+    return load_state_dict
+
+
+class _Shared(np.ndarray):  # type: ignore[type-arg]
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+def _rebuilt(data: Any, grad: Any) -> Any:
+    made = module.Parameter(data, dtype=data.dtype)
+    made._grad = grad
+    return made
+
+
+def _sharing(right: Any) -> Any:
+    return lambda self: (_rebuilt, (self._data, self._grad.view(_Shared)))
+
+
+def _without_weights(right: Any) -> Any:
+    @wraps(right)
+    def compute(self: Any, *inputs: Any, **options: Any) -> Any:
+        y, context = right(self, *inputs, **options)
+        return ((y[0], None) if isinstance(y, tuple) else y), context
+
+    return compute
+
+
+def _unsigned(right: Any) -> Any:
+    def compute(self: Any, x: Any) -> Any:
+        y, context = right(self, x)
+        return y + y.dtype.type(0), context
+
+    return compute
+
+
+def _first_block(right: Any) -> Any:
+    def blockwise(kernel: Any, x: Any, room: Any) -> Any:
+        y, slope = right(kernel, x, room)
+        y.reshape(-1)[BLOCK // x.dtype.itemsize :] = 0
+        return y, slope
+
+    return blockwise
+
+
+def _long_sums(right: Any) -> Any:
+    def reduce(self: Any, values: Any) -> Any:
+        y = right(self, values)
+        return y * y.dtype.type(1 + 1e-5) if self.reduction == "sum" and values.size > 1024 else y
+
+    return reduce
+
+
 FAULTS = [
     Fault("input gradient 1% off", "Dense", "input_gradients", layers.Dense, "pullback", scaled(1.01)),
     Fault(
@@ -478,4 +560,42 @@ FAULTS = [
     Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
     Fault("masks that no seed repeats", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),
     Fault("a restart from nothing", "SGD", "restart", optimizers.Optimizer, "load_state_dict", _restarted),
+    Fault(
+        "wrong for incoming gradients that lie in C order",
+        "Sigmoid",
+        "input_gradients",
+        activations.Sigmoid,
+        "pullback",
+        _where(lambda self, gy: gy.flags.c_contiguous and not gy.flags.f_contiguous),
+    ),
+    Fault(
+        "wrong for the incoming gradient of a sum, one number",
+        "Sigmoid",
+        "input_gradients",
+        activations.Sigmoid,
+        "pullback",
+        _where(lambda self, gy: gy.size > 1 and not any(gy.strides)),
+    ),
+    Fault(
+        "wrong once the weight is frozen",
+        "LayerNorm",
+        "frozen",
+        layers.LayerNorm,
+        "pullback",
+        _where(lambda self, gy: self.weight is not None and not self.weight.requires_grad),
+    ),
+    Fault("wrong by a plain array", "multiply", "function_output", Tensor, "__array_ufunc__", _plain_doubled),
+    Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _kept),
+    Fault("a copy shares its gradients", "Dense", "copies", module.Parameter, "__reduce__", _sharing),
+    Fault(
+        "no second output",
+        "MultiheadAttention",
+        "output",
+        layers.MultiheadAttention,
+        "compute",
+        _without_weights,
+    ),
+    Fault("-0 becomes 0", "Tanh", "output", activations.Tanh, "compute", _unsigned),
+    Fault("nothing after the first block", "GELU", "large", activations, "blockwise", _first_block),
+    Fault("long sums 1e-5 off", "MeanSquaredError", "large", losses.ElementwiseLoss, "reduce", _long_sums),
 ]

@@ -8,7 +8,7 @@ reported as not offered, never as passed:
 
     modules         make, forward, backward, parameters, gradients
         and, where there is such a thing: zero_grad, train, modes, dynamic, used_twice, state_dict, load_state_dict,
-        seed, inject_masks, masks, copies, REJECTIONS
+        freeze, seed, inject_masks, masks, copies, REJECTIONS
     functions       NAMESPACE, differentiate
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
 
@@ -66,6 +66,9 @@ class Adapter(Protocol):
     def zero_grad(self, module: Any) -> None:
         """Set the gradients to zero."""
 
+    def freeze(self, module: Any, name: str) -> None:
+        """Let this parameter, by PyTorch's name, want no gradient."""
+
     def train(self, module: Any, mode: bool) -> None:
         """Training or evaluation."""
 
@@ -110,7 +113,7 @@ class Adapter(Protocol):
         self, function: Callable[..., Any], operands: Sequence[Array], gys: Sequence[Array]
     ) -> tuple[list[Array], list[Array]]:
         """Outputs of ``function(*operands)``, which uses NAMESPACE, and the gradient of each operand for these
-        gradients of the outputs."""
+        gradients of the outputs. What else the function is given, plain arrays or numbers, is inside it already."""
 
     # Optimizers
 

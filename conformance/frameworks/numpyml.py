@@ -109,6 +109,10 @@ def zero_grad(module: Any) -> None:
     module.zero_grad()
 
 
+def freeze(module: Any, name: str) -> None:
+    dict(module.named_parameters())[name].requires_grad = False
+
+
 def train(module: Any, mode: bool) -> None:
     module.train(mode)
 

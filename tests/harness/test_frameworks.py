@@ -162,6 +162,15 @@ def test_a_parameter_without_a_gradient_has_not_passed(toy: Path) -> None:
     assert code == 1 and "gradient of bias: there is none" in found["Dense-parameter_gradients"]["failure"]
 
 
+def test_an_input_gradient_that_is_not_given_is_counted_as_not_offered(toy: Path) -> None:
+    toy.write_text(
+        TOY + "\n\n_whole = backward\n\n\ndef backward(*given):\n    return [None for _ in _whole(*given)]\n"
+    )
+    _, found = census(toy, "nn.Sigmoid")
+    note = found["Sigmoid-input_gradients"]
+    assert note["not_offered"] >= note["examples"] > 0 and not note["comparisons"] and not note["failure"]
+
+
 def test_a_table_of_makers_offers_what_they_name_and_pytorchs_defaults() -> None:
     makers = {"nn.HuberLoss": lambda dtype, delta: (dtype, delta), "nn.CrossEntropyLoss": lambda dtype: dtype}
     assert made(makers, "nn.HuberLoss", {"reduction": "mean", "delta": 0.5}, np.float32) == (np.float32, 0.5)
@@ -203,7 +212,8 @@ def test_an_option_that_a_framework_lacks_is_asked_of_it_at_other_values_alone(s
 def test_defaults_are_left_out_of_every_other_call() -> None:
     said = SimpleNamespace(trace=lambda a, **options: options)
     given = {"offset": 1, "axis1": 0, "axis2": 1}
-    assert [trace_of(seed, **given).function(said)(None) for seed in (0, 1)] == [given, {"offset": 1}]
+    cases = [trace_of(seed, **given) for seed in (0, 1)]
+    assert [case.function(said, {"x": np.eye(3)})(None) for case in cases] == [given, {"offset": 1}]
     for name in ("sum", "std", "sort", "einsum", "split", "stack", "full_like", "pad"):  # NumPy's "no value" among them
         (row,) = (row for row in contracts.rows() if row.name == name)
         assert isinstance(row, FunctionRow) and row.defaults.keys() & given_to(row), name

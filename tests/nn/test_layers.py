@@ -40,6 +40,14 @@ def test_few_rows_by_a_large_weight_are_the_same_product(rng, rows):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_bias_gradient_of_one_row_repeated_in_memory_is_exact():
+    layer = layers.Dense(1, 3)
+    gy = np.broadcast_to(np.float32(0.8354467), (10_000, 3))  # such as a mean pulls back
+    layer.forward(np.zeros((10_000, 1), np.float32))
+    layer.backward(gy)
+    np.testing.assert_array_equal(layer.bias.grad, gy[0] * 10_000)
+
+
 @pytest.mark.parametrize(("n_in", "n_out"), [(0, 2), (3, 0), (0, 0)])
 def test_dense_without_features_is_allowed_as_in_pytorch(n_in, n_out):
     layer = layers.Dense(n_in, n_out)

@@ -74,7 +74,7 @@ class Dense(Module):
         rows = as_rows(gy)
         self.weight.accumulate_product(rows.T, as_rows(x))
         if self.bias is not None:
-            self.bias.accumulate(np.ones(len(rows), rows.dtype) @ rows)  # keeps more digits than a sum row by row
+            self.bias.accumulate(over_rows(rows))
         return (rows @ self.weight.data).reshape(x.shape) if wanted[0] else None
 
 
@@ -92,6 +92,17 @@ def product(rows: Array, weight: Array) -> Array:
 def as_rows(x: Array) -> Array:
     """(..., features) -> (rows, features): one large matrix product in place of many small ones."""
     return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
+
+
+def over_rows(rows: Array) -> Array:
+    """The sum of all rows, as a product with ones: the fastest, and it keeps more digits than adding row by row.
+
+    Of one row repeated in memory, such as a sum or a mean pulls back, BLAS could not take the product.
+    """
+    if len(rows) and not rows.strides[0]:
+        return np.asarray(rows[0] * len(rows))
+    total: Array = np.ones(len(rows), rows.dtype) @ rows
+    return total
 
 
 def row_sums(rows: Array) -> Array:

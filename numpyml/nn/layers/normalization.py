@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
-from numpyml.nn.layers.dense import row_sums
+from numpyml.nn.layers.dense import over_rows, row_sums
 from numpyml.nn.module import Module, Parameter, as_floats
 from numpyml.nn.options import flag, integer, number
 
@@ -202,9 +202,3 @@ def one_over_size(rows: Array, eps: Any) -> Array:
         return 1 / np.sqrt(squares) / largest
     size: Array = 1 / np.sqrt(squares + rows.dtype.type(eps))
     return size
-
-
-def over_rows(rows: Array) -> Array:
-    """The sum of all rows, as a product with ones: the fastest, and it keeps more digits than adding row by row."""
-    total: Array = np.ones(len(rows), rows.dtype) @ rows
-    return total
