@@ -220,9 +220,12 @@ class Finding:
 
 
 SATURATED = "a slope is taken from a value that is all but 1, so that few of its digits are left"
+LONG = "thousands of numbers are added one by one in float32"
 COPIED = "a TransformerDecoderLayer whose activation is a module uses relu once it was copied"
 FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
+    *(Finding(row, "gradient", "long_sum.py", LONG) for row in ("Dense", "Embedding")),
+    Finding("LogSoftmax", "", "long_sum.py", LONG),
     Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides"),
     Finding("RMSNorm", "gradient of x", "rms_norm_slope.py", "it divides by the cube of the size, which overflows"),
     *(Finding("RMSNorm", answers, "rms_norm_value.py", "squares overflow, and infinity divides") for answers in (

@@ -161,15 +161,11 @@ def shapes(
     fits: Callable[[Shape], bool] = lambda shape: True,
     name: str = "shape",
 ) -> Strategy[Shape]:
-    """Shapes of ``least`` to ``most`` axes: empty and single ones among them, none that is, or long ones."""
+    """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
     lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
-    full = st.integers(min(max(2, shortest), longest), longest)
-    small, whole = (
-        st.integers(least, most).flatmap(lambda n, each=each: st.lists(each, min_size=n, max_size=n))
-        for each in (lengths, full)
-    )
+    small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
     long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
-    drawn = st.one_of(small, whole, long) if most else small
+    drawn = st.one_of(small, small, long) if most else small
     labels = {f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)}
     if most and not shortest:
         labels[": empty"] = lambda shape: 0 in shape

@@ -289,7 +289,9 @@ class Softmax(_Distribution):
     """Exponentials along an axis, divided by their sum.
 
         y = e^(x − max x) / Σ e^(x − max x)
-        gx = y (gy − Σ gy y)
+        gx = y (h − Σ h y),   h = gy − gy where y is largest
+
+    As Σ y = 1, gx = y (gy − Σ gy y) as well; but there the largest cancels where it is all but 1.
 
     Args:
         dim: the axis along which y sums to 1. It has to be given.
@@ -310,13 +312,12 @@ class Softmax(_Distribution):
 
     def pullback(self, context: tuple[Array, int], gy: Array) -> Array:
         y, axis = context
-        gx = np.multiply(gy, y, out=np.empty(y.shape, y.dtype))
-        if not y.ndim:
-            return np.subtract(gx, gx * y, out=gx)
-        total = sums(gx, axis)
-        np.subtract(gy, total, out=gx)
-        gx *= y
-        return gx
+        if not y.size or not y.ndim:
+            return np.multiply(gy, y - y, out=np.empty(y.shape, y.dtype))  # NaN stays
+        h = gy - np.take_along_axis(gy, y.argmax(axis=axis, keepdims=True), axis)
+        gx = h * y
+        h -= sums(gx, axis)  # in place: allocated two lines up
+        return np.multiply(h, y, out=gx)
 
 
 class LogSoftmax(_Distribution):

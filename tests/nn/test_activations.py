@@ -102,3 +102,14 @@ def test_exact_gelu_in_float32_is_right_near_0_and_far_from_it(spread, rng):
     assert np.all(np.abs(slope - chance - moving) <= 4e-7 * np.maximum(chance, np.abs(moving)))
     with numpyml.no_grad():
         assert np.array_equal(layer.forward(x), y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_slope_of_a_sure_softmax_keeps_its_digits(dtype):
+    x, gy = np.array([[30, 0, 1, 2]], dtype), np.array([[0.3, -0.7, 1.1, 0.2]], dtype)
+    y = np.exp(np.longdouble(x) - 30)
+    y /= y.sum()
+    expected = -y[:, 0] * np.sum(y[:, 1:] * (np.longdouble(gy[:, 1:]) - gy[:, :1]))
+    layer = activations.Softmax(1)
+    layer.forward(x)
+    assert abs(layer.backward(gy)[0, 0] / expected[0] - 1) < 16 * np.finfo(dtype).eps
