@@ -268,6 +268,7 @@ FINDINGS = [
     )),
     Finding("remainder", "gradient of b", "remainder_slope.py", "how often b fits into a overflows, not so times g"),
     Finding("prod", "gradient", "prod_slope.py", "the whole product, which is divided by x, is 0, ∞ or NaN"),
+    Finding("einsum", "output", "einsum_value.py", "the product of two of three operands overflows, here as well"),
     Finding("std", "output", "std_value.py", "a running mean is rounded with every number that it takes in"),
     Finding("std", "gradient", "std_slope.py", "the mean is rounded before it is taken from x"),
     Finding("cbrt", "", "cube_root.py", "PyTorch has no cube root; the power 1/3 is what it offers"),

@@ -52,7 +52,7 @@ class ModuleRow:
     )
     signed: bool = False  # an output of 0 has PyTorch's sign: nothing is added up, whose order would decide it
     growth: float = 4  # how many times more elements the check of large arrays gives it; 0: there is no such check
-    large: Options = field(default_factory=dict)  # and options that make its parameters large
+    large: Options = field(default_factory=dict)  # and the options that it has then
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
 
     @property

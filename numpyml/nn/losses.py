@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
+from numpyml.nn.layers.dense import over_rows
 from numpyml.nn.module import Module
 from numpyml.nn.options import choice, integer, number, positive, weights
 from numpyml.nn.targets import as_outputs, broadcastable, paired, probabilities
@@ -282,7 +283,7 @@ class CrossEntropyWithLogits(Loss):
             losses = expected_surprise(q, log_p)
             at = q.argmax(axis=0), np.arange(q.shape[1])
             likeliest, q[at] = q[at], 0  # in place: q is new, and back as it was three lines on
-            others = np.add.reduce(q, axis=0)
+            others = over_rows(q)
             q[at], scale = likeliest, likeliest + others
         if ignored is not None:
             losses[ignored] = 0
