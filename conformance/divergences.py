@@ -234,6 +234,9 @@ FINDINGS = [
     Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
+    *(Finding(row, "output", "sigmoid_value.py", "an exponential overflows, and what it divides is subnormal") for row in (
+        "Sigmoid", "Sequential", "ModuleList", "ModuleDict",
+    )),
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("Tanh", "gradient", "tanh_slope.py", SATURATED),
     Finding("GELU", "", "gelu_tail.py", "1 + erf(x/√2) has few digits left where erf is all but -1"),
@@ -267,6 +270,7 @@ FINDINGS = [
         "fmod", "remainder",
     )),
     Finding("remainder", "gradient of b", "remainder_slope.py", "how often b fits into a overflows, not so times g"),
+    Finding("reciprocal", "gradient", "reciprocal_slope.py", "1/x² overflows, not so times g"),
     Finding("prod", "gradient", "prod_slope.py", "the whole product, which is divided by x, is 0, ∞ or NaN"),
     Finding("einsum", "output", "einsum_value.py", "the product of two of three operands overflows, here as well"),
     Finding("std", "output", "std_value.py", "a running mean is rounded with every number that it takes in"),

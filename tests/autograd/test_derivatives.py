@@ -623,3 +623,9 @@ def test_the_slope_of_a_norm_keeps_its_digits_where_a_number_is_tiny_beside_the_
     wide = values.astype(np.float64)
     expected = -((abs(wide[0]) / np.linalg.norm(wide, 0.5)) ** -0.5)
     assert x.grad[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_slope_of_a_reciprocal_overflows_only_where_it_does_itself():
+    x = Tensor(np.float32([1e-20]), requires_grad=True)
+    np.reciprocal(x).backward(np.float32([1e-10]))
+    np.testing.assert_allclose(x.grad, [-1e30], rtol=1e-6)
