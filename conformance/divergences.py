@@ -234,7 +234,7 @@ FINDINGS = [
     Finding("Sequential", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleList", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
     Finding("ModuleDict", "gradient", "sigmoid_slope.py", f"the sigmoids inside: {SATURATED}"),
-    *(Finding(row, "output", "sigmoid_value.py", "an exponential overflows, and what it divides is subnormal") for row in (
+    *(Finding(row, "output", "sigmoid_value.py", "an exponential overflows, and 1 / ∞ is 0") for row in (
         "Sigmoid", "Sequential", "ModuleList", "ModuleDict",
     )),
     Finding("tanh", "gradient", "tanh_slope.py", SATURATED),
