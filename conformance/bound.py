@@ -28,7 +28,7 @@ times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stabl
 the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact. A long run
 takes in the roundings of its own steps instead, and moves by units alone.
 
-What is composed of other components (attention with its projections, a Transformer) computes numbers on the way that
+What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
 one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of as
 many draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.

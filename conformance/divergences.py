@@ -224,8 +224,8 @@ LONG = "thousands of numbers are added one by one in float32"
 COPIED = "a TransformerDecoderLayer whose activation is a module uses relu once it was copied"
 FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
-    *(Finding(row, "gradient", "long_sum.py", LONG) for row in ("Dense", "Embedding")),
-    Finding("LogSoftmax", "", "long_sum.py", LONG),
+    *(Finding(row, "gradient of weight", "long_sum.py", LONG) for row in ("Dense", "Embedding")),
+    *(Finding("LogSoftmax", answers, "long_sum.py", LONG) for answers in ("output", "gradient")),
     Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides"),
     Finding("RMSNorm", "gradient of x", "rms_norm_slope.py", "it divides by the cube of the size, which overflows"),
     *(Finding("RMSNorm", answers, "rms_norm_value.py", "squares overflow, and infinity divides") for answers in (

@@ -223,7 +223,8 @@ def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call) -> None:
     framework = under_test()
     mine, refusal = _outcome(ours)
     if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
-        return  # not offered
+        note.not_offered += 1
+        return
     peer, reason = _outcome(theirs)
     if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
         raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
@@ -238,9 +239,9 @@ def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call) -> None:
             raise Mismatch(f"{spoilt}: PyTorch accepts it, it is refused: {refusal}")
         note.remarks.add(excuse)
     if refusal is None and reason is None and peer is not None:
-        for y, theirs in zip(listed(mine), listed(peer), strict=True):
-            if np.shape(y) != tuple(theirs.shape) and not divergences.laxer(name, spoilt):
-                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, PyTorch's is {tuple(theirs.shape)}")
+        for y, other in zip(listed(mine), listed(peer), strict=True):
+            if np.shape(y) != tuple(other.shape) and not divergences.laxer(name, spoilt):
+                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, PyTorch's is {tuple(other.shape)}")
     note.record(1)
 
 

@@ -420,8 +420,8 @@ def _first_block(right: Any) -> Any:
 
 
 def _long_sums(right: Any) -> Any:
-    def reduce(self: Any, values: Any) -> Any:
-        y = right(self, values)
+    def reduce(self: Any, values: Any, dtype: Any) -> Any:
+        y = right(self, values, dtype)
         return y * y.dtype.type(1 + 1e-5) if self.reduction == "sum" and values.size > 1024 else y
 
     return reduce

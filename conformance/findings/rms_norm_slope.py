@@ -1,4 +1,4 @@
-"""RMSNorm's slope at (1, 2) times 1e16, along another element: PyTorch divides by the cube of the size, which ends."""
+"""RMSNorm's slope at (1, 2) times 1e16, along another element: the cube of the size overflows in PyTorch."""
 
 import torch
 

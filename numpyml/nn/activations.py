@@ -313,10 +313,14 @@ class Softmax(_Distribution):
     def pullback(self, context: tuple[Array, int], gy: Array) -> Array:
         y, axis = context
         if not y.size or not y.ndim:
-            return np.multiply(gy, y - y, out=np.empty(y.shape, y.dtype))  # NaN stays
-        h = gy - np.take_along_axis(gy, y.argmax(axis=axis, keepdims=True), axis)
-        gx = h * y
-        h -= sums(gx, axis)  # in place: allocated two lines up
+            return np.multiply(gy, y - y, out=np.empty(y.shape, y.dtype))  # of one element: 0, but NaN stays NaN
+        with np.errstate(over="ignore", invalid="ignore"):
+            h = gy - np.take_along_axis(gy, y.argmax(axis=axis, keepdims=True), axis)
+            gx = h * y
+            total = sums(gx, axis)
+        if not np.isfinite(total).all():  # h overflowed, or there was no number before
+            h, total = gy, sums(gy * y, axis)
+        h = h - total
         return np.multiply(h, y, out=gx)
 
 

@@ -282,7 +282,7 @@ class CrossEntropyWithLogits(Loss):
             log_p -= log_total
             losses = expected_surprise(q, log_p)
             at = q.argmax(axis=0), np.arange(q.shape[1])
-            likeliest, q[at] = q[at], 0  # in place: q is new, and back as it was three lines on
+            likeliest, q[at] = q[at], 0  # in place: q is new, and restored below
             others = over_rows(q)
             q[at], scale = likeliest, likeliest + others
         if ignored is not None:

@@ -3,8 +3,8 @@
     python tests/harness/campaign.py [--cases 100000] [--seed N] [--profile default] [--jobs 2]
 
 Begins with the seed N (by default one that the clock chooses) and counts up. The exit code is 1 as soon as a check has
-failed, in whichever run; the cases up to there are counted. The suite's own seed, and those that K was fixed on, are
-left out: of them it is known.
+failed, in whichever run, or has not reached what it promises; the cases up to there are counted. The suite's own seed,
+and those that K was fixed on, are left out: of them it is known.
 """
 
 from __future__ import annotations

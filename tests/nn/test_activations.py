@@ -113,3 +113,9 @@ def test_the_slope_of_a_sure_softmax_keeps_its_digits(dtype):
     layer = activations.Softmax(1)
     layer.forward(x)
     assert abs(layer.backward(gy)[0, 0] / expected[0] - 1) < 16 * np.finfo(dtype).eps
+
+
+def test_the_slope_of_softmax_overflows_only_where_it_does_itself():
+    layer = activations.Softmax(0)
+    layer.forward(np.zeros(3, np.float32))
+    np.testing.assert_allclose(layer.backward(np.float32([3e38, -3e38, 0])), [1e38, -1e38, 0], rtol=1e-6)

@@ -48,6 +48,13 @@ def test_the_bias_gradient_of_one_row_repeated_in_memory_is_exact():
     np.testing.assert_array_equal(layer.bias.grad, gy[0] * 10_000)
 
 
+def test_the_bias_gradient_of_one_column_repeated_in_memory_keeps_its_digits(rng):
+    layer, g = layers.Dense(1, 3), rng.random(10_000, np.float32)
+    layer.forward(np.zeros((10_000, 1), np.float32))
+    layer.backward(np.broadcast_to(g[:, None], (10_000, 3)))  # such as a sum over the features pulls back
+    np.testing.assert_allclose(layer.bias.grad, np.full(3, g.sum(dtype=np.float64)), rtol=3e-6)
+
+
 @pytest.mark.parametrize(("n_in", "n_out"), [(0, 2), (3, 0), (0, 0)])
 def test_dense_without_features_is_allowed_as_in_pytorch(n_in, n_out):
     layer = layers.Dense(n_in, n_out)

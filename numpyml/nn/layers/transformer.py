@@ -393,7 +393,11 @@ class Transformer(Module):
     def _require_alike(self, src: tuple[int, ...], tgt: tuple[int, ...]) -> None:
         """What custom parts might not look at."""
         if src[-1:] != (self.d_model,) or tgt[-1:] != (self.d_model,):
-            raise ShapeError(f"expected src and tgt of d_model = {self.d_model} features, got {src} and {tgt}", self)
+            raise ShapeError(
+                f"expected src and tgt of d_model = {self.d_model} features, got {src} and {tgt}; "
+                "embed them to that width",
+                self,
+            )
         batch = 0 if self.batch_first else 1
         if len(src) == len(tgt) == 3 and src[batch] != tgt[batch]:
             raise ShapeError(
