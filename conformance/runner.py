@@ -51,7 +51,6 @@ EXAMPLES = {
     "initial_rejections": 8,
     "buffers": 16,
     "large": 2,
-    "frozen": 16,
     "modes": 12,
     "trajectory": 64,
     "lockstep_float64": 24,
