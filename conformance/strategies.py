@@ -262,15 +262,14 @@ def _reversed(x: Array) -> Array:
 def _broadcast(x: Array) -> Array:
     if not x.ndim or not x.shape[0] or not np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
         return x.copy()  # its numbers were moved, and are no longer the same along the axis
-    first = x[:1].copy()
-    stretched: Array = np.lib.stride_tricks.as_strided(first, x.shape, (0, *first.strides[1:]))
+    stretched: Array = np.broadcast_to(x[:1].copy(), x.shape)
     return stretched
 
 
 def _one_number(x: Array) -> Array:
     if not x.size or not np.array_equal(x, np.full_like(x, x.flat[0]), equal_nan=True):
         return x.copy()  # as above
-    return np.lib.stride_tricks.as_strided(x.reshape(-1)[:1].copy(), x.shape, (0,) * x.ndim)
+    return np.broadcast_to(x.reshape(-1)[0].copy(), x.shape)
 
 
 def _unaligned(x: Array) -> Array:
