@@ -45,7 +45,7 @@ from it that every number of that precision is within the bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,7 @@ EMPTY = np.zeros(0)
 # was 7.1, in a float32 trajectory of Adam; `python -m conformance --seed N` prints it in units of the bound.
 K = 8.0
 DRAWS = 8  # of moves by one unit
+FEW = (2,)  # so many of them may show already that nothing is off, see judge
 SWINGS = 5  # of moves by c units; odd, for the median
 ALONE = 0.45  # an element that one number alone moves goes as far up as down, or, at a power of two, half as far
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
@@ -143,17 +144,29 @@ class Reference:
         return bound
 
 
-def judge(problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str, ...] = ("",)) -> Iterator[Verdict]:
-    """Hold the framework's answers, those whose names start with a prefix, to the rule."""
+def judge(
+    problem: Problem, dtype: np.dtype[Any], seed: int, prefixes: tuple[str, ...] = ("",), worst: float = 0.0
+) -> list[Verdict]:
+    """Hold the framework's answers, those whose names start with a prefix, to the rule.
+
+    The movement is measured no further than to show that both frameworks keep the rule and no error is larger than
+    ``worst``, in units of the bound: every further draw only widens it.
+    """
     exact = arrays_of(problem, dtype)
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
-    held = references(problem, exact, dtype, seed, list(answers))
-    for name, answer in answers.items():
-        if name not in held:
-            yield Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
-            continue
-        held[name].signed = problem.signed and name.startswith("output")
-        yield compare(name, answer, held[name], dtype)
+    verdicts: list[Verdict] = []
+    for held in _held(problem, exact, dtype, seed, list(answers)):
+        verdicts = [_verdict(name, y, held, dtype, problem.signed) for name, y in answers.items()]
+        if not any(verdict.failure or verdict.wrong or verdict.error > worst for verdict in verdicts):
+            break
+    return verdicts
+
+
+def _verdict(name: str, answer: Array, held: Mapping[str, Reference], dtype: np.dtype[Any], signed: bool) -> Verdict:
+    if name not in held:
+        return Verdict(name, failure=f"{name}: there is no such thing in PyTorch")
+    held[name].signed = signed and name.startswith("output")
+    return compare(name, answer, held[name], dtype)
 
 
 def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
@@ -202,6 +215,14 @@ def references(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Sequence[str]
 ) -> dict[str, Reference]:
     """What these answers are held to."""
+    *_, found = _held(problem, exact, dtype, seed, names)
+    return found
+
+
+def _held(
+    problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Sequence[str]
+) -> Iterator[dict[str, Reference]]:
+    """What these answers are held to, by a few draws of the movement, and by more of them, up to all."""
     single = dtype == np.float32
     run = problem.torch if single else problem.wide
     carrier = np.dtype(np.float64 if single else np.longdouble)
@@ -217,33 +238,30 @@ def references(
     wide = widely(exact) if single else value
     peer = problem.torch(exact)
     confirming = value if single else peer
-    movement = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
+    stages = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
     lost = {name: _lost(wide[name], value[name]) for name in names} if single and problem.formula else {}
     if any(places.any() for places in lost.values()):  # PyTorch's float64 cannot tell how far these move
-        own = _movement(problem, exact, np.dtype(np.longdouble), seed, widely, {name: wide[name] for name in names})
-        movement = {name: np.where(lost[name], own[name], most) for name, most in movement.items()}
-    if problem.rounded is not None:
-        inputs = {name: x.astype(np.float64) for name, x in exact.items()}
-        still = problem.torch(inputs)
-        for draw in range(DRAWS):
-            shaken = problem.rounded(inputs, dtype, seed + draw)
-            movement = {name: np.maximum(most, _distance(shaken[name], still[name])) for name, most in movement.items()}
+        *_, movement = stages
+        longer = np.dtype(np.longdouble)
+        *_, own = _movement(problem, exact, longer, seed, widely, {name: wide[name] for name in names})
+        stages = iter([{name: np.where(lost[name], own[name], most) for name, most in movement.items()}])
     largest = max(map(_largest, exact.values()), default=0.0)
-    found = {}
-    for name, most in movement.items():
-        if wide[name].shape != peer[name].shape:
-            failure = f"{name}: shape {wide[name].shape} in extended precision, PyTorch's is {peer[name].shape}"
-            found[name] = Reference(value[name], peer[name], most, most, most, failure)
-            continue
-        ceiling = 0 if problem.formula else CONFIRMED * max(largest, _largest(wide[name]))
-        found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
-    return found
+    for movement in _rounded(problem, exact, dtype, seed, stages):
+        found = {}
+        for name, most in movement.items():
+            if wide[name].shape != peer[name].shape:
+                failure = f"{name}: shape {wide[name].shape} in extended precision, PyTorch's is {peer[name].shape}"
+                found[name] = Reference(value[name], peer[name], most, most, most, failure)
+                continue
+            ceiling = 0 if problem.formula else CONFIRMED * max(largest, _largest(wide[name]))
+            found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
+        yield found
 
 
 def _movement(
     problem: Problem, exact: Mapping[str, Array], carrier: Any, seed: int, at: Run, value: Mapping[str, Array]
-) -> dict[str, Array]:
-    """How far each element moves at the worst: see the head of this file."""
+) -> Iterator[dict[str, Array]]:
+    """How far each element moves at the worst (see the head of this file): by a few draws, and by more, up to all."""
 
     def draws(move: Callable[..., Array], first: int, number: int) -> Iterator[dict[str, Array]]:
         for draw in range(first, first + number):
@@ -256,22 +274,42 @@ def _movement(
             values = at(inputs)
             yield {name: _distance(values[name], x) for name, x in value.items()}
 
-    units = list(draws(moved, 1, DRAWS))
-    movement = {name: np.max([distances[name] for distances in units], axis=0) for name in value}
+    units: list[dict[str, Array]] = []
+    for distances in draws(moved, 1, DRAWS):
+        units.append(distances)
+        if len(units) in FEW or len(units) == DRAWS:
+            movement = {name: np.max([distances[name] for distances in units], axis=0) for name in value}
+            yield movement
     if any(given.kind == ROUNDINGS for given in problem.given.values()):
-        return movement
+        return
     with np.errstate(all="ignore"):
         several = {
             name: np.min([distances[name] for distances in units], axis=0) < ALONE * most
             for name, most in movement.items()
         }
     if not any(places.any() for places in several.values()):
-        return movement
+        return
     swings = list(draws(lambda given, x, rng: swung(given, x, carrier, rng), DRAWS + 1, SWINGS))
-    for name, most in movement.items():
-        middle = np.median([distances[name] for distances in swings], axis=0)
-        movement[name] = np.where(several[name] & np.isfinite(middle), np.maximum(most, middle), most)
-    return movement
+    middles = {name: np.median([distances[name] for distances in swings], axis=0) for name in value}
+    yield {
+        name: np.where(several[name] & np.isfinite(middles[name]), np.maximum(most, middles[name]), most)
+        for name, most in movement.items()
+    }
+
+
+def _rounded(
+    problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, stages: Iterable[dict[str, Array]]
+) -> Iterator[dict[str, Array]]:
+    """The movement of what is composed is at least what the roundings on the way do."""
+    for movement in stages:
+        yield movement
+    if problem.rounded is not None:
+        inputs = {name: x.astype(np.float64) for name, x in exact.items()}
+        still = problem.torch(inputs)
+        for draw in range(DRAWS):
+            shaken = problem.rounded(inputs, dtype, seed + draw)
+            movement = {name: np.maximum(most, _distance(shaken[name], still[name])) for name, most in movement.items()}
+        yield movement
 
 
 def _lost(wide: Array, narrow: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import combinations
 from typing import Any
@@ -17,7 +18,7 @@ from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, 
 from conformance.reach import mark
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, ModuleRow
-from conformance.strategies import Draw, growing, incoming, laid_out, seeds, single
+from conformance.strategies import VALUES, Draw, growing, incoming, laid_out, seeds, single
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -46,6 +47,7 @@ def restart_masks(made: Any, seed: int) -> None:
 
 
 GY = "incoming gradient"
+SPARSE = 6  # in one case of so many, zeros are among the parameters: what they meet may be ∞
 CALLS = 3  # after which buffers are looked at
 
 
@@ -126,7 +128,8 @@ class ModuleCase:
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, *map(ord, name)])
-        return single(rng.standard_normal(shape) * self.row.spread(shape))
+        kind = "sparse" if self.seed % SPARSE == 1 else "ordinary"
+        return single(VALUES[kind](rng, shape) * self.row.spread(shape))
 
     @cached_property
     def _drops(self) -> bool:
@@ -146,6 +149,8 @@ class ModuleCase:
         """Every floating number that goes in, by name."""
         made = self.peer(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
+        if not self.row.tied:
+            given = {name: replace(x, kind="ordinary") for name, x in given.items()}
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
         ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
         for i, y in enumerate(listed(ys)):

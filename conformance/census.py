@@ -79,7 +79,7 @@ class Note:
         """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
         self.references.add(problem.reference(np.dtype(dtype)))
         names = []
-        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",)):
+        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",), self.error):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
             names.append(verdict.what)

@@ -61,9 +61,8 @@ ATTENTIVE = (
     "Transformer",
 )
 
-# Values that a row is not given, since the answers differ there on purpose: (row, kind of values), or with the one
-# precision in which that is so.
-NOT_GIVEN: dict[tuple[str, ...], str] = {
+# Values that a row is not given, since the answers differ there on purpose: (row, kind of values, precision).
+NOT_GIVEN: dict[tuple[str, str, str], str] = {
     **{
         (row, "wide", "float32"): "Tensors give NumPy's own bits, and NumPy's squares overflow before they are added"
         for row in ("var", "std", "linalg.norm")
@@ -299,6 +298,10 @@ REMARKS = [
         "a, an infinite sum in float64 may be inf - inf in float32."
     ),
     (
+        "dot, inner, tensordot and einsum: an array whose only number is 0 is not compared beside ∞ or NaN: NumPy's "
+        "dot leaves such a factor out, and says 0 where 0 times ∞ is NaN. matmul and Dense say NaN."
+    ),
+    (
         "linalg.norm: of an order p whose 1/p is rounded, such as 3, numbers of 1e±30 are not compared: NumPy's sum to "
         "the 1/p, of which Tensors have the bits, loses a digit there."
     ),
@@ -356,11 +359,6 @@ def laxer(component: str, spoilt: str) -> str:
 def limits(component: str) -> str:
     """The reason why infinite logits give the limit and not PyTorch's NaN; empty where none is on record."""
     return str(getattr(_record(), "LIMITS", {}).get(component, ""))
-
-
-def given_kinds(row: str, kinds: Iterable[str]) -> list[str]:
-    """The kinds of values that a row is given, in one precision at least."""
-    return [kind for kind in kinds if (row, kind) not in NOT_GIVEN]
 
 
 def is_given(row: str, kinds: Iterable[str], precision: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn as Draw
 
@@ -128,16 +130,19 @@ def _axis_classes(axis: Any) -> Iterable[str]:
     return [": several"] if isinstance(axis, tuple) else [AXES[axis < 0]]
 
 
+@lru_cache(256)
 def axis_of(shape: Shape) -> Purposeful:
     """One of the axes, from the front or from the back."""
     return purposeful(st.integers(-len(shape), len(shape) - 1), AXES, _axis_classes)
 
 
+@lru_cache(256)
 def axis_or_flat(shape: Shape) -> Purposeful:
     """One of the axes, or None."""
     return purposeful(st.none() | axis_of(shape) if shape else st.none(), ("=None", *AXES), _axis_classes)
 
 
+@lru_cache(256)
 def axes_of(shape: Shape) -> Purposeful:
     """None, one axis, or several."""
     every = st.lists(st.integers(0, len(shape) - 1), unique=True, min_size=1).map(tuple)
@@ -145,12 +150,14 @@ def axes_of(shape: Shape) -> Purposeful:
     return purposeful(drawn, ("=None", *AXES, ": several"), _axis_classes)
 
 
+@lru_cache(256)
 def orders_of(shape: Shape) -> Purposeful:
     """The axes in any order."""
     labels = (": as they are", ": in another order")
     return purposeful(st.permutations(range(len(shape))), labels, lambda axes: [labels[list(axes) != sorted(axes)]])
 
 
+@lru_cache(256)
 def turned(shape: Shape) -> Purposeful:
     """The lengths backwards, and an axis more."""
     return purposeful(st.just((*shape[::-1], 1)), (), lambda shape: ())
@@ -185,6 +192,7 @@ def places_along_the_last(shape: Shape) -> Purposeful:
     return purposeful(st.integers(0, 99).map(drawn), [": one twice"], of)
 
 
+@lru_cache(256)
 def extra_axes(shape: Shape) -> Purposeful:
     """A place for a new axis."""
     return purposeful(st.integers(-len(shape) - 1, len(shape)), AXES, _axis_classes)
@@ -193,6 +201,7 @@ def extra_axes(shape: Shape) -> Purposeful:
 ONES = ("=None", ": one axis", ": several")
 
 
+@lru_cache(256)
 def single_axes(shape: Shape) -> Purposeful:
     """None, an axis of length one, or all of them."""
     ones = [i for i, n in enumerate(shape) if n == 1]
@@ -200,6 +209,7 @@ def single_axes(shape: Shape) -> Purposeful:
     return purposeful(drawn, ONES, lambda axis: [ONES[0 if axis is None else 1 + isinstance(axis, tuple)]])
 
 
+@lru_cache(256)
 def two_axes(shape: Shape) -> Purposeful:
     """Two axes, in either order."""
     labels = (": in order", ": the other way round")
@@ -429,6 +439,15 @@ def norms(draw: Draw) -> Call:
     return Call({"x": x}, options)
 
 
+def multiplied(operands: Mapping[str, Given], **options: Any) -> Call:
+    """Operands of a sum of products. NumPy's dot leaves out a factor that is 0, if its array has no other number, and
+    so the NaN of 0 times ∞: such arrays stand beside finite ones."""
+    for name, given in operands.items():
+        others = (other.values for key, other in operands.items() if key != name)
+        assume(given.values.size != 1 or given.values.any() or all(np.isfinite(x).all() for x in others))
+    return Call(operands, options)
+
+
 @st.composite
 def products(draw: Draw, form: str) -> Call:
     """Two operands of a matrix product: vectors, matrices and batches of them."""
@@ -445,7 +464,7 @@ def products(draw: Draw, form: str) -> Call:
     forms = ("a vector", "a matrix", "a batch")
     for name, most, own in (("a", 3, left), ("b", len(rights), right)):
         mark((f"{name}: {form}" for form in forms[:most]), [f"{name}: {forms[min(len(own), 3) - 1]}"])
-    return Call({"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))})
+    return multiplied({"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))})
 
 
 @st.composite
@@ -456,7 +475,7 @@ def tensordots(draw: Draw) -> Call:
     axes: Any = len(shared)
     if pick(draw, "axes given", among(False, True)):
         axes = ([len(a) - len(shared) + i for i in range(len(shared))], list(range(len(shared))))
-    return Call({"a": draw(floats(a, NASTY)), "b": draw(floats(b, NASTY))}, {"axes": axes})
+    return multiplied({"a": draw(floats(a, NASTY)), "b": draw(floats(b, NASTY))}, axes=axes)
 
 
 EINSUMS = {
@@ -485,4 +504,4 @@ def einsums(draw: Draw) -> Call:
         f"x{i}": draw(floats(tuple(lengths[letter] for letter in letters), kinds))
         for i, letters in enumerate(EINSUMS[subscripts].split())
     }
-    return Call(operands, {"subscripts": subscripts, "optimize": pick(draw, "optimize", among(False, True))})
+    return multiplied(operands, subscripts=subscripts, optimize=pick(draw, "optimize", among(False, True)))

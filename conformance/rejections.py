@@ -270,7 +270,7 @@ def initial_values(case: ModuleCase, note: Note) -> None:
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
-    rounds = -(-DRAWN // min(sizes.values()))
+    rounds = -(-DRAWN // (4 if case.row.composed else 1) // min(sizes.values()))  # many modules are built for each
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
         ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))

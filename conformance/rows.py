@@ -53,6 +53,7 @@ class ModuleRow:
     signed: bool = False  # an output of 0 has PyTorch's sign: nothing is added up, whose order would decide it
     growth: float = 4  # how many times more elements the check of large arrays gives it; 0: there is no such check
     large: Options = field(default_factory=dict)  # and the options that it has then
+    tied: bool = True  # ties mean something to it: equal numbers are moved together, as far as their kind is for that
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
 
     @property

@@ -61,10 +61,12 @@ EXAMPLES = {
     "restart": 24,
     "gradients_zeroed": 16,
     "optimizer_state_dict": 16,
-    "function_resolution": 16,
+    "function_resolution": 12,
+    "resolution": 16,
+    "frozen": 32,
 }
-USUAL = 32
-CENTRAL = {"output": 96, "input_gradients": 96, "parameter_gradients": 64}
+USUAL = 24
+CENTRAL = {"output": 80, "input_gradients": 80, "parameter_gradients": 56}
 COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 PLAIN = ("mask_statistics",)  # but for these: of the few, none might drop anything
 PROGRAMS = "programs"
@@ -188,14 +190,14 @@ def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
 
 
 def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
-    """Go on, case by case, until nothing promised is left that was not reached, or often enough nothing was found."""
+    """Go on until nothing promised is left that was not reached, or often enough nothing was found."""
     fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
     for again in count(1):
         missing, before = note.promised - note.reached, len(note.reached)
         if not missing or fruitless == 5:
             return
         with suppress(hypothesis.errors.Unsatisfiable):
-            search(1, missing, again)
+            search(len(missing), missing, again)  # as many as may take one each
         fruitless += len(note.reached) == before
 
 

@@ -184,26 +184,44 @@ def shapes(
     return usable.map(marked)
 
 
+@lru_cache(512)  # as above
+def one_of(choices: tuple[str, ...]) -> Strategy[str]:
+    """One of these words."""
+    return st.sampled_from(choices)
+
+
 def single(values: Any) -> Array:
     """The nearest numbers that float32 can hold, so that both precisions see the same ones."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(values).astype(np.float32).astype(np.float64)
 
 
-@st.composite
 def floats(
-    draw: Draw,
     shape: Strategy[Shape] | Shape,
     kinds: Sequence[str] = EXTREME,
     low: float = -np.inf,
     high: float = np.inf,
     into: Callable[[Array], Array] | None = None,
     layouts: Sequence[str] = LAYOUTS,
-) -> Given:
+) -> Strategy[Given]:
     """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
+    return _floats(shape, tuple(kinds), low, high, into, tuple(layouts))
+
+
+@lru_cache(512)  # as above
+@st.composite
+def _floats(
+    draw: Draw,
+    shape: Strategy[Shape] | Shape,
+    kinds: tuple[str, ...],
+    low: float,
+    high: float,
+    into: Callable[[Array], Array] | None,
+    layouts: tuple[str, ...],
+) -> Given:
     shape = shape if isinstance(shape, tuple) else draw(shape)
-    kind = kinds[0] if _growing else draw(st.sampled_from(likely(kinds, _labels)))
-    layout = draw(st.sampled_from(likely(layouts, lambda layout: [_lying(layout)])))
+    kind = kinds[0] if _growing else draw(one_of(tuple(likely(kinds, _labels))))
+    layout = draw(one_of(tuple(likely(layouts, lambda layout: [_lying(layout)]))))
     values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
     if into is not None:
         with np.errstate(all="ignore"):
@@ -211,7 +229,7 @@ def floats(
     if layout == "broadcast" and values.ndim and values.shape[0]:
         values = np.broadcast_to(values[:1], values.shape)
     exact = values if kind == "tiny" else single(values)
-    return Drawn(exact, layout, kind, low, high, _purpose(tuple(kinds), tuple(layouts), low, high))
+    return Drawn(exact, layout, kind, low, high, _purpose(kinds, layouts, low, high))
 
 
 @st.composite

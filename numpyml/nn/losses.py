@@ -274,13 +274,16 @@ class CrossEntropyWithLogits(Loss):
             if scale is not None:
                 losses = weighted(losses, scale)
             q = log_p = others = None
+            unit = 1.0
         else:
-            q, ignored = self._distribution(targets, p)
+            q, unit, ignored = self._distribution(targets, p)
             if w is not None:
                 q *= w[:, None]
             log_p = z
             log_p -= log_total
             losses = expected_surprise(q, log_p)
+            if unit != 1:
+                losses *= unit
             at = q.argmax(axis=0), np.arange(q.shape[1])
             likeliest, q[at] = q[at], 0  # in place: q is new, and restored below
             others = over_rows(q)
@@ -288,7 +291,7 @@ class CrossEntropyWithLogits(Loss):
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, q, log_p, scale, others, ignored, count, targets.dtype.kind == "f"
+        context = x.shape, p, at, q, unit, log_p, scale, others, ignored, count, targets.dtype.kind == "f"
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -297,7 +300,7 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, q, log_p, scale, others, ignored, count, probabilistic = context
+        shape, p, at, q, unit, log_p, scale, others, ignored, count, probabilistic = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if q is None:
             scaled = g if scale is None else g * scale
@@ -308,7 +311,7 @@ class CrossEntropyWithLogits(Loss):
             gx -= q
             # p Σ q w − q w cancels where p is all but 1: of the likeliest target, p (Σ of the others) − q w (1 − p)
             gx[at] = p[at] * others - q[at] * (1 - p[at])
-            gx *= g
+            gx *= g if unit == 1 else g * gx.dtype.type(unit)
         if ignored is not None:
             gx[:, ignored] = 0
         gt = None
@@ -370,8 +373,12 @@ class CrossEntropyWithLogits(Loss):
             )
         return t, ignored
 
-    def _distribution(self, targets: Array, p: Array) -> tuple[Array, Array | None]:
-        """The smoothed target distribution (C, forecasts), new, and the mask of the forecasts ignored, if any are."""
+    def _distribution(self, targets: Array, p: Array) -> tuple[Array, float, Array | None]:
+        """The smoothed target distribution (C, forecasts), new, the unit it is told in, and the mask of the forecasts
+        ignored, if any are.
+
+        In units of ε/C, q = 1 + t (1 − ε) C/ε: what no target adds to is exact, as is what of it p Σ q − q leaves.
+        """
         ignored = None
         if targets.dtype.kind == "f":
             q = classes_first(targets).astype(p.dtype)
@@ -380,12 +387,15 @@ class CrossEntropyWithLogits(Loss):
             q = np.zeros_like(p)
             q[t, np.arange(t.size)] = 1
         smoothing = self.label_smoothing
+        share = smoothing / len(p)
+        largest = float(np.finfo(p.dtype).max)
+        unit = share if share * largest**0.25 > 1 else 1.0  # in a smaller one, sums of targets could leave the range
         if smoothing:
-            q *= 1 - smoothing
-            q += smoothing / len(p)
+            q *= (1 - smoothing) / unit
+            q += share / unit
         if ignored is not None:
             q[:, ignored] = 0
-        return q, ignored
+        return q, unit, ignored
 
     def _count(self, targets: Array, ignored: Array | None, w: Array | None) -> Any:
         """What the mean divides by: the number of forecasts, or the sum of their classes' weights."""

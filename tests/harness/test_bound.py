@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.bound import NOTICED, STEPWISE, Array, Given, Problem, judge, off_scale, references, sharpness
+from conformance.bound import (
+    NOTICED,
+    STEPWISE,
+    Array,
+    Given,
+    Problem,
+    Run,
+    Verdict,
+    judge,
+    off_scale,
+    references,
+    sharpness,
+)
 
 VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 
@@ -103,6 +115,30 @@ def test_plain_addition_of_thousands_of_terms_is_no_error() -> None:
     for seed in range(20):
         (found,) = judge(Problem(TERMS, plain, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
         assert not found.failure
+
+
+def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() -> None:
+    calls: list[int] = []
+
+    def counted(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        calls.append(1)
+        return sums(np.sum)(arrays)
+
+    def drawn(ours: Run, worst: float) -> tuple[Verdict, int]:
+        calls.clear()
+        (found,) = judge(Problem(TERMS, ours, counted, sums(np.sum)), np.dtype(np.float32), 1, worst=worst)
+        return found, len(calls)
+
+    plain, short = sums(lambda terms: np.cumsum(terms)[-1:]), sums(lambda terms: terms[:-1].sum(keepdims=True))
+    exact, every = drawn(plain, 0.0)
+    known, few = drawn(plain, 1.0)
+    assert 0 < exact.error <= known.error <= 1
+    assert not known.failure
+    assert few < every / 3
+    for worst in (0.0, 1.0):  # what breaks the rule is measured whole, whatever is known
+        found, number = drawn(short, worst)
+        assert found.failure
+        assert number == every
 
 
 def test_a_term_that_is_missing_from_a_long_sum_is_seen() -> None:

@@ -18,7 +18,6 @@ from conformance import references
 from conformance.bound import Array, Given
 from conformance.cases import FunctionCase, ModuleCase, function_cases, module_cases
 from conformance.contracts import function_rows, module_rows
-from conformance.divergences import given_kinds
 from conformance.frameworks import pytorch
 from conformance.references import FunctionReference, ModuleReference
 from conformance.references import functions as formulas
@@ -484,10 +483,8 @@ def special_disagreements(name: str, operands: Mapping[str, Array], options: Map
 
 def special_points(name: str, places: int, nan: bool = True) -> Array:
     """Every combination of the special values that the function is compared at."""
-    kept = [("infinite", np.isinf), ("nan", np.isnan)]
-    left_out = [test for kind, test in kept if not given_kinds(name, [kind])] + [np.isnan] * (not nan)
     # PyTorch, which has no cube root, has no slope of the power 1/3 at 0.
-    values = [x for x in SPECIAL if not any(test(x) for test in left_out) and (x or name != "cbrt")]
+    values = [x for x in SPECIAL if (nan or not np.isnan(x)) and (x or name != "cbrt")]
     return np.array(list(itertools.product(values, repeat=places)))
 
 

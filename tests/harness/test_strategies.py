@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conformance import draws, reach
-from conformance.bound import Given
+from conformance import contracts, draws, reach
+from conformance.bound import Given, arrays_of, references
+from conformance.cases import ModuleCase
 from conformance.strategies import HOLDS, LAYOUTS, LIES, NASTY, VALUES, floats, laid_out, shapes, whole
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -142,6 +143,24 @@ def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
 
     look()
     assert kinds >= {"ordinary", *draws.VANISHING}
+
+
+@hypothesis.settings(max_examples=300, database=None, deadline=None)
+@hypothesis.given(draws.tensordots() | draws.products("inner"))
+def test_a_lone_zero_stands_beside_finite_factors(call: Any) -> None:
+    a, b = (given.values for given in call.operands.values())
+    for one, other in ((a, b), (b, a)):
+        assert one.size != 1 or one.any() or np.isfinite(other).all()
+
+
+@pytest.mark.parametrize("signs", [(1.0, 1.0), (1.0, -1.0)])
+def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[float, float]) -> None:
+    (row,) = (row for row in contracts.module_rows() if row.name == "RotaryPositionalEmbedding")
+    options = {"dim": 2, "max_len": 2, "base": 2.0, "interleaved": True}
+    case = ModuleCase(row, options, (Given(np.array([signs] * 2), kind="signed zeros"),), np.float32, True, 0)
+    problem = case.problem()
+    held = references(problem, arrays_of(problem, np.dtype(np.float32)), np.dtype(np.float32), 0, ["output"])
+    assert (held["output"].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them
 
 
 def test_infinite_numbers_are_not_divided_by_extreme_ones() -> None:

@@ -40,6 +40,15 @@ def test_few_rows_by_a_large_weight_are_the_same_product(rng, rows):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "outputs"), [(1, 1), (4, 1), (1, 4)])
+def test_zero_times_infinity_is_nan_of_a_single_feature_too(rows, outputs):
+    for number, weight in ((0.0, np.inf), (np.inf, 0.0)):
+        layer = layers.Dense(1, outputs, bias=False)
+        layer.weight.data[...] = weight
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(layer.forward(np.full((rows, 1), number, np.float32))).all()
+
+
 def test_the_bias_gradient_of_one_row_repeated_in_memory_is_exact():
     layer = layers.Dense(1, 3)
     gy = np.broadcast_to(np.float32(0.8354467), (10_000, 3))  # such as a mean pulls back

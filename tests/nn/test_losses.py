@@ -378,6 +378,18 @@ def test_a_sure_forecast_of_smoothed_targets_keeps_the_digits_of_its_slope(dtype
         assert abs(gx[0, 0] - g * slope) <= 2 * np.spacing(dtype(g * slope))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_what_smoothing_leaves_of_an_even_forecast_keeps_its_digits(dtype, probabilities):
+    w, smoothing = np.array([1.0, 0.0, 3.0, 0.125]), 0.1
+    t = np.array([[0, 1, 0, 0]], dtype) if probabilities else np.array([1])
+    loss = CrossEntropyWithLogits(w, reduction="sum", label_smoothing=smoothing)
+    loss.forward(np.zeros((1, 4), dtype), t)
+    gx = loss.backward()
+    right = np.longdouble(str(smoothing)) / 4 * (w.sum() / 4 - w)  # the target's class weighs nothing
+    assert (np.abs(gx[0] - right) <= np.spacing(np.abs(right).astype(dtype))).all()
+
+
 def test_a_class_index_out_of_range_tells_the_remedy():
     with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))

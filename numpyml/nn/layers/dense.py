@@ -81,8 +81,11 @@ class Dense(Module):
 def product(rows: Array, weight: Array) -> Array:
     """rows weightᵀ, new; by ``dot``, which sets out sooner than ``@``.
 
-    Of a few rows as (weight rowsᵀ)ᵀ: BLAS would first copy all of a large weight to multiply by its transpose.
+    Of a few rows as (weight rowsᵀ)ᵀ: BLAS would first copy all of a large weight to multiply by its transpose. Of a
+    single number by ``@``: ``dot`` leaves out one that is 0, and with it the NaN of 0 times ∞.
     """
+    if rows.size == 1 or weight.size == 1:
+        return np.asarray(rows @ weight.T)
     if 2 < len(rows) <= 64 and weight.size >= 1 << 15:
         return np.ascontiguousarray((weight @ rows.T).T)
     y: Array = rows.dot(weight.T)
