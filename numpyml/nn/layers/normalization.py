@@ -114,10 +114,10 @@ class LayerNorm(_Normalization):
             return None
         h = self._weighted(rows)
         with quietly():
-            gx = x_hat * -means(h, x_hat)
+            gx = x_hat * (-means(h, x_hat) * scale)  # scaled first: of tiny x̂, x̂ mean(h ⊙ x̂) alone would underflow
+            h = np.multiply(h, scale, out=None if h is rows else h)
             gx += h
             gx -= means(h)
-        gx *= scale
         return gx.reshape(gy.shape)
 
 
@@ -171,9 +171,8 @@ class RMSNorm(_Normalization):
             return None
         h = self._weighted(rows)
         with quietly():
-            gx = x_hat * -means(h, x_hat)
-        gx += h
-        gx *= scale
+            gx = x_hat * (-means(h, x_hat) * scale)  # scaled first: of tiny x̂, x̂ mean(h ⊙ x̂) alone would underflow
+            gx += np.multiply(h, scale, out=None if h is rows else h)
         return gx.reshape(gy.shape)
 
 
