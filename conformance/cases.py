@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
-from conformance.reach import mark
+from conformance.reach import among, mark, pick
 from conformance.references.arithmetic import fold
-from conformance.rows import Call, FunctionRow, ModuleRow
+from conformance.rows import Call, FunctionRow, Large, ModuleRow
 from conformance.strategies import VALUES, Draw, growing, incoming, laid_out, seeds, single
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -65,7 +65,7 @@ class ModuleCase:
         self._referees: dict[np.dtype[Any], Any] = {}
         several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
         self.names = ["outputs", "targets"] if row.loss else several
-        self.large = False
+        self.large: Large | None = None
 
     # The component on either side
 
@@ -471,12 +471,13 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 @st.composite
 def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Cases with many elements, of the inputs or of the parameters; in float32, whose reference is the quicker."""
-    options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(row.large)
-    with growing(row.growth):
+    large = pick(draw, "large", among(*row.large))
+    options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
+    with growing(large.growth):
         inputs = draw(row.inputs(options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
     case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
-    case.large = True
+    case.large = large
     return case
 
 

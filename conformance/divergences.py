@@ -225,6 +225,7 @@ FINDINGS = [
     Finding("Sigmoid", "gradient", "sigmoid_slope.py", SATURATED),
     *(Finding(row, "gradient of weight", "long_sum.py", LONG) for row in ("Dense", "Embedding")),
     *(Finding("LogSoftmax", answers, "long_sum.py", LONG) for answers in ("output", "gradient")),
+    Finding("Softmax", "output", "long_sum.py", LONG),
     Finding("LayerNorm", "", "layer_norm_value.py", "squares overflow, and infinity divides"),
     Finding("RMSNorm", "gradient of x", "rms_norm_slope.py", "it divides by the cube of the size, which overflows"),
     *(Finding("RMSNorm", answers, "rms_norm_value.py", "squares overflow, and infinity divides") for answers in (

@@ -124,8 +124,10 @@ def survey(case: Any) -> tuple[set[str], set[str]]:
     from conformance.initial import InitialCase
     from conformance.trajectories import OptimizerCase
 
-    large = isinstance(case, ModuleCase) and case.large  # of what goes in, the other cases hold every kind
-    promised, reached = (set(), set()) if large else (set(_promised), set(_reached))
+    large = case.large if isinstance(case, ModuleCase) else None  # of what goes in, the other cases hold every kind
+    promised, reached = set(_promised), set(_reached)
+    if large:
+        promised, reached = ({label for label in met if label.startswith("large=")} for met in (promised, reached))
 
     def add(name: str, known: Purpose | None, *value: Any) -> None:
         if known is not None:
@@ -134,7 +136,7 @@ def survey(case: Any) -> tuple[set[str], set[str]]:
 
     if isinstance(case, (ModuleCase, OptimizerCase, InitialCase)):
         for name, strategy in case.row.options.items():
-            if not (large and name in case.row.large):
+            if not (large and name in large.options):
                 add(name, purpose(strategy), case.options[name])
     if isinstance(case, (ModuleCase, FunctionCase)) and not large:
         arrays = case.call.operands if isinstance(case, FunctionCase) else dict(zip(case.names, case.inputs))  # noqa: B905

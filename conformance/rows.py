@@ -31,6 +31,14 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Large:
+    """How a component is given many elements: so many times those it may have elsewhere, and these options."""
+
+    growth: float = 4
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ModuleRow:
     """A layer, an activation, a loss or a container.
 
@@ -51,8 +59,7 @@ class ModuleRow:
         False  # of other components: what passes between them is rounded, gradients are summed in any order
     )
     signed: bool = False  # an output of 0 has PyTorch's sign: nothing is added up, whose order would decide it
-    growth: float = 4  # how many times more elements the check of large arrays gives it; 0: there is no such check
-    large: Options = field(default_factory=dict)  # and the options that it has then
+    large: tuple[Large, ...] = (Large(),)  # what the check of large arrays gives it; nothing: there is no such check
     tied: bool = True  # ties mean something to it: equal numbers are moved together, as far as their kind is for that
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
 

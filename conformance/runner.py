@@ -102,7 +102,7 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None]
         checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
     plain = not row.container  # bad options of the parts inside are the parts' own
-    many = [] if row.composed or not row.growth else [(large, large_cases(row))]
+    many = [] if row.composed or not row.large else [(large, large_cases(row))]
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
     return [*((check, module_cases(row)) for check in checks), *many]
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from conformance.reach import among, between
-from conformance.rows import ModuleRow
+from conformance.rows import Large, ModuleRow
 from conformance.strategies import EVERY, floats, shapes
 from numpyml.nn import activations
 
 FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # see GELU in divergences.REMARKS
-BLOCKS = 68  # times 1,024 numbers of float32: more than are ever computed at a time
+BLOCKS = (Large(68),)  # times 1,024 numbers of float32: more than are ever computed at a time
 
 ROWS = [
-    ModuleRow(activations.ReLU, "nn.ReLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
-    ModuleRow(activations.Sigmoid, "nn.Sigmoid", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
-    ModuleRow(
-        activations.Tanh, "nn.Tanh", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS, signed=True
-    ),
-    ModuleRow(activations.SiLU, "nn.SiLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), growth=BLOCKS),
+    ModuleRow(activations.ReLU, "nn.ReLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), large=BLOCKS),
+    ModuleRow(activations.Sigmoid, "nn.Sigmoid", {}, lambda o: st.tuples(floats(shapes(), EVERY)), large=BLOCKS),
+    ModuleRow(activations.Tanh, "nn.Tanh", {}, lambda o: st.tuples(floats(shapes(), EVERY)), large=BLOCKS, signed=True),
+    ModuleRow(activations.SiLU, "nn.SiLU", {}, lambda o: st.tuples(floats(shapes(), EVERY)), large=BLOCKS),
     ModuleRow(
         activations.GELU,
         "nn.GELU",
         {"approximate": among("none", "tanh")},
         lambda o: st.tuples(floats(shapes(), EVERY if o["approximate"] == "none" else FINITE)),
-        growth=BLOCKS,
+        large=BLOCKS,
     ),
     *(
         ModuleRow(
@@ -32,9 +30,9 @@ ROWS = [
             f"nn.{ours.__name__}",
             {"dim": between(-2, 2)},
             lambda o: st.tuples(floats(shapes(0, 4, fits=lambda s: _has(s, o["dim"])), EVERY)),
-            growth=growth,
+            large=BLOCKS,
         )
-        for ours, growth in ((activations.Softmax, 0), (activations.LogSoftmax, BLOCKS))  # see the reference of Softmax
+        for ours in (activations.Softmax, activations.LogSoftmax)
     ),
 ]
 

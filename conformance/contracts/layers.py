@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
 from conformance.reach import Strategy, among, between
-from conformance.rows import ModuleRow
+from conformance.rows import Large, ModuleRow
 from conformance.strategies import NASTY, floats, shapes, whole
 from numpyml.nn import layers
 
@@ -39,8 +39,10 @@ ROWS = [
         "nn.Linear",
         {"in_features": between(0, 9), "out_features": between(0, 9), "bias": among(False, True)},
         lambda o: st.tuples(floats(shapes(0, 4).map(lambda s: (*s, o["in_features"])), NASTY)),
-        growth=1 / 32,
-        large={"in_features": 200, "out_features": 170},
+        large=(
+            Large(1 / 32, {"in_features": 200, "out_features": 170}),
+            Large(64, {"in_features": 2, "out_features": 3}),
+        ),
     ),
     ModuleRow(
         layers.Dropout,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
 from conformance.reach import among, mark
-from conformance.rows import ModuleRow
+from conformance.rows import Large, ModuleRow
 from conformance.strategies import EVERY, NASTY, Draw, Strategy, floats, grows, shapes, single, whole
 from numpyml.nn import losses
 
@@ -71,8 +71,8 @@ def with_limits(logits: Array, axis: int) -> Array:
     return np.where(lost & (np.cumsum(np.ones_like(mended), axis) == 1), 0.25, mended)
 
 
-def row(ours: type[Any], torch: str, options: dict[str, Strategy[Any]], inputs: Any, **large: Any) -> ModuleRow:
-    return ModuleRow(ours, torch, options, inputs, loss=True, large=large)
+def row(ours: type[Any], torch: str, options: dict[str, Strategy[Any]], inputs: Any, *large: Large) -> ModuleRow:
+    return ModuleRow(ours, torch, options, inputs, loss=True, large=large or (Large(),))
 
 
 ROWS = [
@@ -99,6 +99,7 @@ ROWS = [
             "label_smoothing": among(0.0, 0.0, 0.1, 0.5, 1.0),
         },
         logits_and_classes,
-        label_smoothing=0.0,  # of thousands of forecasts, some are all but the smoothed target, and p − q cancels
+        Large(options={"label_smoothing": 0.0}),
+        Large(options={"label_smoothing": 0.1}),
     ),
 ]

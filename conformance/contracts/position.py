@@ -46,21 +46,21 @@ ROWS = [
         "counterparts.SinusoidalPositionalEncoding",
         {"d_model": between(1, 9), "max_len": places, "batch_first": flags},
         vectors,
-        growth=0,
+        large=(),
     ),
     ModuleRow(
         layers.LearnedPositionalEncoding,
         "counterparts.LearnedPositionalEncoding",
         {"d_model": between(1, 5), "max_len": places, "batch_first": flags},
         vectors,
-        growth=0,
+        large=(),
     ),
     ModuleRow(
         layers.RotaryPositionalEmbedding,
         "counterparts.RotaryPositionalEmbedding",
         {"dim": among(4, 2, 6, 10), "max_len": places, "base": among(10000.0, 500.0, 2), "interleaved": flags},
         heads,
-        growth=0,
+        large=(),
         tied=False,  # a pair of equal numbers is turned to a difference of two rounded products
     ),
 ]

@@ -242,7 +242,7 @@ ROWS = [
         {"dropout_p": among(0.0, 0.3), "is_causal": flags, "scale": among(None, 0.3, -1.5), "enable_gqa": flags},
         dot_products,
         call=boolean_mask,
-        growth=0,
+        large=(),
     ),
     ModuleRow(
         layers.MultiheadAttention,

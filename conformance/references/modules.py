@@ -241,11 +241,18 @@ def gelu(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: 
     return named(inputs, times(sigmoid(u), x), gy * (sigmoid(u) + near * sigmoid(u) * sigmoid(-u) * slope))
 
 
+PARTED = 64
+
+
 def softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
-    """gx = y (gy − Σ gy y), in which gy − Σ gy y is Σⱼ yⱼ (gy − gyⱼ): equal ones cancel before they are summed."""
+    """gx = y (gy − Σ gy y), in which gy − Σ gy y is Σⱼ yⱼ (gy − gyⱼ): equal ones cancel before they are summed, where
+    there are few enough to part them all."""
     y, _ = distribution(options, inputs)
     y, g = (np.moveaxis(np.atleast_1d(a), options["dim"], -1) for a in (y, gy))
-    apart = total(y[..., None, :] * (g[..., :, None] - g[..., None, :]), -1)
+    if y.shape[-1] <= PARTED:
+        apart = total(y[..., None, :] * (g[..., :, None] - g[..., None, :]), -1)
+    else:
+        apart = g - total(g * y, -1, keepdims=True)
     return named(inputs, *(np.moveaxis(a, -1, options["dim"]).reshape(gy.shape) for a in (y, y * apart)))
 
 

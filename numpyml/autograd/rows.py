@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from numpyml.autograd.sums import unbroadcast
 from numpyml.autograd.tape import Array
 
 Partial = Callable[..., Any]
@@ -150,12 +149,3 @@ def title_of(function: Any) -> str:
     """A function's name as a user writes it: ``numpy.linalg.norm``."""
     module = getattr(function, "__module__", None) or "numpy"
     return f"{module}.{getattr(function, '__name__', function)}"
-
-
-def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which its operand was broadcast, back to the operand's shape."""
-    if gx.shape != shape:
-        extra = gx.ndim - len(shape)
-        axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and gx.shape[extra + i] != 1))
-        gx = gx.sum(axis=axes, keepdims=True).reshape(shape)
-    return np.asarray(gx)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyml.autograd.sums import over_rows
 from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError, kind_of
 from numpyml.nn.blockwise import blockwise
@@ -289,9 +291,9 @@ class Softmax(_Distribution):
     """Exponentials along an axis, divided by their sum.
 
         y = e^(x − max x) / Σ e^(x − max x)
-        gx = y (h − Σ h y),   h = gy − gy where y is largest
+        gx = y (h − Σ h y),   h = gy − gy where y is above 1/2, if it is anywhere
 
-    As Σ y = 1, gx = y (gy − Σ gy y) as well; but there the largest cancels where it is all but 1.
+    As Σ y = 1, gx = y (gy − Σ gy y) as well; but there a y that is all but 1 cancels.
 
     Args:
         dim: the axis along which y sums to 1. It has to be given.
@@ -315,7 +317,9 @@ class Softmax(_Distribution):
         if not y.size or not y.ndim:
             return np.multiply(gy, y - y, out=np.empty(y.shape, y.dtype))  # of one element: 0, but NaN stays NaN
         with np.errstate(over="ignore", invalid="ignore"):
-            h = gy - np.take_along_axis(gy, y.argmax(axis=axis, keepdims=True), axis)
+            h, sure = gy, np.maximum.reduce(y, axis=axis, keepdims=True) > 0.5
+            if sure.any():
+                h = gy - np.where(sure, np.take_along_axis(gy, y.argmax(axis=axis, keepdims=True), axis), 0)
             gx = h * y
             total = sums(gx, axis)
         if not np.isfinite(total).all():  # h overflowed, or there was no number before
@@ -355,10 +359,18 @@ class LogSoftmax(_Distribution):
 
 
 def sums(x: Array, axis: int) -> Array:
-    """Along an axis, which stays. Short rows at the end are summed all at once by einsum, three times as fast."""
-    if axis == x.ndim - 1 and 0 < x.shape[-1] <= 256:
+    """Along an axis, which stays. Short rows at the end are summed all at once by einsum, three times as fast; long
+    columns by matrix products, which keep more digits.
+    """
+    n = x.shape[axis]
+    if axis == x.ndim - 1 and 0 < n <= 256:
         return np.einsum("...i->...", x)[..., None]
-    return np.add.reduce(x, axis=axis, keepdims=True)
+    if n <= 256:
+        return np.add.reduce(x, axis=axis, keepdims=True)
+    if axis == x.ndim - 1:
+        return np.add.reduce(np.ascontiguousarray(x), axis=axis, keepdims=True)
+    after = x.shape[axis + 1 :]
+    return over_rows(x.reshape(*x.shape[: axis + 1], prod(after))).reshape(*x.shape[:axis], 1, *after)
 
 
 def sigmoid(x: Array) -> tuple[Array, Array]:

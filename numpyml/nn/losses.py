@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from numpyml.autograd.sums import over_rows
 from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
-from numpyml.nn.layers.dense import over_rows
 from numpyml.nn.module import Module
 from numpyml.nn.options import choice, integer, number, positive, weights
 from numpyml.nn.targets import as_outputs, broadcastable, paired, probabilities
@@ -281,12 +281,13 @@ class CrossEntropyWithLogits(Loss):
                 q *= w[:, None]
             log_p = z
             log_p -= log_total
-            losses = expected_surprise(q, log_p)
-            if unit != 1:
-                losses *= unit
             at = q.argmax(axis=0), np.arange(q.shape[1])
             likeliest, q[at] = q[at], 0  # in place: q is new, and restored below
             others = over_rows(q)
+            losses = expected_surprise(q, log_p)  # what is many times as large is added last, and rounded once
+            losses += expected_surprise(likeliest[None], log_p[at][None])
+            if unit != 1:
+                losses *= unit
             q[at], scale = likeliest, likeliest + others
         if ignored is not None:
             losses[ignored] = 0

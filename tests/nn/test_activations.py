@@ -119,3 +119,18 @@ def test_the_slope_of_softmax_overflows_only_where_it_does_itself():
     layer = activations.Softmax(0)
     layer.forward(np.zeros(3, np.float32))
     np.testing.assert_allclose(layer.backward(np.float32([3e38, -3e38, 0])), [1e38, -1e38, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [activations.Softmax, activations.LogSoftmax])
+@pytest.mark.parametrize(("shape", "dim"), [((20_000,), 0), ((7000, 3), 0), ((2, 5000, 3), 1), ((2, 5000), 1)])
+def test_long_axes_keep_their_digits(rng, kind, shape, dim):
+    layer, x, g = kind(dim), rng.standard_normal(shape, np.float32), rng.random(shape, np.float32)
+    answers = []
+    for dtype in (np.float32, np.float64):
+        y = layer.forward(x.astype(dtype))
+        answers.append((y, layer.backward(g.astype(dtype))))
+    (y, gx), (right, slope) = answers
+    np.testing.assert_allclose(y, right, rtol=1e-6)
+    y = np.exp(right) if kind is activations.LogSoftmax else right
+    terms = (g, y * g.sum(dim, keepdims=True)) if kind is activations.LogSoftmax else (y * g, y)
+    assert np.max(np.abs(gx - slope) / sum(terms)) <= 1.5e-6  # of eʸ, y itself is rounded

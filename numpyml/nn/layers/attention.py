@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd import tape
+from numpyml.autograd.sums import row_sums
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.layers.dense import Dense, as_rows, product, row_sums
+from numpyml.nn.layers.dense import Dense, as_rows, product
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, Parameter, as_floats, as_given
 from numpyml.nn.options import flag, integer, number, require

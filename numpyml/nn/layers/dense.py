@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod, sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from numpyml.autograd.sums import over_rows
 from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
 from numpyml.nn import init
@@ -95,30 +94,3 @@ def product(rows: Array, weight: Array) -> Array:
 def as_rows(x: Array) -> Array:
     """(..., features) -> (rows, features): one large matrix product in place of many small ones."""
     return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
-
-
-def over_rows(rows: Array) -> Array:
-    """The sum of all rows, as a product with ones: the fastest, and it keeps more digits than adding row by row.
-
-    BLAS does not take what stands in memory once for several elements, such as a sum or a mean pulls back.
-    """
-    if len(rows) and not rows.strides[0]:
-        return np.asarray(rows[0] * len(rows))
-    if 0 in rows.strides or rows.itemsize not in rows.strides:
-        rows = np.ascontiguousarray(rows)
-    total: Array = np.ones(len(rows), rows.dtype) @ rows
-    return total
-
-
-def row_sums(rows: Array) -> Array:
-    """The sum of each row, (n, d) -> (n,): BLAS takes half the time of einsum, and NumPy twice that of einsum."""
-    total: Array = rows.dot(_ones(rows.shape[1], rows.dtype))
-    return total
-
-
-@lru_cache(maxsize=16)
-def _ones(n: int, dtype: np.dtype[Any]) -> Array:
-    """Made once: it takes longer than to sum a row with them."""
-    ones = np.ones(n, dtype)
-    ones.flags.writeable = False
-    return ones

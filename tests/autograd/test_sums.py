@@ -1,0 +1,57 @@
+"""Sums along an axis keep their digits, in whatever layout."""
+
+import numpy as np
+import pytest
+
+from numpyml import Tensor
+from numpyml.autograd.sums import PART, over_rows, row_sums, unbroadcast
+
+
+@pytest.mark.parametrize("n", [0, 1, PART, 2 * PART, 70_000])
+@pytest.mark.parametrize("layout", ["C", "F", "every other", "backwards", "one row", "one number", "columns"])
+def test_sums_over_rows_keep_their_digits_in_every_layout(rng, n, layout):
+    x = rng.random((n, 3), np.float32)
+    rows = {
+        "C": x,
+        "F": np.asfortranarray(x),
+        "every other": np.repeat(x, 2, axis=0)[::2],
+        "backwards": x[::-1, ::-1],
+        "one row": np.broadcast_to(x[:1], x.shape) if n else x,
+        "one number": np.broadcast_to(np.float32(0.7), x.shape),
+        "columns": np.broadcast_to(x[:, :1], x.shape),
+    }[layout]
+    right = rows.sum(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(over_rows(rows), right, rtol=1e-6)
+    np.testing.assert_allclose(row_sums(np.ascontiguousarray(rows)), rows.sum(axis=1, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 300, 5000])
+@pytest.mark.parametrize("layout", ["C", "F", "zero-strided"])
+def test_sums_over_rows_of_several_arrays_keep_their_digits(rng, n, layout):
+    x = rng.random((4, n, 3), np.float32)
+    x = {"C": x, "F": np.asfortranarray(x), "zero-strided": np.broadcast_to(x[:, :1], x.shape)}[layout]
+    np.testing.assert_allclose(over_rows(x), x.sum(axis=1, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "into"),
+    [
+        ((4, 3), (4, 3)), ((4, 3), (3,)), ((4, 3), (1, 3)), ((4, 3), (4, 1)), ((4, 3), (1, 1)), ((4, 3), (1,)),
+        ((4, 3), ()), ((2, 4, 3), (3,)), ((2, 4, 3), (4, 1)), ((2, 4, 3), (2, 1, 3)), ((2, 4, 3), (1, 4, 1)),
+        ((2, 1, 3), (1,)), ((1, 4, 3), (4, 3)), ((0, 3), (3,)), ((0, 3), (1, 3)), ((2, 0), (0,)), ((2, 0, 3), (1, 3)),
+        ((3, 0), (1,)), ((3000, 0), (0,)),
+    ],
+)  # fmt: skip
+def test_a_gradient_is_summed_back_to_its_operands_shape(rng, shape, into):
+    g = rng.integers(-8, 9, shape).astype(np.float32)
+    extra = len(shape) - len(into)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(into) if n == 1))
+    found = unbroadcast(g, into)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, g.sum(axis=axes).reshape(into))
+
+
+def test_the_gradient_of_a_row_that_was_added_to_many_keeps_its_digits(rng):
+    bias, g = Tensor(np.zeros(3, np.float32), requires_grad=True), rng.random((70_000, 3), np.float32)
+    (Tensor(np.zeros((70_000, 3), np.float32)) + bias).backward(g)
+    np.testing.assert_allclose(bias.grad, g.sum(axis=0, dtype=np.float64), rtol=1e-6)
