@@ -26,7 +26,8 @@ is the larger of two estimates: the largest of several draws in which every numb
 of |Σ cᵢ ∂y/∂xᵢ ulp(xᵢ)| over draws with cᵢ from the standard Cauchy distribution. Such a sum is distributed as one c
 times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stable distributions, J. ACM 53). Where every draw of
 the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact. A long run
-takes in the roundings of its own steps instead, and moves by units alone.
+takes in the roundings of its own steps instead, and moves by units alone. Every draw only widens the bound: where two
+of them show that the rule is kept, and that no error is the largest of its check so far, no more are made.
 
 What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what

@@ -287,6 +287,10 @@ FINDINGS = [
 # What is different without any one call that shows it.
 REMARKS = [
     (
+        "cumsum: of 64 numbers at most. NumPy, whose bits Tensors have, adds them up one by one in float32, PyTorch in "
+        "float64. The gradient here is added up in float64, too."
+    ),
+    (
         "prod: numbers whose product leaves the range in one order and not in another are not compared: which it is "
         "depends on how NumPy and PyTorch add up their loops."
     ),

@@ -67,8 +67,10 @@ def extremum(g: Any, y: Any, a: Any, axis: Any = None, keepdims: bool = False) -
 
 
 def reverse_cumsum(g: Any, shape: Shape, axis: int | None = None) -> Any:
-    """gx[i] = Σ g[j], j ≥ i"""
-    return np.flip(np.cumsum(np.flip(g, axis or 0), axis or 0), axis or 0).reshape(shape)
+    """gx[i] = Σ g[j], j ≥ i; one number after the other, which takes digits to spare."""
+    axis = axis or 0
+    sums = np.cumsum(np.flip(g, axis), axis, dtype=np.promote_types(g.dtype, np.float64))
+    return np.flip(sums, axis).astype(g.dtype).reshape(shape)
 
 
 # Elementwise

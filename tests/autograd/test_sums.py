@@ -55,3 +55,13 @@ def test_the_gradient_of_a_row_that_was_added_to_many_keeps_its_digits(rng):
     bias, g = Tensor(np.zeros(3, np.float32), requires_grad=True), rng.random((70_000, 3), np.float32)
     (Tensor(np.zeros((70_000, 3), np.float32)) + bias).backward(g)
     np.testing.assert_allclose(bias.grad, g.sum(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_the_gradient_of_a_long_cumulative_sum_keeps_its_digits(rng, axis):
+    x, g = Tensor(np.zeros((5000, 2), np.float32), requires_grad=True), rng.random((5000, 2), np.float32)
+    np.cumsum(x, axis).backward(g if axis is not None else g.reshape(-1))
+    flat = g.reshape(-1) if axis is None else g
+    right = np.flip(np.cumsum(np.flip(flat, axis or 0), axis or 0, np.float64), axis or 0).reshape(x.shape)
+    assert x.grad.dtype == np.float32
+    np.testing.assert_allclose(x.grad, right, rtol=1e-6)
