@@ -32,7 +32,7 @@ from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, R
 from conformance.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.errors import MissingPackageError
-from numpyml.nn import Module, losses, model, optimizers
+from numpyml.nn import Module, losses, optimizers
 
 # Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
 HELD_OTHERWISE = {
@@ -357,8 +357,8 @@ def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]
     for name, strategy in row.options.items():
         if purpose(strategy) is None:
             yield f"{row.name}({name}=...) has a strategy that does not say what it is for"
-    if isinstance(row, ModuleRow) and row.ours.__module__ == model.__name__:
-        return  # containers take modules, under whatever name
+    if isinstance(row, ModuleRow) and row.container:
+        return  # it takes modules, under whatever name
     theirs = [
         n
         for n, p in inspect.signature(pytorch.attribute(row.torch)).parameters.items()
