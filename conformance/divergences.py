@@ -93,11 +93,12 @@ _RATE = "a rate lies from 0 to 1; PyTorch looks at it when it drops something, i
 _POSITIVE = "it is finite and not negative; PyTorch computes NaN, or something else than was meant"
 _WHOLE = "a number of places is whole; PyTorch's arange takes a fraction"
 _INITIAL = "no initial value would be a finite number"
-_IDLE = "PyTorch looks at it where there is a max_norm, and not at construction"
+_DAMPING = "it is a finite number, also while there is no momentum; PyTorch looks at it where there is"
+_IDLE = "it is above 0, also while there is no max_norm; PyTorch looks at it where there is, and not at construction"
 _REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> option -> values, reason
     "SGD": {
         **dict.fromkeys(("learning_rate", "momentum", "weight_decay"), (("NaN", "infinity"), _POSITIVE)),
-        "dampening": (("NaN", "infinity", "None", "a list", "a word"), "PyTorch looks at it where there is momentum"),
+        "dampening": (("NaN", "infinity", "None", "a list", "a word"), _DAMPING),
     },
     **{
         row: dict.fromkeys(("learning_rate", "eps", "weight_decay"), (("infinity",), _POSITIVE))
@@ -136,7 +137,10 @@ _REFUSED: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {  # component -> 
 }
 
 STRICTER = [
-    Stricter("", "option of a group", "a group is held to what PyTorch asks of the whole optimizer"),
+    *(
+        Stricter(row, "option of a group", "a group is held to what PyTorch asks of the whole optimizer")
+        for row in ("SGD", "Adam", "AdamW")
+    ),
     *(
         Stricter("", f"option {flag}: ", _FLAG)
         for flag in (
