@@ -88,8 +88,9 @@ class Note:
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
                     spread[place] += int(n)
             if verdict.wrong:
-                reason = finding(self.row, verdict.what) or UNRECORDED
-                found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
+                precision = str(np.dtype(dtype))
+                reason = finding(self.row, verdict.what, precision) or UNRECORDED
+                found = f"{verdict.what} in {precision}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
         return names
 

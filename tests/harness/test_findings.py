@@ -35,6 +35,17 @@ def test_the_script_shows_pytorch_off_by_more_than_eight_units_in_the_last_place
     assert not abs(float(got) - float(expected)) <= 8 * precision * abs(float(expected))  # nor NaN
 
 
+def test_a_record_of_one_precision_excuses_that_alone() -> None:
+    for finding in FINDINGS:
+        answer = finding.answers or "output"
+        assert divergences.finding(finding.component, answer, finding.precision or "float32")
+        if finding.precision:
+            assert ("float64" in (FOLDER / finding.script).read_text()) == (finding.precision == "float64")
+    assert "squares overflow" in divergences.finding("LayerNorm", "gradient of x", "float32")
+    assert divergences.finding("LayerNorm", "gradient of x", "float64") == ""
+    assert "LayerNorm, all in float32: squares overflow" in "\n".join(divergences.wrong()[divergences.WRONG])
+
+
 def test_what_is_on_record_is_of_components_that_there_are() -> None:
     rows = {row.name: row for row in contracts.rows()}
     named = {d.component for d in divergences.STRICTER} | {name for name, _ in divergences.LAXER}
