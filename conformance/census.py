@@ -88,8 +88,9 @@ class Note:
                 for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
                     spread[place] += int(n)
             if verdict.wrong:
-                reason = finding(self.row, verdict.what) or UNRECORDED
-                found = f"{verdict.what} in {np.dtype(dtype)}: {reason}"
+                precision = str(np.dtype(dtype))
+                reason = finding(self.row, verdict.what, precision) or UNRECORDED
+                found = f"{verdict.what} in {precision}: {reason}"
                 self.findings[found] = self.findings.get(found, 0) + verdict.wrong
         return names
 
@@ -148,6 +149,7 @@ class Line:
     passed: int = 0
     failed: int = 0
     not_offered: int = 0  # checks that the framework has no way to run
+    in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
     idle: int = 0  # checks that found nothing to compare: the parameter gradients of a layer without parameters
     examples: int = 0
     comparisons: int = 0
@@ -180,9 +182,10 @@ class Line:
             self.passed += note.outcome == "passed"
             self.failed += note.outcome == "failed"
             self.not_offered += note.outcome == "not offered"
+            self.in_part += note.outcome == "passed" and note.not_offered > 0
             self.idle += note.outcome == "nothing to compare"
         else:
-            for count in ("checks", "passed", "failed", "not_offered", "idle"):
+            for count in ("checks", "passed", "failed", "not_offered", "in_part", "idle"):
                 setattr(self, count, getattr(self, count) + getattr(note, count))
         self.examples += note.examples
         self.comparisons += note.comparisons

@@ -32,7 +32,7 @@ from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, R
 from conformance.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.errors import MissingPackageError
-from numpyml.nn import Module, losses, model, optimizers
+from numpyml.nn import Module, losses, optimizers
 
 # Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
 HELD_OTHERWISE = {
@@ -164,7 +164,8 @@ def unreached(notes: Iterable[Note]) -> list[str]:
 def blunt(notes: Iterable[Note]) -> list[str]:
     """Components of which no planted error can tell how sharp the eye is."""
     return [
-        f"{note.row}-{note.check}: no well-conditioned element in {precision} was met"
+        f"{note.row}-{note.check}: no well-conditioned element in {precision} was met; let its row draw some: "
+        "conformance/contracts"
         for note in notes
         if note.check in SHARP and note.outcome in ("passed", "nothing to compare")
         for precision in sorted(note.blind)
@@ -188,6 +189,7 @@ def unrecorded(notes: Iterable[Note]) -> list[str]:
 FLOORS = Path(__file__).with_name("floors.json")
 FIRM, LOOSE = 0.8, 0.01
 MANY = 50  # comparisons of one check: whatever is drawn, some of them are made
+MEASURE = "default"  # the profile that others are held to: the thorough one takes too long to be recorded each time
 RECORD = "record it: python -m conformance --record-floors"
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -222,36 +224,51 @@ def fingerprint() -> str:
     return f"{zlib.crc32(repr(drawn).encode()):08x}"
 
 
+def idle(notes: Iterable[Note], profile: str, recorded: Counts | None = None) -> list[str]:
+    """Checks that compared nothing where others were compared: with any seed there is something."""
+    record = counts() if recorded is None else recorded
+    profile = profile if profile in record else MEASURE
+    known = record.get(profile, {})
+    return [
+        f"{note.row}-{note.check}: nothing was compared, where the record of the {profile} profile has {count:,}; "
+        + _remedy(note.row, profile)
+        for note in notes
+        if not note.failure and not note.comparisons
+        if (count := known.get(note.row, {}).get(note.check, 0)) >= MANY
+    ]
+
+
 def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts | None = None) -> list[str]:
     """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
     record = counts() if recorded is None else recorded
     share = LOOSE
-    if profile not in record:  # the thorough one takes too long to be recorded with every change; it makes twelve times
-        profile, firm, share = "default", False, FIRM  # as many, in which no single large array counts any more
+    if profile not in record:  # it makes twelve times as many, in which no single large array counts any more
+        profile, firm, share = MEASURE, False, FIRM
     known = record.get(profile, {})
     if not known:
         return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
     ran = [note for note in notes if not note.failure]
-    found = [
-        f"{note.row}-{note.check}: nothing was compared, where the record of the {profile} profile has {count:,}"
-        for note in ran
-        if not firm and not note.comparisons and (count := known.get(note.row, {}).get(note.check, 0)) >= MANY
-    ]
-    sums: dict[str, list[float]] = {}  # what ran, and the floor
+    found = [] if firm else idle(ran, profile, record)
+    sums: dict[tuple[str, str], list[float]] = {}  # what ran, and the floor
     for note in ran:
         count = known.get(note.row, {}).get(note.check)
         if count is None:
             options = f"--only {note.row} --profile {profile}"
             found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} {options}")
             continue
-        total = sums.setdefault(f"{note.row}-{note.check}" if firm else note.row, [0, 0])
+        total = sums.setdefault((note.row, f"-{note.check}" if firm else ""), [0, 0])
         total[0] += note.comparisons
         total[1] += (FIRM if firm else share) * count
     return found + [
-        f"{name}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}"
-        for name, (n, least) in sums.items()
+        f"{row}{check}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}; "
+        + _remedy(row, profile)
+        for (row, check), (n, least) in sums.items()
         if n < least
     ]
+
+
+def _remedy(row: str, profile: str) -> str:
+    return f"look what is drawn no more, or, where that is meant, {RECORD} --only {row} --profile {profile}"
 
 
 def dropped(
@@ -357,8 +374,8 @@ def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]
     for name, strategy in row.options.items():
         if purpose(strategy) is None:
             yield f"{row.name}({name}=...) has a strategy that does not say what it is for"
-    if isinstance(row, ModuleRow) and row.ours.__module__ == model.__name__:
-        return  # containers take modules, under whatever name
+    if isinstance(row, ModuleRow) and row.container:
+        return  # it takes modules, under whatever name
     theirs = [
         n
         for n, p in inspect.signature(pytorch.attribute(row.torch)).parameters.items()

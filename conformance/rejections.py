@@ -125,7 +125,8 @@ def rejections(case: ModuleCase, note: Note) -> None:
 
 
 def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, inputs: list[Array]) -> None:
-    """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver."""
+    """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver; one of the
+    output's is not."""
     framework, further = under_test(), case.further(case.dtype)
 
     def explicit(gys: list[Array]) -> None:
@@ -144,23 +145,30 @@ def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, input
     drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
     if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
+    for driver, ours in drivers.items():
+        control = f"incoming gradient as it should be{driver}"
+        alike(case.row.name, note, control, lambda run=ours: run(right), lambda: theirs(right), valid=True)
     for spoilt, gys in spoilt_gradients(right):
         for driver, ours in drivers.items():
             alike(case.row.name, note, spoilt + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
 
 
 def _states_alike(case: ModuleCase, note: Note, module: Any, made: Any) -> None:
-    """A state dict that is not the module's is refused as in PyTorch."""
+    """A state dict that is not the module's is refused as in PyTorch; its own is not."""
     framework = under_test()
     ours = {name: np.array(x) for name, x in framework.state_dict(module).items()}
     theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
     name = list(ours)[case.seed % len(ours)] if ours else ""
+
+    def load(state: Mapping[str, Array]) -> None:
+        framework.load_state_dict(module, state)
+
+    def load_peer(state: Mapping[str, Array]) -> None:
+        made.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
+
+    alike(case.row.name, note, "state as it should be", lambda: load(ours), lambda: load_peer(theirs), valid=True)
     for (spoilt, state), (_, peers) in zip(spoilt_states(ours, name), spoilt_states(theirs, name), strict=True):
-
-        def load(state: dict[str, Array] = peers) -> None:
-            made.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
-
-        alike(case.row.name, note, spoilt, lambda s=state: framework.load_state_dict(module, s), load)
+        alike(case.row.name, note, spoilt, lambda s=state: load(s), lambda s=peers: load_peer(s))
 
 
 @needs("optimizer", "step", "REJECTIONS")
@@ -218,14 +226,17 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
 Call = Callable[[], Any]
 
 
-def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call) -> None:
-    """Whether one call of a component is refused on both sides or on neither."""
+def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: bool = False) -> None:
+    """Whether one call of a component is refused on both sides or on neither; a valid one on neither, since who refuses
+    every call would refuse the spoilt ones, too."""
     framework = under_test()
     mine, refusal = _outcome(ours)
     if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
         note.not_offered += 1
         return
     peer, reason = _outcome(theirs)
+    if valid and reason is not None:
+        raise Mismatch(f"{spoilt}: PyTorch refuses it: {reason}")
     if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
         raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:

@@ -51,6 +51,7 @@ class ModuleRow:
     options: Mapping[str, Strategy[Any]]
     inputs: Callable[[dict[str, Any]], Strategy[tuple[Given, ...]]]
     loss: bool = False
+    container: bool = False  # of parts that a user chooses
     wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
     settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # what a precision decides, decided
     call: Callable[[Options, tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
@@ -62,11 +63,6 @@ class ModuleRow:
     large: tuple[Large, ...] = (Large(),)  # what the check of large arrays gives it; nothing: there is no such check
     tied: bool = True  # ties mean something to it: equal numbers are moved together, as far as their kind is for that
     written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
-
-    @property
-    def container(self) -> bool:
-        """Whether it holds parts that a user chooses."""
-        return self.ours.__module__.endswith(".model")
 
     @property
     def name(self) -> str:

@@ -188,8 +188,8 @@ class OptimizerCase:
         return any(LIES[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
 
     def sampled(self) -> Problem:
-        """The trajectory; of a large parameter, whose elements know nothing of each other, a few, the last among them.
-        The framework steps through all of it."""
+        """The trajectory; of a large parameter a few elements, the last among them, which know nothing of the others:
+        the references step through these alone, the framework under test through all."""
         if self.shapes != LARGE:
             return self.problem()
         last = LARGE[0][0] - 1
@@ -197,6 +197,7 @@ class OptimizerCase:
         given = {name: replace(x, values=x.values[..., places]) for name, x in self.given.items()}
 
         def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            """Of what came the precision alone is taken: the numbers are the case's own, which are not moved here."""
             everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
             return {name: x[..., places] for name, x in self.ours(everything).items()}
 

@@ -46,11 +46,12 @@ listed, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ":
 features = floats(shapes(1, 3, elements=64).map(lambda s: (*s, WIDTH)), EVERY)
 
 ROWS = [
-    ModuleRow(model.Sequential, "nn.Sequential", {"layers": either}, lambda o: st.tuples(features), large=()),
     ModuleRow(
-        model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), large=(), wrap=True
-    ),
-    ModuleRow(
-        model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), large=(), wrap=True
-    ),
+        made, f"nn.{made.__name__}", {option: drawn}, lambda o: st.tuples(features), large=(), container=True, wrap=wrap
+    )
+    for made, option, drawn, wrap in (
+        (model.Sequential, "layers", either, False),
+        (model.ModuleList, "modules", listed, True),
+        (model.ModuleDict, "modules", named, True),
+    )
 ]

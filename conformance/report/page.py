@@ -41,7 +41,7 @@ class Part:
 
     @property
     def offered_in_part(self) -> list[Note]:
-        """Checks that the framework could run on some of the examples only."""
+        """Checks that the framework could run on some of the examples alone, or on none."""
         return [note for note in self.notes if note.not_offered]
 
 
@@ -80,7 +80,11 @@ def figures(census: Census) -> list[Figure]:
     known = len(census.about.components)
     aside = [
         f"{n:,} {what}"
-        for n, what in ((total.not_offered, "not offered"), (total.idle, "with nothing to compare"))
+        for n, what in (
+            (total.in_part, "in part"),
+            (total.not_offered, "not offered"),
+            (total.idle, "with nothing to compare"),
+        )
         if n
     ]
     worst = max(lines, key=lambda line: line.error, default=None)
@@ -114,7 +118,7 @@ def verdict(census: Census) -> str:
     offered = [line for line in lines if line.passed]
     whole = sum(not line.passed and line.not_offered > 0 for line in lines)
     lacking = f"; {whole:,} not offered" if whole else ""
-    if total.not_offered and not lacking:
+    if (total.not_offered or total.in_part) and not lacking:
         lacking = " in what is offered"
     if len(offered) == 1:
         return f"{offered[0].row} conforms{lacking}"

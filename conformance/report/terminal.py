@@ -60,7 +60,7 @@ def failure(note: Note) -> str:
 
 def marks(line: Line) -> list[str]:
     """What the row of a component says besides its numbers, the worst first."""
-    said = {"FAILED": line.failed, "not offered": line.not_offered}
+    said = {"FAILED": line.failed, "not offered": line.not_offered, "in part": line.in_part}
     return [f"{count} {what}" for what, count in said.items() if count]
 
 
@@ -124,8 +124,12 @@ def verdict(census: Census) -> str:
         return "nothing was compared"
     aside = {"are not offered": total.not_offered, "had nothing to compare": total.idle}
     rest = "".join(f", {count:,} {what}" for what, count in aside.items() if count)
-    share = f"{total.passed:,} of {total.checks:,}" if rest else f"all {total.passed:,}" if total.passed > 1 else "the"
-    return f"{share} {'check' if share == 'the' else 'checks'} passed{rest}"
+    if rest:
+        passed = f"{total.passed:,} of {total.checks:,} checks"
+    else:
+        passed = f"all {total.passed:,} checks" if total.passed > 1 else "the check"
+    part = f", {total.in_part:,} of them on a part of the examples" if total.in_part else ""
+    return f"{passed} passed{part}{rest}"
 
 
 def footer(census: Census) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf, prod, sqrt
+from math import inf, isfinite, prod, sqrt
 
 import numpy as np
 
 from numpyml.autograd.tape import Array
-from numpyml.errors import DTypeError, ShapeError, kind_of
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn.options import number, require
 from numpyml.random import default_generator
 
@@ -18,14 +19,15 @@ def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.
     """Fill with values drawn evenly from [a, b), and return the array.
 
     Shapes: array any.
-    Raises: OptionError when a or b is not finite, or b below a; DTypeError when the array is not floating; ValueError
-    (NumPy's) when it is read-only; OverflowError (NumPy's) when b − a is not finite.
+    Raises: OptionError when a or b is not finite, b below a, or one or b − a beyond the array's precision; DTypeError
+    when the array is not a writable one of floats.
     PyTorch: nn.init.uniform_.
     """
-    _require_floats(array, "uniform_")
-    number("uniform_", "a", a, -inf)
-    require(number("uniform_", "b", b, -inf) >= a, "uniform_", "b", b, f"a = {a} or more")
-    array[...] = (generator or default_generator()).uniform(a, b, array.shape)
+    source = _source("uniform_", array, generator)
+    a, b = float(number("uniform_", "a", a, -inf)), float(number("uniform_", "b", b, -inf))
+    require(b >= a, "uniform_", "b", b, f"a = {a} or more")
+    _require_room("uniform_", array, max(-a, b, b - a), a=a, b=b)
+    array[...] = source.uniform(a, b, array.shape)
     return array
 
 
@@ -35,28 +37,33 @@ def kaiming_uniform_(array: Array, a: float = 0.0, generator: np.random.Generato
         U(−k, k),   k = √(6 / ((1 + a²) fan_in)),   fan_in = the length of all axes but the first
 
     Shapes: array (fan_out, ...), of at least one axis; zeros where fan_in is 0.
-    Raises: OptionError when a is not finite; ShapeError when the array has no axes; else see :func:`uniform_`.
+    Raises: OptionError when a² is not finite; ShapeError when the array has no axes; else see :func:`uniform_`.
     Source: He, Zhang, Ren, Sun 2015, arXiv:1502.01852. PyTorch: nn.init.kaiming_uniform_ (mode fan_in).
     """
-    number("kaiming_uniform_", "a", a, -inf)
-    _require_axes(array, 1, "kaiming_uniform_")
+    source = _source("kaiming_uniform_", array, generator, axes=1)
+    slope = float(number("kaiming_uniform_", "a", a, -inf))
+    require(isfinite(slope * slope), "kaiming_uniform_", "a", a, "a slope whose square is finite")
     fan_in = array[0].size if len(array) else 0
-    k = sqrt(6 / ((1 + a * a) * fan_in)) if fan_in else 0.0
-    return uniform_(array, -k, k, generator)
+    k = sqrt(6 / ((1 + slope * slope) * fan_in)) if fan_in else 0.0
+    return uniform_(array, -k, k, source)
 
 
 def normal_(array: Array, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Array:
     """Fill with values of the normal distribution, and return the array.
 
     Shapes: array any.
-    Raises: OptionError when mean or std is not finite, or std negative; DTypeError when the array is not floating;
-    ValueError (NumPy's) when it is read-only.
+    Raises: OptionError when mean or std is not finite, std negative, or a value might be beyond the array's precision;
+    DTypeError when the array is not a writable one of floats.
     PyTorch: nn.init.normal_.
     """
-    _require_floats(array, "normal_")
-    mean, std = number("normal_", "mean", mean, -inf), number("normal_", "std", std)
-    array[...] = (generator or default_generator()).normal(mean, std, array.shape)
+    source = _source("normal_", array, generator)
+    mean, std = float(number("normal_", "mean", mean, -inf)), float(number("normal_", "std", std))
+    _require_room("normal_", array, abs(mean) + _FARTHEST * std, mean=mean, std=std)
+    array[...] = source.normal(mean, std, array.shape)
     return array
+
+
+_FARTHEST = 16  # deviations: of random bits, 53 at a time, NumPy makes nothing that is farther than 14 from the mean
 
 
 def xavier_uniform_(array: Array, gain: float = 1.0, generator: np.random.Generator | None = None) -> Array:
@@ -65,22 +72,42 @@ def xavier_uniform_(array: Array, gain: float = 1.0, generator: np.random.Genera
         U(−k, k),   k = gain √(6 / (fan_in + fan_out))
 
     Shapes: array (fan_out, fan_in, ...); further axes count to both.
-    Raises: OptionError when gain is negative or not finite; ShapeError when the array has fewer than two axes; else see
-    :func:`uniform_`.
+    Raises: OptionError when gain is negative, not finite, or 2k beyond the array's precision; ShapeError when the array
+    has fewer than two axes; else see :func:`uniform_`.
     Source: Glorot, Bengio 2010, AISTATS. PyTorch: nn.init.xavier_uniform_.
     """
-    number("xavier_uniform_", "gain", gain)
-    _require_axes(array, 2, "xavier_uniform_")
+    source = _source("xavier_uniform_", array, generator, axes=2)
+    gain = float(number("xavier_uniform_", "gain", gain))
     fans = (array.shape[0] + array.shape[1]) * prod(array.shape[2:])
     k = gain * sqrt(6 / fans) if fans else 0.0
-    return uniform_(array, -k, k, generator)
+    _require_room("xavier_uniform_", array, 2 * k, gain=gain)
+    return uniform_(array, -k, k, source)
 
 
-def _require_floats(array: Array, name: str) -> None:
+def _source(name: str, array: Array, generator: np.random.Generator | None, axes: int = 0) -> np.random.Generator:
+    """Where the values come from, once it is sure that the array can take them."""
+    if not isinstance(array, np.ndarray):
+        remedy = "pass its .data" if isinstance(array, Tensor) else "make one, such as np.empty((3, 2), np.float32)"
+        raise DTypeError(f"{name} expected an array to write into, got a {type(array).__name__}; {remedy}")
     if array.dtype.kind != "f":  # whole numbers would be what is left of the drawn ones
-        raise DTypeError(f"{name} expected an array of floats, got {kind_of(array)}")
+        remedy = f"make it of floats, such as np.empty({array.shape}, np.float32)"
+        raise DTypeError(f"{name} expected an array of floats, got {kind_of(array)}; {remedy}")
+    if not array.flags.writeable:
+        raise DTypeError(f"{name} expected a writable array, got a read-only one, shape {array.shape}; pass a copy")
+    if array.ndim < axes:
+        remedy = "fill it by uniform_ or normal_"
+        raise ShapeError(f"{name} expected an array of {axes} axes or more, got {kind_of(array)}; {remedy}")
+    known = generator is None or isinstance(generator, np.random.Generator)
+    require(known, name, "generator", generator, "a numpy.random.Generator or None")
+    return default_generator() if generator is None else generator
 
 
-def _require_axes(array: Array, least: int, name: str) -> None:
-    if array.ndim < least:
-        raise ShapeError(f"{name} expected an array of {least} axes or more, got {kind_of(array)}")
+def _require_room(name: str, array: Array, reach: float, **options: float) -> None:
+    """Raise where a value, or the distance between two, would be too large for the array; float64 is what is drawn."""
+    largest = min(float(np.finfo(array.dtype).max), float(np.finfo(np.float64).max))
+    if reach > largest:
+        given = ", ".join(f"{option} = {value}" for option, value in options.items())
+        raise OptionError(
+            f"{name} expected values no larger, and no farther apart, than {largest:.3g}, the largest number of "
+            f"{array.dtype}, got {given}; give {' and '.join(options)} nearer to 0"
+        )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 import numpyml
-from conformance import completeness, contracts, runner
+from conformance import completeness, contracts, runner, test_conformance
 from conformance.census import Note
 from conformance.reach import REACHING, purpose
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow
@@ -143,9 +145,9 @@ def test_every_comparison_less_is_missed() -> None:
     run, recorded = notes(), floors()
     for note in run:
         note.comparisons = 79
-        assert completeness.shortfalls(run, "default", True, recorded) == [
-            f"{note.row}-{note.check}: 79 comparisons ran, the recorded floor of the default profile is 80"
-        ]
+        (line,) = completeness.shortfalls(run, "default", True, recorded)
+        few = f"{note.row}-{note.check}: 79 comparisons ran, the recorded floor of the default profile is 80; look what"
+        assert line.startswith(few) and line.endswith(f"{completeness.RECORD} --only {note.row} --profile default")
         note.comparisons = 100
 
 
@@ -170,7 +172,8 @@ def test_an_eye_that_was_never_tried_is_red() -> None:
     assert completeness.blunt(run) == []
     for note in run:
         del note.resolution["float32"]
-        assert completeness.blunt(run) == [f"{note.row}-resolution: no well-conditioned element in float32 was met"]
+        (line,) = completeness.blunt(run)
+        assert line.startswith(f"{note.row}-resolution: no well-conditioned element in float32 was met; let its row")
         note.resolution["float32"] = 32.0
 
 
@@ -197,10 +200,25 @@ def test_other_draws_hold_a_component_loosely() -> None:
             note.comparisons = 1
         assert completeness.shortfalls(run, "default", False, recorded) == []
         own[0].comparisons = 0
-        nothing = f"{row}-{own[0].check}: nothing was compared, where the record of the default profile has 100"
-        floor = f"{len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}"
-        assert completeness.shortfalls(run, "default", False, recorded) == [nothing, f"{row}: {floor}"]
+        nothing = f"{row}-{own[0].check}: nothing was compared, where the record of the default profile has 100; look"
+        floor = f"{row}: {len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}; look"
+        idle, few = completeness.shortfalls(run, "default", False, recorded)
+        assert idle.startswith(nothing) and few.startswith(floor)
+        assert completeness.idle(run, "thorough", recorded) == [idle]
         own[0].comparisons = 1
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_under_pytest_too_a_check_that_compares_nothing_is_red_with_any_seed(
+    seed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"profile": "default", "conformance_seed": seed, "examples": None}
+    request: Any = SimpleNamespace(config=SimpleNamespace(getoption=asked.get))
+    task = runner.Task("Dense", "output")
+    for comparisons, outcome in ((0, pytest.raises(AssertionError)), (10**9, nullcontext())):
+        monkeypatch.setattr(runner, "run", lambda *_, n=comparisons: Note("Dense", "output", examples=9, comparisons=n))
+        with outcome:
+            test_conformance.test_conforms(task, request)
 
 
 @pytest.fixture

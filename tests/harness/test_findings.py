@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import conformance.findings
-from conformance import divergences
+from conformance import contracts, divergences
 from conformance.divergences import FINDINGS
+from conformance.rows import OptimizerRow
 from numpyml.errors import ShapeError
 from numpyml.nn import layers
 
@@ -32,6 +33,25 @@ def test_the_script_shows_pytorch_off_by_more_than_eight_units_in_the_last_place
     assert (pytorch, true) == ("PyTorch", "true")
     precision = 2.0**-52 if "float64" in (FOLDER / script).read_text() else 2.0**-23
     assert not abs(float(got) - float(expected)) <= 8 * precision * abs(float(expected))  # nor NaN
+
+
+def test_a_record_of_one_precision_excuses_that_alone() -> None:
+    for finding in FINDINGS:
+        answer = finding.answers or "output"
+        assert divergences.finding(finding.component, answer, finding.precision or "float32")
+        if finding.precision:
+            assert ("float64" in (FOLDER / finding.script).read_text()) == (finding.precision == "float64")
+    assert "squares overflow" in divergences.finding("LayerNorm", "gradient of x", "float32")
+    assert divergences.finding("LayerNorm", "gradient of x", "float64") == ""
+    assert "LayerNorm, all in float32: squares overflow" in "\n".join(divergences.wrong()[divergences.WRONG])
+
+
+def test_what_is_on_record_is_of_components_that_there_are() -> None:
+    rows = {row.name: row for row in contracts.rows()}
+    named = {d.component for d in divergences.STRICTER} | {name for name, _ in divergences.LAXER}
+    assert named - {""} | {finding.component for finding in FINDINGS} <= rows.keys()
+    grouped = {name for name in rows if divergences.stricter(name, "option of a group")}
+    assert grouped == {name for name, row in rows.items() if isinstance(row, OptimizerRow)}
 
 
 def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal() -> None:

@@ -257,6 +257,20 @@ def test_what_is_not_offered_or_compared_nothing_has_not_passed() -> None:
     assert lacking.holds and page.verdict(lacking) == "tanh conforms; 1 not offered"
 
 
+def test_what_was_offered_in_part_is_told_everywhere() -> None:
+    census = Census(About(components={name: Component("layers", "") for name in ("LSTM", "GRU")}))
+    census.notes = [Note("LSTM", "output", 20, 100, not_offered=10), Note("GRU", "output", 30, 150)]
+    assert [line.in_part for line in (*census.lines(), census.total())] == [1, 0, 1] and census.holds
+    rows = {line.split()[0]: line for line in report.table(census).splitlines() if line.strip()}
+    assert rows["LSTM"].endswith("1 in part") and rows["total"].endswith("1 in part") and "part" not in rows["GRU"]
+    assert report.footer(census).endswith("all 2 checks passed, 1 of them on a part of the examples")
+    assert page.verdict(census) == "All 2 components conform in what is offered"
+    assert "<small>1 in part</small>" in page.html(census) and "0 failed, 1 in part" in page.html(census)
+    assert "| 1 in part |" in page.markdown(census)
+    del census.notes[0]
+    assert terminal.verdict(census) == "the check passed"
+
+
 def test_what_is_incomplete_is_red() -> None:
     census = synthetic(failing=False)
     census.about.incomplete = ["numpyml.nn.layers.New has no contract row"]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from numpyml.errors import DTypeError, OptionError, ShapeError
-from numpyml.nn import init
+from numpyml.nn import Parameter, init
+
+FUNCTIONS = [init.uniform_, init.normal_, init.kaiming_uniform_, init.xavier_uniform_]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,14 @@ from numpyml.nn import init
         (init.normal_, {"std": -1}, "normal_ expected std to be a finite number of 0 or more"),
         (init.kaiming_uniform_, {"a": "steep"}, "kaiming_uniform_ expected a to be a finite number"),
         (init.xavier_uniform_, {"gain": -1}, "xavier_uniform_ expected gain to be a finite number of 0 or more"),
+        (init.kaiming_uniform_, {"a": 1e200}, "kaiming_uniform_ expected a to be a slope whose square is finite"),
+        (
+            init.uniform_,
+            {"generator": 7},
+            "uniform_ expected generator to be a numpy.random.Generator or None",
+        ),
+        (init.xavier_uniform_, {"generator": 7}, "^xavier_uniform_ expected generator to be"),
+        (init.kaiming_uniform_, {"generator": 7}, "^kaiming_uniform_ expected generator to be"),
     ],
 )
 def test_an_option_out_of_range_is_refused_and_nothing_is_written(function, options, said):
@@ -26,13 +36,62 @@ def test_an_option_out_of_range_is_refused_and_nothing_is_written(function, opti
     assert (array == 7).all()
 
 
-@pytest.mark.parametrize("function", [init.uniform_, init.normal_, init.kaiming_uniform_, init.xavier_uniform_])
-def test_whole_numbers_are_refused(function):
-    with pytest.raises(DTypeError, match="expected an array of floats, got an array of int64"):
-        function(np.zeros((3, 2), np.int64))
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("function", "options", "named"),
+    [
+        (init.uniform_, {"a": -0.6, "b": 0.6}, "a and b"),
+        (init.uniform_, {"a": -1.0, "b": 0.1}, "a and b"),
+        (init.normal_, {"mean": -1.0, "std": 0.01}, "mean and std"),
+        (init.normal_, {"std": 0.1}, "mean and std"),
+        (init.xavier_uniform_, {"gain": 0.9}, "gain"),
+    ],
+)
+def test_values_beyond_the_arrays_precision_are_refused_by_the_options_that_were_given(function, options, named, dtype):
+    array = np.full((3, 2), 7.0, dtype)
+    largest = float(np.finfo(dtype).max)
+    options = {name: largest * share for name, share in options.items()}
+    with pytest.raises(OptionError, match=f"^{function.__name__} expected values .* of {dtype}, .*give {named} nearer"):
+        function(array, **options)
+    assert (array == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (init.uniform_, {"b": 1.0}),
+        (init.uniform_, {"a": -1.0, "b": -0.9}),
+        (init.normal_, {"mean": 0.9, "std": 0.005}),
+        (init.xavier_uniform_, {"gain": 0.45}),
+    ],
+)
+def test_values_up_to_the_arrays_precision_are_finite(function, options, rng):
+    array = np.zeros((30, 20), np.float32)
+    largest = float(np.finfo(np.float32).max)
+    function(array, **{name: largest * share for name, share in options.items()}, generator=rng)
+    assert np.isfinite(array).all() and np.abs(array).max() > 0.05 * largest
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        ([[0.0, 0.0]], r"an array to write into, got a list; make one, such as np\.empty\(\(3, 2\), np\.float32\)"),
+        (0.0, "an array to write into, got a float; make one"),
+        (Parameter(np.zeros((3, 2))), r"an array to write into, got a Parameter; pass its \.data"),
+        (
+            np.zeros((3, 4), np.int64),
+            r"an array of floats, got an array of int64, .*; make it .* as np\.empty\(\(3, 4\)",
+        ),
+        (np.broadcast_to(0.0, (3, 2)), r"a writable array, got a read-only one, shape \(3, 2\); pass a copy"),
+    ],
+)
+def test_what_cannot_be_written_to_is_refused_with_a_remedy(function, array, said):
+    with pytest.raises(DTypeError, match=f"^{function.__name__} expected {said}"):
+        function(array)
 
 
 @pytest.mark.parametrize(("function", "axes"), [(init.kaiming_uniform_, 1), (init.xavier_uniform_, 2)])
 def test_too_few_axes_are_refused(function, axes):
-    with pytest.raises(ShapeError, match=f"expected an array of {axes} axes or more"):
+    with pytest.raises(ShapeError, match=f"expected an array of {axes} axes or more, got .*; fill it by uniform_ or"):
         function(np.zeros((3,) * (axes - 1)))

@@ -1,0 +1,67 @@
+"""Checks ask for something: what has nothing to compare counts nothing, and who refuses every call is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance import frameworks, runner
+from conformance.bound import Given
+from conformance.cases import ModuleCase
+from conformance.census import Note
+from conformance.checks import same_seed
+from conformance.rows import ModuleRow
+from numpyml.errors import NumpymlError
+
+
+def compared_of_a_seed(name: str, options: dict[str, Any]) -> int:
+    row = runner.row_of(name)
+    assert isinstance(row, ModuleRow)
+    note = Note(name, "same_seed")
+    same_seed(ModuleCase(row, options, (Given(np.ones((2, 3))),), np.float32, True, 1), note)
+    return note.comparisons
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "drawn"),
+    [
+        ("ReLU", {}, 0),
+        ("Dropout", {"p": 0.0}, 256),  # its mask, which is no random one
+        ("Dropout", {"p": 0.5}, 256 + 1),
+        ("Dense", {"in_features": 3, "out_features": 3, "bias": True}, 9 + 3 + 1),
+    ],
+)
+def test_another_seed_is_asked_of_what_is_drawn_alone(name: str, options: dict[str, Any], drawn: int) -> None:
+    assert compared_of_a_seed(name, options) == 6 + drawn
+
+
+@pytest.fixture
+def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """numpyml, but for a call that it always refuses."""
+    own = vars(frameworks.under_test())
+
+    def refuse(*given: Any, **further: Any) -> None:
+        raise NumpymlError("expected something else, whatever came")
+
+    frameworks.use(SimpleNamespace(**{**own, request.param: refuse}))
+    yield
+    frameworks.use(None)
+
+
+@pytest.mark.parametrize(
+    ("stubborn", "said"),
+    [
+        ("backward", "incoming gradient as it should be: PyTorch accepts it, it is refused: expected something else"),
+        ("dynamic", "incoming gradient as it should be, dynamic driver: PyTorch accepts it, it is refused"),
+        ("load_state_dict", "state as it should be: PyTorch accepts it, it is refused"),
+    ],
+    indirect=["stubborn"],
+)
+@pytest.mark.parametrize("component", ["Dense", "ReLU"])
+def test_who_refuses_every_call_has_not_refused_the_spoilt_ones(stubborn: None, said: str, component: str) -> None:
+    note = runner.run(runner.Task(component, "rejections"), "quick", examples=4)
+    assert note.failure.startswith(said)
