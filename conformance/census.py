@@ -12,6 +12,7 @@ import numpy as np
 from conformance.bound import NOTICED, Problem, judge, sharpness
 from conformance.divergences import finding
 from conformance.errors import Mismatch
+from conformance.reach import SHARP
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
@@ -73,7 +74,7 @@ class Note:
     @property
     def blind(self) -> set[str]:
         """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
-        return {"float32", "float64"} - self.resolution.keys()
+        return SHARP.get(self.check, set()) - self.resolution.keys()
 
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
         """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""

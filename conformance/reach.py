@@ -26,7 +26,12 @@ REACHING = frozenset({
     "initial_distribution",
 })  # fmt: skip
 
-SHARP = ("resolution", "function_resolution")  # the checks that plant errors, in both precisions
+# The checks that plant errors, and the precisions in which they do.
+SHARP = {
+    "resolution": {"float32", "float64"},
+    "function_resolution": {"float32", "float64"},
+    "optimizer_resolution": {"float32"},
+}
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ EXAMPLES = {
     "optimizer_state_dict": 16,
     "function_resolution": 12,
     "resolution": 16,
+    "optimizer_resolution": 8,
     "frozen": 32,
 }
 USUAL = 24

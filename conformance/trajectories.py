@@ -344,6 +344,15 @@ def long_trajectory(case: OptimizerCase, note: Note) -> None:
     trajectory(case, note)
 
 
+@needs("optimizer", "step", "state")
+def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
+    """How sharp the eye is in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of
+    a trajectory; one of 64 must be noticed where few roundings came before. In float64 it is 1e-12 of the scale."""
+    case.dtype = np.dtype(np.float32)
+    if accepted(case, note):
+        note.sharpness(case.sampled(), case.dtype, case.seed)
+
+
 @needs("optimizer", "step", "state", "save", "restore")
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
@@ -402,4 +411,4 @@ def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
 
 
-OPTIMIZER_CHECKS = [trajectory, long_trajectory, restart, gradients_zeroed, optimizer_state_dict]
+OPTIMIZER_CHECKS = [trajectory, long_trajectory, optimizer_resolution, restart, gradients_zeroed, optimizer_state_dict]
