@@ -336,6 +336,11 @@ REMARKS = [
     "linalg.norm: of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch.",
     "linalg.norm: of orders above 2, the gradient at a zero beside NaN is 0 here, NaN in PyTorch.",
     "CrossEntropyWithLogits: NaN among the logits of an ignored target counts for nothing; PyTorch's gradient is NaN.",
+    (
+        "CrossEntropyWithLogits: where smoothing may leave an even target (label_smoothing=1, or a class of weight 0), "
+        "logits of 1e±30 are not compared: all but 0, they give a forecast that is all but even, and what is left of "
+        "the slope cancels, here as in PyTorch."
+    ),
     "GELU(approximate='tanh'): at ±inf the limit, 0 or x; PyTorch computes NaN, as its gradient does wherever x³ ends.",
     "Softmax and LogSoftmax: dim has to be given; PyTorch's None picks axis 0 or 1, and warns that it will not stay.",
     "Sequential without a layer is refused.",

@@ -43,7 +43,9 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
     n, elements = (MANY_CLASSES, 16) if grows() and options["weight"] is None else (CLASSES, 1024)
     shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))
     logits = (shape[0], n, *shape[1:]) if shape else (n,)
-    x = draw(floats(logits, EVERY))
+    smoothing, weight = options["label_smoothing"], options["weight"]
+    even = smoothing == 1 or (smoothing > 0 and weight is not None and not weight.all())  # see divergences.REMARKS
+    x = draw(floats(logits, [kind for kind in EVERY if not (even and kind == "wide")]))
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
     forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored")
