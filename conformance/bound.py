@@ -40,8 +40,8 @@ stand in divergences.py, each with a script.
 
 Two exceptions, that no rule can do without: where PyTorch in the tested precision overflows on the way though the
 reference is finite, the answer may do the same; and nothing is said and nothing counted where a moved input crosses a
-pole, so that the movement is infinite, or where the reference is too large for the tested precision and PyTorch so far
-from it that every number of that precision is within the bound.
+pole in one of the draws that were made, so that the movement is infinite, or where the reference is too large for the
+tested precision and PyTorch so far from it that every number of that precision is within the bound.
 """
 
 from __future__ import annotations

@@ -464,7 +464,8 @@ def products(draw: Draw, form: str) -> Call:
     forms = ("a vector", "a matrix", "a batch")
     for name, most, own in (("a", 3, left), ("b", len(rights), right)):
         mark((f"{name}: {form}" for form in forms[:most]), [f"{name}: {forms[min(len(own), 3) - 1]}"])
-    return multiplied({"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))})
+    operands = {"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))}
+    return Call(operands) if form == "matmul" else multiplied(operands)
 
 
 @st.composite

@@ -186,6 +186,7 @@ REDUCTIONS = [
     row(np.amax, reduction(lambda t, a, **o: t.amax(a, **o)), some),
     row(np.amin, reduction(lambda t, a, **o: t.amin(a, **o)), some),
     row(np.ptp, reduction(lambda t, a, **o: t.amax(a, **o) - t.amin(a, **o)), some),
+    # Of longer sums the value is NumPy's own (divergences.REMARKS); tests/autograd/test_sums.py holds their gradient.
     row(np.cumsum, lambda t, a, axis: t.cumsum(*placed(a, axis)), on(shapes(1, 4, elements=64), axis=axis_or_flat)),
     row(
         np.linalg.norm,

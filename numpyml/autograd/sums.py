@@ -10,7 +10,8 @@ import numpy as np
 
 from numpyml.autograd.tape import Array
 
-PART = 1024  # rows that are added up one by one; the error of a longer sum in such parts grows no further
+PART = 1024  # rows that are added up one by one; longer sums are made of the sums of such parts
+LONG = 256  # rows of several arrays, from which on products are the quicker
 
 
 def over_rows(rows: Array) -> Array:
@@ -20,7 +21,8 @@ def over_rows(rows: Array) -> Array:
     """
     *lead, n, d = rows.shape
     if n and not rows.strides[-2]:
-        return np.asarray(rows[..., 0, :] * n)
+        wide = np.promote_types(rows.dtype, np.float32)  # float16 ends at 65 504
+        return np.asarray((rows[..., 0, :].astype(wide) * wide.type(n)).astype(rows.dtype))
     if 0 in rows.strides or rows.itemsize not in rows.strides[-2:]:
         rows = np.ascontiguousarray(rows)
     if n < 2 * PART:
@@ -29,7 +31,7 @@ def over_rows(rows: Array) -> Array:
         return np.asarray(rows.sum(axis=-2))  # columns lie in one piece, which NumPy halves and halves again
     whole = n - n % PART
     parts = ones(PART, rows.dtype) @ rows[..., :whole, :].reshape(*lead, whole // PART, PART, d)
-    return np.asarray(parts.sum(axis=-2) + ones(n - whole, rows.dtype) @ rows[..., whole:, :])
+    return np.asarray(over_rows(parts) + ones(n - whole, rows.dtype) @ rows[..., whole:, :])
 
 
 def row_sums(rows: Array) -> Array:
@@ -51,8 +53,16 @@ def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Array:
     if gx.shape == shape:
         return np.asarray(gx)
     kept = (1,) * (gx.ndim - len(shape)) + shape
-    first = next((i for i, n in enumerate(kept) if n != 1), gx.ndim)  # axes before this one are summed as rows
-    if 0 < first < gx.ndim and (n := prod(gx.shape[:first])) > 1:
-        gx = over_rows(gx.reshape(n, prod(gx.shape[first:]))).reshape(*(1,) * first, *gx.shape[first:])
-    axes = tuple(i for i, (m, n) in enumerate(zip(kept, gx.shape, strict=True)) if m != n)
-    return np.asarray((gx.sum(axis=axes, keepdims=True) if axes else gx).reshape(shape))
+    start = 0
+    while start < gx.ndim:
+        stop = start  # one run of neighbouring axes after the other is summed
+        while stop < gx.ndim and kept[stop] == 1:
+            stop += 1
+        before, n, after = gx.shape[:start], prod(gx.shape[start:stop]), gx.shape[stop:]
+        if n != 1 and after and (not before or n >= LONG):
+            gx = over_rows(gx.reshape(*before, n, prod(after)))
+        elif n != 1:
+            gx = gx.sum(axis=tuple(range(start, stop)))
+        gx = gx.reshape(*before, *(1,) * (stop - start), *after)
+        start = stop + 1
+    return np.asarray(gx.reshape(shape))

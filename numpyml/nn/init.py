@@ -58,7 +58,14 @@ def normal_(array: Array, mean: float = 0.0, std: float = 1.0, generator: np.ran
     """
     source = _source("normal_", array, generator)
     mean, std = float(number("normal_", "mean", mean, -inf)), float(number("normal_", "std", std))
-    _require_room("normal_", array, abs(mean) + _FARTHEST * std, mean=mean, std=std)
+    _require_room(
+        "normal_",
+        array,
+        abs(mean) + _FARTHEST * std,
+        f"values, up to {_FARTHEST} std from the mean,",
+        mean=mean,
+        std=std,
+    )
     array[...] = source.normal(mean, std, array.shape)
     return array
 
@@ -102,12 +109,12 @@ def _source(name: str, array: Array, generator: np.random.Generator | None, axes
     return default_generator() if generator is None else generator
 
 
-def _require_room(name: str, array: Array, reach: float, **options: float) -> None:
+def _require_room(name: str, array: Array, reach: float, what: str = "values", **options: float) -> None:
     """Raise where a value, or the distance between two, would be too large for the array; float64 is what is drawn."""
     largest = min(float(np.finfo(array.dtype).max), float(np.finfo(np.float64).max))
     if reach > largest:
         given = ", ".join(f"{option} = {value}" for option, value in options.items())
         raise OptionError(
-            f"{name} expected values no larger, and no farther apart, than {largest:.3g}, the largest number of "
+            f"{name} expected {what} no larger, and no farther apart, than {largest:.3g}, the largest number of "
             f"{array.dtype}, got {given}; give {' and '.join(options)} nearer to 0"
         )

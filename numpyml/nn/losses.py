@@ -74,7 +74,7 @@ class ElementwiseLoss(Loss):
 
 def weighted(x: Array, w: Any) -> Array:
     """x ⊙ w; an infinite x of weight 0 counts for nothing, which is the limit, and not NaN."""
-    with np.errstate(invalid="ignore", under="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         y = np.asarray(x * w)
         if not np.isfinite(np.add.reduce(y, axis=None)):
             y[(w == 0) & np.isinf(x)] = 0
@@ -276,7 +276,7 @@ class CrossEntropyWithLogits(Loss):
             q = log_p = others = None
             unit = 1.0
         else:
-            q, unit, ignored = self._distribution(targets, p)
+            q, unit, ignored = self._distribution(targets, p, w)
             if w is not None:
                 q *= w[:, None]
             log_p = z
@@ -284,11 +284,13 @@ class CrossEntropyWithLogits(Loss):
             at = q.argmax(axis=0), np.arange(q.shape[1])
             likeliest, q[at] = q[at], 0  # in place: q is new, and restored below
             others = over_rows(q)
-            losses = expected_surprise(q, log_p)  # what is many times as large is added last, and rounded once
-            losses += expected_surprise(likeliest[None], log_p[at][None])
-            if unit != 1:
-                losses *= unit
+            with np.errstate(over="ignore"):
+                losses = expected_surprise(q, log_p)  # what is many times as large is added last, and rounded once
+                losses += expected_surprise(likeliest[None], log_p[at][None])
+                losses *= p.dtype.type(unit)
             q[at], scale = likeliest, likeliest + others
+            if unit != 1 and not np.isfinite(losses).all():  # in these units they overflow before they have to
+                losses = expected_surprise(q * p.dtype.type(unit), log_p)
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
@@ -374,7 +376,7 @@ class CrossEntropyWithLogits(Loss):
             )
         return t, ignored
 
-    def _distribution(self, targets: Array, p: Array) -> tuple[Array, float, Array | None]:
+    def _distribution(self, targets: Array, p: Array, w: Array | None) -> tuple[Array, float, Array | None]:
         """The smoothed target distribution (C, forecasts), new, the unit it is told in, and the mask of the forecasts
         ignored, if any are.
 
@@ -389,8 +391,8 @@ class CrossEntropyWithLogits(Loss):
             q[t, np.arange(t.size)] = 1
         smoothing = self.label_smoothing
         share = smoothing / len(p)
-        largest = float(np.finfo(p.dtype).max)
-        unit = share if share * largest**0.25 > 1 else 1.0  # in a smaller one, sums of targets could leave the range
+        room = float(np.finfo(p.dtype).max) ** 0.25  # in a smaller unit, sums of weighted targets could leave the range
+        unit = share if share * room > (1 if w is None else max(1.0, float(w.max()))) else 1.0
         if smoothing:
             q *= (1 - smoothing) / unit
             q += share / unit

@@ -51,6 +51,28 @@ def test_a_gradient_is_summed_back_to_its_operands_shape(rng, shape, into):
     np.testing.assert_array_equal(found, g.sum(axis=axes).reshape(into))
 
 
+@pytest.mark.parametrize(
+    ("shape", "into"), [((2, 70_000, 3), (2, 1, 3)), ((70_000, 2, 3), (2, 3)), ((2, 300, 200, 3), (2, 1, 1, 3))]
+)
+def test_a_long_gradient_keeps_its_digits_along_any_axis(rng, shape, into):
+    g = rng.random(shape, np.float32)
+    axes = tuple(i for i, n in enumerate((*[1] * (len(shape) - len(into)), *into)) if n == 1)
+    np.testing.assert_allclose(unbroadcast(g, into), g.sum(axis=axes, dtype=np.float64).reshape(into), rtol=1e-6)
+
+
+def test_ten_million_rows_keep_their_digits(rng):
+    g = rng.random((10_000_000, 1), np.float32)
+    np.testing.assert_allclose(over_rows(g), g.sum(axis=0, dtype=np.float64), rtol=5e-7)
+
+
+@pytest.mark.parametrize("number", [0.0, 1e-4])
+def test_a_float16_row_that_stands_for_many_is_summed_in_its_range(number):
+    rows = np.broadcast_to(np.float16(number), (70_000, 3))
+    found = unbroadcast(rows, (3,))
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, np.full(3, 70_000 * float(np.float16(number))), rtol=1e-3)
+
+
 def test_the_gradient_of_a_row_that_was_added_to_many_keeps_its_digits(rng):
     bias, g = Tensor(np.zeros(3, np.float32), requires_grad=True), rng.random((70_000, 3), np.float32)
     (Tensor(np.zeros((70_000, 3), np.float32)) + bias).backward(g)

@@ -390,6 +390,22 @@ def test_what_smoothing_leaves_of_an_even_forecast_keeps_its_digits(dtype, proba
     assert (np.abs(gx[0] - right) <= np.spacing(np.abs(right).astype(dtype))).all()
 
 
+@pytest.mark.parametrize(
+    ("x", "t", "options", "right"),
+    [
+        ([0, -2e38, 0], 1, {"label_smoothing": 0.1}, 1.8666667e38),
+        ([0, -2e38, 0], [0, 1, 0], {"label_smoothing": 0.1}, 1.8666667e38),
+        ([0, -3.4e38, -3.4e38], [1, 0, 0], {"label_smoothing": 0.1}, 2.2666667e37),
+        ([0, 1, 0], 1, {"label_smoothing": 1e-7, "weight": np.array([1e33, 1e32, 1])}, 0.55144475),
+    ],
+)
+def test_smoothed_losses_end_where_the_precision_does(x, t, options, right):
+    loss = CrossEntropyWithLogits(**options)
+    value = loss.forward(np.array([x], np.float32), np.array([t], np.float32 if isinstance(t, list) else np.int64))
+    np.testing.assert_allclose(value, np.float32(right), rtol=1e-4)
+    assert np.isfinite(loss.backward()).all()
+
+
 def test_a_class_index_out_of_range_tells_the_remedy():
     with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))

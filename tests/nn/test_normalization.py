@@ -52,12 +52,23 @@ def test_bad_calls_are_refused(kind):
         kind(0)
 
 
-@pytest.mark.parametrize("layer", [LayerNorm, RMSNorm])
-def test_the_slope_at_a_vector_of_tiny_numbers_keeps_its_digits_where_the_weight_is_zero(layer):
+@pytest.mark.parametrize(("layer", "weight"), [(LayerNorm, (2, 1, 0)), (RMSNorm, (0, 1, 1))])
+def test_the_slope_at_a_vector_of_tiny_numbers_keeps_its_digits_where_nothing_else_is_left_of_it(layer, weight):
     def slopes(dtype):
-        norm = layer(2, eps=1e-7, dtype=dtype)
-        norm.weight.data[...] = 0, 1
-        norm.forward(np.array([[6e-25, 3e-25]], np.float32).astype(dtype))
-        return norm.backward(np.ones((1, 2), np.float32).astype(dtype))
+        norm = layer(3, eps=1e-7, dtype=dtype)
+        norm.weight.data[...] = weight
+        norm.forward(np.array([[6e-25, 3e-25, 1e-25]], np.float32).astype(dtype))
+        return norm.backward(np.ones((1, 3), dtype))
 
     np.testing.assert_allclose(slopes(np.float32), slopes(np.float64), rtol=1e-5)
+
+
+def test_a_huge_gradient_overflows_where_the_slope_does_alone():
+    norm = LayerNorm(2)
+    norm.forward(np.ones((1, 2), np.float32))
+    np.testing.assert_array_equal(norm.backward(np.full((1, 2), 3e36, np.float32)), [[0, 0]])
+    norm = RMSNorm(2, eps=1e-5)
+    norm.forward(np.array([[0, 1e-3]], np.float32))
+    gx = norm.backward(np.array([[1, 1e37]], np.float32))
+    np.testing.assert_allclose(gx[0, 0], 308.6, rtol=1e-3)
+    assert gx[0, 1] == np.inf

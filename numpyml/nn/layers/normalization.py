@@ -114,10 +114,10 @@ class LayerNorm(_Normalization):
             return None
         h = self._weighted(rows)
         with quietly():
-            gx = x_hat * (-means(h, x_hat) * scale)  # scaled first: of tiny x̂, x̂ mean(h ⊙ x̂) alone would underflow
-            h = np.multiply(h, scale, out=None if h is rows else h)
+            gx = along(x_hat, h, scale)
+            h = np.subtract(h, means(h), out=None if h is rows else h)
+            h *= scale
             gx += h
-            gx -= means(h)
         return gx.reshape(gy.shape)
 
 
@@ -171,7 +171,7 @@ class RMSNorm(_Normalization):
             return None
         h = self._weighted(rows)
         with quietly():
-            gx = x_hat * (-means(h, x_hat) * scale)  # scaled first: of tiny x̂, x̂ mean(h ⊙ x̂) alone would underflow
+            gx = along(x_hat, h, scale)
             gx += np.multiply(h, scale, out=None if h is rows else h)
         return gx.reshape(gy.shape)
 
@@ -188,6 +188,13 @@ def means(a: Array, b: Array | None = None) -> Array:
     """The mean of a, or of a ⊙ b, of every row: (n, d) -> (n, 1)."""
     sums = row_sums(a) if b is None else dots(a, b)
     return (sums / a.dtype.type(a.shape[1]))[:, np.newaxis]
+
+
+def along(x_hat: Array, h: Array, scale: Array) -> Array:
+    """−x̂ mean(h ⊙ x̂) scale, new. Of tiny x̂ the first product alone would underflow, of huge h the last overflow."""
+    mean = -means(h, x_hat)
+    factor = mean * scale
+    return x_hat * factor if np.isfinite(factor).all() else x_hat * scale * mean
 
 
 def one_over_size(rows: Array, eps: Any) -> Array:
