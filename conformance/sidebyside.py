@@ -11,9 +11,10 @@ them, their scale:
                state may differ by K · half a unit of their scale before and after. In float64 either may be STEPWISE
                of the scale, if that is more.
     free       Each side goes its own way. In float64 the losses may differ by TRAINING, relatively, and K times what
-               PyTorch strays from itself when its parameters move by one unit in the last place at every step. The run
-               ends where PyTorch has strayed by STEPWISE of the largest loss so far (in float32, by half its digits):
-               gradients that are nothing but rounding, over the root of their squares, lead anywhere from there.
+               PyTorch strays from itself when its parameters and what is kept for the backward move by one unit in the
+               last place at every step. The run ends where PyTorch has strayed by STEPWISE of the largest loss so far
+               (in float32, by half its digits): gradients that are nothing but rounding, over the root of their
+               squares, lead anywhere from there.
 
 For float32 the reference is PyTorch in float64, and K times the distance of PyTorch's float32 from it is allowed as
 well.
@@ -183,8 +184,10 @@ def lockstep(program, dtype, steps):
 def curve(step, side, batches, steps, nudge=None):
     """The loss at every step, up to where it runs away."""
     found = []
+    kept = (lambda x: x) if nudge is None else (lambda x: nudged(x, side.dtype, nudge))
     for i in range(1, steps + 1):
-        value, _ = step(side.net, side.loss, *batches[i % len(batches)])
+        with torch.autograd.graph.saved_tensors_hooks(kept, lambda x: x):
+            value, _ = step(side.net, side.loss, *batches[i % len(batches)])
         found.append(float(array(value)))
         if not abs(found[-1]) < RUNAWAY:
             break

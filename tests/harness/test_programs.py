@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+import torch
 
-from conformance import contracts, runner
+from conformance import contracts, runner, sidebyside
 from conformance.census import CURVES, Note
 from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
@@ -129,6 +131,24 @@ def test_what_is_left_to_itself_in_float32_decides_by_the_data() -> None:
     assert "x.mean() > 0.0" in case.source() and "break" in case.source()
     case.check, case.dtype = "free", "float32"
     assert "inputs[0, 0] > 0.0" in case.source() and "break" not in case.source() and ".mean() >" not in case.source()
+
+
+def test_a_run_left_to_itself_strays_by_what_a_saturated_slope_has_lost() -> None:
+    def strayed(nudge: Any) -> float:
+        w = torch.nn.Parameter(torch.full((1,), 12.0, dtype=torch.float64))  # 1 − tanh² w has five digits
+        optimizer = torch.optim.SGD([w], lr=1e10)
+        side = SimpleNamespace(net=None, loss=None, optimizer=optimizer, named=[("w", w)], dtype=np.dtype(np.float64))
+
+        def step(net: Any, loss: Any) -> Any:
+            optimizer.zero_grad()
+            y = torch.tanh(w).sum()
+            y.backward()
+            return w.detach()[0].clone(), y
+
+        return float(sidebyside.curve(step, side, [()], 2, nudge)[-1])
+
+    straight = strayed(None)
+    assert abs(strayed(np.random.default_rng(0)) - straight) > 1e-8 * abs(straight)
 
 
 def test_a_few_curves_are_kept_and_a_seed_repeats_itself() -> None:
