@@ -25,9 +25,10 @@ The worst case of a sum of n numbers is √n times what random signs show, and p
 is the larger of two estimates: the largest of several draws in which every number moves by one unit, and the median
 of |Σ cᵢ ∂y/∂xᵢ ulp(xᵢ)| over draws with cᵢ from the standard Cauchy distribution. Such a sum is distributed as one c
 times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stable distributions, J. ACM 53). Where every draw of
-the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact. A long run
-takes in the roundings of its own steps instead, and moves by units alone. Every draw only widens the bound: where two
-of them show that the rule is kept, and that no error is the largest of its check so far, no more are made.
+the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact; where none
+moves it, two numbers may have gone the same way each time. A long run takes in the roundings of its own steps instead,
+and moves by units alone. Every draw only widens the bound: where two of them show that the rule is kept, and that no
+error is the largest of its check so far, no more are made.
 
 What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
@@ -285,7 +286,7 @@ def _movement(
         return
     with np.errstate(all="ignore"):
         several = {
-            name: np.min([distances[name] for distances in units], axis=0) < ALONE * most
+            name: (np.min([distances[name] for distances in units], axis=0) < ALONE * most) | (most == 0)
             for name, most in movement.items()
         }
     if not any(places.any() for places in several.values()):

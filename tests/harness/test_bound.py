@@ -167,6 +167,16 @@ def test_a_difference_moves_by_what_both_its_numbers_move() -> None:
     assert (movement > 1.9 * np.spacing(np.float32(1.2))).mean() > 0.95
 
 
+def test_two_numbers_that_went_the_same_way_in_every_draw_move_their_difference_all_the_same() -> None:
+    def differ(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": arrays["x"][:1] - arrays["x"][1:]}
+
+    problem = Problem({"x": Given(np.full(2, 1.3))}, differ, differ, differ)
+    exact = {"x": np.full(2, np.float32(1.3))}
+    found = [references(problem, exact, np.dtype(np.float32), seed, ["output"])["output"] for seed in range(1000)]
+    assert all(held.movement[0] > 0 for held in found)
+
+
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:
     def near_one(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": 1 / (1 - arrays["x"])}
