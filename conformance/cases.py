@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
+from conformance.draws import FEWER, NUMBER
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
-from conformance.reach import among, mark, pick
+from conformance.reach import among, likely, mark, may_hold, pick
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, Large, ModuleRow
 from conformance.strategies import VALUES, Draw, growing, incoming, laid_out, seeds, single
@@ -487,16 +488,19 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     call = draw(row.calls)
     kinds = {given.kind for given in call.operands.values()}
     usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
-    return FunctionCase(
-        row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, [*call.operands]))
-    )
+    return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
 
 
 @st.composite
-def plain_operands(draw: Draw, row: FunctionRow, names: Sequence[str]) -> tuple[str, ...]:
+def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Given]) -> tuple[str, ...]:
     """Which operands are no Tensors: none in every other call, else any but all."""
-    able = [name for name in names if name != row.asked and len(names) > 1]
-    some = [chosen for n in range(1, len(names)) for chosen in combinations(able, n)]
-    plain: tuple[str, ...] = draw(st.sampled_from([*[()] * len(some), *some])) if some else ()
+    able = [name for name in operands if name != row.asked and len(operands) > 1]
+    some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
+    ways = likely([*[()] * len(some), *some], lambda way: [name + NUMBER for name in way])
+    plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()
     mark((f"{name}: a plain array" for name in able), (f"{name}: a plain array" for name in plain))
+    if may_hold(f"operands {FEWER}"):
+        axes = {name: given.values.ndim for name, given in operands.items()}
+        numbers = (name + NUMBER for name in plain if max(axes.values()) > axes[name] == 0)
+        mark((name + NUMBER for name in able), numbers)
     return plain

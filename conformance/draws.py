@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn as Draw
 
 from conformance.bound import Array, Given
-from conformance.reach import Purposeful, among, between, mark, pick, purposeful
+from conformance.reach import Purposeful, among, between, likely, mark, pick, purposeful
 from conformance.rows import Call
 from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, Strategy, floats, shapes
 
@@ -48,17 +48,22 @@ def on(
     return Call({"x": x}, _options(draw, options, shape))
 
 
+FEWER = "of fewer axes"
+NUMBER = ": a Python number"  # what a plain operand without axes is given as, where another has some
+
+
 @st.composite
 def two(draw: Draw, kinds: Sequence[str]) -> Call:
     """Two operands whose shapes broadcast."""
     shape = draw(shapes(0, 4))
     others = {
         "broadcast": tuple(1 if draw(st.booleans()) else n for n in shape),
-        "of fewer axes": shape[draw(st.integers(0, len(shape))) :],
+        FEWER: shape[draw(st.integers(0, len(shape))) :],
         "of one shape": shape,
     }
-    first, second = shape, others[draw(st.sampled_from(sorted(others)))]
-    way = "of fewer axes" if len(second) < len(first) else "of one shape" if first == second else "broadcast"
+    way = draw(st.sampled_from(likely(sorted(others), lambda way: [NUMBER] * (way == FEWER))))
+    first, second = shape, others[way]
+    way = FEWER if len(second) < len(first) else "of one shape" if first == second else "broadcast"
     mark((f"operands {label}" for label in others), [f"operands {way}"])
     if draw(st.booleans()):
         first, second = second, first

@@ -97,6 +97,11 @@ def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
     _reached.update(reached)
 
 
+def may_hold(label: str) -> bool:
+    """Whether the case that is being drawn may come to hold this."""
+    return label in _promised
+
+
 def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
     """Draw a value, and mark it under this name."""
     value = draw(strategy)
