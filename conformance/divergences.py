@@ -301,6 +301,10 @@ FINDINGS = [
 # What is different without any one call that shows it.
 REMARKS = [
     (
+        "power: -inf to a single exponent of 1/2 is not compared: NumPy, whose bits Tensors have, takes the root, "
+        "which is NaN; the power is inf."
+    ),
+    (
         "cumsum: of 64 numbers at most. NumPy, whose bits Tensors have, adds them up one by one in float32, PyTorch in "
         "float64. The gradient here is added up in float64, too."
     ),

@@ -82,6 +82,15 @@ def quotients() -> Strategy[Call]:
     return two([kind for kind in NASTY if kind != "infinite"]) | two([*ORDINARY, "infinite", "nan"])
 
 
+@st.composite
+def powers(draw: Draw) -> Call:
+    """A base and an exponent, but for −∞ to a lone 1/2: see power in divergences.REMARKS."""
+    call = draw(two(NASTY))
+    a, b = (given.values for given in call.operands.values())
+    assume(b.ndim or b.item() != 0.5 or not np.isneginf(a).any())
+    return call
+
+
 def factors(**options: Option) -> Strategy[Call]:
     """One operand to multiply; of a wide one, the product stays in float32's range in whatever order."""
     layouts = [layout for layout in LAYOUTS if layout != "broadcast"]
