@@ -42,6 +42,7 @@ FILES = {
     "autograd/gradcheck.py": "autograd/test_gradcheck.py",
     "autograd/pullbacks.py": "autograd/test_derivatives.py",
     "autograd/rows.py": "autograd/test_derivatives.py",
+    "autograd/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",
     "generation.py": "test_generation.py",
