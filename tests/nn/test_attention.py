@@ -234,3 +234,16 @@ def test_dropped_weights_are_those_that_are_returned(rng):
     assert 0.3 < np.mean(weights == 0) < 0.7
     layer.eval()
     assert layer.forward(x, x, x)[1].all()
+
+
+def test_the_bias_gradient_of_thousands_of_values_keeps_its_digits(rng):
+    x, g = rng.random((1, 200_000, 2), np.float32), rng.random((1, 3, 2), np.float32)
+    gradients = []
+    for dtype in (np.float32, np.float64):
+        layer = MultiheadAttention(2, 1, batch_first=True, dtype=dtype)
+        for name, p in layer.named_parameters():
+            p.data[...] = 0.5 if name.endswith("weight") else 0
+        layer.forward(x[:, :3].astype(dtype), *[x.astype(dtype)] * 2, need_weights=False)
+        layer.backward(g.astype(dtype))
+        gradients.append(layer.in_proj_bias.grad[4:])
+    np.testing.assert_allclose(*gradients, rtol=1e-6)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd import tape
-from numpyml.autograd.sums import row_sums
+from numpyml.autograd.sums import over_rows, row_sums, unbroadcast
 from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.nn import init
@@ -222,8 +222,8 @@ class ScaledDotProductAttention(Module):
             gK, gV = (
                 g.reshape(*g.shape[:-3], g.shape[-3] // shared, shared, *g.shape[-2:]).sum(axis=-3) for g in (gK, gV)
             )
-        gxs = [folded(g, shape) for g, shape in zip((gQ, gK, gV), shapes, strict=True)]
-        gM = folded(gS, mask_shape) if len(wanted) > 3 and wanted[3] else None
+        gxs = [unbroadcast(g, shape) for g, shape in zip((gQ, gK, gV), shapes, strict=True)]
+        gM = unbroadcast(gS, mask_shape) if len(wanted) > 3 and wanted[3] else None
         return (*gxs, gM)[: len(wanted)]
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -243,14 +243,6 @@ class ScaledDotProductAttention(Module):
                 self,
             )
         return int(heads[0] // heads[1])
-
-
-def folded(g: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of what was broadcast from ``shape``: summed over its copies."""
-    if g.shape == shape:
-        return g
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
 
 
 def drawn_mask(layer: Any, p: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
@@ -402,7 +394,7 @@ class MultiheadAttention(Module):
             gs = [gs[0], *(g[:, :length] if self.batch_first else g[:length] for g in gs[1:])]
         rows = [as_rows(g) for g in gs]
         if self.in_proj_bias is not None:
-            gb = np.concatenate([np.ones(len(r), dtype) @ r for r in rows])
+            gb = np.concatenate([over_rows(r) for r in rows])
             if keys == length:  # b_k adds the same to all scores of a query, and softmax does not see it
                 gb[E : 2 * E] *= 0
             self.in_proj_bias.accumulate(gb)
