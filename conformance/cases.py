@@ -336,6 +336,7 @@ class FunctionCase:
         """``plain`` are operands that the framework is given as NumPy's arrays, and asked no gradient of."""
         self.row, self.call, self.dtype, self.seed = row, call, np.dtype(dtype), seed
         self.variables = [name for name in call.operands if name not in plain]
+        self.large: Large | None = None
 
     def options(self, brief: bool) -> dict[str, Any]:
         """The options of the call; brief: without those at NumPy's own defaults."""
@@ -348,14 +349,15 @@ class FunctionCase:
     def given(self) -> dict[str, Given]:
         given = dict(self.call.operands)
         operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
-        for i, y in enumerate(listed(self._torch(operands))):
+        for i, y in enumerate(listed(self.peer(operands))):
             given[f"{GY} {i}"] = incoming(tuple(y.shape), self.seed, i)
         return given
 
-    def _torch(self, operands: list[Any]) -> Any:
+    def peer(self, operands: Sequence[Any], options: Mapping[str, Any] | None = None) -> Any:
+        """What PyTorch gives for tensors, with these options or the call's own."""
         import torch
 
-        return self.row.torch(torch, *operands, **self.call.options)
+        return self.row.torch(torch, *operands, **(self.call.options if options is None else options))
 
     def differentiated(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The operands of which a gradient is asked."""
@@ -402,7 +404,7 @@ class FunctionCase:
     def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
         """PyTorch's answers; after no backward, of the function alone."""
         operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
-        ys = listed(self._torch(operands))
+        ys = listed(self.peer(operands))
         gys = [arrays[f"{GY} {i}"] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
@@ -489,6 +491,17 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     kinds = {given.kind for given in call.operands.values()}
     usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
     return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
+
+
+@st.composite
+def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
+    """As :func:`large_cases`, of the operands."""
+    large = pick(draw, "large", among(*row.large))
+    with growing(large.growth):
+        case = draw(function_cases(row))
+    assume(any(x.values.ndim and x.values.size for x in case.call.operands.values()))
+    case.dtype, case.large = np.dtype(np.float32), large
+    return case
 
 
 @st.composite

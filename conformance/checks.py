@@ -390,6 +390,12 @@ def function_resolution(case: FunctionCase, note: Note) -> None:
 
 
 @needs("NAMESPACE", "differentiate")
+def function_large(case: FunctionCase, note: Note) -> None:
+    """Value and gradients of large arrays, whose sums are long, by the comparison rule."""
+    note.judge(case.problem(), case.dtype, case.seed)
+
+
+@needs("NAMESPACE", "differentiate")
 def function_promises(case: FunctionCase, note: Note) -> None:
     """Nothing is written to, the precision stays; where NumPy itself dispatches to the framework, the value is NumPy's
     own to the bit, and two backwards add up.

@@ -14,7 +14,7 @@ from hypothesis.strategies import DrawFn as Draw
 from conformance.bound import Array, Given
 from conformance.reach import Purposeful, among, between, likely, mark, pick, purposeful
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, Strategy, floats, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, Strategy, floats, grows, lengths, shapes
 
 Option = Purposeful | Callable[[Shape], Purposeful]
 
@@ -367,7 +367,8 @@ def sections_along(draw: Draw, axis: int) -> Call:
 @st.composite
 def cuts(draw: Draw, n: int, even: bool) -> Any:
     """Places to cut so many elements at, or a number of pieces; ``even``: all of one size."""
-    pieces = st.sampled_from([k for k in range(1, n + 1) if n % k == 0]) if even else st.integers(1, n + 1)
+    most = min(n, 33)  # each is an output of its own
+    pieces = st.sampled_from([k for k in range(1, most + 1) if n % k == 0]) if even else st.integers(1, most + 1)
     at = st.lists(st.integers(0, n), max_size=3).map(sorted)
     labels = (": so many pieces", ": at these places", ": at none")
     known = purposeful(pieces | at, labels, lambda c: [labels[0] if isinstance(c, int) else labels[1 if c else 2]])
@@ -465,8 +466,8 @@ def multiplied(operands: Mapping[str, Given], **options: Any) -> Call:
 @st.composite
 def products(draw: Draw, form: str) -> Call:
     """Two operands of a matrix product: vectors, matrices and batches of them."""
-    m, n, k = (draw(st.integers(0, 5)) for _ in range(3))
-    batch = draw(shapes(0, 2 if form == "matmul" else 1, 0, 3, name="batch"))
+    m, n, k = (draw(lengths(5)) for _ in range(3))
+    batch = (2,) if grows() else draw(shapes(0, 2 if form == "matmul" else 1, 0, 3, name="batch"))
     left = draw(st.sampled_from([(n,), (m, n), (*batch, m, n)]))
     if form == "inner":
         rights: list[Shape] = [(n,), (k, n)]
@@ -515,10 +516,10 @@ MODEST = tuple(kind for kind in EXTREME if kind != "wide")
 def einsums(draw: Draw) -> Call:
     """An expression of the usual kinds, and operands that fit it."""
     subscripts = pick(draw, "subscripts", among(*sorted(EINSUMS)))
-    lengths = {letter: draw(st.integers(0, 4)) for letter in sorted(set(EINSUMS[subscripts]) - {" "})}
+    sizes = {letter: draw(lengths(4)) for letter in sorted(set(EINSUMS[subscripts]) - {" "})}
     kinds = NASTY if EINSUMS[subscripts].count(" ") < 2 else MODEST  # see einsum in divergences.REMARKS
     operands = {
-        f"x{i}": draw(floats(tuple(lengths[letter] for letter in letters), kinds))
+        f"x{i}": draw(floats(tuple(sizes[letter] for letter in letters), kinds))
         for i, letters in enumerate(EINSUMS[subscripts].split())
     }
     return multiplied(operands, subscripts=subscripts, optimize=pick(draw, "optimize", among(False, True)))

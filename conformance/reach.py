@@ -23,7 +23,7 @@ Choice = TypeVar("Choice")
 # The checks that must reach every promise themselves; the runner draws on until they do.
 REACHING = frozenset({
     "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory", "large",
-    "initial_distribution",
+    "function_large", "initial_distribution",
 })  # fmt: skip
 
 # The checks that plant errors, and the precisions in which they do.
@@ -134,7 +134,7 @@ def survey(case: Any) -> tuple[set[str], set[str]]:
     from conformance.initial import InitialCase
     from conformance.trajectories import OptimizerCase
 
-    large = case.large if isinstance(case, ModuleCase) else None  # of what goes in, the other cases hold every kind
+    large = getattr(case, "large", None)  # of what goes in, the other cases hold every kind
     promised, reached = set(_promised), set(_reached)
     if large:
         promised, reached = ({label for label in met if label.startswith("large=")} for met in (promised, reached))

@@ -6,13 +6,14 @@ And the checks of what is random: initial values and masks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from conformance import divergences
 from conformance.bound import Array, arrays_of
-from conformance.cases import ModuleCase, listed
+from conformance.cases import FunctionCase, ModuleCase, listed
 from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
@@ -146,8 +147,9 @@ def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, input
     if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
     for driver, ours in drivers.items():
-        control = f"incoming gradient as it should be{driver}"
-        alike(case.row.name, note, control, lambda run=ours: run(right), lambda: theirs(right), valid=True)
+        alike(
+            case.row.name, note, AS_IT_SHOULD + driver, lambda run=ours: run(right), lambda: theirs(right), valid=True
+        )
     for spoilt, gys in spoilt_gradients(right):
         for driver, ours in drivers.items():
             alike(case.row.name, note, spoilt + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
@@ -223,12 +225,64 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
         )  # fmt: skip
 
 
+@needs("NAMESPACE", "differentiate", "REJECTIONS")
+def function_rejections(case: FunctionCase, note: Note) -> None:
+    """An operand of another shape, or a spoilt option, is refused where NumPy's own function refuses it, with an error
+    of its own or of NumPy's kind; what NumPy takes has a backward. An incoming gradient is refused as by PyTorch."""
+    framework, name, function = under_test(), case.row.name, case.row.call
+    arrays = arrays_of(case.problem(), case.dtype)
+
+    def ours(xs: list[Array], options: Mapping[str, Any], ys: Any) -> Any:
+        taken: list[Any] = []
+
+        def called(*operands: Any) -> Any:
+            taken.append(function(framework.NAMESPACE, *operands, **options))
+            return taken[0]
+
+        try:
+            framework.differentiate(called, xs, [np.ones_like(y) for y in listed(ys)])
+        except Exception:
+            if ys is not None or not taken:  # else NumPy refuses what was taken, and there is no gradient to begin from
+                raise
+        return taken[0]
+
+    for spoilt, xs, options in spoilt_calls(case, [arrays[operand] for operand in case.call.operands]):
+        numpys = partial(function, np, *xs, **options)
+        ys, refusal = _outcome(numpys)
+        _, reason = _outcome(lambda x=xs, o=options: case.peer([*map(pytorch.tensor, x)], o))
+        if (refusal is None) != (reason is None):
+            note.remarks.add(divergences.NUMPYS)
+        alike(name, note, spoilt, partial(ours, xs, options, ys), numpys, peers=NUMPY)
+    right = {key: x for key, x in arrays.items() if key not in case.call.operands}
+
+    def back(side: Callable[[dict[str, Array]], Any], gys: list[Array]) -> None:
+        side({**arrays, **dict(zip(right, gys, strict=True))})
+
+    for spoilt, gys in [(AS_IT_SHOULD, list(right.values())), *spoilt_gradients(list(right.values()))]:
+        ours_back, torchs = partial(back, case.ours, gys), partial(back, case.torch, gys)
+        alike(name, note, spoilt, ours_back, torchs, valid=spoilt == AS_IT_SHOULD)
+
+
+def spoilt_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, list[Array], dict[str, Any]]]:
+    """Each operand in turn in another shape, then each option in turn spoilt."""
+    options = dict(case.call.options)
+    for i, x in enumerate(xs):
+        for way, y in misshapen(x).items():
+            yield f"operand {way}", [y if j == i else z for j, z in enumerate(xs)], options
+    for spoilt, wrong in spoilt_options(options):
+        yield spoilt, xs, {**options, **wrong}
+
+
+NUMPY = "NumPy"
+AS_IT_SHOULD = "incoming gradient as it should be"
 Call = Callable[[], Any]
 
 
-def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: bool = False) -> None:
+def alike(
+    name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: bool = False, peers: str = "PyTorch"
+) -> None:
     """Whether one call of a component is refused on both sides or on neither; a valid one on neither, since who refuses
-    every call would refuse the spoilt ones, too."""
+    every call would refuse the spoilt ones, too. Where NumPy is the peer, an error of its kind will do."""
     framework = under_test()
     mine, refusal = _outcome(ours)
     if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
@@ -236,23 +290,23 @@ def alike(name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: b
         return
     peer, reason = _outcome(theirs)
     if valid and reason is not None:
-        raise Mismatch(f"{spoilt}: PyTorch refuses it: {reason}")
-    if refusal is not None and not isinstance(refusal, framework.REJECTIONS):
+        raise Mismatch(f"{spoilt}: {peers} refuses it: {reason}")
+    if refusal is not None and not isinstance(refusal, (*framework.REJECTIONS, *(type(reason),) * (peers == NUMPY))):
         raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:
         excuse = divergences.laxer(name, spoilt)
         if not excuse:
-            raise Mismatch(f"{spoilt}: PyTorch refuses it ({reason}), it is accepted")
+            raise Mismatch(f"{spoilt}: {peers} refuses it ({reason}), it is accepted")
         note.remarks.add(excuse)
     if refusal is not None and reason is None:
         excuse = divergences.stricter(name, spoilt)
         if not excuse:
-            raise Mismatch(f"{spoilt}: PyTorch accepts it, it is refused: {refusal}")
+            raise Mismatch(f"{spoilt}: {peers} accepts it, it is refused: {refusal}")
         note.remarks.add(excuse)
     if refusal is None and reason is None and peer is not None:
         for y, other in zip(listed(mine), listed(peer), strict=True):
-            if np.shape(y) != tuple(other.shape) and not divergences.laxer(name, spoilt):
-                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, PyTorch's is {tuple(other.shape)}")
+            if np.shape(y) != np.shape(other) and not divergences.laxer(name, spoilt):
+                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
     note.record(1)
 
 
@@ -338,6 +392,7 @@ def _independent(note: Note, masks: Array) -> None:
 
 
 REJECTION_CHECKS = [rejections]
+FUNCTION_REJECTIONS = [function_rejections]
 OPTIMIZER_REJECTIONS = [optimizer_rejections]
 INITIAL_REJECTIONS = [initial_rejections]
 RANDOM_CHECKS = [initial_values, mask_statistics]

@@ -35,7 +35,7 @@ class Large:
     """How a component is given many elements: so many times those it may have elsewhere, and these options."""
 
     growth: float = 4
-    options: Options = field(default_factory=dict)
+    options: Options = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class FunctionRow:
     calls: Strategy[Call]
     ours: Callable[..., Any] | None = None
     asked: str = ""  # the operand that alone tells NumPy whose function to call: it is never a plain array
+    large: tuple[Large, ...] = (Large(),)  # as a module's
 
     @property
     def name(self) -> str:

@@ -20,14 +20,20 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks, reach
-from conformance.cases import function_cases, large_cases, module_cases
+from conformance.cases import function_cases, large_cases, large_function_cases, module_cases
 from conformance.census import Note
-from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, large
+from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
-from conformance.rejections import INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, RANDOM_CHECKS, REJECTION_CHECKS
+from conformance.rejections import (
+    FUNCTION_REJECTIONS,
+    INITIAL_REJECTIONS,
+    OPTIMIZER_REJECTIONS,
+    RANDOM_CHECKS,
+    REJECTION_CHECKS,
+)
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
@@ -47,10 +53,12 @@ EXAMPLES = {
     "initial_distribution": 16,
     "mask_statistics": 24,
     "rejections": 16,
+    "function_rejections": 8,
     "optimizer_rejections": 8,
     "initial_rejections": 8,
     "buffers": 16,
     "large": 2,
+    "function_large": 2,
     "modes": 12,
     "trajectory": 64,
     "lockstep_float64": 24,
@@ -95,7 +103,8 @@ class Job:
 
 def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
     if isinstance(row, FunctionRow):
-        return [(check, function_cases(row)) for check in FUNCTION_CHECKS]
+        many = [(function_large, large_function_cases(row))] if row.large else []
+        return [*((check, function_cases(row)) for check in (*FUNCTION_CHECKS, *FUNCTION_REJECTIONS)), *many]
     if isinstance(row, InitialRow):
         return [(check, initial_cases(row)) for check in (*INITIAL_CHECKS, *INITIAL_REJECTIONS)]
     if isinstance(row, OptimizerRow):
@@ -103,7 +112,7 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None]
         checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
     plain = not row.container  # bad options of the parts inside are the parts' own
-    many = [] if row.composed or not row.large else [(large, large_cases(row))]
+    many = [] if not row.large else [(large, large_cases(row))]
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
     return [*((check, module_cases(row)) for check in checks), *many]
 

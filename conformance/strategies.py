@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
-from conformance.reach import Purpose, Strategy, likely, mark
+from conformance.reach import Purpose, Purposeful, Strategy, likely, mark
 
 Shape = tuple[int, ...]
 Draw = Callable[[Strategy[Any]], Any]
@@ -149,6 +149,27 @@ def _grown(shape: Shape, elements: int) -> Shape:
     axis = int(np.argmax(full))
     full[axis] = ceil(elements * _growing[-1] * full[axis] / prod(full))
     return tuple(full)
+
+
+class _Longer(Purposeful):
+    """As the strategy, or a number where what is drawn is to have many elements."""
+
+    def __init__(self, strategy: Purposeful, number: int) -> None:
+        super().__init__(strategy.strategy, strategy.purpose, strategy.told)
+        self.number = number
+
+    def do_draw(self, data: Any) -> Any:
+        return self.number if _growing else super().do_draw(data)
+
+
+def longer(strategy: Purposeful, number: int) -> Purposeful:
+    """The strategy, or this number where what is drawn is to have many elements."""
+    return _Longer(strategy, number)
+
+
+def lengths(longest: int) -> Strategy[int]:
+    """The length of one axis, 0 among them; of a product that grows, 16 times as long and none."""
+    return st.integers(longest, 16 * longest) if _growing else st.integers(0, longest)
 
 
 @lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it

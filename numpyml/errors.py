@@ -48,6 +48,10 @@ class DTypeError(NumpymlError, TypeError):
     """A value has a type that cannot stand here: object, complex or string data, integers for features."""
 
 
+class DerivativeError(NumpymlError, TypeError):
+    """A call of a NumPy function that the table of derivatives does not cover; what is in its way is named."""
+
+
 class OptionError(NumpymlError, ValueError):
     """A constructor option is out of its range or contradicts another."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpyml
 from conformance.faults import Fault
 from numpyml import Tensor
+from numpyml.autograd import derivatives, pullbacks
 from numpyml.errors import DTypeError
 from numpyml.nn import activations, init, layers, losses, module, optimizers
 from numpyml.nn.blockwise import BLOCK
@@ -427,6 +428,29 @@ def _long_sums(right: Any) -> Any:
     return reduce
 
 
+def _from_0(right: Any) -> Any:
+    def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        n = kwargs.get("n", 0)
+        return right(self, function, types, args, {**kwargs, "n": abs(n)} if n == -1 else kwargs)
+
+    return array_function
+
+
+def _of_an_axis(right: Any) -> Any:
+    def kept(g: Any, axis: Any, keepdims: bool) -> Any:
+        return g if axis is None or keepdims else np.expand_dims(g, axis)
+
+    return kept
+
+
+def _long_weighted(right: Any) -> Any:
+    def weighted_rows(weights: Any, rows: Any) -> Any:
+        y = right(weights, rows)
+        return y * y.dtype.type(1 + 1e-5) if len(rows) > 256 else y
+
+    return weighted_rows
+
+
 FAULTS = [
     Fault("input gradient 1% off", "Dense", "input_gradients", layers.Dense, "pullback", scaled(1.01)),
     Fault(
@@ -596,6 +620,9 @@ FAULTS = [
         _without_weights,
     ),
     Fault("-0 becomes 0", "Tanh", "output", activations.Tanh, "compute", _unsigned),
+    Fault("differences taken -1 times", "diff", "function_rejections", Tensor, "__array_function__", _from_0),
+    Fault("no backward of a number's last axis", "sum", "function_rejections", pullbacks, "kept", _of_an_axis),
+    Fault("long products 1e-5 off", "outer", "function_large", derivatives, "weighted_rows", _long_weighted),
     Fault("nothing after the first block", "GELU", "large", activations, "blockwise", _first_block),
     Fault("long sums 1e-5 off", "MeanSquaredError", "large", losses.ElementwiseLoss, "reduce", _long_sums),
 ]

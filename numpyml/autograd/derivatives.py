@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from numpyml.autograd import pullbacks as pull
 from numpyml.autograd.rows import Composite, Partial, Row
+from numpyml.autograd.sums import weighted_rows
 
 TABLE: dict[Callable[..., Any], Row] = {}
 """Function -> its row. A row without partials is a function whose result carries no gradient (``argmax``)."""
@@ -162,7 +164,7 @@ derivative(
     np.full_like,
     "a fill_value dtype order subok shape * device",
     a=lambda g, shape: np.zeros(shape, g.dtype),
-    fill_value=lambda g: g,
+    fill_value=lambda g, shape: g.reshape((1,) * (len(shape) - g.ndim) + g.shape),  # NumPy leaves leading ones out
 )
 
 # Reductions
@@ -239,13 +241,8 @@ composite(
 )
 for _split in (np.split, np.array_split):
     derivative(_split, "ary indices_or_sections axis", ary=pull.unsplit)
-composite(
-    np.hsplit,
-    "ary indices_or_sections",
-    lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0 if np.ndim(ary) == 1 else 1),
-)
-composite(np.vsplit, "ary indices_or_sections", lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
-composite(np.dsplit, "ary indices_or_sections", lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
+for _along, _axis, _least in ((np.hsplit, 1, 1), (np.vsplit, 0, 2), (np.dsplit, 2, 3)):
+    composite(_along, "ary indices_or_sections", partial(pull.split_along, _along.__name__, _axis, _least))
 
 # Indexing and sorting
 
@@ -278,8 +275,8 @@ composite(np.vdot, "a b", lambda a, b: np.tensordot(np.ravel(a), np.ravel(b), 1)
 derivative(
     np.outer,
     "a b !out",
-    a=lambda g, b, shape: (g @ np.ravel(b)).reshape(shape),
-    b=lambda g, a, shape: (np.ravel(a) @ g).reshape(shape),
+    a=lambda g, b, shape: weighted_rows(np.ravel(b), g.T).reshape(shape),
+    b=lambda g, a, shape: weighted_rows(np.ravel(a), g).reshape(shape),
 )
 derivative(
     np.einsum,

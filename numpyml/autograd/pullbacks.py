@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from numpyml.autograd.sums import weighted_rows
+from numpyml.errors import OptionError, ShapeError
+
 Shape = tuple[int, ...]
 NUMPY_2_1 = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
@@ -26,13 +29,17 @@ def spread(g: Any, shape: Shape, axis: Any = None, keepdims: bool = False) -> An
 
 def kept(g: Any, axis: Any, keepdims: bool) -> Any:
     """What the reduction would have returned with ``keepdims=True``, as far as broadcasting goes."""
-    return g if axis is None or keepdims else np.expand_dims(g, axis)
+    return g if axis is None or keepdims or np.ndim(g) == 0 else np.expand_dims(g, axis)
 
 
 def count(shape: Shape, axis: Any) -> int:
     """How many elements went into each element of a reduction."""
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return math.prod(shape[i] for i in axes)
+    return math.prod(shape[i] for i in reduced(len(shape), axis))
+
+
+def reduced(axes: int, axis: Any) -> Sequence[int]:
+    """The axes of a reduction, of an array of so many; a number has none, though NumPy lets it be asked for one."""
+    return range(axes) if axis is None or axes == 0 else axis if isinstance(axis, tuple) else (axis,)
 
 
 def variance(g: Any, a: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None) -> Any:
@@ -50,7 +57,7 @@ def deviation(
 
 def product(g: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """gx = g × the product of all others: of those before and those behind; y / x would lose what underflows."""
-    axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = reduced(a.ndim, axis)
     ends = tuple(range(-len(axes), 0))
     moved = np.moveaxis(a, axes, ends)
     cells = moved.reshape(*moved.shape[: a.ndim - len(axes)], math.prod(moved.shape[a.ndim - len(axes) :]))
@@ -137,6 +144,8 @@ def norm(g: Any, y: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bo
     """``np.linalg.norm``: 0 wherever a norm has no slope (at 0); ties of ±inf share evenly."""
     if axis is None and keepdims:
         axis = tuple(range(x.ndim))
+    elif axis is not None and not isinstance(axis, tuple):
+        axis = int(axis)  # as NumPy takes it
     g, y = kept(g, axis, keepdims), kept(y, axis, keepdims)
     if ord is None or ord == "fro" or (ord == 2 and not over_matrices(x, axis)):
         return np.where(y == 0, 0, x * (g / y))
@@ -176,7 +185,7 @@ RESHAPE_NAMES = "shape" if NUMPY_2_1 else "newshape"
 
 def inverse(axes: Any) -> Any:
     """The permutation that undoes this one."""
-    return None if axes is None else np.argsort([axis % len(axes) for axis in axes])
+    return None if axes is None else np.argsort(np.atleast_1d(axes) % np.size(axes))
 
 
 def each(arrays: Sequence[Any], change: Callable[[Any], Any]) -> Any:
@@ -208,6 +217,10 @@ def as_columns(x: Any) -> Any:
 
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """Each element less the one before it along the axis, n times."""
+    if n < 0:
+        raise OptionError(f"numpy.diff expected n of 0 or more, got {n}")
+    if n and not -np.ndim(a) <= axis < np.ndim(a):
+        raise OptionError(f"numpy.diff expected an axis of an array of shape {np.shape(a)}, got axis={axis}")
     for _ in range(n):
         along = (slice(None),) * (axis % np.ndim(a))
         a = a[(*along, slice(1, None))] - a[(*along, slice(None, -1))]
@@ -243,7 +256,7 @@ def matmul_right(g: Any, a: Any, shape: Shape) -> Any:
             return g * a
         return a[:, None] * np.expand_dims(g, -2)
     if len(shape) == 1:
-        return a.reshape(g.size, a.shape[-1]).T @ g.reshape(-1)
+        return weighted_rows(g.reshape(-1), a.reshape(g.size, a.shape[-1]))
     if len(shape) == 2:  # one matrix for the whole batch: one product instead of a batch of them and a sum
         rows = math.prod(a.shape[:-1])
         return a.reshape(rows, a.shape[-1]).T @ g.reshape(rows, g.shape[-1])
@@ -331,6 +344,13 @@ def einsum(g: Any, subscripts: str, operands: Sequence[Any], shape: Sequence[Sha
 # Splitting, repeating, padding
 
 
+def split_along(name: str, axis: int, least: int, ary: Any, indices_or_sections: Any) -> Any:
+    """``np.hsplit`` and its like: ``np.split`` along an axis of their own; hsplit cuts a vector along its only one."""
+    if np.ndim(ary) < least:
+        raise ShapeError(f"numpy.{name} expected an array of {least} axes or more, got shape {np.shape(ary)}")
+    return np.split(ary, indices_or_sections, min(axis, np.ndim(ary) - 1))
+
+
 def join(g: Any, shape: Sequence[Shape], axis: int | None = 0) -> Any:
     """The gradient of a concatenation, cut where its operands met."""
     if axis is None:
@@ -356,11 +376,12 @@ def unsplit(g: Sequence[Any], shape: Shape, indices_or_sections: Any, axis: int 
 
 def unrepeat(g: Any, shape: Shape, repeats: Any, axis: int | None = None) -> Any:
     """The gradients of all copies, added up."""
+    axis = axis if shape else None
     n = math.prod(shape) if axis is None else shape[axis]
     gx = np.zeros((n,) if axis is None else shape, g.dtype)
     axis = axis or 0
     if np.size(repeats) == 1:
-        each = int(np.reshape(repeats, ()))
+        each = max(int(np.reshape(repeats, ())), 0)  # of an array without elements, NumPy takes any number
         axis %= gx.ndim
         gx = g.reshape(*gx.shape[: axis + 1], each, *gx.shape[axis + 1 :]).sum(axis=axis + 1)
     else:
@@ -370,7 +391,7 @@ def unrepeat(g: Any, shape: Shape, repeats: Any, axis: int | None = None) -> Any
 
 def untile(g: Any, shape: Shape, reps: Any) -> Any:
     """The gradients of all tiles, added up."""
-    reps = np.atleast_1d(reps).tolist()
+    reps = np.maximum(np.atleast_1d(reps).astype(int), 0).tolist()  # as in unrepeat
     ndim = max(len(reps), len(shape))
     reps = [1] * (ndim - len(reps)) + reps
     lengths = [1] * (ndim - len(shape)) + list(shape)
@@ -417,9 +438,10 @@ def may_repeat(part: Any) -> bool:
 
 def untake(g: Any, shape: Shape, indices: Any, axis: int | None = None) -> Any:
     """``np.take``: indexing along one axis, or of the flattened array."""
-    if axis is None:
-        return scatter(g, (math.prod(shape),), np.asarray(indices)).reshape(shape)
-    return scatter(g, shape, (slice(None),) * (axis % len(shape)) + (np.asarray(indices),))
+    indices = np.asarray(indices).astype(np.intp)  # NumPy takes True for 1, and 1.5, too
+    if axis is None or not shape:
+        return scatter(g, (math.prod(shape),), indices).reshape(shape)
+    return scatter(g, shape, (slice(None),) * (axis % len(shape)) + (indices,))
 
 
 def untake_along_axis(g: Any, shape: Shape, indices: Any, axis: int | None = -1) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpyml.autograd.sums import unbroadcast
 from numpyml.autograd.tape import Array
+from numpyml.errors import DerivativeError
 
 Partial = Callable[..., Any]
 DRIVEN = (
@@ -75,7 +76,9 @@ class Row:
         if self.starred:
             bound[self.starred] = list(args[len(self.positional) :])
         elif len(args) > len(self.positional):
-            raise TypeError(f"{self.title} expected at most {len(self.positional)} arguments here, got {len(args)}")
+            raise DerivativeError(
+                f"{self.title} expected at most {len(self.positional)} arguments here, got {len(args)}"
+            )
         for name, value in kwargs.items():
             if name in self.names:
                 bound[name] = value
@@ -88,11 +91,13 @@ class Row:
         if self.refuse:
             reason = self.refuse(**{name: bound[name] for name in self.asked if name in bound})
             if reason:
-                raise TypeError(f"{self.title} {reason}, or call it on t.data where no gradient is needed")
+                raise DerivativeError(f"{self.title} {reason}, or call it on t.data where no gradient is needed")
         return bound
 
-    def _refusal(self, name: str) -> TypeError:
-        return TypeError(f"{self.title}({name}=...) has no derivative here; leave {name} out, or call it on t.data")
+    def _refusal(self, name: str) -> DerivativeError:
+        return DerivativeError(
+            f"{self.title}({name}=...) has no derivative here; leave {name} out, or call it on t.data"
+        )
 
     def keep(self, bound: Mapping[str, Any], y: Any, operands: Sequence[str]) -> dict[str, Any]:
         """Of the call's arguments and its result, what the partials of these operands ask for."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from numpyml.autograd.tape import Array
 
-PART = 1024  # rows that are added up one by one; longer sums are made of the sums of such parts
+PART = 128  # rows that are added up one by one; longer sums are made of the sums of such parts
 LONG = 256  # rows of several arrays, from which on products are the quicker
 
 
@@ -19,19 +19,26 @@ def over_rows(rows: Array) -> Array:
 
     BLAS does not take what stands in memory once for several elements, such as a sum or a mean pulls back.
     """
-    *lead, n, d = rows.shape
+    n = rows.shape[-2]
     if n and not rows.strides[-2]:
         wide = np.promote_types(rows.dtype, np.float32)  # float16 ends at 65 504
         return np.asarray((rows[..., 0, :].astype(wide) * wide.type(n)).astype(rows.dtype))
     if 0 in rows.strides or rows.itemsize not in rows.strides[-2:]:
         rows = np.ascontiguousarray(rows)
+    if n >= 2 * PART and rows.strides[-2] == rows.itemsize:
+        return np.asarray(rows.sum(axis=-2))  # columns lie in one piece: see below
+    return weighted_rows(ones(n, rows.dtype), rows)
+
+
+def weighted_rows(weights: Array, rows: Array) -> Array:
+    """Σᵢ wᵢ rowᵢ, (n,) and (..., n, d) -> (..., d); what a product adds up one by one is cut into parts."""
+    *lead, n, d = rows.shape
     if n < 2 * PART:
-        return np.asarray(ones(n, rows.dtype) @ rows)
-    if rows.strides[-2] == rows.itemsize:
-        return np.asarray(rows.sum(axis=-2))  # columns lie in one piece, which NumPy halves and halves again
+        return np.asarray(weights @ rows)
     whole = n - n % PART
-    parts = ones(PART, rows.dtype) @ rows[..., :whole, :].reshape(*lead, whole // PART, PART, d)
-    return np.asarray(over_rows(parts) + ones(n - whole, rows.dtype) @ rows[..., whole:, :])
+    parts = weights[:whole].reshape(-1, 1, PART) @ rows[..., :whole, :].reshape(*lead, whole // PART, PART, d)
+    columns = np.ascontiguousarray(np.swapaxes(parts[..., 0, :], -1, -2))
+    return np.asarray(columns.sum(axis=-1) + weights[whole:] @ rows[..., whole:, :])  # NumPy halves and halves again
 
 
 def row_sums(rows: Array) -> Array:

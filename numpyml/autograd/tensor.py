@@ -14,7 +14,7 @@ from numpyml.autograd import tape
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.rows import Row, title_of
 from numpyml.autograd.tape import Array, Node
-from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
+from numpyml.errors import CallOrderError, DerivativeError, DTypeError, ShapeError, kind_of
 
 Axis = int | tuple[int, ...] | None
 FLOATS = (float, np.floating)
@@ -147,7 +147,7 @@ class Tensor:
         if method == "reduce" and ufunc in REDUCTIONS:
             return apply(REDUCTIONS[ufunc], inputs, {"axis": 0, **options})
         if method != "__call__":
-            raise TypeError(f"numpy.{ufunc.__name__}.{method} has no derivative here; use the plain function")
+            raise DerivativeError(f"numpy.{ufunc.__name__}.{method} has no derivative here; use the plain function")
         return apply(ufunc, inputs, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -155,7 +155,7 @@ class Tensor:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self.requires_grad or self.node is not None:
-            raise TypeError(
+            raise DerivativeError(
                 "this NumPy call would turn a Tensor that requires a gradient into a plain array and lose the "
                 "gradient; use a function of numpyml's table of derivatives, or say t.data"
             )
@@ -434,7 +434,7 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
         return composite.definition(**composite.bind(args, kwargs))
     row = TABLE.get(function)
     if row is None:
-        raise TypeError(
+        raise DerivativeError(
             f"{title_of(function)} has no derivative in numpyml; use the functions that have one "
             "(numpyml.autograd.derivatives), or call it on t.data where no gradient is needed"
         )
@@ -488,10 +488,12 @@ def _tracked(row: Row, bound: Mapping[str, Any]) -> tuple[list[tuple[str, int | 
         for position, x in enumerate(value if several else [value]):
             if isinstance(x, Tensor) and (x.requires_grad or x.node is not None):
                 if name not in row.partials:
-                    raise TypeError(f"{row.title} has no derivative with respect to {name}; pass {name}.data there")
+                    raise DerivativeError(
+                        f"{row.title} has no derivative with respect to {name}; pass {name}.data there"
+                    )
                 if several != (name in row.sequences):
                     remedy = "np.stack them into one" if several else "pass a list of Tensors, such as list(t)"
-                    raise TypeError(
+                    raise DerivativeError(
                         f"{row.title} got for {name} a {type(value).__name__} it cannot differentiate; {remedy}"
                     )
                 places.append((name, position if several else None))

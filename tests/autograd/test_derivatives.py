@@ -15,6 +15,7 @@ from numpyml import Tensor
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.gradcheck import gradcheck
 from numpyml.autograd.rows import title_of
+from numpyml.errors import DerivativeError, OptionError, ShapeError
 
 Function = Callable[..., Any]
 
@@ -629,3 +630,55 @@ def test_the_slope_of_a_reciprocal_overflows_only_where_it_does_itself():
     x = Tensor(np.float32([1e-20]), requires_grad=True)
     np.reciprocal(x).backward(np.float32([1e-10]))
     np.testing.assert_allclose(x.grad, [-1e30], rtol=1e-6)
+
+
+REFUSED = [
+    (lambda: np.hsplit(ones(), 1), ShapeError, r"numpy\.hsplit expected an array of 1 axes or more, got shape \(\)"),
+    (lambda: np.vsplit(ones(2), 1), ShapeError, r"numpy\.vsplit expected an array of 2 axes or more, got shape \(2,\)"),
+    (lambda: np.dsplit(ones(2, 2), 1), ShapeError, r"numpy\.dsplit expected an array of 3 axes or more"),
+    (lambda: np.diff(ones(3), n=-1), OptionError, r"numpy\.diff expected n of 0 or more, got -1"),
+    (lambda: np.diff(ones(3), axis=-2), OptionError, r"numpy\.diff expected an axis of an array of shape \(3,\), got"),
+    (lambda: np.diff(ones()), OptionError, r"numpy\.diff expected an axis"),
+    (lambda: np.pad(ones(2), 1, "mean"), DerivativeError, r"numpy\.pad with mode='mean' has no derivative"),
+]
+
+
+def ones(*shape: int) -> Tensor:
+    return Tensor(np.ones(shape), requires_grad=True)
+
+
+@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
+def test_what_numpy_refuses_is_refused_by_an_error_that_tells_what_was_expected(call, error, message) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "slope"),
+    [
+        (lambda x: np.sum(x, axis=-1), (), 1),
+        (lambda x: np.var(x, axis=0), (), 0),
+        (lambda x: np.max(x, axis=-1), (), 1),
+        (lambda x: np.prod(x, axis=0), (), 1),
+        (lambda x: np.linalg.norm(x, axis=0.5), (2, 2), 0.5**0.5),
+        (lambda x: np.transpose(x, -1), (3,), 1),
+        (lambda x: np.repeat(x, 2, axis=0), (), 2),
+        (lambda x: np.repeat(x, -1), (0,), 0),
+        (lambda x: np.tile(x, -1), (0,), 0),
+        (lambda x: np.tile(x, 2.0), (), 2),
+        (lambda x: np.take(x, 1.5), (2,), [0, 1]),
+        (lambda x: np.take(x, True), (2,), [0, 1]),
+        (lambda x: np.take(x, [], axis=0), (), 0),
+        (lambda x: np.diff(x, n=0), (), 1),
+        (lambda x: np.full_like(x[0, 0], x), (1, 1, 2), 1),
+    ],
+)
+def test_whatever_numpy_takes_has_a_gradient(call, shape, slope) -> None:
+    try:
+        call(np.ones(shape))
+    except (TypeError, ValueError):
+        pytest.skip("this NumPy refuses it")
+    x = ones(*shape)
+    y = call(x)
+    y.backward(np.ones(y.shape))
+    np.testing.assert_allclose(x.grad, np.broadcast_to(slope, shape))

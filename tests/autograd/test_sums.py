@@ -87,3 +87,24 @@ def test_the_gradient_of_a_long_cumulative_sum_keeps_its_digits(rng, axis):
     right = np.flip(np.cumsum(np.flip(flat, axis or 0), axis or 0, np.float64), axis or 0).reshape(x.shape)
     assert x.grad.dtype == np.float32
     np.testing.assert_allclose(x.grad, right, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_the_gradient_of_an_outer_product_keeps_its_digits_where_equal_rows_are_added_up(layout):
+    a, b = (Tensor(np.ones(896, np.float32), requires_grad=True) for _ in range(2))
+    g = np.array(np.broadcast_to(np.linspace(0.1, 1, 896, dtype=np.float32), (896, 896)), order=layout)
+    np.outer(a, b).backward(g)
+    np.testing.assert_allclose(b.grad, 896 * g[0].astype(np.float64), rtol=6e-7)  # 1.7e-6 in one piece
+    np.testing.assert_allclose(a.grad, g.sum(axis=1, dtype=np.float64), rtol=6e-7)
+
+
+def test_the_gradient_of_a_vector_that_many_rows_are_multiplied_by_keeps_its_digits():
+    x, w = np.full((896, 3), 0.3, np.float32), Tensor(np.ones(3, np.float32), requires_grad=True)
+    g = np.full(896, 0.7, np.float32)
+    (Tensor(x) @ w).backward(g)
+    np.testing.assert_allclose(w.grad, 896 * (g[0].astype(np.float64) * x[0]), rtol=6e-7)  # 3.6e-6 in one piece
+
+
+def test_parts_of_a_long_sum_are_not_added_up_one_by_one(rng):
+    x = np.exp(rng.standard_normal((34_816, 2))).astype(np.float32)  # their sums are all but equal: roundings lean
+    np.testing.assert_allclose(over_rows(x), x.sum(axis=0, dtype=np.float64), rtol=2e-7)
