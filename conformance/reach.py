@@ -131,7 +131,7 @@ def likely(choices: Sequence[Choice], labels: Callable[[Choice], Iterable[str]])
 def survey(case: Any) -> tuple[set[str], set[str]]:
     """Everything that the case just drawn promises, and what it reaches."""
     from conformance.cases import FunctionCase, ModuleCase
-    from conformance.initial import InitialCase
+    from conformance.randomness import InitialCase
     from conformance.trajectories import OptimizerCase
 
     large = getattr(case, "large", None)  # of what goes in, the other cases hold every kind

@@ -1,7 +1,4 @@
-"""What PyTorch rejects, the framework rejects, by an error of its own: valid calls, spoilt in one way each.
-
-And the checks of what is random: initial values and masks.
-"""
+"""What PyTorch rejects, the framework rejects, by an error of its own: valid calls, spoilt in one way each."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from conformance.census import Note
 from conformance.checks import ESSENTIAL, needs
 from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
-from conformance.initial import DRAWN, InitialCase, no_more_repeats, same_distribution
+from conformance.randomness import InitialCase
 from conformance.trajectories import OptimizerCase, accepted
 from conformance.twin import torch_names, torch_optimizer
 
@@ -321,78 +318,7 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
             return None, error
 
 
-MODULES = 16  # in which repeated numbers are counted
-
-
-@needs("make", "parameters", "seed")
-def initial_values(case: ModuleCase, note: Note) -> None:
-    """Every parameter starts from PyTorch's distribution (see :func:`same_distribution`), and no number of a module
-    comes more often than in PyTorch's."""
-    framework = under_test()
-    framework.seed(case.seed)
-    pytorch.seed(case.seed % 2**31)
-    module = built(framework, case.row.torch, case.options, case.dtype)
-    sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
-    if not sizes:
-        return
-    rounds = -(-DRAWN // (4 if case.row.composed else 1) // min(sizes.values()))  # many modules are built for each
-    drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
-    for _ in range(rounds):
-        ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))
-        ours, theirs = framework.parameters(ours), dict(theirs.named_parameters())
-        for name, (mine, peers) in drawn.items():
-            mine.append(np.array(ours[name]).ravel())
-            peers.append(pytorch.array(theirs[name]).ravel())
-    modules = (
-        [np.concatenate([x[side][i] for x in drawn.values()]) for i in range(min(rounds, MODULES))] for side in (0, 1)
-    )
-    no_more_repeats(note, "initial values", *modules)
-    for name, (mine, peers) in drawn.items():
-        same_distribution(note, f"initial values of {name}", np.concatenate(mine), np.concatenate(peers))
-
-
-MASKS = 4  # of every module that drops elements
-SHAPES = ((20_000,), (200, 100), (25, 20, 40))  # of these, by the seed
-FAR = 8
-SURE = 6  # standard deviations
-
-
-@needs("make", "seed", "masks")
-def mask_statistics(case: ModuleCase, note: Note) -> None:
-    """Masks of its own: what is kept is scaled by 1/(1 − p), the rate is right, and no element knows anything of those
-    up to 8 places away along an axis, nor of its like in another mask (six standard deviations)."""
-    framework, shape = under_test(), SHAPES[case.seed % len(SHAPES)]
-    framework.seed(case.seed)
-    module = built(framework, case.row.torch, case.options, case.dtype)
-    known: list[Array] = []
-    for several in zip(*(framework.masks(module, shape, case.dtype) for _ in range(MASKS)), strict=True):
-        p, masks = several[0][0], np.stack([mask for _, mask in several])
-        scale, kept = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
-        off = np.abs(masks[kept] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
-        note.require(off <= np.spacing(scale), f"what is kept is off by {off} from 1/(1 - p) = {scale}, p = {p}")
-        spread, rate = np.sqrt(p * (1 - p)), 1 - kept.mean()
-        note.require(abs(rate - p) <= SURE * spread / np.sqrt(kept.size), f"dropped {rate:.4f} of them, p = {p}")
-        if spread:
-            known.append((kept - (1 - p)) / spread)
-            _independent(note, known[-1])
-    if known:
-        flat = np.concatenate(known).reshape(-1, known[0][0].size)
-        together = np.abs(np.triu(flat @ flat.T, 1)).max() / flat.shape[1]
-        note.require(together <= SURE / np.sqrt(flat.shape[1]), f"two masks correlate: {together:.2g}")
-
-
-def _independent(note: Note, masks: Array) -> None:
-    """Elements of one mask do not correlate with their neighbours, along any axis."""
-    for axis in range(1, masks.ndim):
-        along = np.moveaxis(masks, axis, 0)
-        for far in range(1, FAR + 1):
-            pairs = along[far:] * along[:-far]
-            told = f"elements {far} places apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
-            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), told)
-
-
 REJECTION_CHECKS = [rejections]
 FUNCTION_REJECTIONS = [function_rejections]
 OPTIMIZER_REJECTIONS = [optimizer_rejections]
 INITIAL_REJECTIONS = [initial_rejections]
-RANDOM_CHECKS = [initial_values, mask_statistics]

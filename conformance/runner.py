@@ -25,13 +25,12 @@ from conformance.census import Note
 from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
-from conformance.initial import INITIAL_CHECKS, initial_cases
 from conformance.programs import PROGRAM_CHECKS, programs
+from conformance.randomness import INITIAL_CHECKS, RANDOM_CHECKS, initial_cases
 from conformance.rejections import (
     FUNCTION_REJECTIONS,
     INITIAL_REJECTIONS,
     OPTIMIZER_REJECTIONS,
-    RANDOM_CHECKS,
     REJECTION_CHECKS,
 )
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
