@@ -32,8 +32,8 @@ error is the largest of its check so far, no more are made.
 
 What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
-one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of as
-many draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.
+one more rounding of every result on the way, forwards and backwards, does to PyTorch in float64 (the largest of
+several draws). So a part's answer is asked of it to the accuracy with which it is given its inputs, as anywhere.
 
 PyTorch itself is held to the same rule, its own error left out. Where it breaks that, or is infinite or NaN though the
 answer is a number that the precision has, it is PyTorch who is wrong, and the census counts a finding; those on record
@@ -61,8 +61,9 @@ EMPTY = np.zeros(0)
 # Fixed once, on seeds that are not the suite's. The largest ratio that right code showed on two of them, 9801 and 9802,
 # was 7.1, in a float32 trajectory of Adam; `python -m conformance --seed N` prints it in units of the bound.
 K = 8.0
-DRAWS = 8  # of moves by one unit
-FEW = (2,)  # so many of them may show already that nothing is off, see judge
+DRAWS = 16  # of moves by one unit; in 8, two numbers that all but cancel went the same way in one element of 128
+FEW = (2, 8)  # so many of them may show already that nothing is off, see judge
+ROUNDED = 8  # of roundings on the way
 SWINGS = 5  # of moves by c units; odd, for the median
 ALONE = 0.45  # an element that one number alone moves goes as far up as down, or, at a power of two, half as far
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
@@ -308,7 +309,7 @@ def _rounded(
     if problem.rounded is not None:
         inputs = {name: x.astype(np.float64) for name, x in exact.items()}
         still = problem.torch(inputs)
-        for draw in range(DRAWS):
+        for draw in range(ROUNDED):
             shaken = problem.rounded(inputs, dtype, seed + draw)
             movement = {name: np.maximum(most, _distance(shaken[name], still[name])) for name, most in movement.items()}
         yield movement

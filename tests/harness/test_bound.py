@@ -13,6 +13,7 @@ from conformance.bound import (
     STEPWISE,
     Array,
     Given,
+    K,
     Problem,
     Run,
     Verdict,
@@ -175,6 +176,17 @@ def test_two_numbers_that_went_the_same_way_in_every_draw_move_their_difference_
     exact = {"x": np.full(2, np.float32(1.3))}
     found = [references(problem, exact, np.dtype(np.float32), seed, ["output"])["output"] for seed in range(1000)]
     assert all(held.movement[0] > 0 for held in found)
+
+
+def test_two_numbers_that_all_but_cancelled_in_every_draw_move_their_sum_all_the_same() -> None:
+    def mean(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {"output": 0.49 * arrays["x"] + 0.51 * arrays["y"] + 0 * arrays["z"]}
+
+    given = {name: Given(np.full(4000, value)) for name, value in (("z", 1.1), ("x", 1.3), ("y", -1.2))}
+    exact = {name: g.values.astype(np.float32) for name, g in given.items()}
+    problem = Problem(given, mean, mean, mean)
+    movement = references(problem, exact, np.dtype(np.float32), 1, ["output"])["output"].movement
+    assert (movement > np.spacing(np.float32(1.2)) / K).all()  # not 0.02 of it, as one in 128 would
 
 
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:

@@ -134,7 +134,7 @@ def test_what_is_wrong_fails_where_it_is_wrong(toy: Path, capsys: pytest.Capture
     assert code == 1
     assert "FAILED ReLU-input_gradients" in printed and "FAILED square-function_output" in printed
     failed = {check for check, note in found.items() if note["failure"]}
-    assert failed == {"ReLU-input_gradients", "square-function_output"}
+    assert failed == {"ReLU-input_gradients", "square-function_output", "square-function_large"}
 
 
 def test_what_is_lacking_is_not_offered_and_never_passed(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
