@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -158,7 +158,7 @@ class Call:
             given[f"incoming gradient {i}"] = Given(gy.astype(np.float32).astype(np.float64))
         for dtype in map(np.dtype, (np.float32, np.float64)):
             for driver in DRIVERS:
-                problem = Problem(given, lambda arrays, how=driver: self.ours(arrays, how), self.torch, self.ours)
+                problem = Problem(given, partial(self.ours, driver=driver), self.torch, self.ours)
                 for verdict in judge(problem, dtype, self.seed):
                     if verdict.failure:
                         raise Mismatch(

@@ -28,7 +28,8 @@ times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stabl
 the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact; where none
 moves it, two numbers may have gone the same way each time. A long run takes in the roundings of its own steps instead,
 and moves by units alone. Every draw only widens the bound: where two of them show that the rule is kept, and that no
-error is the largest of its check so far, no more are made.
+error is the largest of its check so far, no more are made; and before anything is said to be off, there are more of the
+first kind, since two numbers that all but cancel may have gone the same way as well.
 
 What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
@@ -49,6 +50,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,14 +58,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+Stage = tuple[bool, dict[str, Array]]  # whether it is settled, and how far each element moves
 EMPTY = np.zeros(0)
 
 # Fixed once, on seeds that are not the suite's. The largest ratio that right code showed on two of them, 9801 and 9802,
 # was 7.1, in a float32 trajectory of Adam; `python -m conformance --seed N` prints it in units of the bound.
 K = 8.0
-DRAWS = 16  # of moves by one unit; in 8, two numbers that all but cancel went the same way in one element of 128
-FEW = (2, 8)  # so many of them may show already that nothing is off, see judge
-ROUNDED = 8  # of roundings on the way
+DRAWS = 8  # of moves by one unit, and as many of roundings on the way
+FEW = 2  # so many of them may show already that nothing is off, see judge
+MORE = 8  # before anything is off: in eight, two numbers that all but cancel go the same way in one element of 128
 SWINGS = 5  # of moves by c units; odd, for the median
 ALONE = 0.45  # an element that one number alone moves goes as far up as down, or, at a power of two, half as far
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
@@ -138,7 +141,8 @@ class Reference:
     def elements(self, places: Array) -> Reference:
         """What these elements are held to."""
         arrays = (self.value, self.torch, self.movement, self.rounding, self.own)
-        return Reference(*(x.reshape(-1)[places] for x in arrays), self.failure)
+        value, torch, movement, rounding, own = (x.reshape(-1)[places] for x in arrays)
+        return Reference(value, torch, movement, rounding, own, self.failure)
 
     @property
     def bound(self) -> Array:
@@ -153,14 +157,16 @@ def judge(
     """Hold the framework's answers, those whose names start with a prefix, to the rule.
 
     The movement is measured no further than to show that both frameworks keep the rule and no error is larger than
-    ``worst``, in units of the bound: every further draw only widens it.
+    ``worst``, in units of the bound: every further draw only widens it. Once it is settled, more draws are made where
+    something is off, and there alone.
     """
     exact = arrays_of(problem, dtype)
     answers = {name: y for name, y in problem.ours(exact).items() if name.startswith(prefixes)}
     verdicts: list[Verdict] = []
-    for held in _held(problem, exact, dtype, seed, list(answers)):
+    for settled, held in _held(problem, exact, dtype, seed, list(answers)):
         verdicts = [_verdict(name, y, held, dtype, problem.signed) for name, y in answers.items()]
-        if not any(verdict.failure or verdict.wrong or verdict.error > worst for verdict in verdicts):
+        off = any(verdict.failure or verdict.wrong for verdict in verdicts)
+        if not off and (settled or max((verdict.error for verdict in verdicts), default=0.0) <= worst):
             break
     return verdicts
 
@@ -197,7 +203,7 @@ def moved(given: Given, exact: Array, rng: np.random.Generator) -> Array:
         return np.clip(stepped, exact.dtype.type(given.low), exact.dtype.type(given.high))
 
 
-def swung(given: Given, exact: Array, carrier: np.dtype[Any], rng: np.random.Generator) -> Array:
+def swung(given: Given, exact: Array, rng: np.random.Generator, carrier: np.dtype[Any]) -> Array:
     """Every number moved by c units in its last place, c from the standard Cauchy distribution, or by half its size."""
     if given.kind in COUPLED:
         distinct, place = np.unique(np.abs(exact), return_inverse=True)
@@ -218,14 +224,13 @@ def references(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Sequence[str]
 ) -> dict[str, Reference]:
     """What these answers are held to."""
-    *_, found = _held(problem, exact, dtype, seed, names)
-    return found
+    return next(found for settled, found in _held(problem, exact, dtype, seed, names) if settled)
 
 
 def _held(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Sequence[str]
-) -> Iterator[dict[str, Reference]]:
-    """What these answers are held to, by a few draws of the movement, and by more of them, up to all."""
+) -> Iterator[tuple[bool, dict[str, Reference]]]:
+    """What these answers are held to, by a few draws of the movement, and by more; and whether that is settled."""
     single = dtype == np.float32
     run = problem.torch if single else problem.wide
     carrier = np.dtype(np.float64 if single else np.longdouble)
@@ -244,12 +249,12 @@ def _held(
     stages = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
     lost = {name: _lost(wide[name], value[name]) for name in names} if single and problem.formula else {}
     if any(places.any() for places in lost.values()):  # PyTorch's float64 cannot tell how far these move
-        *_, movement = stages
+        *_, (_, movement) = stages
         longer = np.dtype(np.longdouble)
-        *_, own = _movement(problem, exact, longer, seed, widely, {name: wide[name] for name in names})
-        stages = iter([{name: np.where(lost[name], own[name], most) for name, most in movement.items()}])
+        *_, (_, own) = _movement(problem, exact, longer, seed, widely, {name: wide[name] for name in names})
+        stages = iter([(True, {name: np.where(lost[name], own[name], most) for name, most in movement.items()})])
     largest = max(map(_largest, exact.values()), default=0.0)
-    for movement in _rounded(problem, exact, dtype, seed, stages):
+    for settled, movement in _rounded(problem, exact, dtype, seed, stages):
         found = {}
         for name, most in movement.items():
             if wide[name].shape != peer[name].shape:
@@ -258,61 +263,66 @@ def _held(
                 continue
             ceiling = 0 if problem.formula else CONFIRMED * max(largest, _largest(wide[name]))
             found[name] = _reference(name, value[name], wide[name], peer[name], confirming[name], most, dtype, ceiling)
-        yield found
+        yield settled, found
 
 
 def _movement(
     problem: Problem, exact: Mapping[str, Array], carrier: Any, seed: int, at: Run, value: Mapping[str, Array]
-) -> Iterator[dict[str, Array]]:
-    """How far each element moves at the worst (see the head of this file): by a few draws, and by more, up to all."""
+) -> Iterator[Stage]:
+    """How far each element moves at the worst (see the head of this file): by a few draws, and by more."""
 
-    def draws(move: Callable[..., Array], first: int, number: int) -> Iterator[dict[str, Array]]:
-        for draw in range(first, first + number):
-            inputs, alone = {}, np.random.default_rng([seed, draw])
-            for name, x in exact.items():
-                given = problem.given[name]
-                # Where ties are what the values are for, equal numbers move together, in whichever array they stand.
-                together = given.kind in COUPLED
-                inputs[name] = move(given, x, np.random.default_rng([seed, draw, 1]) if together else alone)
-            values = at(inputs)
-            yield {name: _distance(values[name], x) for name, x in value.items()}
+    def distances(draw: int, move: Callable[..., Array]) -> dict[str, Array]:
+        inputs, alone = {}, np.random.default_rng([seed, draw])
+        for name, x in exact.items():
+            given = problem.given[name]
+            # Where ties are what the values are for, equal numbers move together, in whichever array they stand.
+            together = given.kind in COUPLED
+            inputs[name] = move(given, x, np.random.default_rng([seed, draw, 1]) if together else alone)
+        values = at(inputs)
+        return {name: _distance(values[name], x) for name, x in value.items()}
 
-    units: list[dict[str, Array]] = []
-    for distances in draws(moved, 1, DRAWS):
-        units.append(distances)
-        if len(units) in FEW or len(units) == DRAWS:
-            movement = {name: np.max([distances[name] for distances in units], axis=0) for name in value}
-            yield movement
-    if any(given.kind == ROUNDINGS for given in problem.given.values()):
+    def most(draws: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        return {name: np.max([far[name] for far in draws], axis=0) for name in value}
+
+    units = [distances(draw, moved) for draw in range(1, FEW + 1)]
+    yield False, most(units)
+    units += [distances(draw, moved) for draw in range(FEW + 1, DRAWS + 1)]
+    by_units = any(given.kind == ROUNDINGS for given in problem.given.values())
+    movement = most(units)
+    yield by_units, movement
+    if by_units:
         return
     with np.errstate(all="ignore"):
         several = {
-            name: (np.min([distances[name] for distances in units], axis=0) < ALONE * most) | (most == 0)
-            for name, most in movement.items()
+            name: (np.min([far[name] for far in units], axis=0) < ALONE * far) | (far == 0)
+            for name, far in movement.items()
         }
-    if not any(places.any() for places in several.values()):
-        return
-    swings = list(draws(lambda given, x, rng: swung(given, x, carrier, rng), DRAWS + 1, SWINGS))
-    middles = {name: np.median([distances[name] for distances in swings], axis=0) for name in value}
-    yield {
-        name: np.where(several[name] & np.isfinite(middles[name]), np.maximum(most, middles[name]), most)
-        for name, most in movement.items()
-    }
+    start = DRAWS + 1
+    if any(places.any() for places in several.values()):
+        swing = partial(swung, carrier=carrier)
+        swings = [distances(draw, swing) for draw in range(start, start + SWINGS)]
+        middles = {name: np.median([far[name] for far in swings], axis=0) for name in value}
+        movement = {
+            name: np.where(several[name] & np.isfinite(middles[name]), np.maximum(far, middles[name]), far)
+            for name, far in movement.items()
+        }
+    yield True, movement
+    start += SWINGS
+    yield True, most([movement, *(distances(draw, moved) for draw in range(start, start + MORE))])
 
 
 def _rounded(
-    problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, stages: Iterable[dict[str, Array]]
-) -> Iterator[dict[str, Array]]:
+    problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, stages: Iterable[Stage]
+) -> Iterator[Stage]:
     """The movement of what is composed is at least what the roundings on the way do."""
-    for movement in stages:
-        yield movement
-    if problem.rounded is not None:
-        inputs = {name: x.astype(np.float64) for name, x in exact.items()}
-        still = problem.torch(inputs)
-        for draw in range(ROUNDED):
-            shaken = problem.rounded(inputs, dtype, seed + draw)
-            movement = {name: np.maximum(most, _distance(shaken[name], still[name])) for name, most in movement.items()}
-        yield movement
+    least: dict[str, Array] = {}
+    for settled, movement in stages:
+        if settled and problem.rounded is not None and not least:
+            inputs = {name: x.astype(np.float64) for name, x in exact.items()}
+            still = problem.torch(inputs)
+            shaken = [problem.rounded(inputs, dtype, seed + draw) for draw in range(DRAWS)]
+            least = {name: np.max([_distance(x[name], still[name]) for x in shaken], axis=0) for name in movement}
+        yield settled, {name: np.maximum(far, least[name]) if least else far for name, far in movement.items()}
 
 
 def _lost(wide: Array, narrow: Array) -> Array:

@@ -16,10 +16,10 @@ from conformance import divergences, references
 from conformance.bound import Array, Given, Problem
 from conformance.draws import FEWER, NUMBER
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
-from conformance.reach import among, likely, mark, may_hold, pick
+from conformance.reach import Draw, among, likely, mark, may_hold, pick
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, Large, ModuleRow
-from conformance.strategies import VALUES, Draw, growing, incoming, laid_out, seeds, single
+from conformance.strategies import VALUES, growing, incoming, laid_out, seeds, single
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -252,7 +252,7 @@ class ModuleCase:
         def doubled(run: Callable[..., Mapping[str, Array]]) -> Callable[..., Mapping[str, Array]]:
             return lambda *given: {name: x + x for name, x in run(*given).items() if name.startswith("gradient")}
 
-        return Problem(once.given, ours, *map(doubled, (once.torch, once.wide, self.rounded)), once.formula)
+        return Problem(once.given, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
 
     def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
         """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
@@ -300,7 +300,7 @@ class ModuleCase:
             return told(step)
 
         def told(step: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
-            found = {}
+            found: dict[str, Array] = {}
             for call in range(1, CALLS + 1):
                 now = step()  # the state itself, which the next call changes
                 found |= {f"{name}, call {call}": np.array(now[name]) for name in names if name in now}
@@ -417,7 +417,7 @@ class FunctionCase:
 
     def problem(self, times: int = 1) -> Problem:
         """The call, and as many backwards; with none, nobody but the framework computes gradients."""
-        several = {} if times < 2 else {"times": times}
+        several: dict[str, Any] = {} if times < 2 else {"times": times}
         formula = references.function(self.row.name)
 
         def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -247,7 +247,7 @@ class Census:
     def groups(self) -> dict[str, list[Line]]:
         """The lines by family; what belongs to none stands under others."""
         known = self.about.components
-        groups: dict[str, list[Line]] = {component.group: [] for component in known.values()} | {"others": []}
+        groups: dict[str, list[Line]] = {**{component.group: [] for component in known.values()}, "others": []}
         for line in self.lines():
             groups[known[line.row].group if line.row in known else "others"].append(line)
         return {group: lines for group, lines in groups.items() if lines}

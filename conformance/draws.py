@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn as Draw
 
 from conformance.bound import Array, Given
-from conformance.reach import Purposeful, among, between, likely, mark, pick, purposeful
+from conformance.reach import Draw, Purposeful, Strategy, among, between, likely, mark, pick, purposeful
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, Strategy, floats, grows, lengths, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, floats, grows, lengths, shapes
 
 Option = Purposeful | Callable[[Shape], Purposeful]
 
@@ -91,7 +90,7 @@ def powers(draw: Draw) -> Call:
     return call
 
 
-def factors(**options: Option) -> Strategy[Call]:
+def factors(**options: Any) -> Strategy[Call]:
     """One operand to multiply; of a wide one, the product stays in float32's range in whatever order."""
     layouts = [layout for layout in LAYOUTS if layout != "broadcast"]
     usual = on(kinds=[kind for kind in NASTY if kind != "wide"], **options)

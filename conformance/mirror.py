@@ -48,9 +48,8 @@ class Mirror(Tensor):
     def requires_grad(self, value: bool) -> None:
         self.torch.requires_grad_(value)
 
-    @property
-    def grad(self) -> Array | None:
-        return None if self.torch.grad is None else self.torch.grad.numpy()
+    # Any, for MirrorParameter's sake: a Parameter's is never None, and can be written.
+    grad: Any = property(lambda self: None if self.torch.grad is None else self.torch.grad.numpy())
 
     def detach(self) -> Mirror:
         return Mirror(self.torch.detach())

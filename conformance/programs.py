@@ -42,8 +42,9 @@ from conformance.nodes import (
     same,
     written,
 )
+from conformance.reach import Draw, Strategy
 from conformance.rows import ModuleRow, OptimizerRow
-from conformance.strategies import Draw, Strategy, seeds
+from conformance.strategies import seeds
 from conformance.twin import RENAMED, torch_optimizer
 
 LOCKSTEP, FREE = 25, 100  # steps

@@ -13,8 +13,9 @@ from conformance.cases import DTYPES, ModuleCase
 from conformance.census import Note
 from conformance.checks import needs
 from conformance.frameworks import built, pytorch, under_test
+from conformance.reach import Draw
 from conformance.rows import InitialRow
-from conformance.strategies import Draw, Shape, seeds
+from conformance.strategies import Shape, seeds
 
 DRAWN = 4_000  # numbers of every parameter of a module, at least
 MORE, ROUNDS = 12_000, 1_000  # of an array alone, if no more rounds than these give as many

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn as Draw
 
 Strategy = st.SearchStrategy
+Draw = st.DrawFn
 Choice = TypeVar("Choice")
 
 # The checks that must reach every promise themselves; the runner draws on until they do.

@@ -212,7 +212,9 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
         return pytorch.attribute(case.row.torch)(pytorch.tensor(array), **options)
 
     right = np.zeros((3, 2), case.dtype)
-    calls = {spoilt: (right, {**case.options, **wrong}) for spoilt, wrong in spoilt_options(case.options)}
+    calls: dict[str, tuple[Array, Mapping[str, Any]]] = {
+        spoilt: (right, {**case.options, **wrong}) for spoilt, wrong in spoilt_options(case.options)
+    }
     calls |= {f"array of {axes} axes": (np.zeros((3,) * axes, case.dtype), case.options) for axes in range(3)}
     calls["array of integers"] = np.zeros((3, 2), np.int64), case.options
     for spoilt, (array, options) in calls.items():
@@ -272,7 +274,7 @@ def spoilt_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, lis
 
 NUMPY = "NumPy"
 AS_IT_SHOULD = "incoming gradient as it should be"
-Call = Callable[[], Any]
+Call = Callable[..., Any]  # of nothing; what a lambda keeps of its loop is an argument to the type checker
 
 
 def alike(

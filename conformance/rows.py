@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance.bound import Given
-from conformance.strategies import Strategy
+from conformance.reach import Strategy
 
 # What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
 NO_VALUE = {"keepdims": False, "correction": 0}
@@ -54,7 +54,7 @@ class ModuleRow:
     container: bool = False  # of parts that a user chooses
     wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
     settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # what a precision decides, decided
-    call: Callable[[Options, tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
+    call: Callable[[dict[str, Any], tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
     spread: Callable[[tuple[int, ...]], float] = lambda shape: 1.0  # of a parameter's values, by its shape
     composed: bool = (
         False  # of other components: what passes between them is rounded, gradients are summed in any order

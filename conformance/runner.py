@@ -27,6 +27,7 @@ from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.randomness import INITIAL_CHECKS, RANDOM_CHECKS, initial_cases
+from conformance.reach import Strategy
 from conformance.rejections import (
     FUNCTION_REJECTIONS,
     INITIAL_REJECTIONS,
@@ -34,14 +35,14 @@ from conformance.rejections import (
     REJECTION_CHECKS,
 )
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
-from conformance.strategies import Strategy
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
 # Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
 # draw other cases than one of the checkout, and every number in the source would change them all.
-if hasattr(providers, "_get_local_constants") and hasattr(providers, "Constants"):
-    _NO_CONSTANTS = providers.Constants()
-    providers._get_local_constants = lambda: _NO_CONSTANTS
+_private: Any = providers  # not every Hypothesis has these
+if hasattr(_private, "_get_local_constants") and hasattr(_private, "Constants"):
+    _NO_CONSTANTS = _private.Constants()
+    _private._get_local_constants = lambda: _NO_CONSTANTS
 
 SEED = 20_260_101
 PROFILES = {"quick": 0.25, "default": 1.0, "thorough": 12.0}  # of the examples below
@@ -79,6 +80,7 @@ COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens
 PLAIN = ("mask_statistics",)  # but for these: of the few, none might drop anything
 PROGRAMS = "programs"
 OWN = (*INITIAL_CHECKS, *INITIAL_REJECTIONS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
+Check = Callable[[Any, Note], None]
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,13 @@ class Task:
 class Job:
     """A task, and all that it needs."""
 
-    check: Callable[[Any, Note], None]
+    check: Check
     cases: Strategy[Any]
 
 
-def _checks_of(row: Row, profile: str) -> list[tuple[Callable[[Any, Note], None], Strategy[Any]]]:
+def _checks_of(row: Row, profile: str) -> list[tuple[Check, Strategy[Any]]]:
+    checks: list[Check]
+    many: list[tuple[Check, Strategy[Any]]]
     if isinstance(row, FunctionRow):
         many = [(function_large, large_function_cases(row))] if row.large else []
         return [*((check, function_cases(row)) for check in (*FUNCTION_CHECKS, *FUNCTION_REJECTIONS)), *many]

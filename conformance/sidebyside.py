@@ -22,7 +22,9 @@ well.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,15 +35,20 @@ torch.set_num_threads(1)  # the arrays are small
 DRAWS = 2
 RUNAWAY = 1e6  # a loss beyond this ends the run: from there on it is about overflow
 
+Array = np.ndarray[Any, Any]
+Arrays = dict[Any, Array]  # by name, the optimizer's by (parameter, name)
+Step = Callable[..., Any]  # of a model, a loss and a batch, to the loss and the output
+Comparison = tuple[int, str, Any, Any, float]  # step, what, ours, PyTorch's, how far they may be apart
 
-def array(x):
+
+def array(x: Any) -> Array:
     """The numbers of a Tensor of either framework, in an array of their own."""
     if isinstance(x, torch.Tensor):
         return x.detach().numpy().copy()
     return np.array(x if isinstance(x, (np.ndarray, np.generic)) else x.data)
 
 
-def distance(a, b):
+def distance(a: Any, b: Any) -> float:
     """The largest |a - b|: infinite where one is no number and the other is, or the shapes differ."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
@@ -51,18 +58,18 @@ def distance(a, b):
     return float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0))
 
 
-def scale(*arrays):
+def scale(*arrays: Any) -> float:
     """The largest finite number in them."""
     return max(float(np.max(np.abs(x), where=np.isfinite(x), initial=0)) for x in arrays)
 
 
-def moved(x, dtype, rng):
+def moved(x: Any, dtype: Any, rng: np.random.Generator) -> Array:
     """Every number one unit in its last place up or down."""
     x = np.asarray(x, dtype)
     return np.nextafter(x, np.where(rng.integers(0, 2, x.shape), np.inf, -np.inf).astype(dtype)) * (x != 0)
 
 
-def nudged(x, dtype, rng):
+def nudged(x: Any, dtype: Any, rng: np.random.Generator) -> Any:
     """What PyTorch keeps for the backward, every number one unit in its last place up or down."""
     if not x.is_floating_point():
         return x
@@ -70,7 +77,7 @@ def nudged(x, dtype, rng):
     return x * torch.as_tensor(1 + np.finfo(dtype).eps * signs, dtype=x.dtype)
 
 
-def gradients(step, side, x, t):
+def gradients(step: Step, side: SimpleNamespace, x: Any, t: Any) -> Arrays:
     """Loss, output and the gradient of every parameter, by name."""
     value, y = step(side.net, side.loss, x, t)
     found = {"loss": array(value), "output": array(y)}
@@ -80,28 +87,28 @@ def gradients(step, side, x, t):
     return found
 
 
-def parameters(side):
+def parameters(side: SimpleNamespace) -> Arrays:
     """The values of all parameters."""
     return {name: array(p) for name, p in side.named}
 
 
-def state(side):
+def state(side: SimpleNamespace) -> Arrays:
     """The optimizer's arrays, by the parameter and PyTorch's name for them."""
     states = side.optimizer.state
     if not isinstance(states, list):
         states = [states.get(p, {}) for _, p in side.named]
-    found = {}
+    found: Arrays = {}
     for (name, _), own in zip(side.named, states, strict=True):
         found |= {(name, key): array(x) for key, x in own.items() if key != "step" and x is not None}
     return found
 
 
-def our_side(program, dtype):
+def our_side(program: Any, dtype: Any) -> SimpleNamespace:
     net, loss, optimizer = program.ours(np.dtype(dtype))
     return SimpleNamespace(net=net, loss=loss, optimizer=optimizer, named=list(net.named_parameters()))
 
 
-def their_side(program, dtype, values):
+def their_side(program: Any, dtype: Any, values: Arrays) -> SimpleNamespace:
     net, loss, optimizer = program.theirs(getattr(torch, np.dtype(dtype).name))
     side = SimpleNamespace(net=net, loss=loss, optimizer=optimizer, named=list(net.named_parameters()))
     side.dtype = np.dtype(dtype)
@@ -111,28 +118,28 @@ def their_side(program, dtype, values):
     return side
 
 
-@torch.no_grad()
-def take(side, values, grads=(), states=()):
+def take(side: SimpleNamespace, values: Arrays, grads: Any = (), states: Any = ()) -> None:
     """Write numbers into PyTorch's parameters, gradients and optimizer."""
-    for name, p in side.named:
-        p.copy_(torch.from_numpy(values[name]))
-        if f"gradient of {name}" in grads:
-            p.grad = torch.from_numpy(grads[f"gradient of {name}"].astype(side.dtype))
-        for key, x in side.optimizer.state.get(p, {}).items():
-            if (name, key) in states:
-                x.copy_(torch.from_numpy(states[name, key]))
+    with torch.no_grad():
+        for name, p in side.named:
+            p.copy_(torch.from_numpy(values[name]))
+            if f"gradient of {name}" in grads:
+                p.grad = torch.from_numpy(grads[f"gradient of {name}"].astype(side.dtype))
+            for key, x in side.optimizer.state.get(p, {}).items():
+                if (name, key) in states:
+                    x.copy_(torch.from_numpy(states[name, key]))
 
 
-def data(batch, dtype):
+def data(batch: Sequence[Array], dtype: Any) -> list[Array]:
     """A batch in our precision; class indices stay whole numbers."""
     return [x.astype(dtype) if x.dtype.kind == "f" else x for x in batch]
 
 
-def tensors(batch):
+def tensors(batch: Sequence[Array]) -> list[Any]:
     return [torch.from_numpy(np.array(x)) for x in batch]
 
 
-def lockstep(program, dtype, steps):
+def lockstep(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
     """(step, what, ours, PyTorch's, how far they may be apart), from the same numbers at every step."""
     dtype, batches = np.dtype(dtype), program.batches()
     half = np.finfo(dtype).eps / 2
@@ -181,7 +188,9 @@ def lockstep(program, dtype, steps):
             take(side, values, (), states)
 
 
-def curve(step, side, batches, steps, nudge=None):
+def curve(
+    step: Step, side: SimpleNamespace, batches: Sequence[Any], steps: int, nudge: np.random.Generator | None = None
+) -> Array:
     """The loss at every step, up to where it runs away."""
     found = []
     kept = (lambda x: x) if nudge is None else (lambda x: nudged(x, side.dtype, nudge))
@@ -197,7 +206,7 @@ def curve(step, side, batches, steps, nudge=None):
     return np.array(found)
 
 
-def free(program, dtype, steps):
+def free(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
     """(step, "loss", ours, PyTorch's, how far they may be apart), each side on its own."""
     dtype, wide = np.dtype(dtype), np.dtype(np.float64)
     inputs = [data(batch, dtype) for batch in program.batches()]
@@ -205,7 +214,7 @@ def free(program, dtype, steps):
     values = parameters(ours)
     mine = curve(program.our_step, ours, inputs, steps)
 
-    def theirs(kind, nudge=None):
+    def theirs(kind: Any, nudge: np.random.Generator | None = None) -> Array:
         return curve(
             program.their_step,
             their_side(program, kind, values),
@@ -235,7 +244,7 @@ def free(program, dtype, steps):
         yield i + 1, "loss", mine[i], expected[i], room
 
 
-def told(step, name, ours, theirs, room):
+def told(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
     """Where the two are farthest apart, in words."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     if ours.shape != theirs.shape:
@@ -250,7 +259,7 @@ def told(step, name, ours, theirs, room):
     )
 
 
-def show(program, how, dtype, steps):
+def show(program: Any, how: Callable[..., Iterator[Comparison]], dtype: Any, steps: int) -> int:
     """Print both sides' losses step by step and the first difference; 1 where there is one, else 0."""
     print(f"{'step':>5}{'loss in numpyml':>26}{'loss in PyTorch':>26}")
     compared = 0

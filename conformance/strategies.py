@@ -17,10 +17,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
-from conformance.reach import Purpose, Purposeful, Strategy, likely, mark
+from conformance.reach import Draw, Purpose, Purposeful, Strategy, likely, mark
 
 Shape = tuple[int, ...]
-Draw = Callable[[Strategy[Any]], Any]
 
 # Kinds of values; the more often a kind stands here, the more often it is drawn.
 ORDINARY = ("ordinary", "ordinary", "ties", "signed zeros")
@@ -48,7 +47,7 @@ VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
 }
 
 
-def _sizes(x: Array, low: float, high: float) -> bool:
+def _sizes(x: Array, low: float, high: float | np.floating[Any]) -> bool:
     return bool(((np.abs(x) > low) & (np.abs(x) < high)).any())
 
 
@@ -187,7 +186,9 @@ def shapes(
     small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
     long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
     drawn = st.one_of(small, small, long) if most else small
-    labels = {f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)}
+    labels: dict[str, Callable[..., bool]] = {
+        f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)
+    }
     if most and not shortest:
         labels[": empty"] = lambda shape: 0 in shape
     if most and shortest < 2:

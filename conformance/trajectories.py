@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import ROUNDED, ROUNDINGS, Array, Given, Problem, arrays_of, off_scale
+from conformance.bound import DRAWS, ROUNDINGS, Array, Given, Problem, arrays_of, off_scale
 from conformance.cases import DTYPES
 from conformance.census import Note
 from conformance.checks import needs
 from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import numpyml, offers, pytorch, under_test
-from conformance.reach import among, likely, mark, pick
+from conformance.reach import Draw, among, likely, mark, pick
 from conformance.rows import OptimizerRow
-from conformance.strategies import LIES, Draw, Shape, laid_out, seeds, single
+from conformance.strategies import LIES, Shape, laid_out, seeds, single
 from conformance.twin import torch_names, torch_optimizer
 
 FALL, FALLS = 0.7, 7  # of the learning rate, each time it changes; and after how many steps it does
@@ -166,7 +166,7 @@ class OptimizerCase:
     def movement(self, arrays: Mapping[str, Array], straight: Mapping[str, Array]) -> dict[str, Array]:
         """How far PyTorch's trajectory moves when what every step gives is rounded up or down by a unit."""
         most = {name: np.zeros(x.shape) for name, x in straight.items()}
-        for draw in range(ROUNDED):
+        for draw in range(DRAWS):
             rng = np.random.default_rng([self.seed, draw])
             steps = {name: x.shape for name, x in arrays.items() if name.startswith(ROUNDINGS)}
             ways = {name: 2.0 * rng.integers(0, 2, shape) - 1 for name, shape in steps.items()}

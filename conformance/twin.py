@@ -95,8 +95,9 @@ class _Twins:
 
     def component(self, row: ModuleRow, module: Module) -> Any:
         """PyTorch's class with our arguments and values, of a module that may be of a class derived from ours."""
-        if type(module) is not row.ours:
-            module, derived = row.ours.__new__(row.ours), module
+        kind: Any = row.ours
+        if type(module) is not kind:
+            module, derived = kind.__new__(kind), module
             vars(module).update(vars(derived))
         arguments = {}
         for name in inspect.signature(row.ours).parameters:
@@ -134,7 +135,7 @@ class _Twins:
         from torch import nn
 
         inside = OrderedDict((name, self.module(child)) for name, child in module.named_children())
-        kind = type(module)
+        kind: Any = type(module)  # a class is not Hashable to the type checker
         if kind is model.Sequential:
             return nn.Sequential(inside)
         if kind is model.ModuleList:
@@ -163,10 +164,11 @@ class _Twins:
     def stand_in(self, module: Module) -> Module:
         """What the user's ``forward`` finds in the module's place: an instance of its class, PyTorch inside."""
         if id(module) not in self.stand_ins:
-            kind = type(module)
+            kind: Any = type(module)  # as above
             known_rows = contracts.module_rows() if _is_program(kind) else []
             rows = [row for row in known_rows if issubclass(kind, row.ours) and kind is not row.ours]
-            stand_in_class = _stand_in_class(kind, rows[0].ours if rows else None)
+            component: Any = rows[0].ours if rows else None
+            stand_in_class = _stand_in_class(kind, component)
             self.stand_ins[id(module)] = made = stand_in_class.__new__(stand_in_class)
             place = vars(made)
             place["_twin"] = self.module(module)

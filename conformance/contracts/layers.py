@@ -26,8 +26,8 @@ def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
 
     def of_one_size(x: Array) -> Array:
         size = np.floor(np.log10(np.abs(x)))
-        own = size[(..., *(slice(0, 1) for _ in last))]
-        return np.asarray(x * 10.0 ** (own - size))
+        first: Any = (..., *(slice(0, 1) for _ in last))
+        return np.asarray(x * 10.0 ** (size[first] - size))
 
     usual = floats(whole_shapes, [kind for kind in NASTY if kind != "wide"])
     return st.tuples(usual | floats(whole_shapes, ["wide"], into=of_one_size))

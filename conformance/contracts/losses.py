@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.bound import Array, Given
-from conformance.reach import among, mark
+from conformance.reach import Draw, Strategy, among, mark
 from conformance.rows import Large, ModuleRow
-from conformance.strategies import EVERY, NASTY, Draw, Strategy, floats, grows, shapes, single, whole
+from conformance.strategies import EVERY, NASTY, floats, grows, shapes, single, whole
 from numpyml.nn import losses
 
 reductions = among("mean", "sum", "none")

@@ -379,7 +379,7 @@ def _kept(right: Any) -> Any:
     return load_state_dict
 
 
-class _Shared(np.ndarray):  # type: ignore[type-arg]
+class _Shared(np.ndarray[Any, Any]):
     def __deepcopy__(self, memo: Any) -> Any:
         return self
 

@@ -13,6 +13,7 @@ import numpy as np
 
 import numpyml
 from conformance.bound import Array
+from conformance.rows import ModuleRow, OptimizerRow
 from numpyml import Tensor
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
@@ -53,7 +54,8 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
 def _row(component: str) -> Any:
     from conformance import contracts  # contracts is written in terms of the frameworks
 
-    return next(row for row in (*contracts.module_rows(), *contracts.optimizer_rows()) if row.torch == component)
+    rows: list[ModuleRow | OptimizerRow] = [*contracts.module_rows(), *contracts.optimizer_rows()]
+    return next(row for row in rows if row.torch == component)
 
 
 def _ours(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def attribute(path: str) -> Any:
     found: Any = torch
     first, _, rest = path.partition(".")
     if first == "counterparts":
-        from conformance.frameworks import counterparts as found  # type: ignore[no-redef]
+        from conformance.frameworks import counterparts as found
 
         path = rest
     for part in path.split("."):
@@ -114,7 +114,7 @@ def seed(number: int) -> None:
     torch.default_generator.manual_seed(number)
 
 
-def tensor(x: Array, requires_grad: bool = False) -> Any:
+def tensor(x: Array | np.generic, requires_grad: bool = False) -> Any:
     """A copy of the array; integer types become int64, which is what PyTorch's indices are."""
     import torch
 
@@ -125,7 +125,7 @@ def tensor(x: Array, requires_grad: bool = False) -> Any:
     return made.requires_grad_() if requires_grad and values.dtype.kind == "f" else made
 
 
-def gradients(outputs: list[Any], leaves: list[Any], gys: list[Array]) -> list[Array]:
+def gradients(outputs: Sequence[Any], leaves: Sequence[Any], gys: Sequence[Array]) -> list[Array]:
     """The gradient of every leaf, zeros where it has no part in the outputs."""
     import torch
 

@@ -256,7 +256,7 @@ def softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mas
     return named(inputs, *(np.moveaxis(a, -1, options["dim"]).reshape(gy.shape) for a in (y, y * apart)))
 
 
-def log_softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, _: Array | None) -> dict[str, Array]:
+def log_softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, _: Mask | None) -> dict[str, Array]:
     """gx = gy − y Σ gy, y = eᶻ / Σ eᶻ."""
     y, log_y = distribution(options, inputs)
     g = np.atleast_1d(gy)
@@ -285,7 +285,7 @@ def distribution(options: Options, inputs: Arrays) -> tuple[Array, Array]:
 def loss(value: Function, by_output: Function, by_target: Function, *uses: str) -> ModuleReference:
     """An elementwise loss and its two derivatives, each of (o, t, the options it uses), then weighted and reduced."""
 
-    def compute(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Array | None) -> dict[str, Array]:
+    def compute(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Mask | None) -> dict[str, Array]:
         o, t = inputs.values()
         given = [or_one(options, name) for name in uses]
         weight = or_one(options, "weight")
@@ -340,7 +340,7 @@ def binary_by_target(o: Array, t: Array, pos_weight: Array) -> Array:
     return (pos_weight - 1) * np.log1p(np.exp(-np.absolute(o))) - times(np.where(o < 0, pos_weight, 1), o)
 
 
-def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Array | None) -> dict[str, Array]:
+def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Mask | None) -> dict[str, Array]:
     """−Σ q log p over the classes: p = softmax(o), and q what is wanted of each class, times the class's weight.
 
     The gradient p Σq − q is, class by class, p·(the q of all others) − q·(the p of all others): no 1 − p anywhere.

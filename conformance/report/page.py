@@ -189,13 +189,13 @@ def markdown(census: Census) -> str:
         + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
     ]
-    head = ("Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps")
-    head += ("PyTorch, ulps", "Notices, float32", "Notices, float64", "")
+    head = ["Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps"]
+    head += ["PyTorch, ulps", "Notices, float32", "Notices, float64", ""]
     for group, members in parts(census).items():
-        rows = [_row([*head]), "|---|---|" + "---:|" * 8 + "---|"]
+        rows = [_row(head), "|---|---|" + "---:|" * 8 + "---|"]
         rows += [_row(_cells(part.line, part.peer)) for part in members]
         out += [f"## {_cell(group.capitalize())}", "\n".join(rows)]
-    out += ["## Total", "\n".join([_row([*head]), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
+    out += ["## Total", "\n".join([_row(head), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
     out.append(
         f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: the largest "
         f"error in units in the last place; >{MANY}: of ill-conditioned values, which move so far with the last place "

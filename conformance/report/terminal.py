@@ -25,7 +25,7 @@ HEAD = "".join(
 )
 
 
-class _Bar(tqdm):  # type: ignore[type-arg]
+class _Bar(tqdm):
     monitor_interval = 0  # a thread that watches the bar would be there when the workers fork
 
 
