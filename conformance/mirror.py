@@ -245,7 +245,8 @@ def _astype(a: Any, dtype: Any) -> Any:
 def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         return np.ravel(a)[plain(indices)]
-    return a[(*[slice(None)] * (axis % a.ndim), plain(indices))]
+    place = (*[slice(None)] * (axis % a.ndim), plain(indices))
+    return a[place]
 
 
 def _einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:

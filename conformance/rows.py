@@ -15,6 +15,7 @@ from conformance.reach import Strategy
 
 # What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
 NO_VALUE = {"keepdims": False, "correction": 0}
+NO_DEFAULT: Any = vars(np)["_NoValue"]
 
 Options = Mapping[str, Any]
 
@@ -137,7 +138,7 @@ class FunctionRow:
         except ValueError:  # of functions in C, older NumPys do not tell
             return {}
         own = {p.name: NO_VALUE.get(p.name, p.default) for p in known if p.default is not p.empty}
-        return {name: value for name, value in own.items() if value is not np._NoValue}
+        return {name: value for name, value in own.items() if value is not NO_DEFAULT}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""

@@ -131,17 +131,17 @@ def _weights(z: Array, temperature: float, top_k: int | None, top_p: float | Non
         w: Array = np.exp((z - _largest(z)) / max(temperature, np.finfo(z.dtype).tiny))
     size = w.shape[-1]
     k = size if top_k is None else min(top_k, size)
-    nucleus = top_p is not None and top_p < 1
-    if k == size and not nucleus:
+    share = 1.0 if top_p is None else top_p
+    if k == size and share >= 1:
         return w
     highest = np.partition(w, size - k, axis=-1)[..., size - k :] if k < size else w
     kept: Any = k
     wanted = k * (w.size // size)  # in all rows
     lowest = highest[..., :1]  # where partition puts it
-    if nucleus:
+    if share < 1:
         falling = np.sort(highest, axis=-1)[..., ::-1]
         sums = falling.cumsum(axis=-1, dtype=np.float64)
-        before = sums < top_p * sums[..., -1:]
+        before = sums < share * sums[..., -1:]
         kept = before.sum(axis=-1, keepdims=True) + 1
         wanted = kept.sum()
         lowest = np.where(before, 0, falling).max(axis=-1, keepdims=True)
@@ -194,7 +194,7 @@ def generate(
     source = None if greedy else _source(generator)
     rows = np.atleast_2d(tokens)
     time = rows.shape[1]
-    result = np.empty((len(rows), time + new_tokens), np.int64)
+    result: Array = np.empty((len(rows), time + new_tokens), np.int64)
     result[:, :time] = fresh = rows
     ended = np.zeros(len(rows), bool)
     for t in range(time, time + new_tokens):

@@ -223,7 +223,8 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
         raise OptionError(f"numpy.diff expected an axis of an array of shape {np.shape(a)}, got axis={axis}")
     for _ in range(n):
         along = (slice(None),) * (axis % np.ndim(a))
-        a = a[(*along, slice(1, None))] - a[(*along, slice(None, -1))]
+        later, earlier = (*along, slice(1, None)), (*along, slice(None, -1))
+        a = a[later] - a[earlier]
     return a
 
 

@@ -360,7 +360,7 @@ class CrossEntropyWithLogits(Loss):
 
     def _indices(self, targets: Array, classes: int) -> tuple[Array, Array | None]:
         """Flat class indices (0 where ignored), and the mask of those ignored, if any are."""
-        t = targets.reshape(-1)
+        t: Array = targets.reshape(-1)
         if not t.size:
             return t.astype(np.intp), None
         low, high = np.minimum.reduce(t), np.maximum.reduce(t)

@@ -77,7 +77,8 @@ class Embedding(Module):
         table = np.asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained expected a table (vectors, length), got {kind_of(table)}")
-        made = cls(*table.shape, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
+        vectors, length = table.shape
+        made = cls(vectors, length, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
         made.weight.data = table
         made.weight.requires_grad = not flag(cls.__name__, "freeze", freeze)
         return made
@@ -100,7 +101,7 @@ class Embedding(Module):
     def pullback(self, x: Array, gy: Array) -> None:
         if not self.weight.requires_grad or not x.size:
             return
-        ids = x.reshape(-1)
+        ids: Array = x.reshape(-1)
         order = np.argsort(ids, kind="stable")  # equal numbers side by side: each vector's gradient is one sum
         ids = ids[order]
         starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
