@@ -25,11 +25,11 @@ The worst case of a sum of n numbers is √n times what random signs show, and p
 is the larger of two estimates: the largest of several draws in which every number moves by one unit, and the median
 of |Σ cᵢ ∂y/∂xᵢ ulp(xᵢ)| over draws with cᵢ from the standard Cauchy distribution. Such a sum is distributed as one c
 times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stable distributions, J. ACM 53). Where every draw of
-the first kind moves an element by as much, it hangs on one number alone, and the first estimate is exact; where none
-moves it, two numbers may have gone the same way each time. A long run takes in the roundings of its own steps instead,
-and moves by units alone. Every draw only widens the bound: where two of them show that the rule is kept, and that no
-error is the largest of its check so far, no more are made; and before anything is said to be off, there are more of the
-first kind, since two numbers that all but cancel may have gone the same way as well.
+the first kind moves an element by as much, it is taken to hang on one number alone, of which the first estimate is
+exact; where none moves it, two numbers may have gone the same way each time. A long run takes in the roundings of its
+own steps instead, and moves by units alone. Every draw only widens the bound: where two of them show that the rule is
+kept, and that no error is the largest of its check so far, no more are made. Before anything but a long run is said to
+be off, there are more of the first kind: two numbers that all but cancel may have done so each time.
 
 What is composed of other components (attention with its projections, a container) computes numbers on the way that
 no precision keeps: two of them may cancel though no move of the inputs parts them. There the movement is at least what
@@ -66,7 +66,7 @@ EMPTY = np.zeros(0)
 K = 8.0
 DRAWS = 8  # of moves by one unit, and as many of roundings on the way
 FEW = 2  # so many of them may show already that nothing is off, see judge
-MORE = 8  # before anything is off: in eight, two numbers that all but cancel go the same way in one element of 128
+FURTHER = 8  # before anything is off: in eight, two numbers that all but cancel do so each time in one case of 256
 SWINGS = 5  # of moves by c units; odd, for the median
 ALONE = 0.45  # an element that one number alone moves goes as far up as down, or, at a power of two, half as far
 CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the last place of float64
@@ -224,7 +224,8 @@ def references(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, names: Sequence[str]
 ) -> dict[str, Reference]:
     """What these answers are held to."""
-    return next(found for settled, found in _held(problem, exact, dtype, seed, names) if settled)
+    *_, (_, found) = _held(problem, exact, dtype, seed, names)
+    return found
 
 
 def _held(
@@ -249,10 +250,12 @@ def _held(
     stages = _movement(problem, exact, carrier, seed, at, {name: value[name] for name in names})
     lost = {name: _lost(wide[name], value[name]) for name in names} if single and problem.formula else {}
     if any(places.any() for places in lost.values()):  # PyTorch's float64 cannot tell how far these move
-        *_, (_, movement) = stages
         longer = np.dtype(np.longdouble)
-        *_, (_, own) = _movement(problem, exact, longer, seed, widely, {name: wide[name] for name in names})
-        stages = iter([(True, {name: np.where(lost[name], own[name], most) for name, most in movement.items()})])
+        own = _movement(problem, exact, longer, seed, widely, {name: wide[name] for name in names})
+        stages = (
+            (settled, {name: np.where(lost[name], wider[name], most) for name, most in movement.items()})
+            for (settled, movement), (_, wider) in zip(stages, own, strict=True)
+        )
     largest = max(map(_largest, exact.values()), default=0.0)
     for settled, movement in _rounded(problem, exact, dtype, seed, stages):
         found = {}
@@ -269,7 +272,7 @@ def _held(
 def _movement(
     problem: Problem, exact: Mapping[str, Array], carrier: Any, seed: int, at: Run, value: Mapping[str, Array]
 ) -> Iterator[Stage]:
-    """How far each element moves at the worst (see the head of this file): by a few draws, and by more."""
+    """How moves each element moves at the worst (see the head of this file): by a few draws, and by more."""
 
     def distances(draw: int, move: Callable[..., Array]) -> dict[str, Array]:
         inputs, alone = {}, np.random.default_rng([seed, draw])
@@ -282,7 +285,7 @@ def _movement(
         return {name: _distance(values[name], x) for name, x in value.items()}
 
     def most(draws: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-        return {name: np.max([far[name] for far in draws], axis=0) for name in value}
+        return {name: np.max([moves[name] for moves in draws], axis=0) for name in value}
 
     units = [distances(draw, moved) for draw in range(1, FEW + 1)]
     yield False, most(units)
@@ -294,21 +297,21 @@ def _movement(
         return
     with np.errstate(all="ignore"):
         several = {
-            name: (np.min([far[name] for far in units], axis=0) < ALONE * far) | (far == 0)
-            for name, far in movement.items()
+            name: (np.min([moves[name] for moves in units], axis=0) < ALONE * moves) | (moves == 0)
+            for name, moves in movement.items()
         }
     start = DRAWS + 1
     if any(places.any() for places in several.values()):
         swing = partial(swung, carrier=carrier)
         swings = [distances(draw, swing) for draw in range(start, start + SWINGS)]
-        middles = {name: np.median([far[name] for far in swings], axis=0) for name in value}
+        middles = {name: np.median([moves[name] for moves in swings], axis=0) for name in value}
         movement = {
-            name: np.where(several[name] & np.isfinite(middles[name]), np.maximum(far, middles[name]), far)
-            for name, far in movement.items()
+            name: np.where(several[name] & np.isfinite(middles[name]), np.maximum(moves, middles[name]), moves)
+            for name, moves in movement.items()
         }
     yield True, movement
     start += SWINGS
-    yield True, most([movement, *(distances(draw, moved) for draw in range(start, start + MORE))])
+    yield True, most([movement, *(distances(draw, moved) for draw in range(start, start + FURTHER))])
 
 
 def _rounded(
@@ -322,7 +325,7 @@ def _rounded(
             still = problem.torch(inputs)
             shaken = [problem.rounded(inputs, dtype, seed + draw) for draw in range(DRAWS)]
             least = {name: np.max([_distance(x[name], still[name]) for x in shaken], axis=0) for name in movement}
-        yield settled, {name: np.maximum(far, least[name]) if least else far for name, far in movement.items()}
+        yield settled, {name: np.maximum(moves, least[name]) if least else moves for name, moves in movement.items()}
 
 
 def _lost(wide: Array, narrow: Array) -> Array:

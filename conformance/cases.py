@@ -349,15 +349,14 @@ class FunctionCase:
     def given(self) -> dict[str, Given]:
         given = dict(self.call.operands)
         operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
-        for i, y in enumerate(listed(self.peer(operands))):
+        for i, y in enumerate(listed(self._torch(operands))):
             given[f"{GY} {i}"] = incoming(tuple(y.shape), self.seed, i)
         return given
 
-    def peer(self, operands: Sequence[Any], options: Mapping[str, Any] | None = None) -> Any:
-        """What PyTorch gives for tensors, with these options or the call's own."""
+    def _torch(self, operands: Sequence[Any]) -> Any:
         import torch
 
-        return self.row.torch(torch, *operands, **(self.call.options if options is None else options))
+        return self.row.torch(torch, *operands, **self.call.options)
 
     def differentiated(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The operands of which a gradient is asked."""
@@ -404,7 +403,7 @@ class FunctionCase:
     def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
         """PyTorch's answers; after no backward, of the function alone."""
         operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
-        ys = listed(self.peer(operands))
+        ys = listed(self._torch(operands))
         gys = [arrays[f"{GY} {i}"] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []
         found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
@@ -493,13 +492,16 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
 
 
+MANY = 256
+
+
 @st.composite
 def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """As :func:`large_cases`, of the operands."""
     large = pick(draw, "large", among(*row.large))
     with growing(large.growth):
         case = draw(function_cases(row))
-    assume(any(x.values.ndim and x.values.size for x in case.call.operands.values()))
+    assume(any(x.values.size >= MANY for x in case.call.operands.values()))
     case.dtype, case.large = np.dtype(np.float32), large
     return case
 

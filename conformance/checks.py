@@ -1,8 +1,8 @@
 """The checks of modules and functions: one plain function for each property, run on every row it fits.
 
 A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone; what it
-needs of that beyond the essential stands above it. What optimizers, bad calls, whole models
-and random numbers promise stands in trajectories.py, rejections.py, programs.py and randomness.py.
+needs of that beyond the essential stands above it. What optimizers, bad calls,
+whole models and random numbers promise stands in trajectories.py, rejections.py, programs.py and randomness.py.
 """
 
 from __future__ import annotations
@@ -391,7 +391,7 @@ def function_resolution(case: FunctionCase, note: Note) -> None:
 
 @needs("NAMESPACE", "differentiate")
 def function_large(case: FunctionCase, note: Note) -> None:
-    """Value and gradients of large arrays, whose sums are long, by the comparison rule."""
+    """Value and gradients of large arrays, by the comparison rule."""
     note.judge(case.problem(), case.dtype, case.seed)
 
 

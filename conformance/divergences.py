@@ -163,7 +163,10 @@ STRICTER = [
         for option, (values, why) in options.items()
         for value in values
     ),
-    Stricter("linalg.norm", "option", "norms made of singular values have no derivative here"),
+    *(
+        Stricter("linalg.norm", spoilt, "norms made of singular values have no derivative here")
+        for spoilt in ("option ord", "option axis", "operand with an axis")
+    ),
     Stricter("einsum", "option subscripts", "subscripts are a string; NumPy takes what it happens to be able to read"),
     Stricter("floor_divide", "incoming gradient", "PyTorch has no backward for it, and so looks at no gradient"),
     Stricter("", "input as integers", "features are real floats; PyTorch lets some layers compute on integers"),
@@ -302,9 +305,8 @@ FINDINGS = [
 ]  # fmt: skip
 
 # What is different without any one call that shows it.
-NUMPYS = "Functions of NumPy: which calls are refused is decided by NumPy; PyTorch takes more here, and fewer there."
 REMARKS = [
-    NUMPYS,
+    "functions of NumPy: NumPy decides which calls are refused; PyTorch takes more in one place, less in another.",
     (
         "power: -inf to a single exponent of 1/2 is not compared: NumPy, whose bits Tensors have, takes the root, "
         "which is NaN; the power is inf."

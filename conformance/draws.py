@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conformance.bound import Array, Given
 from conformance.reach import Draw, Purposeful, Strategy, among, between, likely, mark, pick, purposeful
 from conformance.rows import Call
-from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, floats, grows, lengths, shapes
+from conformance.strategies import EXTREME, LAYOUTS, NASTY, ORDINARY, Shape, floats, grows, shapes, side
 
 Option = Purposeful | Callable[[Shape], Purposeful]
 
@@ -465,7 +465,7 @@ def multiplied(operands: Mapping[str, Given], **options: Any) -> Call:
 @st.composite
 def products(draw: Draw, form: str) -> Call:
     """Two operands of a matrix product: vectors, matrices and batches of them."""
-    m, n, k = (draw(lengths(5)) for _ in range(3))
+    m, n, k = (draw(side(5, 100)) for _ in range(3))
     batch = (2,) if grows() else draw(shapes(0, 2 if form == "matmul" else 1, 0, 3, name="batch"))
     left = draw(st.sampled_from([(n,), (m, n), (*batch, m, n)]))
     if form == "inner":
@@ -515,7 +515,8 @@ MODEST = tuple(kind for kind in EXTREME if kind != "wide")
 def einsums(draw: Draw) -> Call:
     """An expression of the usual kinds, and operands that fit it."""
     subscripts = pick(draw, "subscripts", among(*sorted(EINSUMS)))
-    sizes = {letter: draw(lengths(4)) for letter in sorted(set(EINSUMS[subscripts]) - {" "})}
+    letters = sorted(set(EINSUMS[subscripts]) - {" "})
+    sizes = {letter: draw(side(4, round(65_536 ** (1 / len(letters))))) for letter in letters}
     kinds = NASTY if EINSUMS[subscripts].count(" ") < 2 else MODEST  # see einsum in divergences.REMARKS
     operands = {
         f"x{i}": draw(floats(tuple(sizes[letter] for letter in letters), kinds))

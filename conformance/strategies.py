@@ -166,9 +166,9 @@ def longer(strategy: Purposeful, number: int) -> Purposeful:
     return _Longer(strategy, number)
 
 
-def lengths(longest: int) -> Strategy[int]:
-    """The length of one axis, 0 among them; of a product that grows, 16 times as long and none."""
-    return st.integers(longest, 16 * longest) if _growing else st.integers(0, longest)
+def side(longest: int, grown: int) -> Strategy[int]:
+    """The length of one axis: up to the longest, 0 among them; or this one, where what is drawn is to be large."""
+    return st.just(grown) if _growing else st.integers(0, longest)
 
 
 @lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it

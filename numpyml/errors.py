@@ -49,7 +49,7 @@ class DTypeError(NumpymlError, TypeError):
 
 
 class DerivativeError(NumpymlError, TypeError):
-    """A call of a NumPy function that the table of derivatives does not cover; what is in its way is named."""
+    """A call of NumPy that the table of derivatives does not cover, or that would lose the gradient."""
 
 
 class OptionError(NumpymlError, ValueError):

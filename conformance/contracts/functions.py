@@ -55,7 +55,7 @@ any_sign = on(kinds=NASTY)
 inside = on(kinds=ORDINARY, into=np.sin) | any_sign
 pair = two(NASTY)
 flags = among(False, True)
-FEW = (Large(0.5),)  # of sums that NumPy adds up one by one; and where the result has the square of the elements
+SQUARED = (Large(0.5),)  # half of what others may have: the result has the square of that
 
 
 def bounded(given: Any, bounds: str) -> list[Any]:
@@ -164,34 +164,36 @@ def reduction(torch: Any, **options: Any) -> Any:
 reduced = on(kinds=NASTY, axis=axes_of, keepdims=flags)
 some = on(shapes(0, 4, 1), NASTY, axis=axes_of, keepdims=flags)
 
+# No large arrays for what adds or multiplies: the value is NumPy's own, one by one along most axes, and backwards
+# cumsum alone adds up, see tests/autograd/test_sums.py.
 REDUCTIONS = [
-    row(np.sum, reduction(lambda t, a, **o: t.sum(a, **o)), reduced, large=FEW),
-    row(np.nansum, reduction(lambda t, a, **o: t.nansum(a, **o)), reduced, large=FEW),
-    row(np.mean, reduction(lambda t, a, **o: t.mean(a, **o)), reduced, large=FEW),
+    row(np.sum, reduction(lambda t, a, **o: t.sum(a, **o)), reduced, large=()),
+    row(np.nansum, reduction(lambda t, a, **o: t.nansum(a, **o)), reduced, large=()),
+    row(np.mean, reduction(lambda t, a, **o: t.mean(a, **o)), reduced, large=()),
     row(
         np.var,
         lambda t, a, axis, keepdims, **less: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
         spreads(),
-        large=FEW,
+        large=(),
     ),
     row(
         np.std,
         lambda t, a, axis, keepdims, **less: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
         spreads(),
-        large=FEW,
+        large=(),
     ),
     row(
         np.prod,
         lambda t, a, axis, keepdims: scan(t.prod, a, axis, keepdims),
         factors(axis=axis_or_flat, keepdims=flags),
-        large=(),  # the product of many numbers is 0 or ∞
+        large=(),
     ),
     row(np.max, reduction(lambda t, a, **o: t.amax(a, **o)), some),
     row(np.min, reduction(lambda t, a, **o: t.amin(a, **o)), some),
     row(np.amax, reduction(lambda t, a, **o: t.amax(a, **o)), some),
     row(np.amin, reduction(lambda t, a, **o: t.amin(a, **o)), some),
     row(np.ptp, reduction(lambda t, a, **o: t.amax(a, **o) - t.amin(a, **o)), some),
-    # Of longer sums the value is NumPy's own (divergences.REMARKS); tests/autograd/test_sums.py holds their gradient.
+    # Of longer sums see divergences.REMARKS.
     row(
         np.cumsum,
         lambda t, a, axis: t.cumsum(*placed(a, axis)),
@@ -202,7 +204,7 @@ REDUCTIONS = [
         np.linalg.norm,
         lambda t, x, ord, axis, keepdims: t.linalg.norm(x, ord=ord, dim=axis, keepdim=keepdims),
         norms(),
-        large=FEW,
+        large=(),
     ),
 ]
 
@@ -330,7 +332,7 @@ INDEXING = [
         np.diag,
         lambda t, v, k: t.diag(v, k),
         on(shapes(1, 2, 3), NASTY, k=between(-2, 2)),
-        large=FEW,
+        large=SQUARED,
     ),
     row(np.trace, lambda t, a, offset, axis1, axis2: t.diagonal(a, offset, axis1, axis2).sum(-1), diagonals()),
     row(np.diff, lambda t, a, n, axis: t.diff(a, n, axis), on(shapes(1, 4, 1), n=between(0, 3), axis=axis_of)),
@@ -345,7 +347,7 @@ PRODUCTS = [
     ),
     row(np.inner, lambda t, a, b: t.inner(a, b), products("inner")),
     row(np.vdot, lambda t, a, b: t.dot(a.reshape(-1), b.reshape(-1)), several("a b", NASTY)),
-    row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", NASTY), large=FEW),
+    row(np.outer, lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)), several("a b", NASTY), large=SQUARED),
     row(np.tensordot, lambda t, a, b, axes: t.tensordot(a, b, axes), tensordots()),
     row(
         np.einsum,

@@ -14,7 +14,7 @@ from conformance.strategies import NASTY, floats, whole
 from numpyml.nn import layers
 
 places = among(12, 5, 200)
-FAR = (Large(options={"max_len": 200}),)
+PLACES = (Large(options={"max_len": 200}),)
 DTYPES = "qqibhBHIQ"  # of positions, which are reckoned with
 
 
@@ -47,21 +47,21 @@ ROWS = [
         "counterparts.SinusoidalPositionalEncoding",
         {"d_model": between(1, 9), "max_len": places, "batch_first": flags},
         vectors,
-        large=FAR,
+        large=PLACES,
     ),
     ModuleRow(
         layers.LearnedPositionalEncoding,
         "counterparts.LearnedPositionalEncoding",
         {"d_model": between(1, 5), "max_len": places, "batch_first": flags},
         vectors,
-        large=FAR,
+        large=PLACES,
     ),
     ModuleRow(
         layers.RotaryPositionalEmbedding,
         "counterparts.RotaryPositionalEmbedding",
         {"dim": among(4, 2, 6, 10), "max_len": places, "base": among(10000.0, 500.0, 2), "interleaved": flags},
         heads,
-        large=FAR,
+        large=PLACES,
         tied=False,  # a pair of equal numbers is turned to a difference of two rounded products
     ),
 ]

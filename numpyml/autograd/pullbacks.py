@@ -34,12 +34,8 @@ def kept(g: Any, axis: Any, keepdims: bool) -> Any:
 
 def count(shape: Shape, axis: Any) -> int:
     """How many elements went into each element of a reduction."""
-    return math.prod(shape[i] for i in reduced(len(shape), axis))
-
-
-def reduced(axes: int, axis: Any) -> Sequence[int]:
-    """The axes of a reduction, of an array of so many; a number has none, though NumPy lets it be asked for one."""
-    return range(axes) if axis is None or axes == 0 else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return math.prod(shape[i] for i in axes)
 
 
 def variance(g: Any, a: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None) -> Any:
@@ -57,7 +53,8 @@ def deviation(
 
 def product(g: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """gx = g × the product of all others: of those before and those behind; y / x would lose what underflows."""
-    axes = reduced(a.ndim, axis)
+    axis = axis if a.ndim else None  # NumPy lets a number be asked for its last axis
+    axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     ends = tuple(range(-len(axes), 0))
     moved = np.moveaxis(a, axes, ends)
     cells = moved.reshape(*moved.shape[: a.ndim - len(axes)], math.prod(moved.shape[a.ndim - len(axes) :]))
@@ -175,6 +172,8 @@ def refuse_norm(x: Any, ord: Any = None, axis: Any = None) -> str:
     """The norms made of singular values have no derivative here."""
     if ord == "nuc" or (ord in (2, -2) and over_matrices(x, axis)):
         return f"with ord={ord!r} of a matrix has no derivative here; use 'fro', 1 or inf"
+    if np.ndim(ord):
+        return f"expected one order, got ord={ord!r}"
     return ""
 
 

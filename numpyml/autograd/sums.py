@@ -10,7 +10,7 @@ import numpy as np
 
 from numpyml.autograd.tape import Array
 
-PART = 128  # rows that are added up one by one; longer sums are made of the sums of such parts
+PART = 64  # rows that are added up one by one
 LONG = 256  # rows of several arrays, from which on products are the quicker
 
 
@@ -25,7 +25,7 @@ def over_rows(rows: Array) -> Array:
         return np.asarray((rows[..., 0, :].astype(wide) * wide.type(n)).astype(rows.dtype))
     if 0 in rows.strides or rows.itemsize not in rows.strides[-2:]:
         rows = np.ascontiguousarray(rows)
-    if n >= 2 * PART and rows.strides[-2] == rows.itemsize:
+    if n > PART and rows.strides[-2] == rows.itemsize:
         return np.asarray(rows.sum(axis=-2))  # columns lie in one piece: see below
     return weighted_rows(ones(n, rows.dtype), rows)
 
@@ -33,12 +33,15 @@ def over_rows(rows: Array) -> Array:
 def weighted_rows(weights: Array, rows: Array) -> Array:
     """Σᵢ wᵢ rowᵢ, (n,) and (..., n, d) -> (..., d); what a product adds up one by one is cut into parts."""
     *lead, n, d = rows.shape
-    if n < 2 * PART:
+    if n <= PART:
         return np.asarray(weights @ rows)
     whole = n - n % PART
     parts = weights[:whole].reshape(-1, 1, PART) @ rows[..., :whole, :].reshape(*lead, whole // PART, PART, d)
-    columns = np.ascontiguousarray(np.swapaxes(parts[..., 0, :], -1, -2))
-    return np.asarray(columns.sum(axis=-1) + weights[whole:] @ rows[..., whole:, :])  # NumPy halves and halves again
+    if whole <= 16 * PART:
+        total = np.add.reduce(parts, axis=(-3, -2))
+    else:  # along the last axis NumPy halves and halves again
+        total = np.ascontiguousarray(np.swapaxes(parts[..., 0, :], -1, -2)).sum(axis=-1)
+    return np.asarray(total + weights[whole:] @ rows[..., whole:, :] if whole < n else total)
 
 
 def row_sums(rows: Array) -> Array:

@@ -14,7 +14,7 @@ from numpyml.autograd import tape
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.rows import Row, title_of
 from numpyml.autograd.tape import Array, Node
-from numpyml.errors import CallOrderError, DerivativeError, DTypeError, ShapeError, kind_of
+from numpyml.errors import CallOrderError, DerivativeError, DTypeError, NumpymlError, ShapeError, kind_of
 
 Axis = int | tuple[int, ...] | None
 FLOATS = (float, np.floating)
@@ -36,7 +36,7 @@ class Tensor:
         dtype: of the data; by default as it comes.
 
     NumPy is the operation library: ``np.tanh(t)``, ``t @ u``, ``np.einsum("ij,jk", t, u)``, ``t[1:, mask]`` all give
-    Tensors. A function without a derivative raises a TypeError that names it. The array itself is ``t.data``.
+    Tensors. A function without a derivative raises a DerivativeError that names it. The array itself is ``t.data``.
     ``t += u`` makes a new Tensor: nothing recorded is ever written to.
     """
 
@@ -431,7 +431,11 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
     """Call a NumPy function on Tensors and record it: what every operator, method and protocol above comes down to."""
     composite = COMPOSITES.get(function)
     if composite is not None:
-        return composite.definition(**composite.bind(args, kwargs))
+        bound = composite.bind(args, kwargs)
+        try:
+            return composite.definition(**bound)
+        except (TypeError, ValueError, IndexError) as reason:
+            raise reason if isinstance(reason, NumpymlError) else _refusal(function, args, kwargs) or reason from None
     row = TABLE.get(function)
     if row is None:
         raise DerivativeError(
@@ -455,6 +459,15 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
             for index, z in enumerate(results):
                 z.node, z.index = node, index
     return (tuple(results) if isinstance(y, tuple) else results) if several else results[0]
+
+
+def _refusal(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Exception | None:
+    """NumPy's own reason to refuse a call, told of the function that was called and not of what it is written in."""
+    try:
+        function(*map(_arrays, args), **{name: _arrays(value) for name, value in kwargs.items()})
+    except (TypeError, ValueError, IndexError) as reason:
+        return reason
+    return None
 
 
 one: Callable[..., Tensor] = apply

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conformance.bound import (
-    MORE,
+    FURTHER,
     NOTICED,
     STEPWISE,
     Array,
@@ -139,7 +139,7 @@ def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() 
     for worst in (0.0, 1.0):  # what breaks the rule is measured whole, whatever is known
         found, number = drawn(short, worst)
         assert found.failure
-        assert number == every + MORE
+        assert number == every + FURTHER
 
 
 def test_a_term_that_is_missing_from_a_long_sum_is_seen() -> None:
@@ -186,7 +186,7 @@ def test_two_numbers_that_all_but_cancelled_in_every_draw_are_no_error() -> None
     def off(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {"output": mean(arrays)["output"] + np.spacing(np.float32(1.2)) / 2}
 
-    given = {"x": Given(np.full(4000, 1.3)), "y": Given(np.full(4000, -1.2))}  # in one of 128, eight draws cancel
+    given = {"x": Given(np.full(4000, 1.3)), "y": Given(np.full(4000, -1.2))}  # in one of 256, eight draws cancel
     (found,) = judge(Problem(given, off, mean, mean), np.dtype(np.float32), 1)
     assert not found.failure
     assert not found.wrong
