@@ -320,5 +320,11 @@ def test_a_refusal_is_an_error_of_the_frameworks_own_and_what_is_not_offered_is_
             alike("Dense", note, "spoilt", raising(TypeError("unsupported operand")), raising(RuntimeError("no")))
         with pytest.raises(Mismatch, match=r"PyTorch refuses it \(no\), it is accepted"):
             alike("Dense", note, "spoilt", lambda: None, raising(RuntimeError("no")))
+        alike("diff", note, "spoilt", raising(TypeError("no")), raising(TypeError("no")), peers="NumPy")
+        assert note.comparisons == 2
+        with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):  # not NumPy's words
+            alike("diff", note, "spoilt", raising(TypeError("by chance")), raising(TypeError("no")), peers="NumPy")
+        with pytest.raises(Mismatch, match="NumPy accepts it, it is refused: no"):  # on record of spoilt calls alone
+            alike("floor_divide", note, "incoming gradient", raising(ValueError("no")), lambda: None, True, "NumPy")
     finally:
         frameworks.use(None)

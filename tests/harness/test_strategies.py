@@ -9,10 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conformance import contracts, draws, reach
+from conformance import contracts, draws, reach, runner
 from conformance.bound import Given, arrays_of, references
-from conformance.cases import ModuleCase
-from conformance.strategies import HOLDS, LAYOUTS, LIES, NASTY, VALUES, floats, laid_out, shapes, whole
+from conformance.cases import MANY, FunctionCase, ModuleCase
+from conformance.strategies import (
+    HOLDS,
+    LAYOUTS,
+    LIES,
+    NASTY,
+    VALUES,
+    floats,
+    growing,
+    laid_out,
+    longer,
+    shapes,
+    side,
+    whole,
+)
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 
@@ -175,3 +188,27 @@ def test_infinite_numbers_are_not_divided_by_extreme_ones() -> None:
     kinds = {kind for pair in met for kind in pair}
     assert kinds == set(NASTY)
     assert not any("infinite" in pair and pair & {"wide", "subnormal", "tiny"} for pair in met)
+
+
+@pytest.mark.parametrize("name", ["exp", "outer", "matmul", "einsum", "split", "concatenate"])
+def test_a_large_call_has_an_operand_with_many_numbers(name: str) -> None:
+    sizes = []
+
+    @hypothesis.settings(max_examples=3, database=None, deadline=None, phases=[hypothesis.Phase.generate])
+    @hypothesis.given(runner.jobs()[runner.Task(name, "function_large")].cases)
+    def drawn(case: FunctionCase) -> None:
+        sizes.append(max(x.values.size for x in case.call.operands.values()))
+        assert case.dtype == np.float32
+
+    drawn()
+    assert min(sizes) >= MANY
+
+
+@hypothesis.settings(max_examples=3, database=None, deadline=None)
+@hypothesis.given(st.data())
+def test_a_length_is_another_where_what_is_drawn_is_to_be_large(data: st.DataObject) -> None:
+    length = longer(reach.among(3, 1), 70)
+    with growing(4):
+        assert (data.draw(length), data.draw(side(5, 100))) == (70, 100)
+    assert data.draw(length) in (3, 1)
+    assert data.draw(side(5, 100)) <= 5
