@@ -43,6 +43,12 @@ def partial_replaced(row: Any, operand: str, wrong: Callable[..., Any]) -> Itera
 
 def faults() -> list[Fault]:
     """All of them."""
-    from conformance.faults.seeded import FAULTS
+    from conformance.faults import answers, optimizers, randomness, refusals, states
 
-    return FAULTS
+    return [fault for module in (answers, states, optimizers, randomness, refusals) for fault in module.FAULTS]
+
+
+def fault(name: str) -> Fault:
+    """The one of this name."""
+    (found,) = (one for one in faults() if one.name == name)
+    return found

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from conformance import contracts, runner, sidebyside
+from conformance import contracts, faults, runner, sidebyside
 from conformance.census import CURVES, Note
 from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
 from conformance.faults import Fault, partial_replaced
-from conformance.faults.seeded import scaled
+from conformance.faults.answers import scaled
 from conformance.nodes import (
     FUNCTIONS,
     Activation,
@@ -208,19 +208,20 @@ def test_a_loop_that_forgets_is_seen() -> None:
 
 START = """
 import runpy, sys
-from conformance.faults import faults
+from conformance.faults import fault
 if sys.argv[2] == "broken":
-    with faults()[{fault}].planted():
+    with fault("{fault}").planted():
         runpy.run_path(sys.argv[1], run_name="__main__")
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize(("fault", "check"), [(0, "lockstep_float32"), (13, "training_float64")])
-def test_a_failure_is_one_script_that_shows_it(fault: int, check: str, tmp_path: Path) -> None:
-    from conformance.faults import faults
-
-    with faults()[fault].planted():
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [("input gradient 1% off", "lockstep_float32"), ("bias correction a step ahead", "training_float64")],
+)
+def test_a_failure_is_one_script_that_shows_it(fault: str, check: str, tmp_path: Path) -> None:
+    with faults.fault(fault).planted():
         note = runner.run(runner.Task("programs", check), "quick", 1, 30)
     assert note.failure
     printed = failure(note)

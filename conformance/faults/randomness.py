@@ -1,0 +1,120 @@
+"""Wrong chance: masks, initial values, seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import numpyml
+from conformance.faults import Fault
+from numpyml.nn import init, layers
+
+
+def _in_pairs(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        kept = right(self, shape, dtype)
+        flat = kept.reshape(-1)
+        flat[1::2] = flat[: flat.size - 1 : 2]
+        return kept
+
+    return mask
+
+
+def _unscaled(right: Any) -> Any:
+    return lambda self, shape, dtype: (right(self, shape, dtype) != 0).astype(dtype)
+
+
+def _coarse(right: Any) -> Any:
+    return lambda self, shape, dtype: right(self, shape, np.dtype(np.float32)).astype(dtype)
+
+
+def _in_turn(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        last = vars(self).pop("last", None)
+        if last is not None and last.shape == shape:
+            return last
+        self.last = right(self, shape, dtype)
+        return self.last
+
+    return mask
+
+
+def _one_for_all(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        return np.broadcast_to(right(self, shape[1:], dtype), shape).copy()
+
+    return mask
+
+
+def _in_fours(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        kept = right(self, shape, dtype)
+        blocks = kept.reshape(-1)[: kept.size // 4 * 4].reshape(-1, 4)
+        blocks[:, 2:] = blocks[:, :2]
+        return kept
+
+    return mask
+
+
+def _too_wide(right: Any) -> Any:
+    def kaiming_uniform_(array: Any, a: float = 0.0, generator: Any = None) -> Any:
+        right(array, a, generator)
+        array *= array.dtype.type(1.1)
+        return array
+
+    return kaiming_uniform_
+
+
+def _spread(right: Any) -> Any:
+    def normal_(array: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+        return right(array, mean, 1.15 * std, generator)
+
+    return normal_
+
+
+def _alike(right: Any) -> Any:
+    def kaiming_uniform_(array: Any, a: float = 0.0, generator: Any = None) -> Any:
+        right(array, a, generator)
+        array[...] = array[:1]
+        return array
+
+    return kaiming_uniform_
+
+
+def _one_seed(right: Any) -> Any:
+    return lambda seed: right(0)
+
+
+def _unseeded(right: Any) -> Any:
+    def mask(self: Any, shape: Any, dtype: Any) -> Any:
+        self.generator, own = np.random.default_rng(), self.generator
+        try:
+            return right(self, shape, dtype)
+        finally:
+            self.generator = own
+
+    return mask
+
+
+FAULTS = [
+    Fault("neighbouring masks are copies", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_pairs),
+    Fault("masks without their scale", "Dropout", "mask_statistics", layers.Dropout, "mask", _unscaled),
+    Fault(
+        "attention's masks without their scale",
+        "MultiheadAttention",
+        "mask_statistics",
+        layers.MultiheadAttention,
+        "mask",
+        _unscaled,
+    ),
+    Fault("float64 masks scaled in float32", "Dropout", "mask_statistics", layers.Dropout, "mask", _coarse),
+    Fault("every mask used twice", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_turn),
+    Fault("one mask for a whole batch", "Dropout", "mask_statistics", layers.Dropout, "mask", _one_for_all),
+    Fault("masks that repeat after two places", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_fours),
+    Fault("initial weights too large", "Dense", "initial_values", init, "kaiming_uniform_", _too_wide),
+    Fault("standard deviation 15% too large", "Embedding", "initial_values", init, "normal_", _spread),
+    Fault("neurons that start alike", "Dense", "initial_values", init, "kaiming_uniform_", _alike),
+    Fault("a seed that is ignored", "Dense", "same_seed", numpyml, "manual_seed", _one_seed),
+    Fault("masks that no seed repeats", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),
+]

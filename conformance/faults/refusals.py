@@ -1,0 +1,95 @@
+"""Bad calls that are taken, and good ones that are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.faults import Fault
+from numpyml import Tensor
+from numpyml.autograd import pullbacks
+from numpyml.errors import DTypeError
+from numpyml.nn import init, layers, losses, module, optimizers
+
+
+def _any_options(right: Any) -> Any:
+    return classmethod(lambda cls, options: None)
+
+
+def _any_value(right: Any) -> Any:
+    return lambda owner, name, value, *limits: value
+
+
+def _any_state(right: Any) -> Any:
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        for name, parameter in self.named_parameters():
+            parameter.data[...] = state_dict.get(name, parameter.data)
+
+    return load_state_dict
+
+
+def _any_gradient(right: Any) -> Any:
+    return lambda gy, shape, dtype, layer: np.resize(np.asarray(gy, dtype), shape)
+
+
+def _any_tape(right: Any) -> Any:
+    def backward(self: Any, gradient: Any = None, **options: Any) -> None:
+        right(self, gradient if gradient is None else np.resize(gradient, self.shape), **options)
+
+    return backward
+
+
+def _by_chance(right: Any) -> Any:
+    def compute(self: Any, x: Any) -> Any:
+        try:
+            return right(self, x)
+        except Exception as error:
+            raise TypeError("unsupported operand type(s)") from error
+
+    return compute
+
+
+def _one_precision(right: Any) -> Any:
+    def compute(self: Any, outputs: Any, targets: Any) -> Any:
+        if targets.dtype.kind == "f" and targets.dtype != outputs.dtype:
+            raise DTypeError("expected targets of the outputs' precision")
+        return right(self, outputs, targets)
+
+    return compute
+
+
+def _from_0(right: Any) -> Any:
+    def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        n = kwargs.get("n", 0)
+        return right(self, function, types, args, {**kwargs, "n": abs(n)} if n == -1 else kwargs)
+
+    return array_function
+
+
+def _of_an_axis(right: Any) -> Any:
+    def kept(g: Any, axis: Any, keepdims: bool) -> Any:
+        return g if axis is None or keepdims else np.expand_dims(g, axis)
+
+    return kept
+
+
+FAULTS = [
+    Fault("options out of range accepted", "SGD", "optimizer_rejections", optimizers.SGD, "validate", _any_options),
+    Fault("betas out of range accepted", "Adam", "optimizer_rejections", optimizers.Adam, "validate", _any_options),
+    Fault("a standard deviation below 0 accepted", "normal_", "initial_rejections", init, "number", _any_value),
+    Fault("any state dict accepted", "Dense", "rejections", module.Module, "load_state_dict", _any_state),
+    Fault("gradient of another shape accepted", "Dense", "rejections", module, "as_gradient", _any_gradient),
+    Fault("gradient of another shape accepted by a tape", "Dense", "rejections", Tensor, "backward", _any_tape),
+    Fault("an error that came up by chance", "Dense", "rejections", layers.Dense, "compute", _by_chance),
+    Fault(
+        "targets of another precision refused",
+        "MeanSquaredError",
+        "rejections",
+        losses.MeanSquaredError,
+        "compute",
+        _one_precision,
+    ),
+    Fault("differences taken -1 times", "diff", "function_rejections", Tensor, "__array_function__", _from_0),
+    Fault("no backward of a number's last axis", "sum", "function_rejections", pullbacks, "kept", _of_an_axis),
+]

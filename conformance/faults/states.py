@@ -1,0 +1,68 @@
+"""What a module holds between calls: gradients, modes, state dicts, copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.faults import Fault
+from numpyml.nn import layers, module
+
+
+def _overwriting(right: Any) -> Any:
+    def pullback(self: Any, x: Any, gy: Any, wanted: Any = (True,)) -> Any:
+        self.weight.grad.fill(0)
+        return right(self, x, gy, wanted)
+
+    return pullback
+
+
+def _unsummed(right: Any) -> Any:
+    return lambda self: None
+
+
+def _shallow(right: Any) -> Any:
+    def train(self: Any, mode: bool = True) -> Any:
+        self.training = mode
+        return self
+
+    return train
+
+
+def _reordered(right: Any) -> Any:
+    return lambda self: dict(reversed(right(self).items()))
+
+
+def _kept(right: Any) -> Any:
+    def load_state_dict(self: Any, state: Any) -> None:
+        right(self, state)
+        for name, parameter in self.named_parameters():
+            parameter._data = np.asarray(state[name])
+
+    return load_state_dict
+
+
+class _Shared(np.ndarray[Any, Any]):
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+def _rebuilt(data: Any, grad: Any) -> Any:
+    made = module.Parameter(data, dtype=data.dtype)
+    made._grad = grad
+    return made
+
+
+def _sharing(right: Any) -> Any:
+    return lambda self: (_rebuilt, (self._data, self._grad.view(_Shared)))
+
+
+FAULTS = [
+    Fault("weight gradient overwritten, not added to", "Dense", "accumulation", layers.Dense, "pullback", _overwriting),
+    Fault("zero_grad does nothing", "Dense", "accumulation", module.Parameter, "zero_grad", _unsummed),
+    Fault("train stops at the first module", "Sequential", "modes", module.Module, "train", _shallow),
+    Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
+    Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _kept),
+    Fault("a copy shares its gradients", "Dense", "copies", module.Parameter, "__reduce__", _sharing),
+]
