@@ -272,7 +272,7 @@ def _held(
 def _movement(
     problem: Problem, exact: Mapping[str, Array], carrier: Any, seed: int, at: Run, value: Mapping[str, Array]
 ) -> Iterator[Stage]:
-    """How moves each element moves at the worst (see the head of this file): by a few draws, and by more."""
+    """How far each element moves at the worst (see the head of this file): by a few draws, and by more."""
 
     def distances(draw: int, move: Callable[..., Array]) -> dict[str, Array]:
         inputs, alone = {}, np.random.default_rng([seed, draw])

@@ -60,10 +60,9 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
         FEWER: shape[draw(st.integers(0, len(shape))) :],
         "of one shape": shape,
     }
-    way = draw(st.sampled_from(likely(sorted(others), lambda way: [NUMBER] * (way == FEWER))))
-    first, second = shape, others[way]
-    way = FEWER if len(second) < len(first) else "of one shape" if first == second else "broadcast"
-    mark((f"operands {label}" for label in others), [f"operands {way}"])
+    first, second = shape, others[draw(st.sampled_from(likely(sorted(others), lambda way: [NUMBER] * (way == FEWER))))]
+    reached = FEWER if len(second) < len(first) else "of one shape" if first == second else "broadcast"
+    mark((f"operands {way}" for way in others), [f"operands {reached}"])
     if draw(st.booleans()):
         first, second = second, first
     a, b = draw(floats(first, kinds)), draw(floats(second, kinds))
