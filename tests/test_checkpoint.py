@@ -365,7 +365,7 @@ def run(code, *arguments):
         path = sys.argv[1]
         def net(epoch):
             layer = layers.Dense(50, 40)
-            layer.weight.data[...] = epoch
+            layer.weight.data[...] = layer.bias.data[...] = epoch
             return layer
         def epoch_of(path):
             layer = layers.Dense(50, 40)
@@ -383,8 +383,9 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(path):
     """The system itself refuses to write more, after more and more bytes."""
     process = run(
         """
+        numpyml.save(path, net(2), epoch=2)
+        size = os.path.getsize(path)  # not that of another epoch, whose checksum may have a digit more
         numpyml.save(path, net(1), epoch=1)
-        size = os.path.getsize(path)
         for limit in (0, 1, 100, size // 2, size - 1):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             try:

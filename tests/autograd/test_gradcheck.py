@@ -153,6 +153,20 @@ def test_float32_inputs_of_a_function_are_checked_in_float64() -> None:
     assert gradcheck(np.tanh, X.astype(np.float32)).dtype == "float64"
 
 
+def test_inputs_are_copied_before_they_are_moved() -> None:
+    x = np.linspace(0.1, 1, 5, dtype=np.float32)
+    x.flags.writeable = False
+    seen: set[int] = set()
+
+    def cube(t: Tensor) -> Tensor:
+        seen.add(t.data.__array_interface__["data"][0])
+        assert t.dtype == np.float64
+        return t * t * t
+
+    gradcheck(cube, x).raise_if_failed()
+    assert x.__array_interface__["data"][0] not in seen
+
+
 def test_everything_is_put_back_bit_for_bit() -> None:
     module = Affine()
     module.weight.grad[...] = 7.0
