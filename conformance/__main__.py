@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit code."""
     made = parser()
-    given = made.parse_args(arguments)
+    given = made.parse_intermixed_args(arguments)
     try:
         if given.subject is not None and given.command not in ("explain", "report"):
             raise Misuse(f"{given.command} takes no component; for one alone: --only {given.subject}")
@@ -146,7 +146,7 @@ def suite(given: argparse.Namespace) -> int:
     if given.json is not None:
         given.json.write_text(json.dumps(census.as_json(), indent=1) + "\n", encoding="utf-8")
     if folder is not None:
-        print("written:", *report.write(census, folder))
+        print("written:", *(file.resolve() for file in report.write(census, folder)))
     return 0 if census.holds else 1
 
 

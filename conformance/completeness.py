@@ -250,15 +250,20 @@ def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts
     ran = [note for note in notes if not note.failure]
     found = [] if firm else idle(ran, profile, record)
     sums: dict[tuple[str, str], list[float]] = {}  # what ran, and the floor
+    new: dict[str, list[str]] = {}
     for note in ran:
         count = known.get(note.row, {}).get(note.check)
         if count is None:
-            options = f"--only {note.row} --profile {profile}"
-            found.append(f"{note.row}-{note.check} has no floor in the {profile} profile; {RECORD} {options}")
+            new.setdefault(note.row, []).append(note.check)
             continue
         total = sums.setdefault((note.row, f"-{note.check}" if firm else ""), [0, 0])
         total[0] += note.comparisons
         total[1] += (FIRM if firm else share) * count
+    found += [
+        f"{row} has no floor in the {profile} profile for {', '.join(checks)}; "
+        f"{RECORD} --only {row} --profile {profile}"
+        for row, checks in new.items()
+    ]
     return found + [
         f"{row}{check}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}; "
         + _remedy(row, profile)

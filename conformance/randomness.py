@@ -123,8 +123,8 @@ MODULES = 16  # in which repeated numbers are counted
 
 @needs("make", "parameters", "seed")
 def initial_values(case: ModuleCase, note: Note) -> None:
-    """Every parameter starts from PyTorch's distribution (see :func:`same_distribution`), and no number of a module
-    comes more often than in PyTorch's."""
+    """Every parameter starts from PyTorch's distribution, by extremes, mean, deviation and shape, and no number of a
+    module comes more often than in PyTorch's."""
     framework = under_test()
     framework.seed(case.seed)
     pytorch.seed(case.seed % 2**31)

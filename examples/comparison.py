@@ -123,7 +123,7 @@ def told(prediction):
 
 
 def row(first, *cells):
-    print(f"{first!s:>10}" + "".join(f"{cell!s:>18}" for cell in cells))
+    print(f"{first!s:>10}" + "".join(f"{cell!s:>23}" for cell in cells))
 
 
 def show_losses(runs):

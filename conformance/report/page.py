@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from conformance.census import Census, Curve, Line, Note
 from conformance.report import svg
-from conformance.report.terminal import MANY, PRECISIONS, counted, marks, planted, short, units
+from conformance.report.terminal import MANY, PRECISIONS, counted, headline, marks, planted, short, units
 
 TEMPLATES = Path(__file__).parent
 
@@ -106,27 +106,6 @@ def figures(census: Census) -> list[Figure]:
     return found
 
 
-def verdict(census: Census) -> str:
-    """The sentence that says whether everything holds."""
-    lines, total, about = census.lines(), census.total(), census.about
-    if total.failed:
-        return f"{total.failed:,} of {total.checks:,} checks failed"
-    if about.incomplete:
-        return f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
-    if not total.passed:
-        return "Nothing was compared"
-    offered = [line for line in lines if line.passed]
-    whole = sum(not line.passed and line.not_offered > 0 for line in lines)
-    lacking = f"; {whole:,} not offered" if whole else ""
-    if (total.not_offered or total.in_part) and not lacking:
-        lacking = " in what is offered"
-    if len(offered) == 1:
-        return f"{offered[0].row} conforms{lacking}"
-    if len(offered) == len(about.components):
-        return f"All {len(offered):,} components conform{lacking}"
-    return f"The {len(offered):,} components that ran conform{lacking}"
-
-
 def share(error: float) -> str:
     """Units of the bound, as a share."""
     return f"{100 * error:.3g} %" if error <= 1 else f"{error:.3g} ×"
@@ -157,7 +136,7 @@ def html(census: Census) -> str:
         all=[part for members in groups.values() for part in members],
         figures=figures(census),
         holds=census.holds,
-        verdict=verdict(census),
+        verdict=headline(census),
         total=census.total(),
         failures=census.failures,
         svg=svg,
@@ -185,7 +164,7 @@ def markdown(census: Census) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about.versions.items())
     out = [
         f"# {_cell(name)} held to PyTorch",
-        f"**{'✓' if census.holds else '✗'} {_cell(verdict(census))}.** "
+        f"**{'✓' if census.holds else '✗'} {_cell(headline(census))}.** "
         + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
     ]

@@ -114,6 +114,27 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
+def headline(census: Census) -> str:
+    """The sentence that says whether everything holds."""
+    lines, total, about = census.lines(), census.total(), census.about
+    if total.failed:
+        return f"{total.failed:,} of {total.checks:,} checks failed"
+    if about.incomplete:
+        return f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
+    if not total.passed:
+        return "Nothing was compared"
+    offered = [line for line in lines if line.passed]
+    whole = sum(not line.passed and line.not_offered > 0 for line in lines)
+    lacking = f"; {whole:,} not offered" if whole else ""
+    if (total.not_offered or total.in_part) and not lacking:
+        lacking = " in what is offered"
+    if len(offered) == 1:
+        return f"{offered[0].row} conforms{lacking}"
+    if len(offered) == len(about.components):
+        return f"All {len(offered):,} components conform{lacking}"
+    return f"The {len(offered):,} components that ran conform{lacking}"
+
+
 def verdict(census: Census) -> str:
     """What became of the checks, in a sentence."""
     total = census.total()
@@ -122,14 +143,10 @@ def verdict(census: Census) -> str:
         return ", ".join([*said, *([counted(len(census.about.incomplete), "gap")] if census.about.incomplete else [])])
     if not total.passed:
         return "nothing was compared"
-    aside = {"are not offered": total.not_offered, "had nothing to compare": total.idle}
-    rest = "".join(f", {count:,} {what}" for what, count in aside.items() if count)
-    if rest:
-        passed = f"{total.passed:,} of {total.checks:,} checks"
-    else:
-        passed = f"all {total.passed:,} checks" if total.passed > 1 else "the check"
     part = f", {total.in_part:,} of them on a part of the examples" if total.in_part else ""
-    return f"{passed} passed{part}{rest}"
+    aside = {"not offered": total.not_offered, "with nothing to compare": total.idle}
+    rest = ", ".join(f"{count:,} {what}" for what, count in aside.items() if count)
+    return f"{counted(total.passed, 'check')} passed{part}, none failed" + f" ({rest})" * bool(rest)
 
 
 def footer(census: Census) -> str:
@@ -144,9 +161,8 @@ def footer(census: Census) -> str:
     if total.resolution:
         lines.append("notices: the smallest error, planted in one element, that was always noticed; - of none planted.")
     if total.findings:
-        lines.append(
-            f"{counted(len(total.findings), 'finding')}: there PyTorch is the one that is off; see the report."
-        )
+        found = counted(len(total.findings), "finding")
+        lines.append(f"{found}: there PyTorch is the one that is off; see conformance/findings/.")
     lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
     on_purpose = (lines for title, lines in about.differences.items() if title != WRONG)
     differences = counted(sum(map(len, on_purpose)), "difference")
@@ -154,4 +170,6 @@ def footer(census: Census) -> str:
     lines.append(
         f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} on purpose ({where})"
     )
-    return "\n".join([*lines, f"{counted(total.comparisons, 'comparison')}: {verdict(census)}"])
+    lines.append(f"{counted(total.comparisons, 'comparison')}: {verdict(census)}")
+    worst = f", the worst error at {total.error:.0%} of what is allowed" if census.holds else ""
+    return "\n".join([*lines, f"{headline(census)}{worst}"])

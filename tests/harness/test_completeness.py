@@ -127,7 +127,7 @@ def test_every_floor_is_missed() -> None:
     for row, check in TASKS:
         least = recorded["default"][row].pop(check)
         (line,) = completeness.shortfalls(run, "default", True, recorded)
-        assert line.startswith(f"{row}-{check} has no floor in the default profile; record it")
+        assert line.startswith(f"{row} has no floor in the default profile for {check}; record it")
         recorded["default"][row][check] = least
     assert completeness.shortfalls(run, "thorough", True, recorded) == []  # held to the default's: it makes more
     for note in (few := [note for note in run if note.row == "Dense"]):
