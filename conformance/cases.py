@@ -492,7 +492,7 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
 
 
-MANY = 256
+MANY = 256  # numbers of a large operand, at least
 
 
 @st.composite

@@ -1,8 +1,8 @@
 """The checks of modules and functions: one plain function for each property, run on every row it fits.
 
 A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone; what it
-needs of that beyond the essential stands above it. What optimizers, bad calls,
-whole models and random numbers promise stands in trajectories.py, rejections.py, programs.py and randomness.py.
+needs of that beyond the essential stands above it. What optimizers, bad calls, whole models and random numbers promise
+stands in trajectories.py, rejections.py, programs.py and randomness.py.
 """
 
 from __future__ import annotations

@@ -28,12 +28,7 @@ from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import PROGRAM_CHECKS, programs
 from conformance.randomness import INITIAL_CHECKS, RANDOM_CHECKS, initial_cases
 from conformance.reach import Strategy
-from conformance.rejections import (
-    FUNCTION_REJECTIONS,
-    INITIAL_REJECTIONS,
-    OPTIMIZER_REJECTIONS,
-    REJECTION_CHECKS,
-)
+from conformance.rejections import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
 from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
 
@@ -115,7 +110,7 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Check, Strategy[Any]]]:
         checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
     plain = not row.container  # bad options of the parts inside are the parts' own
-    many = [] if not row.large else [(large, large_cases(row))]
+    many = [(large, large_cases(row))] if row.large else []
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
     return [*((check, module_cases(row)) for check in checks), *many]
 
