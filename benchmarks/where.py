@@ -17,9 +17,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: a 
 
 from benchmarks import with_numpyml
 from benchmarks.cases import CASES
-from numpyml.autograd import rows, tape
+from numpyml.autograd import table as rows
+from numpyml.autograd import tape
 from numpyml.nn.module import Module
-from numpyml.nn.optimizer import Optimizer
+from numpyml.nn.optimizers.base import Optimizer
 
 Name = tuple[str, int]  # an operation, and which of its calls in a step
 least: dict[Name, float] = defaultdict(lambda: float("inf"))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from conformance.api import assert_conforms
     from conformance.errors import Misuse
-    from conformance.twin import twin
+    from conformance.twins.twin import twin
 
 __all__ = ["Misuse", "assert_conforms", "twin"]
-_HOMES = {"assert_conforms": "api", "Misuse": "errors", "twin": "twin"}
+_HOMES = {"assert_conforms": "api", "Misuse": "errors", "twin": "twins.twin"}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from conformance.errors import Misuse
 
 if TYPE_CHECKING:
-    from conformance.census import Census
+    from conformance.results.census import Census
     from conformance.runner import Task
 
 USAGE = """
@@ -104,7 +104,8 @@ def listing() -> int:
 
 def explanation(given: argparse.Namespace) -> int:
     """What is checked of one component, over which options, with which reference."""
-    from conformance import bound, references, runner
+    from conformance import references, runner
+    from conformance.comparison import rule as bound
     from conformance.rows import FunctionRow, ModuleRow, peer
 
     name = given.subject
@@ -152,8 +153,9 @@ def suite(given: argparse.Namespace) -> int:
 
 def ran(given: argparse.Namespace) -> Census:
     """The census of a run."""
-    from conformance import completeness, frameworks, report, runner
-    from conformance.census import Census
+    from conformance import frameworks, report, runner
+    from conformance.results import completeness
+    from conformance.results.census import Census
 
     wanted = planned(given)
     from conformance.report.about import about  # needs PyTorch, which is now known to be there

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 import numpyml.random
-from conformance.bound import Array, Given, Problem, judge
-from conformance.cases import dropout_mask, restart_masks
+from conformance.cases.modules import dropout_mask, restart_masks
+from conformance.comparison.rule import Given, Problem, judge
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import numpyml as adapter
 from conformance.frameworks import pytorch
-from conformance.twin import twin as twin_of
+from conformance.twins.twin import twin as twin_of
 from numpyml import Tensor
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
 from numpyml.nn import Module, Parameter
+from numpyml.typing import Array
 
 DRIVERS = ("explicit", "dynamic")
 
@@ -47,9 +48,9 @@ def assert_conforms(
 ) -> Conformity:
     """Hold a module to PyTorch: its output and every gradient, in float32 and float64, through both drivers.
 
-    The incoming gradient is random. The rule of comparison is the suite's (``conformance/bound.py``). Nothing about
-    ``module`` changes, and no random generator moves on. It is about the numbers of this call: other options, shapes
-    and memory layouts, and whether arrays are written to or shared, are what a row of the suite asks.
+    The incoming gradient is random. The rule of comparison is the suite's (``conformance/comparison/rule.py``). Nothing
+    about ``module`` changes, and no random generator moves on. It is about the numbers of this call: other options,
+    shapes and memory layouts, and whether arrays are written to or shared, are what a row of the suite asks.
 
     Args:
         module: a layer, a loss or a model.

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from hypothesis.strategies import SearchStrategy as Strategy
 
-from conformance.bound import Given
-from conformance.reach import Strategy
+from conformance.comparison.rule import Given
 
 # What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
 NO_VALUE = {"keepdims": False, "correction": 0}

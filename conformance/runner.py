@@ -19,18 +19,22 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
-from conformance import contracts, frameworks, reach
-from conformance.cases import function_cases, large_cases, large_function_cases, module_cases
-from conformance.census import Note
-from conformance.checks import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
+from conformance import contracts, frameworks
+from conformance.cases.functions import function_cases, large_function_cases
+from conformance.cases.initial import initial_cases
+from conformance.cases.modules import large_cases, module_cases
+from conformance.cases.optimizers import optimizer_cases
+from conformance.checks.modules import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
+from conformance.checks.optimizers import OPTIMIZER_CHECKS
+from conformance.checks.randomness import INITIAL_CHECKS, RANDOM_CHECKS
+from conformance.checks.refusals import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
-from conformance.programs import PROGRAM_CHECKS, programs
-from conformance.randomness import INITIAL_CHECKS, RANDOM_CHECKS, initial_cases
-from conformance.reach import Strategy
-from conformance.rejections import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
+from conformance.programs.training import PROGRAM_CHECKS, programs
+from conformance.results.census import Note
 from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
-from conformance.trajectories import OPTIMIZER_CHECKS, optimizer_cases
+from conformance.strategies import coverage as reach
+from conformance.strategies.coverage import Strategy
 
 # Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
 # draw other cases than one of the checkout, and every number in the source would change them all.
@@ -155,8 +159,8 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         )  # fmt: skip
         @hypothesis.given(reach.fresh(job.cases, wanted or ()))
         def example(case: Any) -> None:
-            promised, reached = reach.survey(case)
-            hypothesis.assume(wanted is None or reached & wanted)
+            found = case.coverage()
+            hypothesis.assume(wanted is None or found.reached & wanted)
             try:
                 with np.errstate(all="ignore"):  # overflow is what some values are for
                     job.check(case, note)
@@ -168,8 +172,8 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
                 raise
             if not note.failure:
                 note.examples += 1
-                note.promised |= promised
-                note.reached |= reached
+                note.promised |= found.promised
+                note.reached |= found.reached
 
         example()
 

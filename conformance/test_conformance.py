@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance import completeness, frameworks, runner
+from conformance import frameworks, runner
+from conformance.results import completeness
 
 
 def test_conforms(task: runner.Task, request: pytest.FixtureRequest) -> None:

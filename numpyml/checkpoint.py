@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, StateError, kind_of
 from numpyml.nn.module import Module
+from numpyml.typing import Array
 
 __all__ = ["load", "save"]
 

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.names import explain_keywords, unknown
-from numpyml.nn.options import flag, integer, require
+from numpyml.options import flag, integer, require
 from numpyml.random import default_generator
+from numpyml.typing import Array
 
 __all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split"]
 

@@ -14,17 +14,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from numpyml.autograd.tape import Array, no_grad
+from numpyml.autograd.tape import no_grad
 from numpyml.data import ArrayDataset, DataLoader
 from numpyml.errors import DataError, DTypeError, MissingPackageError, OptionError, ShapeError, kind_of
 from numpyml.nn import activations, layers, losses, optimizers
 from numpyml.nn.model import Sequential
 from numpyml.nn.module import Module
-from numpyml.nn.optimizer import Optimizer
-from numpyml.nn.options import flag, integer, require
+from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers import Scheduler
+from numpyml.options import flag, integer, require
 from numpyml.random import default_generator, drawing_from
 from numpyml.training import History, fit
+from numpyml.typing import Array
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin

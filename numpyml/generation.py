@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
-from numpyml.nn.options import flag, integer, number, positive, require
+from numpyml.options import flag, integer, number, positive, require
 from numpyml.random import default_generator
+from numpyml.typing import Array
 
 __all__ = ["Hypothesis", "beam_search", "choose", "generate", "probabilities", "take_rows"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from conformance.reach import among, between
 from conformance.rows import Large, ModuleRow
-from conformance.strategies import EVERY, floats, shapes
+from conformance.strategies.arrays import EVERY, floats, shapes
+from conformance.strategies.coverage import among, between
 from numpyml.nn import activations
 
 FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # see GELU in divergences.REMARKS

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.reach import Purposeful, Strategy, purposeful
 from conformance.rows import ModuleRow, Part
-from conformance.strategies import EVERY, floats, shapes
+from conformance.strategies.arrays import EVERY, floats, shapes
+from conformance.strategies.coverage import Purposeful, Strategy, purposeful
 from numpyml.nn import model
 
 WIDTH = 4

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from conformance.draws import (
+from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
+from conformance.rows import FunctionRow, Large
+from conformance.strategies.arrays import EVERY, NASTY, ORDINARY, shapes
+from conformance.strategies.calls import (
     axes_of,
     axis_of,
     axis_or_flat,
@@ -45,10 +48,7 @@ from conformance.draws import (
     two_axes,
     where,
 )  # fmt: skip
-from conformance.frameworks.pytorch import dims, picked, placed, scan, tensor
-from conformance.reach import among, between
-from conformance.rows import FunctionRow, Large
-from conformance.strategies import EVERY, NASTY, ORDINARY, shapes
+from conformance.strategies.coverage import among, between
 
 row = FunctionRow
 any_sign = on(kinds=NASTY)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conformance.reach import among
 from conformance.rows import InitialRow
-from conformance.strategies import shapes
+from conformance.strategies.arrays import shapes
+from conformance.strategies.coverage import among
 from numpyml.nn import init
 
 ROWS = [

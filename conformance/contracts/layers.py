@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Array, Given
-from conformance.reach import Strategy, among, between
+from conformance.comparison.rule import Given
 from conformance.rows import Large, ModuleRow
-from conformance.strategies import NASTY, floats, shapes, whole
+from conformance.strategies.arrays import NASTY, floats, shapes, whole
+from conformance.strategies.coverage import Strategy, among, between
 from numpyml.nn import layers
+from numpyml.typing import Array
 
 flags = among(False, True)
 # Of few elements one may be nearly all there is, and the gradient cancels: see REMARKS in divergences.py.

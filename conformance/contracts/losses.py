@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Array, Given
-from conformance.reach import Draw, Strategy, among, mark
+from conformance.comparison.rule import Given
 from conformance.rows import Large, ModuleRow
-from conformance.strategies import EVERY, NASTY, floats, grows, shapes, single, whole
+from conformance.strategies.arrays import EVERY, NASTY, floats, grows, shapes, single, whole
+from conformance.strategies.coverage import Draw, Strategy, among, mark
 from numpyml.nn import losses
+from numpyml.typing import Array
 
 reductions = among("mean", "sum", "none")
 CLASSES, MANY_CLASSES = 4, 100

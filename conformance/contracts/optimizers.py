@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conformance.reach import among
 from conformance.rows import OptimizerRow
+from conformance.strategies.coverage import among
 from numpyml.nn import optimizers
 
 rates = among(1e-3, 0.1, 1.0, 0.0)

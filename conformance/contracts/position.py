@@ -6,11 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.bound import Given
+from conformance.comparison.rule import Given
 from conformance.contracts.transformer import batches, flags, lengths, per_key, sequence
-from conformance.reach import Draw, among, between, pick
 from conformance.rows import Large, ModuleRow
-from conformance.strategies import NASTY, floats, whole
+from conformance.strategies.arrays import NASTY, floats, whole
+from conformance.strategies.coverage import Draw, among, between, pick
 from numpyml.nn import layers
 
 places = among(12, 5, 200)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.bound import Array, Given
-from conformance.reach import Draw, Strategy, among, between, pick
+from conformance.comparison.rule import Given
 from conformance.rows import ModuleRow, Part
-from conformance.strategies import LAYOUTS, floats, longer, seeds, single
+from conformance.strategies.arrays import LAYOUTS, floats, longer, seeds, single
+from conformance.strategies.coverage import Draw, Strategy, among, between, pick
 from numpyml.nn import layers
+from numpyml.typing import Array
 
 flags = among(False, True)
 # No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and moves

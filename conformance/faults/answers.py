@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from conformance.faults import Fault
+from conformance.faults.fault import Fault
 from numpyml import Tensor
 from numpyml.autograd import derivatives
+from numpyml.kernels.elementwise import BLOCK
 from numpyml.nn import activations, layers, losses, module
-from numpyml.nn.blockwise import BLOCK
 
 
 def scaled(factor: float) -> Any:

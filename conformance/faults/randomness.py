@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import numpyml
-from conformance.faults import Fault
+from conformance.faults.fault import Fault
 from numpyml.nn import init, layers
 
 

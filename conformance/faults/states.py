@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.faults import Fault
+from conformance.faults.fault import Fault
 from numpyml.nn import layers, module
 
 

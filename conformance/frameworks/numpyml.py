@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 import numpyml
-from conformance.bound import Array
-from conformance.rows import ModuleRow, OptimizerRow
-from numpyml import Tensor
+from numpyml import Tensor, names
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
-from numpyml.nn import Module
+from numpyml.nn import Module, activations, layers, losses, model, optimizers
+from numpyml.typing import Array
 
 NAME = "numpyml"
 REJECTIONS = (NumpymlError,)
@@ -40,22 +39,25 @@ class Apply(Module):
 
 
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """Our class under our names; every row knows it."""
-    row = _row(component)
-    names = inspect.signature(row.ours).parameters
+    """Our class under our names."""
+    ours = class_of(component)
+    parameters = inspect.signature(ours).parameters
     arguments = {_ours(name): value for name, value in options.items()}
-    if "dtype" in names:
+    if "dtype" in parameters:
         arguments["dtype"] = dtype
-    starred = [name for name in names if names[name].kind == inspect.Parameter.VAR_POSITIONAL]
-    module = row.ours(*[arguments.pop(name) for name in starred], **arguments)
-    return Apply(module) if row.wrap else module
+    starred = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_POSITIONAL]
+    module = ours(*[arguments.pop(name) for name in starred], **arguments)
+    return Apply(module) if ours in (model.ModuleList, model.ModuleDict) else module
 
 
-def _row(component: str) -> Any:
-    from conformance import contracts  # contracts is written in terms of the frameworks
+HOMES = (layers, activations, losses, model, optimizers)
 
-    rows: list[ModuleRow | OptimizerRow] = [*contracts.module_rows(), *contracts.optimizer_rows()]
-    return next(row for row in rows if row.torch == component)
+
+def class_of(component: str) -> Any:
+    """Our class for a component of PyTorch's, such as "nn.Linear"."""
+    theirs = component.rpartition(".")[2]
+    name = names.RENAMED.get(theirs, theirs)
+    return next(getattr(home, name) for home in HOMES if name in home.__all__)
 
 
 def _ours(name: str) -> str:
@@ -184,7 +186,7 @@ def differentiate(
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
     named = {"params": "parameters", "grads": "gradients"}
     ours = [{named.get(name, _ours(name)): value for name, value in group.items()} for group in groups]
-    return _row(component).ours(ours, **{_ours(name): value for name, value in options.items()})
+    return class_of(component)(ours, **{_ours(name): value for name, value in options.items()})
 
 
 def step(optimizer: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Array
 from conformance.errors import Misuse
+from numpyml.typing import Array
 
 SUPPORTED = "2.13.0"
 REMEDY = f"pip install torch=={SUPPORTED} (the CPU build: see the selector on pytorch.org)"

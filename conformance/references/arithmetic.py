@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Array
+from numpyml.typing import Array
 
 Wide = np.longdouble
 PI = 4 * np.arctan(Wide(1))

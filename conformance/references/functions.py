@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Array
 from conformance.references.arithmetic import LN2, LN10, PI, Wide, difference, fold, total, wide
 from conformance.references.kinds import (
     Answers,
@@ -23,6 +22,7 @@ from conformance.references.kinds import (
     selects,
     zero,
 )
+from numpyml.typing import Array
 
 # Functions that only move elements, and those that add up what they moved
 

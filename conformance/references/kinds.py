@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Array
 from conformance.references.arithmetic import Wide, axes_of, fold, wide
+from numpyml.typing import Array
 
 Function = Callable[..., Any]
 Answers = tuple[list[Array], list[Array]]  # the outputs, and the gradient of every operand

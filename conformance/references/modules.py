@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.bound import Array
 from conformance.references.arithmetic import PI, Wide, difference, times, total, wide
+from numpyml.typing import Array
 
 Options = Mapping[str, Any]
 Arrays = Mapping[str, Array]

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 import numpyml
-from conformance import bound, completeness, contracts, divergences, runner
-from conformance.census import About, Component
+from conformance import contracts, divergences, runner
+from conformance.comparison import rule as bound
 from conformance.frameworks import under_test
+from conformance.results import completeness
+from conformance.results.census import About, Component
 from conformance.rows import peer
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from conformance.census import Census
 from conformance.errors import Misuse
+from conformance.results.census import Census
 
 NAMES = ("conformance.html", "conformance.md")
 

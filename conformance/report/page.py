@@ -11,9 +11,9 @@ from statistics import median_high
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from conformance.census import Census, Curve, Line, Note
 from conformance.report import svg
 from conformance.report.terminal import MANY, PRECISIONS, counted, headline, marks, planted, short, units
+from conformance.results.census import Census, Curve, Line, Note
 
 TEMPLATES = Path(__file__).parent
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from conformance.census import SPREAD, Curve
+from conformance.results.census import SPREAD, Curve
 
 POINTS = 200  # on a drawn curve
 FLOOR = -7.0  # the spread's lowest decade: one element in ten million

@@ -8,8 +8,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from conformance.census import SCRIPT, Census, Line, Note
 from conformance.divergences import WRONG
+from conformance.results.census import SCRIPT, Census, Line, Note
 
 PRECISIONS = ("float32", "float64")
 WIDTHS = (30, 7, 10, 12, 8, 9, 9, 9, 9)  # and a mark

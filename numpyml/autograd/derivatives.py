@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from numpyml.autograd import pullbacks as pull
-from numpyml.autograd.rows import Composite, Partial, Row
-from numpyml.autograd.sums import weighted_rows
+from numpyml.autograd.table import Composite, Partial, Row
+from numpyml.kernels.sums import weighted_rows
 
 TABLE: dict[Callable[..., Any], Row] = {}
 """Function -> its row. A row without partials is a function whose result carries no gradient (``argmax``)."""

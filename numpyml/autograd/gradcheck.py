@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from numpyml.autograd import tape
-from numpyml.autograd.tape import Array
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, NumpymlError, kind_of
+from numpyml.typing import Array
 
 RIGHT, WRONG = "right", "wrong"
 KINK = "not differentiable here"

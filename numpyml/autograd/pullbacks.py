@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.autograd.sums import weighted_rows
 from numpyml.errors import OptionError, ShapeError
+from numpyml.kernels.sums import weighted_rows
 
 Shape = tuple[int, ...]
 NUMPY_2_1 = np.lib.NumpyVersion(np.__version__) >= "2.1.0"

@@ -15,14 +15,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numpyml.errors import CallOrderError, ShapeError
+from numpyml.typing import Array
 
 if TYPE_CHECKING:
     from numpyml.autograd.tensor import Tensor
-
-Array = NDArray[Any]
 
 
 class Operation(Protocol):

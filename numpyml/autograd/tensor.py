@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from numpyml.autograd import tape
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
-from numpyml.autograd.rows import Row, title_of
-from numpyml.autograd.tape import Array, Node
+from numpyml.autograd.table import Row, title_of
+from numpyml.autograd.tape import Node
 from numpyml.errors import CallOrderError, DerivativeError, DTypeError, NumpymlError, ShapeError, kind_of
+from numpyml.typing import Array
 
 Axis = int | tuple[int, ...] | None
 FLOATS = (float, np.floating)

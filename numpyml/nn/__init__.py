@@ -4,7 +4,8 @@ import sys
 
 from numpyml.names import unknown
 from numpyml.nn import activations, init, layers, losses, model, optimizers, schedulers, utils
-from numpyml.nn.module import Module, Parameter
+from numpyml.nn.module import Module
+from numpyml.nn.parameter import Parameter
 
 __all__ = [
     "Module",

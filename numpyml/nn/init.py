@@ -6,11 +6,11 @@ from math import inf, isfinite, prod, sqrt
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
-from numpyml.nn.options import number, require
+from numpyml.options import number, require
 from numpyml.random import default_generator
+from numpyml.typing import Array
 
 __all__ = ["kaiming_uniform_", "normal_", "uniform_", "xavier_uniform_"]
 

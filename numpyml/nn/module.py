@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.autograd import tape
-from numpyml.autograd.tape import Array, Node
+from numpyml.autograd.tape import Node
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, StateError, kind_of
 from numpyml.names import explain_keywords
-from numpyml.nn.options import flag
 from numpyml.nn.parameter import Parameter
 from numpyml.nn.representation import constructor_call, is_default, short
+from numpyml.options import flag
+from numpyml.typing import Array
 
 __all__ = ["Module", "Parameter", "as_floats"]
 

@@ -8,10 +8,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from numpyml.autograd.tape import Array, is_recording
+from numpyml.autograd.tape import is_recording
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
+from numpyml.typing import Array
 
 P = TypeVar("P", bound="Parameter")
 _ALL = slice(None)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
+from numpyml.typing import Array
 
 _CHUNK = 1 << 18  # bytes of parameters in a chunk; a parameter larger than a chunk gets its own
 _ALIGNMENT = 64  # bytes: a cache line, and a register of AVX-512

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpyml.autograd.tape import Array, no_grad
+from numpyml.autograd.tape import no_grad
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import name_of
-from numpyml.nn.module import Module, Parameter
+from numpyml.nn.parameter import Parameter
 from numpyml.random import default_generator
+from numpyml.typing import Array
+
+if TYPE_CHECKING:
+    from numpyml.nn.module import Module
 
 
 class _Row:

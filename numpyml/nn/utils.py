@@ -7,9 +7,9 @@ from math import sqrt
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, kind_of
-from numpyml.nn.options import flag, number, positive
+from numpyml.options import flag, number, positive
+from numpyml.typing import Array
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 

@@ -11,9 +11,9 @@ from numpyml import checkpoint as files
 from numpyml.data import ArrayDataset, DataLoader, Subset
 from numpyml.errors import DataError, DTypeError, OptionError, OwnershipError, kind_of
 from numpyml.nn.module import Module
-from numpyml.nn.optimizer import Optimizer
-from numpyml.nn.options import choice, require
+from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers import ReduceLROnPlateau
+from numpyml.options import choice, require
 
 
 def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:

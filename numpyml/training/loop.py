@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from numpyml import checkpoint as files
-from numpyml.autograd.tape import Array, is_recording, no_grad
+from numpyml.autograd.tape import is_recording, no_grad
 from numpyml.errors import DataError, DTypeError, OptionError, StateError, kind_of
 from numpyml.nn.module import Module
-from numpyml.nn.optimizer import Optimizer
-from numpyml.nn.options import choice, flag, integer, number, require
+from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
+from numpyml.options import choice, flag, integer, number, require
 from numpyml.random import default_generator
 from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule, in_memory
 from numpyml.training.diagnosis import FloatingPointWarnings, divergence, observed, warn_of_double_squashing
@@ -26,6 +26,7 @@ from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
 from numpyml.training.metrics import GREATER_IS_BETTER, Metric, alike, joined, resolved
 from numpyml.training.progress import progress as progress_for
+from numpyml.typing import Array
 
 __all__ = ["Run", "fit"]
 

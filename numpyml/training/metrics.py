@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import MissingPackageError, OptionError, ShapeError, kind_of
 from numpyml.nn import losses
+from numpyml.typing import Array
 
 Metric = Callable[[Array, Array], float]
 

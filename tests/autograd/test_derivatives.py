@@ -14,7 +14,7 @@ import pytest
 from numpyml import Tensor
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.gradcheck import gradcheck
-from numpyml.autograd.rows import title_of
+from numpyml.autograd.table import title_of
 from numpyml.errors import DerivativeError, OptionError, ShapeError
 
 Function = Callable[..., Any]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import numpyml
-from numpyml import Tensor, gradcheck
+from numpyml import Tensor
 from numpyml.autograd import tape
-from numpyml.autograd.gradcheck import KINK, NOISE, NOT_FINITE, RIGHT, WRONG, GradientError
+from numpyml.autograd.gradcheck import KINK, NOISE, NOT_FINITE, RIGHT, WRONG, GradientError, gradcheck
 from numpyml.errors import DTypeError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpyml import Tensor
-from numpyml.autograd.sums import PART, over_rows, row_sums, unbroadcast
+from numpyml.kernels.sums import PART, over_rows, row_sums, unbroadcast
 
 
 @pytest.mark.parametrize("n", [0, 1, PART, 2 * PART, 70_000])

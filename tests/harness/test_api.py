@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import numpyml
-from conformance import Misuse, assert_conforms
-from conformance.faults import faults, partial_replaced
+from conformance.api import assert_conforms
+from conformance.errors import Misuse
+from conformance.faults import faults
+from conformance.faults.fault import partial_replaced
 from numpyml.autograd.derivatives import TABLE
 from numpyml.nn import Module, Parameter, activations, layers, losses, model
 

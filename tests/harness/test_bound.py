@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.bound import (
+from conformance.comparison.rule import (
     FURTHER,
     NOTICED,
     STEPWISE,
-    Array,
     Given,
     Problem,
     Run,
@@ -22,6 +21,7 @@ from conformance.bound import (
     references,
     sharpness,
 )
+from numpyml.typing import Array
 
 VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import cases, frameworks
-from conformance.bound import Array, Given
-from conformance.cases import ModuleCase
-from conformance.census import Note
-from conformance.checks import buffers, state_dict
+from conformance import frameworks
+from conformance.cases import modules as cases
+from conformance.cases.modules import ModuleCase
+from conformance.checks.modules import buffers, state_dict
+from conformance.comparison.rule import Given
 from conformance.errors import Mismatch
+from conformance.results.census import Note
 from conformance.rows import ModuleRow
+from numpyml.typing import Array
 
 ROW = ModuleRow(type("BatchNorm", (), {}), "nn.BatchNorm1d", {}, lambda o: None)  # type: ignore[arg-type, return-value]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from conformance import frameworks, runner
-from conformance.bound import Given
-from conformance.cases import ModuleCase
-from conformance.census import Note
-from conformance.checks import same_seed
+from conformance.cases.modules import ModuleCase
+from conformance.checks.modules import same_seed
+from conformance.comparison.rule import Given
+from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from numpyml.errors import NumpymlError
 

@@ -118,7 +118,7 @@ def test_a_component_named_twice_runs_once(capsys: pytest.CaptureFixture[str]) -
 def test_less_than_was_recorded_is_red(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from conformance import completeness
+    from conformance.results import completeness
 
     monkeypatch.setattr(completeness, "FLOORS", tmp_path / "floors.json")
     monkeypatch.setattr(completeness, "dropped", lambda *_, **__: [])  # nothing was recorded

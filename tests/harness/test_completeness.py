@@ -15,10 +15,11 @@ import pytest
 from hypothesis import strategies as st
 
 import numpyml
-from conformance import completeness, contracts, runner, test_conformance
-from conformance.census import Note
-from conformance.reach import REACHING, purpose
+from conformance import contracts, runner, test_conformance
+from conformance.results import completeness
+from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow
+from conformance.strategies.coverage import REACHING, purpose
 from numpyml import names
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.nn import Module, optimizers

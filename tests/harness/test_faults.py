@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from conformance import runner
-from conformance.faults import Fault, faults, partial_replaced
+from conformance.faults import Fault, faults
+from conformance.faults.fault import partial_replaced
 from numpyml.autograd.derivatives import TABLE
 
 

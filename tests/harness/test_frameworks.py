@@ -16,12 +16,12 @@ import pytest
 
 from conformance import contracts, frameworks
 from conformance.__main__ import main
-from conformance.bound import Given, arrays_of
-from conformance.cases import FunctionCase
-from conformance.census import Note
+from conformance.cases.functions import FunctionCase
+from conformance.checks.refusals import alike
+from conformance.comparison.rule import Given, arrays_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import made
-from conformance.rejections import alike
+from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow
 
 # Right: Linear without evaluation and Sigmoid. Wrong: ReLU, in its gradient at 0; square, in its value.

@@ -17,12 +17,14 @@ from mutants import EQUIVALENT, FILES, ROOT, TESTS, mutants  # noqa: E402
 
 # What holds modules and options, keeps arrays and shows them.
 ELSEWHERE = {
-    "nn/groups.py", "nn/model.py", "nn/options.py", "nn/representation.py", "nn/storage.py", "nn/summary.py",
+    "nn/optimizers/groups.py", "nn/model.py", "nn/representation.py", "nn/storage.py", "nn/summary.py",
 }  # fmt: skip
 
 
 def test_every_file_of_the_mathematics_is_changed() -> None:
-    there = {str(path.relative_to(ROOT)) for part in ("autograd", "nn") for path in (ROOT / part).rglob("*.py")}
+    there = {
+        str(path.relative_to(ROOT)) for part in ("kernels", "autograd", "nn") for path in (ROOT / part).rglob("*.py")
+    }
     assert {file for file in there if not file.endswith("__init__.py")} | {"generation.py"} == set(FILES) | ELSEWHERE
 
 
@@ -40,7 +42,7 @@ def test_what_nobody_could_notice_is_still_there() -> None:
 def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -> None:
     in_dense = [m.done for m in mutants("nn/layers/dense.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
     assert sorted(in_dense) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
-    in_losses = [m.done for m in mutants("nn/losses.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"]
+    in_losses = [m.done for m in mutants("nn/losses/__init__.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"]
     assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
 
 

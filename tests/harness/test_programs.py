@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from conformance import contracts, faults, runner, sidebyside
-from conformance.census import CURVES, Note
+from conformance import contracts, faults, runner
 from conformance.contracts import optimizer_rows
 from conformance.errors import Mismatch
-from conformance.faults import Fault, partial_replaced
+from conformance.faults import Fault
 from conformance.faults.answers import scaled
-from conformance.nodes import (
+from conformance.faults.fault import partial_replaced
+from conformance.programs.nodes import (
     FUNCTIONS,
     Activation,
     Block,
@@ -36,15 +36,17 @@ from conformance.nodes import (
     Shared,
     Tied,
 )
-from conformance.programs import (
+from conformance.programs.training import (
     Program,
     lockstep_float32,
     lockstep_float64,
     programs,
+    sidebyside,
     training_float32,
     training_float64,
 )
 from conformance.report.terminal import failure
+from conformance.results.census import CURVES, Note
 from numpyml.autograd.derivatives import TABLE
 from numpyml.nn import layers, losses, optimizers
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conformance import completeness, contracts, reach, runner
-from conformance.bound import Given
-from conformance.census import Note
-from conformance.reach import Purpose, among, between, purpose, purposeful
+from conformance import contracts, runner
+from conformance.cases.optimizers import OptimizerCase
+from conformance.comparison.rule import Given
+from conformance.results import completeness
+from conformance.results.census import Note
 from conformance.rows import ModuleRow
-from conformance.strategies import EVERY, floats, shapes
-from conformance.trajectories import OptimizerCase
+from conformance.strategies import coverage as reach
+from conformance.strategies.arrays import EVERY, floats, shapes
+from conformance.strategies.coverage import Purpose, among, between, purpose, purposeful
 
 RELU = runner.row_of("ReLU")
 TASK = runner.Task("ReLU", "output")
@@ -56,7 +58,7 @@ def test_a_rare_value_is_drawn_until_it_is_reached(monkeypatch: pytest.MonkeyPat
 
 @st.composite
 def cases(draw: Any, row: ModuleRow, extra: Any) -> Any:
-    from conformance.cases import module_cases
+    from conformance.cases.modules import module_cases
 
     reach.pick(draw, "n", extra)
     return draw(module_cases(row))
@@ -142,14 +144,15 @@ def test_pairs_of_an_optimizers_options_count_where_a_step_was_made() -> None:
     def case(own: dict[str, Any], arrays: int = 2, **changed: Any) -> OptimizerCase:
         return OptimizerCase(row, {**options, **changed}, own, [(3,)] * arrays, "ordinary", 1, np.float64, 0)
 
-    promised, reached = reach.survey(case({}))
+    found = case({}).coverage()
+    promised, reached = found.promised, found.reached
     assert "momentum=0 & maximize=True" in reached and reached <= promised
     assert "momentum=0 & nesterov=True, refused" in promised - reached
     assert "momentum=0 & nesterov=True" not in promised
-    assert "momentum=0.9 & maximize=True" in reach.survey(case({"momentum": 0.9}))[1]
-    assert "momentum=0.9 & maximize=True" not in reach.survey(case({"momentum": 0.9}, arrays=1))[1]
-    assert reach.survey(case({}, nesterov=True))[1] == {"momentum=0 & nesterov=True, refused"}
-    assert reach.survey(case({"nesterov": True}))[1] == {"momentum=0 & nesterov=True, refused"}
+    assert "momentum=0.9 & maximize=True" in case({"momentum": 0.9}).coverage().reached
+    assert "momentum=0.9 & maximize=True" not in case({"momentum": 0.9}, arrays=1).coverage().reached
+    assert case({}, nesterov=True).coverage().reached == {"momentum=0 & nesterov=True, refused"}
+    assert case({"nesterov": True}).coverage().reached == {"momentum=0 & nesterov=True, refused"}
 
 
 def test_a_purpose_names_all_that_its_strategy_can_be() -> None:

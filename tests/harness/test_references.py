@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from mpmath import mp, mpf
 
 from conformance import references
-from conformance.bound import Array, Given
-from conformance.cases import FunctionCase, ModuleCase, function_cases, module_cases
+from conformance.cases.functions import FunctionCase, function_cases
+from conformance.cases.modules import ModuleCase, module_cases
+from conformance.comparison.rule import Given
 from conformance.contracts import function_rows, module_rows
 from conformance.frameworks import pytorch
 from conformance.references import FunctionReference, ModuleReference
@@ -24,6 +25,7 @@ from conformance.references import functions as formulas
 from conformance.references.functions import PRODUCTS
 from conformance.references.kinds import linear
 from conformance.rows import Call
+from numpyml.typing import Array
 
 Wide = np.longdouble
 EPS = np.finfo(Wide).eps

@@ -17,9 +17,9 @@ import pytest
 
 from conformance import report, runner
 from conformance.__main__ import main
-from conformance.census import OUTCOMES, SPREAD, About, Census, Component, Curve, Note
 from conformance.errors import Misuse
 from conformance.report import page, svg, terminal
+from conformance.results.census import OUTCOMES, SPREAD, About, Census, Component, Curve, Note
 
 MODULE_CHECKS = {
     "output": "The output, by the comparison rule.",

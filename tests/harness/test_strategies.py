@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from conformance import contracts, draws, reach, runner
-from conformance.bound import Given, arrays_of, references
-from conformance.cases import MANY, FunctionCase, ModuleCase
-from conformance.strategies import (
+from conformance import contracts, runner
+from conformance.cases.functions import MANY, FunctionCase
+from conformance.cases.modules import ModuleCase
+from conformance.comparison.rule import Given, arrays_of, references
+from conformance.strategies import calls as draws
+from conformance.strategies import coverage as reach
+from conformance.strategies.arrays import (
     HOLDS,
     LAYOUTS,
     LIES,

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import conformance
-from conformance import Misuse
-from conformance.mirror import CALLS, Mirror
+from conformance.errors import Misuse
+from conformance.twins.mirror import CALLS, Mirror
 from numpyml import Tensor
 from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from numpyml import Tensor, gradcheck
+from numpyml import Tensor
+from numpyml.autograd.gradcheck import gradcheck
 from numpyml.errors import CallOrderError, DataError, DTypeError, OptionError, ShapeError
 from numpyml.nn import losses
 from numpyml.nn.losses import (

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.autograd import tape
-from numpyml.autograd.sums import over_rows, row_sums, unbroadcast
-from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
+from numpyml.kernels.sums import over_rows, row_sums, unbroadcast
 from numpyml.nn import init
 from numpyml.nn.layers.dense import Dense, as_rows, product
 from numpyml.nn.layers.dropout import new_mask
-from numpyml.nn.module import Module, Parameter, as_floats, as_given
-from numpyml.nn.options import flag, integer, number, require
+from numpyml.nn.module import Module, as_floats, as_given
+from numpyml.nn.parameter import Parameter
+from numpyml.options import flag, integer, number, require
+from numpyml.typing import Array
 
 __all__ = ["MultiheadAttention", "ScaledDotProductAttention"]
 

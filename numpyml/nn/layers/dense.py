@@ -8,12 +8,13 @@ from math import prod, sqrt
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyml.autograd.sums import over_rows
-from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
+from numpyml.kernels.sums import over_rows
 from numpyml.nn import init
-from numpyml.nn.module import Module, Parameter, as_floats
-from numpyml.nn.options import flag, integer
+from numpyml.nn.module import Module, as_floats
+from numpyml.nn.parameter import Parameter
+from numpyml.options import flag, integer
+from numpyml.typing import Array
 
 
 class Dense(Module):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.autograd.tape import Array
 from numpyml.nn.module import Module, as_floats
-from numpyml.nn.options import number
+from numpyml.options import number
 from numpyml.random import default_generator
+from numpyml.typing import Array
 
 
 class Dropout(Module):

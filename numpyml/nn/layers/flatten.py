@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import DTypeError, ShapeError, kind_of
 from numpyml.nn.module import Module
-from numpyml.nn.options import integer
+from numpyml.options import integer
+from numpyml.typing import Array
 
 
 class Flatten(Module):

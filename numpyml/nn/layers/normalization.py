@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyml.autograd.sums import over_rows, row_sums
-from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
-from numpyml.nn.module import Module, Parameter, as_floats
-from numpyml.nn.options import flag, integer, number
+from numpyml.kernels.sums import over_rows, row_sums
+from numpyml.nn.module import Module, as_floats
+from numpyml.nn.parameter import Parameter
+from numpyml.options import flag, integer, number
+from numpyml.typing import Array
 
 __all__ = ["LayerNorm", "RMSNorm"]
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nn import init
-from numpyml.nn.module import Module, Parameter, as_floats, as_given
-from numpyml.nn.options import flag, integer, positive, require
+from numpyml.nn.module import Module, as_floats, as_given
+from numpyml.nn.parameter import Parameter
+from numpyml.options import flag, integer, positive, require
+from numpyml.typing import Array
 
 __all__ = ["LearnedPositionalEncoding", "RotaryPositionalEmbedding", "SinusoidalPositionalEncoding"]
 

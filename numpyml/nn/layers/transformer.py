@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyml.autograd.tape import Array
 from numpyml.errors import ShapeError
 from numpyml.nn import init
 from numpyml.nn.activations import GELU, ReLU
@@ -19,8 +18,9 @@ from numpyml.nn.layers.dropout import Dropout
 from numpyml.nn.layers.normalization import LayerNorm
 from numpyml.nn.model import ModuleList
 from numpyml.nn.module import Module
-from numpyml.nn.options import flag, integer, require
 from numpyml.nn.parameter import parameter_dtype
+from numpyml.options import flag, integer, require
+from numpyml.typing import Array
 
 __all__ = [
     "Transformer",

@@ -1,0 +1,191 @@
+"""One drawn example of a function's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from conformance import divergences, references
+from conformance.cases.common import DTYPES, GY, listed
+from conformance.comparison.rule import Given, Problem
+from conformance.frameworks import numpyml, pytorch, under_test
+from conformance.references.arithmetic import fold
+from conformance.rows import Call, FunctionRow, Large
+from conformance.strategies.arrays import growing, incoming, laid_out, seeds
+from conformance.strategies.calls import FEWER, NUMBER
+from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, among, likely, mark, may_hold, pick
+from numpyml.typing import Array
+
+
+class FunctionCase:
+    """A NumPy function with drawn operands and options."""
+
+    def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int, plain: Container[str] = ()) -> None:
+        """``plain`` are operands that the framework is given as NumPy's arrays, and asked no gradient of."""
+        self.row, self.call, self.dtype, self.seed = row, call, np.dtype(dtype), seed
+        self.variables = [name for name in call.operands if name not in plain]
+        self.large: Large | None = None
+
+    def options(self, brief: bool) -> dict[str, Any]:
+        """The options of the call; brief: without those at NumPy's own defaults."""
+        return {name: x for name, x in self.call.options.items() if not (brief and self.row.at_default(name, x))}
+
+    def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
+        return [laid_out(arrays[name], given.layout) for name, given in self.call.operands.items()]
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        given = dict(self.call.operands)
+        operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
+        for i, y in enumerate(listed(self._torch(operands))):
+            given[f"{GY} {i}"] = incoming(tuple(y.shape), self.seed, i)
+        return given
+
+    def _torch(self, operands: Sequence[Any]) -> Any:
+        import torch
+
+        return self.row.torch(torch, *operands, **self.call.options)
+
+    def differentiated(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The operands of which a gradient is asked."""
+        return [x for name, x in zip(self.call.operands, self.arrays(arrays), strict=True) if name in self.variables]
+
+    def function(self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False) -> Callable[..., Any]:
+        """The function with its options and plain operands, from this namespace: it takes the others. In every other
+        case, and where it is to be brief, defaults are left out."""
+        options, operands = self.options(brief or self.seed % 2 == 1), self.arrays(arrays)
+        most = max(x.ndim for x in operands)
+        # A plain operand of no axes beside one that has some is a Python number.
+        whole = {
+            name: x.item() if most > x.ndim == 0 else x for name, x in zip(self.call.operands, operands, strict=True)
+        }
+
+        def call(*variables: Any) -> Any:
+            given = {**whole, **dict(zip(self.variables, variables, strict=False))}
+            return self.row.call(namespace, *given.values(), **options)
+
+        return call
+
+    def _run(
+        self, arrays: Mapping[str, Array], framework: Any, brief: bool = False, **options: Any
+    ) -> dict[str, Array]:
+        gys = [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        function = self.function(framework.NAMESPACE, arrays, brief)
+        try:
+            with np.errstate(all="ignore"):
+                found = framework.differentiate(function, self.differentiated(arrays), gys, **options)
+        except TypeError as error:
+            if framework.NAME != "numpyml" and "unexpected keyword argument" in str(error):  # an option it has not
+                if not brief:
+                    return self._run(arrays, framework, True, **options)
+                raise NotImplementedError(f"{self.row.name}: {error}") from error
+            raise
+        ys, gxs = found
+        found = {f"output {i}": np.asarray(y) for i, y in enumerate(ys)}
+        return found | {f"gradient of {name}": np.asarray(g) for name, g in zip(self.variables, gxs, strict=True)}
+
+    def ours(self, arrays: Mapping[str, Array], **options: Any) -> dict[str, Array]:
+        """The framework's answers."""
+        return self._run(arrays, under_test(), **options)
+
+    def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
+        """PyTorch's answers; after no backward, of the function alone."""
+        operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
+        ys = listed(self._torch(operands))
+        gys = [arrays[f"{GY} {i}"] for i in range(len(ys))]
+        gxs = pytorch.gradients(ys, operands, gys) if times else []
+        found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
+        found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
+        for name in [name for name in found if divergences.at_nan(self.row.name, name)]:
+            x, *others = (arrays[operand] for operand in self.call.operands)
+            none = fold(np.isnan(found["output 0"]) * 1.0, found[name].shape) > 0 if others else np.isnan(x)
+            found[name] = np.where(none, np.nan, found[name]).astype(x.dtype)
+        return found
+
+    def problem(self, times: int = 1) -> Problem:
+        """The call, and as many backwards; with none, nobody but the framework computes gradients."""
+        several: dict[str, Any] = {} if times < 2 else {"times": times}
+        formula = references.function(self.row.name)
+
+        def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            if formula is None:
+                return self._run(arrays, numpyml, **several)
+            operands = {name: arrays[name] for name in self.call.operands}
+            ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
+            found = {f"output {i}": y for i, y in enumerate(ys)}
+            found |= {f"gradient of {name}": times * gx for name, gx in gxs.items()}
+            ours = [name for name in found if divergences.at_nan(self.row.name, name, divergences.AT_NAN)]
+            if ours and not divergences.at_nan(self.row.name, ours[0]):
+                # The formulas say NaN as numpyml does. A framework that has not put that on record is held to PyTorch.
+                theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, times)
+                for name in set(ours) & set(theirs):  # gradients are there after a backward alone
+                    found[name] = np.where(np.isnan(found[name]), theirs[name], found[name])
+            return found
+
+        return Problem(
+            self.given,
+            lambda arrays: self.ours(arrays, **several),
+            lambda arrays: self.torch(arrays, times),
+            wide,
+            formula=formula.how if formula else "",
+        )
+
+    def coverage(self) -> Coverage:
+        """What the strategies promise of this case, and what it reaches."""
+        found = Coverage(self.large is not None)
+        if not self.large:
+            for name, given in self.call.operands.items():
+                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            found.add("", PRECISIONS, self.dtype)
+        return found
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())
+        lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
+        plain = {name: "" if name in self.variables else ", a plain array" for name in self.call.operands}
+        lines += [f"    {name} = {given!r}{plain[name]}" for name, given in self.call.operands.items()]
+        return "\n".join([*lines, f"    seed = {self.seed}"])
+
+
+@st.composite
+def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
+    """Operands, options and precision of a function."""
+    call = draw(row.calls)
+    kinds = {given.kind for given in call.operands.values()}
+    usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
+    return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
+
+
+MANY = 256  # numbers of a large operand, at least
+
+
+@st.composite
+def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
+    """As :func:`large_cases`, of the operands."""
+    large = pick(draw, "large", among(*row.large))
+    with growing(large.growth):
+        case = draw(function_cases(row))
+    assume(any(x.values.size >= MANY for x in case.call.operands.values()))
+    case.dtype, case.large = np.dtype(np.float32), large
+    return case
+
+
+@st.composite
+def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Given]) -> tuple[str, ...]:
+    """Which operands are no Tensors: none in every other call, else any but all."""
+    able = [name for name in operands if name != row.asked and len(operands) > 1]
+    some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
+    ways = likely([*[()] * len(some), *some], lambda way: [name + NUMBER for name in way])
+    plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()
+    mark((f"{name}: a plain array" for name in able), (f"{name}: a plain array" for name in plain))
+    if may_hold(f"operands {FEWER}"):
+        axes = {name: given.values.ndim for name, given in operands.items()}
+        numbers = (name + NUMBER for name in plain if max(axes.values()) > axes[name] == 0)
+        mark((name + NUMBER for name in able), numbers)
+    return plain

@@ -1,0 +1,365 @@
+"""One drawn example of a module's row, and the problem that the comparison rule is put to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from conformance import divergences, references
+from conformance.cases.common import DTYPES, GY, listed
+from conformance.comparison.rule import Given, Problem
+from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.rows import Large, ModuleRow
+from conformance.strategies.arrays import VALUES, growing, incoming, laid_out, seeds, single
+from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
+from numpyml.typing import Array
+
+
+def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The mask that PyTorch's Dropout draws in this place of a model whose masks restart at a seed."""
+    import torch
+
+    pytorch.seed(seed % 2**31 + place)
+    kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
+    mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
+    if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
+        return np.where(mask != 0, np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype), 0)
+    return mask
+
+
+def restart_masks(made: Any, seed: int) -> None:
+    """Let every Dropout inside a PyTorch module draw the masks that :func:`dropout_mask` tells."""
+    for place, inner in enumerate(pytorch.dropping(made)):
+
+        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + place) -> tuple[Any, ...]:
+            pytorch.seed(seed)
+            return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
+
+        inner.register_forward_pre_hook(restart)
+
+
+SPARSE = 6  # in one case of so many, zeros are among the parameters: what they meet may be ∞
+CALLS = 3  # after which buffers are looked at
+
+
+class ModuleCase:
+    """A component with drawn options, inputs, parameters and incoming gradient."""
+
+    def __init__(
+        self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Given, ...], dtype: Any, training: bool, seed: int,
+        call: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.row, self.options, self.inputs, self.call = row, options, inputs, call or {}
+        self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
+        self._settled = row.settled(options, self.dtype)  # for the same call in another precision
+        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
+        self._referees: dict[np.dtype[Any], Any] = {}
+        several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
+        self.names = ["outputs", "targets"] if row.loss else several
+        self.large: Large | None = None
+
+    # The component on either side
+
+    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Any:
+        """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's."""
+        framework = framework or under_test()
+        module = built(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        if offers(framework, "train"):
+            framework.train(module, self.training)
+        elif not self.training:
+            raise NotOffered("there is no evaluation mode")
+        if offers(framework, "inject_masks"):
+            framework.inject_masks(module, lambda *given: dropout_mask(self.seed, *given))
+        elif self._drops:
+            raise NotOffered("there is no way to inject masks")
+        for name, data in framework.parameters(module).items():
+            data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
+        return module
+
+    def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
+        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        restart_masks(made, self.seed)
+        return self.loaded(made.train(self.training), arrays)
+
+    def loaded(self, made: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module, its parameters as in ``arrays`` (else the case's own)."""
+        import torch
+
+        with torch.no_grad():
+            for name, p in made.named_parameters():
+                values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
+                p.copy_(pytorch.tensor(values))
+        return made
+
+    def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+        """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
+        made, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
+        if made is None:
+            made = self.twin(dtype, arrays)
+            self._peers[np.dtype(dtype)] = made, {name: x.clone() for name, x in made.named_buffers()}
+            return made
+        for name, x in made.named_buffers():  # what an earlier call left there
+            x.copy_(buffers[name])
+        return self.loaded(made, arrays)
+
+    def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
+        """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
+        module = self._referees.get(np.dtype(dtype))
+        if module is None:
+            return self._referees.setdefault(np.dtype(dtype), self.make(dtype, arrays, numpyml))
+        for name, data in numpyml.parameters(module).items():
+            data[...] = arrays[name]
+        numpyml.zero_grad(module)
+        return module
+
+    def options_in(self, dtype: Any) -> Mapping[str, Any]:
+        """The options; in another precision than the case's, what the case's decides is said."""
+        return self.options if dtype is None or np.dtype(dtype) == self.dtype else self._settled
+
+    def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
+        rng = np.random.default_rng([self.seed, *map(ord, name)])
+        kind = "sparse" if self.seed % SPARSE == 1 else "ordinary"
+        return single(VALUES[kind](rng, shape) * self.row.spread(shape))
+
+    @cached_property
+    def _drops(self) -> bool:
+        return self.training and bool(pytorch.dropping(built(pytorch, self.row.torch, self.options, self.dtype)))
+
+    # What goes in
+
+    def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The inputs, in their memory layouts and read-only."""
+        return [
+            laid_out(arrays.get(name, given.values), given.layout)
+            for name, given in zip(self.names, self.inputs, strict=True)
+        ]
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        """Every floating number that goes in, by name."""
+        made = self.peer(np.float64)
+        given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
+        if not self.row.tied:
+            given = {name: replace(x, kind="ordinary") for name, x in given.items()}
+        given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
+        ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+        for i, y in enumerate(listed(ys)):
+            given[GY + f" {i}" * (i > 0)] = incoming(tuple(y.shape), self.seed, 7, i)
+        return given
+
+    def further(self, dtype: Any) -> dict[str, Any]:
+        """What else the call is given: masks, read-only and in their memory layouts, and whatever is no array."""
+        return {
+            name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Given) else x
+            for name, x in self.call.items()
+        }
+
+    def gradients_of(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The incoming gradients, one for each output, in their memory layouts and read-only."""
+        return [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs PyTorch's call has."""
+        return sum(name.startswith(GY) for name in self.given)
+
+    # What comes out
+
+    def run(
+        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
+    ) -> dict[str, Array]:
+        """The answers of a module of some framework's, by one of its drivers."""
+        gys, further = self.gradients_of(arrays), self.further(arrays[GY].dtype)
+        with np.errstate(all="ignore"):
+            if driver == "dynamic" and offers(framework, "dynamic"):
+                ys, gxs = framework.dynamic(module, self.arrays(arrays), *gys, **further)
+            else:
+                ys = framework.forward(module, *self.arrays(arrays), **further)
+                gxs = framework.backward(module, *gys) if backward else []
+        found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
+        for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
+            if given.floating and gx is not None:
+                found[f"gradient of {name}"] = np.asarray(gx)
+        after = framework.parameters(module) if self.row.written else {}
+        found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
+        if not backward:
+            return found
+        return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+
+    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
+        """The framework's answers."""
+        module = self.make(arrays[GY].dtype, arrays)
+        return self.run(module, arrays, driver, under_test())
+
+    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[str, Array]:
+        """numpyml's answers, in the precision of the numbers that go in."""
+        module = self.referee(arrays[GY].dtype, arrays)
+        return {name: np.array(y) for name, y in self.run(module, arrays, driver, numpyml, backward).items()}
+
+    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
+        """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
+        found = self._torch(arrays, backward)
+        logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
+        if divergences.limits(self.row.name) and np.isinf(logits).any():
+            largest = 1e36 if logits.dtype == np.float32 else 1e300
+            near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)}, backward)
+            for name, value in near.items():
+                limit = np.where(np.abs(value) > largest**0.9, np.copysign(np.inf, value), value)
+                found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
+        return found
+
+    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[str, Array]:
+        """PyTorch's answers, every result on the way rounded once more in a dtype."""
+        from conformance.comparison.rounding import Rounded
+
+        with Rounded(seed, dtype):
+            return self._torch(arrays, backward)
+
+    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
+        gys = self.gradients_of(arrays)
+        made = self.peer(gys[0].dtype, arrays)
+        inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
+        ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
+        named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
+        named = [*named, *made.named_parameters()] if backward else []
+        found = pytorch.gradients(ys, [x for _, x in named], gys) if backward else []
+        after = {f"output, {name} after the call": pytorch.array(made.get_parameter(name)) for name in self.row.written}
+        outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
+        return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
+
+    def twice(self) -> Problem:
+        """The gradients of m(x) + m(x), the one module standing twice in one graph."""
+        once = self.problem()
+
+        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            framework, gys = under_test(), self.gradients_of(arrays)
+            module = self.make(None, arrays)
+            gxs = framework.used_twice(module, self.arrays(arrays), *gys, **self.further(gys[0].dtype))
+            found = {f"gradient of {name}": gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
+            return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+
+        def doubled(run: Callable[..., Mapping[str, Array]]) -> Callable[..., Mapping[str, Array]]:
+            return lambda *given: {name: x + x for name, x in run(*given).items() if name.startswith("gradient")}
+
+        return Problem(once.given, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
+
+    def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
+        """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
+        formula = references.module(self.row.torch)
+        own = "dynamic" if backward else "explicit"
+        return Problem(
+            self.given,
+            lambda arrays: self.ours(arrays, driver),
+            partial(self.torch, backward=backward),
+            partial(self.referred, formula) if formula else partial(self.wide, driver=own, backward=backward),
+            partial(self.rounded, backward=backward) if self.row.composed or self.row.container else None,
+            formula.how if formula else "",
+            self.row.signed,
+        )
+
+    def buffers(self) -> dict[str, Any]:
+        """PyTorch's state that is no parameter, by name, but for what is an option here."""
+        found = pytorch.buffers(self.twin())
+        return {name: x for name, x in found.items() if not divergences.option_not_state(self.row.name, name)}
+
+    def remembered(self) -> Problem:
+        """The buffers of floats after each of CALLS calls."""
+        names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
+
+        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[str, Array]:
+            framework, dtype = framework or under_test(), arrays[GY].dtype
+            module, further = self.make(dtype, arrays, framework), self.further(dtype)
+
+            def step() -> Mapping[str, Array]:
+                with np.errstate(all="ignore"):
+                    framework.forward(module, *self.arrays(arrays), **further)
+                found: Mapping[str, Array] = framework.state_dict(module)
+                return found
+
+            return told(step)
+
+        def theirs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            dtype = arrays[GY].dtype
+            made, further = self.twin(dtype, arrays), self.further(dtype)
+
+            def step() -> Mapping[str, Array]:
+                pytorch.call(made, self.arrays(arrays), further)
+                return pytorch.buffers(made)
+
+            return told(step)
+
+        def told(step: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
+            found: dict[str, Array] = {}
+            for call in range(1, CALLS + 1):
+                now = step()  # the state itself, which the next call changes
+                found |= {f"{name}, call {call}": np.array(now[name]) for name in names if name in now}
+            return found
+
+        return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
+
+    def referred(self, formula: references.ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What an independent reference answers."""
+        inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
+        rest = {name: x for name, x in arrays.items() if name not in inputs}
+        gy = rest.pop(GY)
+        dropped = self.training and pytorch.dropping(self.twin())
+
+        def mask(p: float, shape: tuple[int, ...]) -> Array:
+            return dropout_mask(self.seed, 0, p, shape, np.longdouble)
+
+        options = {**self._settled, **self.further(np.longdouble)}
+        return formula(options, inputs, rest, gy, mask if dropped and all(map(_rate, dropped)) else None)
+
+    def coverage(self) -> Coverage:
+        """What the strategies promise of this case, and what it reaches."""
+        found = Coverage(self.large is not None)
+        settled = self.large.options if self.large else {}
+        found.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
+        if not self.large:
+            for name, given in zip(self.names, self.inputs, strict=False):
+                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            found.add("", PRECISIONS, self.dtype)
+        found.add("", MODES, self.training)
+        return found
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        lines = [f"{self.row.name}({options}), {self.dtype}, training={self.training}"]
+        lines += [f"    {name} = {given!r}" for name, given in zip(self.names, self.inputs, strict=True)]
+        lines += [f"    {name} = {value!r}" for name, value in self.call.items()]
+        return "\n".join([*lines, f"    seed = {self.seed}"])
+
+
+def _rate(made: Any) -> float:
+    """The share that a PyTorch module drops."""
+    rate: float = next(getattr(made, name) for name in ("p", "dropout_p", "dropout") if hasattr(made, name))
+    return rate
+
+
+@st.composite
+def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
+    """Options, inputs, precision and mode of a component."""
+    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    inputs = draw(row.inputs(options))
+    call = draw(row.call(options, inputs)) if row.call else {}
+    return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
+
+
+@st.composite
+def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
+    """Cases with many elements, of the inputs or of the parameters; in float32, whose reference is the quicker."""
+    large = pick(draw, "large", among(*row.large))
+    options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
+    with growing(large.growth):
+        inputs = draw(row.inputs(options))
+    assume(all(x.values.ndim and x.values.size for x in inputs))
+    case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
+    case.large = large
+    return case

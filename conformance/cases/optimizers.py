@@ -1,0 +1,290 @@
+"""One drawn trajectory of an optimizer's row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.cases.common import DTYPES
+from conformance.comparison.rule import DRAWS, ROUNDINGS, Given, Problem, arrays_of
+from conformance.frameworks import numpyml, offers, pytorch, under_test
+from conformance.rows import OptimizerRow
+from conformance.strategies.arrays import LIES, Shape, laid_out, seeds, single
+from conformance.strategies.coverage import PRECISIONS, REFUSED, Coverage, Draw, among, likely, mark, pairs, pick
+from conformance.twins.twin import torch_names, torch_optimizer
+from numpyml.typing import Array
+
+FALL, FALLS = 0.7, 7  # of the learning rate, each time it changes; and after how many steps it does
+LARGE: list[Shape] = [(70_000,)]  # more than is worked on in one piece
+SAMPLE = 64  # elements of that
+SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, LARGE]
+NEIGHBOURS = "neighbours"  # one behind the other in memory, where the framework has parameters that can lie so
+LAYOUTS = (NEIGHBOURS, "C", "fortran", "strided")
+GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
+
+
+class OptimizerCase:
+    """Options, groups, parameters and the gradients of every step.
+
+    ``own`` are options of the last parameter alone, ``changed`` those that one group gets on the way; ``layouts`` are
+    those of parameters and of gradients.
+    """
+
+    def __init__(
+        self, row: OptimizerRow, options: Mapping[str, Any], own: Mapping[str, Any], shapes: list[Shape], kind: str,
+        steps: int, dtype: Any, seed: int, changed: Mapping[str, Any] | None = None,
+        layouts: tuple[str, str] = (NEIGHBOURS, "C"),
+    ) -> None:  # fmt: skip
+        self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
+        self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
+        self.changed, self.layouts = changed or {}, layouts
+        self.changing = offers(under_test(), "change_option")
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        rng = np.random.default_rng(self.seed)
+        given = {}
+        for i, shape in enumerate(self.shapes):
+            given[f"parameter {i}"] = Given(single(rng.standard_normal(shape)))
+            g = np.asarray(rng.standard_normal((self.steps, *shape)))
+            sizes = {
+                "sparse": [0.0, 0.0, 1.0],
+                "zero": [0.0],
+                "huge": [1e12],
+                "small": [1e-10],
+                "mixed": [0.0, 1.0, 1e6, 1e-6],
+            }
+            scale = rng.choice(sizes.get(self.kind, [1.0]), g.shape)
+            given[f"gradient {i}"] = Given(single(g * scale))
+            given[f"roundings {i}"] = Given(np.zeros(g.shape), kind=ROUNDINGS)
+        return given
+
+    def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
+        """All parameters in one group, or, where a second group has options of its own, the last in that."""
+        if not self.own or len(arrays) < 2:
+            return [{key: arrays}]
+        return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
+
+    @cached_property
+    def whole(self) -> list[dict[str, Any]]:
+        """All options of each group, as it begins."""
+        groups = self.groups(self.shapes, "params")
+        return [{**self.options, **own} for own in ({}, self.own)[: len(groups)]]
+
+    @property
+    def turning(self) -> dict[str, Any]:
+        """The options, at the beginning, of the group in which some change."""
+        return self.whole[self.seed % len(self.whole)]
+
+    def changes(self, step: int) -> list[tuple[int, str, Any]]:
+        """What is set before this step: group, option, value. The groups' learning rates fall in turn; after a third
+        of the steps one group's options become ``changed``."""
+        if not self.changing or not step:
+            return []
+        turn, groups = step // FALLS, len(self.whole)
+        group = turn % groups
+        rate = self.whole[group]["learning_rate"] * FALL ** (turn // groups + (group > 0))
+        found = [(group, "learning_rate", rate)] * (step % FALLS == 0)
+        if step == max(1, self.steps // 3):
+            found += [(self.seed % groups, name, value) for name, value in self.changed.items()]
+        return [(group, *option) for group, name, value in found for option in torch_names({name: value}).items()]
+
+    def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
+        """The framework's optimizer, and the parameters and gradients it works on.
+
+        numpyml's may be neighbours in memory: it runs through those in one pass.
+        """
+        values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
+        if self.layouts[0] == NEIGHBOURS and framework is numpyml:
+            from numpyml.nn import Parameter
+
+            self.owners = [Parameter(x, dtype=x.dtype) for x in values]
+            parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
+        else:
+            layout, other = (layout.replace(NEIGHBOURS, "C") for layout in self.layouts)
+            parameters = [_writeable(x, layout) for x in values]
+            gradients = [_writeable(np.zeros_like(x), other) for x in values]
+        groups = self.groups(parameters, "params")
+        for group in groups:
+            group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
+        return framework.optimizer(self.row.torch, groups, torch_names(self.options)), parameters, gradients
+
+    def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[str, Array]:
+        """Every parameter and state array at every step."""
+        return self._run(arrays, under_test(), reload_at)
+
+    def wide(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return self._run(arrays, numpyml)
+
+    def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[str, Array]:
+        stepper, parameters, gradients = self.make(arrays, framework)
+        history: dict[str, list[Array]] = {}
+        for step in range(self.steps):
+            if step == reload_at:
+                saved, before = framework.save(stepper), [np.array(p) for p in parameters]
+                stepper, parameters, gradients = self.make(arrays, framework)
+                for p, old in zip(parameters, before, strict=True):
+                    p[...] = old
+                framework.restore(stepper, saved)
+            for change in self.changes(step):
+                framework.change_option(stepper, *change)
+            for i, g in enumerate(gradients):
+                g[...] = arrays[f"gradient {i}"][step]
+            framework.step(stepper)
+            states = framework.state(stepper)
+            for i, p in enumerate(parameters):
+                for name, x in {"parameter": p, **states[i]}.items():
+                    history.setdefault(f"{name} {i}", []).append(np.array(x))
+        return {name: np.stack(xs) for name, xs in history.items()}
+
+    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(self.shapes))]
+        stepper = torch_optimizer(self.row, self.groups(parameters, "params"), self.options)
+        gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
+        history: dict[str, list[Array]] = {}
+        for step in range(self.steps):
+            for group, name, value in self.changes(step):
+                stepper.param_groups[group][name] = value
+            for p, g in zip(parameters, gradients, strict=True):
+                p.grad = g[step].clone()
+            stepper.step()
+            for i, p in enumerate(parameters):
+                state = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
+                for place, (name, x) in enumerate({"parameter": p, **state}.items()):
+                    history.setdefault(f"{name} {i}", []).append(pytorch.array(x))
+                    self.rounded(x, np.roll(arrays[f"roundings {i}"][step], place))
+        return {name: np.stack(xs) for name, xs in history.items()}
+
+    def movement(self, arrays: Mapping[str, Array], straight: Mapping[str, Array]) -> dict[str, Array]:
+        """How far PyTorch's trajectory moves when what every step gives is rounded up or down by a unit."""
+        most = {name: np.zeros(x.shape) for name, x in straight.items()}
+        for draw in range(DRAWS):
+            rng = np.random.default_rng([self.seed, draw])
+            steps = {name: x.shape for name, x in arrays.items() if name.startswith(ROUNDINGS)}
+            ways = {name: 2.0 * rng.integers(0, 2, shape) - 1 for name, shape in steps.items()}
+            for name, x in self.torch({**arrays, **ways}).items():
+                np.maximum(most[name], np.abs(x - straight[name]), out=most[name])
+        return most
+
+    def rounded(self, x: Any, ways: Array) -> None:
+        """A step takes in what the one before it gave: where the inputs are moved, that is moved, too."""
+        if ways.any():
+            x.detach().mul_(pytorch.tensor(1 + ways * float(np.finfo(self.dtype).eps)))
+
+    def problem(self) -> Problem:
+        """The trajectory."""
+        return Problem(self.given, self.ours, self.torch, self.wide)
+
+    def lies(self, layout: str) -> bool:
+        """Whether an array of these shapes can be laid out so."""
+        return any(LIES[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
+
+    def sampled(self) -> Problem:
+        """The trajectory; of a large parameter a few elements, the last among them, which know nothing of the others:
+        the references step through these alone, the framework under test through all."""
+        if self.shapes != LARGE:
+            return self.problem()
+        last = LARGE[0][0] - 1
+        places = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
+        given = {name: replace(x, values=x.values[..., places]) for name, x in self.given.items()}
+
+        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            """Of what came the precision alone is taken: the numbers are the case's own, which are not moved here."""
+            everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
+            return {name: x[..., places] for name, x in self.ours(everything).items()}
+
+        return Problem(given, ours, self.torch, self.wide)
+
+    def coverage(self) -> Coverage:
+        """What the strategies promise of this case, and what it reaches."""
+        found = Coverage()
+        found.options(self.row.options, self.options)
+        found.add("", PRECISIONS, self.dtype)
+        groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
+        for options in groups:
+            found.add("", pairs(self.row), options)
+        if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.refused):
+            found.reached = {label for label in found.reached if label.endswith(REFUSED)}  # there was no step
+        return found
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
+            f"    changed on the way {dict(self.changed)}, layouts of parameters and gradients {self.layouts}\n"
+            f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
+        )
+
+
+def _writeable(x: Array, layout: str) -> Array:
+    y = laid_out(x, layout)
+    y.flags.writeable = True
+    return y
+
+
+@st.composite
+def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
+    """All options combined, groups, changes on the way, memory layouts, gradients of every size."""
+    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    shapes = pick(draw, "shapes", among(*(SHAPES[:3] if steps else SHAPES)))
+    count = steps or (3 if shapes == LARGE else draw(st.integers(1, 40)))
+    kind = pick(draw, "gradients", among(*GRADIENTS))
+    own = _others(draw, row, OWN, sorted(options), 3)
+    changed = _others(draw, row, CHANGED, sorted(options.keys() - {"learning_rate"}), 1)
+    layouts = draw(_layouts(PARAMETERS, LAYOUTS)), draw(_layouts(THEIR_GRADIENTS, LAYOUTS[1:]))
+    dtype, seed = draw(st.sampled_from(DTYPES)), draw(seeds)
+    case = OptimizerCase(row, options, own, shapes, kind, count, dtype, seed, changed, layouts)
+    if not _allowed(row, {**case.turning, **changed}, changed):
+        case.changed = {}
+    mark(*_purposes(case))
+    return case
+
+
+OWN, CHANGED, PARAMETERS, THEIR_GRADIENTS = (
+    "a group's own ",
+    "changed on the way: ",
+    "parameters: ",
+    "their gradients: ",
+)
+
+
+def _others(draw: Draw, row: OptimizerRow, label: str, names: list[str], most: int) -> dict[str, Any]:
+    """Other values for up to so many options."""
+    chosen = draw(st.lists(st.sampled_from(likely(names, lambda name: [label + name])), max_size=most))
+    return {name: draw(row.options[name]) for name in chosen}
+
+
+def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:
+    return st.sampled_from(likely(layouts, lambda layout: [label + layout]))
+
+
+def _allowed(row: OptimizerRow, options: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    """Whether both sides take what has changed on the way, beside the other options of the group."""
+    together = any(all(options[name] == value for name, value in pair) for pair in row.refused)
+    return not together and not any(name in changed and changed[name] == value for name, value in row.at_first)
+
+
+def _purposes(case: OptimizerCase) -> tuple[list[str], list[str]]:
+    """What groups, changes and layouts are for, and what of it the numbers of this case can tell."""
+    names = sorted(case.options)
+    promised = [OWN + name for name in names]
+    promised += [CHANGED + name for name in names if case.changing and name != "learning_rate"]
+    promised += [*(PARAMETERS + layout for layout in LAYOUTS), *(THEIR_GRADIENTS + layout for layout in LAYOUTS[1:])]
+    reached = []
+    if case.kind != "zero" and case.steps > 2:
+        reached += [OWN + name for name in case.own if _tells(name, case.whole[-1], case.options)]
+        reached += [CHANGED + name for name in case.changed if _tells(name, case.turning, case.changed)]
+    first, other = case.layouts
+    if first == NEIGHBOURS:
+        return promised, [*reached, *[PARAMETERS + first] * (len(case.shapes) > 1)]
+    lying = [label + layout for label, layout in ((PARAMETERS, first), (THEIR_GRADIENTS, other)) if case.lies(layout)]
+    return promised, [*reached, *lying]
+
+
+def _tells(name: str, group: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether a group differs from others in an option, and its parameters move."""
+    return bool(group[name] != others[name] and group["learning_rate"])

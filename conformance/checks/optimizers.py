@@ -1,0 +1,151 @@
+"""The checks of optimizers: fed identical gradients, both sides are compared at every step of a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from conformance.cases.optimizers import OptimizerCase
+from conformance.checks.modules import needs
+from conformance.comparison.rule import arrays_of, off_scale
+from conformance.divergences import ABSENT, stricter
+from conformance.errors import Mismatch
+from conformance.frameworks import pytorch, under_test
+from conformance.results.census import Note
+from conformance.twins.twin import torch_optimizer
+from numpyml.typing import Array
+
+
+def accepted(case: OptimizerCase, note: Note) -> bool:
+    """Whether PyTorch takes these options; where it refuses them, so must we."""
+    arrays = arrays_of(case.problem(), np.dtype(np.float64))
+    reasons = [_refusal(case, own) for own in ({}, case.own)]
+    try:
+        case.make(arrays, under_test())
+    except getattr(under_test(), "REJECTIONS", ()) as refusal:
+        # PyTorch looks at a group's options later or never; numpyml holds a group to what PyTorch asks of an optimizer.
+        if not any(reasons):
+            raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
+        note.remarks.add(stricter(case.row.name, "option of a group"))
+        note.record(1)
+        return False
+    if reasons[0]:
+        raise Mismatch(f"PyTorch refuses these options ({reasons[0]}), they are accepted")
+    return True
+
+
+def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
+    """PyTorch's reason to refuse an optimizer of these options."""
+    try:
+        torch_optimizer(case.row, [{"params": [pytorch.tensor(np.ones(1), True)]}], {**case.options, **own})
+    except ValueError as reason:
+        return reason
+    return None
+
+
+@needs("optimizer", "step", "state")
+def trajectory(case: OptimizerCase, note: Note) -> None:
+    """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
+    alone move PyTorch's; float32 by the rule, of large arrays a sample."""
+    if not accepted(case, note):
+        return
+    problem = case.problem()
+    if case.dtype == np.float32:
+        note.judge(case.sampled(), case.dtype, case.seed)
+        return
+    arrays = arrays_of(problem, np.dtype(np.float64))
+    ours, theirs = case.ours(arrays), case.torch(arrays)
+    note.require(sorted(ours) == sorted(theirs), f"state arrays {sorted(ours)}, PyTorch has {sorted(theirs)}")
+    moved: dict[str, Array] = {}
+    for name, expected in theirs.items():
+        verdict = off_scale(name, ours[name], expected)
+        if verdict.failure:  # unless PyTorch's own trajectory moves as far when its roundings fall otherwise
+            moved = moved or case.movement(arrays, theirs)
+            verdict = off_scale(name, ours[name], expected, moved[name])
+        if verdict.failure:
+            raise Mismatch(verdict.failure)
+        note.record(verdict.compared, verdict.error)
+    if case.steps > 20 and case.kind != "zero":
+        first = next((name for name, x in theirs.items() if x[0].size), "")
+        if first:
+            title = f"{case.row.name}, one number of {first}, {case.kind} gradients"
+            note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
+
+
+@needs("optimizer", "step", "state")
+def long_trajectory(case: OptimizerCase, note: Note) -> None:
+    """The same in float64 over 1,000 steps, or 10,000 in the thorough profile."""
+    case.dtype = np.dtype(np.float64)
+    trajectory(case, note)
+
+
+@needs("optimizer", "step", "state")
+def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
+    """How sharp the eye is in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of
+    a trajectory; one of 64 must be noticed where few roundings came before. In float64 it is 1e-12 of the scale."""
+    case.dtype = np.dtype(np.float32)
+    if accepted(case, note):
+        note.sharpness(case.sampled(), case.dtype, case.seed)
+
+
+@needs("optimizer", "step", "state", "save", "restore")
+def restart(case: OptimizerCase, note: Note) -> None:
+    """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
+    if accepted(case, note):
+        arrays = arrays_of(case.problem(), case.dtype)
+        straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
+        for name, expected in straight.items():
+            note.same(f"{name} after a restart", resumed[name], expected)
+
+
+@needs("optimizer", "step", "state", "zero_gradients")
+def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
+    """zero_grad fills the gradients with zeros; a step writes to no gradient."""
+    if accepted(case, note):
+        arrays = arrays_of(case.problem(), case.dtype)
+        framework = under_test()
+        stepper, _, gradients = case.make(arrays, framework)
+        for i, g in enumerate(gradients):
+            g[...] = arrays[f"gradient {i}"][0]
+        framework.step(stepper)
+        for i, g in enumerate(gradients):
+            note.same(f"gradient {i} after a step", g, arrays[f"gradient {i}"][0])
+        framework.zero_gradients(stepper)
+        for i, g in enumerate(gradients):
+            note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
+
+
+@needs("optimizer", "step", "optimizer_state_dict")
+def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
+    """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
+    if accepted(case, note):
+        arrays = arrays_of(case.problem(), case.dtype)
+        framework = under_test()
+        stepper, _, gradients = case.make(arrays, framework)
+        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]
+        for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+            g[...] = arrays[f"gradient {i}"][0]
+            p.grad = pytorch.tensor(g)
+        theirs = torch_optimizer(case.row, case.groups(parameters, "params"), case.options)
+        framework.step(stepper)
+        theirs.step()
+        ours, expected = _keys(framework.optimizer_state_dict(stepper)), _keys(theirs.state_dict())
+        note.require(ours == expected, f"what is saved is {ours}, PyTorch's is {expected}")
+
+
+def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of the state arrays by parameter, and the groups, without what is PyTorch's alone."""
+    state = {
+        i: sorted(name for name, x in one.items() if x is not None and name != "step")
+        for i, one in saved["state"].items()
+    }
+    groups = [
+        {name: x for name, x in group.items() if name == "params" or name not in ABSENT}
+        for group in saved["param_groups"]
+    ]
+    return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
+
+
+OPTIMIZER_CHECKS = [trajectory, long_trajectory, optimizer_resolution, restart, gradients_zeroed, optimizer_state_dict]

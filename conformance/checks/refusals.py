@@ -1,0 +1,328 @@
+"""What PyTorch rejects, the framework rejects, by an error of its own: valid calls, spoilt in one way each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from conformance import divergences
+from conformance.cases.common import listed
+from conformance.cases.functions import FunctionCase
+from conformance.cases.initial import InitialCase
+from conformance.cases.modules import ModuleCase
+from conformance.cases.optimizers import OptimizerCase
+from conformance.checks.modules import ESSENTIAL, needs
+from conformance.checks.optimizers import accepted
+from conformance.comparison.rule import arrays_of
+from conformance.errors import Mismatch
+from conformance.frameworks import built, offers, pytorch, under_test
+from conformance.results.census import Note
+from conformance.twins.twin import torch_names, torch_optimizer
+from numpyml.typing import Array
+
+OPTIONS: dict[str, Any] = {
+    "None": None,
+    "a word": "nonsense",
+    "-1": -1,
+    "a fraction": 1.5,
+    "NaN": np.nan,
+    "infinity": np.inf,
+    "a list": [1, 2],
+}
+
+
+NUMPY = "NumPy"
+AS_IT_SHOULD = "incoming gradient as it should be"
+HINTS = ("is_causal", "src_is_causal", "tgt_is_causal", "memory_is_causal")
+
+
+def misshapen(x: Array) -> dict[str, Array]:
+    """An array in other shapes, some of which could be broadcast to its own."""
+    ways = {"with an axis more": x[None]}
+    if x.ndim:
+        ways["with an axis less"] = np.asarray(x.sum(axis=0)).astype(x.dtype)
+        ways["longer on the last axis"] = np.concatenate([x, x, np.ones((*x.shape[:-1], 1), x.dtype)], -1)
+        ways["longer on the first axis"] = np.concatenate([x, x[:1], np.ones((1, *x.shape[1:]), x.dtype)], 0)
+    return ways
+
+
+def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """Each input in turn, spoilt in each way."""
+    hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
+    for i, (name, x) in enumerate(zip(case.names, inputs, strict=True)):
+        role = "target" if name == "targets" else "input"
+        other = np.float64 if x.dtype == np.float32 else np.float32
+        ways = misshapen(x) | {"as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
+        if x.dtype.kind == "f":
+            ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
+        else:
+            wide = x.astype(np.int64)  # 8 bits have no number out of range, unsigned ones none below 0
+            ways |= {"out of range": wide + 1000, "negative": wide - 50, "as fractions": x + 0.5}
+        if name == "targets" and x.dtype.kind == "f":
+            ways |= {"above 1": x + 2, "below 0": x - 2}
+        for way, y in ways.items():
+            yield f"{role} {way}{hinted}", [y if j == i else z for j, z in enumerate(inputs)]
+
+
+def spoilt_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """Each incoming gradient in turn, in another shape than its output."""
+    for i, gy in enumerate(gys):
+        for way, y in misshapen(gy).items():
+            yield f"incoming gradient {way}", [y if j == i else z for j, z in enumerate(gys)]
+
+
+def spoilt_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
+    """A state dict with an entry too many; and, of a name in it, without that entry, or with another shape there."""
+    yield "state with an entry more", {**state, "nobody's": np.ones(1, np.float32)}
+    if name:
+        yield "state with an entry less", {key: x for key, x in state.items() if key != name}
+        for way, x in misshapen(state[name]).items():
+            yield f"state with an entry {way}", {**state, name: x}
+
+
+def spoilt_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each option in turn, spoilt in each way; of a pair, each of the two as well."""
+    for name, right in options.items():
+        for word, value in OPTIONS.items():
+            yield f"option {name}: {word}", {name: value}
+        for i in range(len(right)) if isinstance(right, tuple) else ():
+            for word, value in {**OPTIONS, "1": 1.0}.items():
+                yield f"option {name}[{i}]: {word}", {name: (*right[:i], value, *right[i + 1 :])}
+
+
+@needs(*ESSENTIAL, "REJECTIONS")
+def rejections(case: ModuleCase, note: Note) -> None:
+    """Both sides take a spoilt call, incoming gradient, option or state dict, or refuse it alike, but for the
+    divergences on record."""
+    framework = under_test()
+    module, made = case.make(), case.twin()
+    inputs = case.arrays(
+        {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
+    )
+    further = case.further(case.dtype)
+    for spoilt, arrays in spoilt_inputs(case, inputs):
+        alike(
+            case.row.name,
+            note,
+            spoilt,
+            lambda xs=arrays: framework.forward(module, *xs, **further),
+            lambda xs=arrays: pytorch.call(made, xs, further),
+        )
+    for name in case.row.options:
+        for word, value in OPTIONS.items():
+            changed = {**case.options, name: value}
+
+            def run(side: Any, options: dict[str, Any] = changed) -> Any:
+                return built(side, case.row.torch, options, case.dtype)
+
+            alike(
+                case.row.name, note, f"option {name}: {word}",
+                lambda make=run: framework.forward(make(framework), *inputs, **further),
+                lambda make=run: pytorch.call(make(pytorch), inputs, further),
+            )  # fmt: skip
+    _gradients_alike(case, note, module, made, inputs)
+    if offers(framework, "state_dict", "load_state_dict"):
+        _states_alike(case, note, module, made)
+
+
+def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, inputs: list[Array]) -> None:
+    """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver; one of the
+    output's is not."""
+    framework, further = under_test(), case.further(case.dtype)
+
+    def explicit(gys: list[Array]) -> None:
+        framework.forward(module, *inputs, **further)
+        framework.backward(module, *gys)
+
+    def dynamic(gys: list[Array]) -> None:
+        framework.dynamic(module, inputs, *gys, **further)
+
+    def theirs(gys: list[Array]) -> None:
+        tensors = [pytorch.tensor(x, requires_grad=True) for x in inputs]
+        leaves = [x for x in (*tensors, *made.parameters()) if x.requires_grad]
+        pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, gys)
+
+    right = case.gradients_of(arrays_of(case.problem(), case.dtype))
+    drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
+    if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
+        drivers[", dynamic driver"] = dynamic
+    for driver, ours in drivers.items():
+        alike(
+            case.row.name, note, AS_IT_SHOULD + driver, lambda run=ours: run(right), lambda: theirs(right), valid=True
+        )
+    for spoilt, gys in spoilt_gradients(right):
+        for driver, ours in drivers.items():
+            alike(case.row.name, note, spoilt + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
+
+
+def _states_alike(case: ModuleCase, note: Note, module: Any, made: Any) -> None:
+    """A state dict that is not the module's is refused as in PyTorch; its own is not."""
+    framework = under_test()
+    ours = {name: np.array(x) for name, x in framework.state_dict(module).items()}
+    theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
+    name = list(ours)[case.seed % len(ours)] if ours else ""
+
+    def load(state: Mapping[str, Array]) -> None:
+        framework.load_state_dict(module, state)
+
+    def load_peer(state: Mapping[str, Array]) -> None:
+        made.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
+
+    alike(case.row.name, note, "state as it should be", lambda: load(ours), lambda: load_peer(theirs), valid=True)
+    for (spoilt, state), (_, peers) in zip(spoilt_states(ours, name), spoilt_states(theirs, name), strict=True):
+        alike(case.row.name, note, spoilt, lambda s=state: load(s), lambda s=peers: load_peer(s))
+
+
+@needs("optimizer", "step", "REJECTIONS")
+def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
+    """A spoilt option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is held
+    to what PyTorch asks of the whole optimizer where that is on record."""
+    if not accepted(case, note):
+        return
+    framework, name = under_test(), case.row.name
+    as_whole = divergences.stricter(name, "option of a group")
+
+    def ours(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        groups = [{"params": [np.ones(n, case.dtype)], "grads": [np.ones(n, case.dtype)]} for n in (2, 3)]
+        groups[1] |= torch_names(own)
+        framework.step(framework.optimizer(case.row.torch, groups, torch_names(options)))
+
+    def theirs(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        parameters = [pytorch.tensor(np.ones(n, case.dtype), True) for n in (2, 3)]
+        groups: list[dict[str, Any]] = [{"params": [p]} for p in parameters]
+        groups[1] |= own
+        stepper = torch_optimizer(case.row, groups, options)
+        for p in parameters:
+            p.grad = p.detach().clone()
+        stepper.step()
+
+    for spoilt, wrong in spoilt_options(case.options):
+        whole = {**case.options, **wrong}
+        alike(name, note, spoilt, lambda o=whole: ours(o, {}), lambda o=whole: theirs(o, {}))
+        peers = (whole, {}) if as_whole else (case.options, wrong)
+        alike(
+            name, note, f"{spoilt}, of a group", lambda w=wrong: ours(case.options, w), lambda p=peers: theirs(*p)
+        )  # fmt: skip
+
+
+def initial_rejections(case: InitialCase, note: Note) -> None:
+    """A spoilt option, or an array of too few axes or of whole numbers, is refused as in PyTorch."""
+
+    def ours(array: Array, options: Mapping[str, Any]) -> Any:
+        return case.row.ours(np.array(array), **options)
+
+    def theirs(array: Array, options: Mapping[str, Any]) -> Any:
+        return pytorch.attribute(case.row.torch)(pytorch.tensor(array), **options)
+
+    right = np.zeros((3, 2), case.dtype)
+    calls: dict[str, tuple[Array, Mapping[str, Any]]] = {
+        spoilt: (right, {**case.options, **wrong}) for spoilt, wrong in spoilt_options(case.options)
+    }
+    calls |= {f"array of {axes} axes": (np.zeros((3,) * axes, case.dtype), case.options) for axes in range(3)}
+    calls["array of integers"] = np.zeros((3, 2), np.int64), case.options
+    for spoilt, (array, options) in calls.items():
+        alike(
+            case.row.name, note, spoilt,
+            lambda x=array, o=options: ours(x, o), lambda x=array, o=options: theirs(x, o),
+        )  # fmt: skip
+
+
+@needs("NAMESPACE", "differentiate", "REJECTIONS")
+def function_rejections(case: FunctionCase, note: Note) -> None:
+    """An operand of another shape, or a spoilt option, is refused where NumPy's own function refuses it, by an error of
+    its own or NumPy's, and what NumPy takes goes back without one; an incoming gradient is refused as by PyTorch."""
+    framework, name, function = under_test(), case.row.name, case.row.call
+    arrays = arrays_of(case.problem(), case.dtype)
+
+    def ours(xs: list[Array], options: Mapping[str, Any], ys: Any) -> Any:
+        taken: list[Any] = []
+
+        def called(*operands: Any) -> Any:
+            taken.append(function(framework.NAMESPACE, *operands, **options))
+            return taken[0]
+
+        try:
+            framework.differentiate(called, xs, [np.ones_like(y) for y in listed(ys)])
+        except Exception:
+            if ys is not None or not taken:  # else NumPy refuses what was taken, and there is no gradient to begin from
+                raise
+        return taken[0]
+
+    for spoilt, xs, options in spoilt_calls(case, [arrays[operand] for operand in case.call.operands]):
+        numpys = partial(function, np, *xs, **options)
+        ys, _ = _outcome(numpys)
+        alike(name, note, spoilt, partial(ours, xs, options, ys), numpys, peers=NUMPY)
+    right = {key: x for key, x in arrays.items() if key not in case.call.operands}
+
+    def back(side: Callable[[dict[str, Array]], Any], gys: list[Array]) -> None:
+        side({**arrays, **dict(zip(right, gys, strict=True))})
+
+    for spoilt, gys in [(AS_IT_SHOULD, list(right.values())), *spoilt_gradients(list(right.values()))]:
+        ours_back, torchs = partial(back, case.ours, gys), partial(back, case.torch, gys)
+        alike(name, note, spoilt, ours_back, torchs, valid=spoilt == AS_IT_SHOULD)
+
+
+def spoilt_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, list[Array], dict[str, Any]]]:
+    """Each operand in turn in another shape, then each option in turn spoilt."""
+    options = dict(case.call.options)
+    for i, x in enumerate(xs):
+        for way, y in misshapen(x).items():
+            yield f"operand {way}", [y if j == i else z for j, z in enumerate(xs)], options
+    for spoilt, wrong in spoilt_options(options):
+        yield spoilt, xs, {**options, **wrong}
+
+
+Call = Callable[..., Any]  # of nothing; what a lambda keeps of its loop is an argument to the type checker
+
+
+def alike(
+    name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: bool = False, peers: str = "PyTorch"
+) -> None:
+    """Whether one call of a component is refused on both sides or on neither; a valid one on neither, since who refuses
+    every call would refuse the spoilt ones, too. Where NumPy is the peer, its own error will do."""
+    framework = under_test()
+    mine, refusal = _outcome(ours)
+    if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
+        note.not_offered += 1
+        return
+    peer, reason = _outcome(theirs)
+    if valid and reason is not None:
+        raise Mismatch(f"{spoilt}: {peers} refuses it: {reason}")
+    numpys = peers == NUMPY and (type(refusal), str(refusal)) == (type(reason), str(reason))
+    if refusal is not None and not numpys and not isinstance(refusal, framework.REJECTIONS):
+        raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
+    if refusal is None and reason is not None:
+        excuse = divergences.laxer(name, spoilt)
+        if not excuse:
+            raise Mismatch(f"{spoilt}: {peers} refuses it ({reason}), it is accepted")
+        note.remarks.add(excuse)
+    if refusal is not None and reason is None:
+        excuse = "" if valid else divergences.stricter(name, spoilt)
+        if not excuse:
+            raise Mismatch(f"{spoilt}: {peers} accepts it, it is refused: {refusal}")
+        note.remarks.add(excuse)
+    if refusal is None and reason is None and peer is not None:
+        for y, other in zip(listed(mine), listed(peer), strict=True):
+            if np.shape(y) != np.shape(other) and not divergences.laxer(name, spoilt):
+                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
+    note.record(1)
+
+
+def _outcome(call: Any) -> tuple[Any, Exception | None]:
+    import warnings
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # PyTorch warns of what it then does
+        try:
+            return call(), None
+        except Exception as error:  # noqa: BLE001  # which one it is, is what the check asks
+            return None, error
+
+
+REJECTION_CHECKS = [rejections]
+FUNCTION_REJECTIONS = [function_rejections]
+OPTIMIZER_REJECTIONS = [optimizer_rejections]
+INITIAL_REJECTIONS = [initial_rejections]

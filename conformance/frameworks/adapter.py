@@ -1,0 +1,156 @@
+"""What an adapter is: the interface of a framework, and what helps to write one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from conformance.frameworks import pytorch
+from conformance.rows import Part
+from numpyml.typing import Array
+
+
+class NotOffered(NotImplementedError):
+    """The framework has no such component, option or value."""
+
+
+class Adapter(Protocol):
+    """What an adapter may define. The first five are enough for layers and losses."""
+
+    NAME: str
+
+    # Modules
+
+    def make(self, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+        """The component, such as "nn.Linear", with these options and its parameters in this dtype."""
+
+    def forward(self, module: Any, *inputs: Array, **further: Any) -> Any:
+        """The output (a loss: of outputs and targets), or a tuple of several, in which None is none. ``further`` are
+        arguments by name that a few components take, such as masks. ``backward`` follows at most once."""
+
+    def backward(self, module: Any, *gys: Array) -> Sequence[Array | None]:
+        """The gradient of each input of the last ``forward``, None where there is none to be had, for the gradients of
+        the outputs; adds to the parameters' gradients."""
+
+    def parameters(self, module: Any) -> dict[str, Array]:
+        """The parameters, by PyTorch's names: the arrays themselves, which the harness writes to."""
+
+    def gradients(self, module: Any) -> dict[str, Array]:
+        """What was accumulated for each parameter, by PyTorch's names."""
+
+    def zero_grad(self, module: Any) -> None:
+        """Set the gradients to zero."""
+
+    def freeze(self, module: Any, name: str) -> None:
+        """Let this parameter, by PyTorch's name, want no gradient."""
+
+    def train(self, module: Any, mode: bool) -> None:
+        """Training or evaluation."""
+
+    def modes(self, module: Any) -> list[bool]:
+        """The mode of every module inside, in PyTorch's order."""
+
+    def dynamic(
+        self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any
+    ) -> tuple[Any, Sequence[Array | None]]:
+        """Output and input gradients by a second way of running, such as a tape."""
+
+    def used_twice(self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
+        """The input gradients of m(x) + m(x), the one module standing twice in one graph."""
+
+    def state_dict(self, module: Any) -> dict[str, Array]:
+        """What is saved, by PyTorch's keys."""
+
+    def load_state_dict(self, module: Any, state: Mapping[str, Array]) -> None:
+        """And loaded."""
+
+    def seed(self, seed: int) -> None:
+        """Restart the framework's randomness."""
+
+    def inject_masks(self, module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
+        """Let every module that drops elements take its mask from ``mask(place, p, shape, dtype)``."""
+
+    def masks(self, module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
+        """p and a new mask of this shape, the framework's own, of every module that drops elements: what the elements
+        of an input are multiplied by."""
+
+    def copies(self, module: Any) -> Mapping[str, Any]:
+        """Copies of the module by the name of how they were made: "deepcopy", "pickle"."""
+
+    # What a bad call raises: errors that the framework means, not whatever it happens to run into.
+    REJECTIONS: tuple[type[Exception], ...]
+
+    # Functions
+
+    NAMESPACE: Any  # where NumPy's functions are, by NumPy's names
+
+    def differentiate(
+        self, function: Callable[..., Any], operands: Sequence[Array], gys: Sequence[Array]
+    ) -> tuple[list[Array], list[Array]]:
+        """Outputs of ``function(*operands)``, which uses NAMESPACE, and the gradient of each operand for these
+        gradients of the outputs. What else the function is given, plain arrays or numbers, is inside it already."""
+
+    # Optimizers
+
+    def optimizer(self, component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
+        """An optimizer such as "optim.SGD"; a group holds lists of arrays under ``params`` and ``grads``, and options
+        of its own. The arrays are written to and read in place."""
+
+    def step(self, optimizer: Any) -> None:
+        """One step on what stands in the gradients."""
+
+    def state(self, optimizer: Any) -> list[dict[str, Array]]:
+        """The state arrays of each parameter, by PyTorch's names."""
+
+    def change_option(self, optimizer: Any, group: int, name: str, value: Any) -> None:
+        """Set an option of a group, such as ``lr``, between two steps; NotOffered for one that stays as it is."""
+
+    def zero_gradients(self, optimizer: Any) -> None:
+        """Set the gradients to zero."""
+
+    def save(self, optimizer: Any) -> Any:
+        """What a restart needs."""
+
+    def restore(self, optimizer: Any, saved: Any) -> None:
+        """Take over what :meth:`save` gave."""
+
+    def optimizer_state_dict(self, optimizer: Any) -> Mapping[str, Any]:
+        """What is saved, by PyTorch's keys: ``state``, a mapping for each parameter by its number, and
+        ``param_groups``, for each its options and, under ``params``, the numbers of its parameters."""
+
+
+def offers(adapter: Any, *names: str) -> bool:
+    """Whether the adapter defines all of these."""
+    return all(hasattr(adapter, name) for name in names)
+
+
+def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
+    """What the maker of a component gives for ``first`` and those of the options that it names: for :meth:`make` and
+    :meth:`optimizer`.
+
+    Raises: NotOffered where there is no maker, or an option that it does not name is not at PyTorch's default.
+    """
+    if component not in makers:
+        raise NotOffered(component)
+    named = inspect.signature(makers[component]).parameters
+    defaults = inspect.signature(pytorch.attribute(component)).parameters
+    for name in options.keys() - named.keys():
+        if not np.array_equal(options[name], defaults[name].default):
+            raise NotOffered(f"{component}({name}={options[name]!r})")
+    return makers[component](*first, **{name: x for name, x in options.items() if name in named})
+
+
+def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    """The component as the adapter makes it, the parts inside it made first."""
+
+    def follow(value: Any) -> Any:
+        if isinstance(value, Part):
+            return built(adapter, value.component, value.options, dtype)
+        if isinstance(value, list):
+            return [follow(one) for one in value]
+        return {name: follow(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+    return adapter.make(component, {name: follow(value) for name, value in options.items()}, dtype)

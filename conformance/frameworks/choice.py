@@ -1,0 +1,56 @@
+"""Which framework is under test."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from conformance.errors import Misuse
+
+_chosen: list[Any] = []
+
+
+def under_test() -> Any:
+    """The adapter of the framework that is held to PyTorch: numpyml, unless :func:`use` chose another."""
+    return (
+        _chosen[-1] if _chosen else importlib.import_module("conformance.frameworks.numpyml")
+    )  # it is under test by default
+
+
+def use(adapter: Any) -> None:
+    """Hold this framework to PyTorch from now on; None: numpyml."""
+    _chosen[:] = [] if adapter is None else [adapter]
+
+
+def load(path: str | Path | None) -> Any:
+    """The adapter in this file, or that of this name in ``conformance.frameworks``.
+
+    Raises: Misuse when there is none, when it fails to import, or offers nothing.
+    """
+    if path is None:
+        return None
+    file = Path(path)
+    if str(path).isidentifier() and path != "pytorch":
+        here = Path(__file__).parent
+        file = next((own for folder in (here, here / "peers") if (own := folder / f"{path}.py").is_file()), file)
+    if not file.is_file():
+        raise Misuse(f"--framework expects the path of an adapter, a Python file; there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"adapter_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    adapter = importlib.util.module_from_spec(spec)
+    if str(file.parent.resolve()) not in sys.path:
+        sys.path.append(str(file.parent.resolve()))  # what lies beside an adapter is there to be imported
+    sys.modules[spec.name] = adapter  # where dataclass and pickle look a class up
+    try:
+        spec.loader.exec_module(adapter)
+    except (Exception, SystemExit) as error:
+        raise Misuse(f"--framework {path} cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(adapter, "NAME") or not any(hasattr(adapter, f) for f in ("make", "differentiate", "optimizer")):
+        raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
+    if adapter.NAME == "numpyml" and file != Path(__file__).with_name("numpyml.py"):
+        raise Misuse(f"--framework {path} is called numpyml, as the suite's own adapter is; give it a NAME of its own")
+    vars(adapter)["GIVEN"] = str(path)  # for the command that runs it again
+    return adapter

@@ -1,0 +1,316 @@
+"""What ran: for every component and check, how many examples and comparisons, and the worst error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from conformance.comparison.rule import NOTICED, Problem, judge, sharpness
+from conformance.divergences import finding
+from conformance.errors import Mismatch
+from conformance.strategies.coverage import SHARP
+
+# The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
+SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
+
+
+SCRIPT = "Save this as program.py; python program.py\n\n"  # after this line, a failure is a script
+
+
+CURVES = 2  # for each check
+
+
+@dataclass
+class Curve:
+    """One quantity over the steps of a run, on both sides."""
+
+    title: str
+    ours: list[float]
+    torch: list[float]
+
+
+UNRECORDED = "not on record yet"  # a finding without a line among the divergences
+
+
+@dataclass
+class Note:
+    """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
+
+    row: str
+    check: str
+    examples: int = 0
+    comparisons: int = 0
+    error: float = 0.0  # worst, in units of the bound
+    ulps: float = 0.0
+    torch_ulps: float = 0.0
+    failure: str = ""
+    again: str = ""  # the command that repeats it
+    not_offered: int = 0  # examples that the framework has no way to run
+    remarks: set[str] = field(default_factory=set)  # divergences that this check met
+    findings: dict[str, int] = field(default_factory=dict)  # what PyTorch gets wrong -> in how many elements
+    # How many elements are off by how many units in the last place, in the bins of SPREAD
+    spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    # "float32" -> the smallest error planted in one element, in units in the last place, that is always noticed
+    resolution: dict[str, float] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
+    promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
+    reached: set[str] = field(default_factory=set)  # and what of it was drawn
+    references: set[str] = field(default_factory=set)  # what the answers were held to, in words
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES. What compared nothing has not passed."""
+        if self.failure:
+            return "failed"
+        if self.comparisons:
+            return "passed"
+        return "not offered" if self.not_offered else "nothing to compare"
+
+    @property
+    def blind(self) -> set[str]:
+        """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
+        return SHARP.get(self.check, set()) - self.resolution.keys()
+
+    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
+        """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
+        self.references.add(problem.reference(np.dtype(dtype)))
+        names = []
+        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",), self.error):
+            if verdict.failure:
+                raise Mismatch(verdict.failure)
+            names.append(verdict.what)
+            self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
+            for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
+                for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
+                    spread[place] += int(n)
+            if verdict.wrong:
+                precision = str(np.dtype(dtype))
+                reason = finding(self.row, verdict.what, precision) or UNRECORDED
+                found = f"{verdict.what} in {precision}: {reason}"
+                self.findings[found] = self.findings.get(found, 0) + verdict.wrong
+        return names
+
+    def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
+        """Plant errors, and keep the smallest that is always noticed where the problem is well conditioned."""
+        name = str(np.dtype(dtype))
+        for plant in sharpness(problem, np.dtype(dtype), seed):
+            if plant.conditioned:
+                self.require(
+                    plant.noticed <= NOTICED,
+                    f"{plant.what} in {name}: an error of {plant.noticed:g} units in the last place is the smallest "
+                    f"that is noticed, and the problem is well conditioned; it should be {NOTICED:g} or less",
+                )
+                self.resolution[name] = max(plant.noticed, self.resolution.get(name, 0.0))
+
+    def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
+        """Add elements that were compared, and what the worst of them came to."""
+        self.comparisons += compared
+        self.error, self.ulps = max(self.error, float(error)), max(self.ulps, float(ulps))
+        self.torch_ulps = max(self.torch_ulps, float(torch_ulps))
+
+    def curve(self, title: str, ours: Any, torch: Any) -> None:
+        """Keep a trajectory to look at, up to CURVES of them."""
+        if len(self.curves) < CURVES:
+            self.curves.append(Curve(title, [float(y) for y in ours], [float(y) for y in torch]))
+
+    def same(self, what: str, got: Any, expected: Any) -> None:
+        """The same bits (a NaN is a NaN, and 0 is not -0)."""
+        a, b = np.asarray(got), np.asarray(expected)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise Mismatch(f"{what}: got {a.dtype}{a.shape}, expected {b.dtype}{b.shape}")
+        differ = ~((a == b) | ((a != a) & (b != b)))
+        if a.dtype.kind == "f":
+            differ |= (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
+        if differ.any():
+            at = tuple(int(i) for i in np.argwhere(differ)[0])
+            raise Mismatch(f"{what}{list(at)}: got {a[at]!r}, expected the same bits as {b[at]!r}")
+        self.comparisons += int(a.size)
+
+    def require(self, holds: Any, message: str) -> None:
+        """One yes-or-no promise."""
+        if not holds:
+            raise Mismatch(message)
+        self.comparisons += 1
+
+
+OUTCOMES = ("passed", "failed", "not offered", "nothing to compare")
+
+
+@dataclass
+class Line:
+    """A component's line of the table."""
+
+    row: str
+    checks: int = 0
+    passed: int = 0
+    failed: int = 0
+    not_offered: int = 0  # checks that the framework has no way to run
+    in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
+    idle: int = 0  # checks that found nothing to compare: the parameter gradients of a layer without parameters
+    examples: int = 0
+    comparisons: int = 0
+    error: float = 0.0
+    ulps: float = 0.0
+    torch_ulps: float = 0.0
+    remarks: set[str] = field(default_factory=set)
+    findings: dict[str, int] = field(default_factory=dict)
+    spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
+    resolution: dict[str, float] = field(default_factory=dict)
+    promised: set[str] = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+
+    @property
+    def measured(self) -> bool:
+        """Whether errors were counted in units in the last place."""
+        return sum(self.spread) > 0 or self.ulps > 0
+
+    @property
+    def unreached(self) -> list[str]:
+        """What a strategy is for and never drew."""
+        return sorted(self.promised - self.reached)
+
+    def add(self, note: Note | Line) -> None:
+        """Take in a check, or the line of another component."""
+        if isinstance(note, Note):
+            self.checks += 1
+            self.passed += note.outcome == "passed"
+            self.failed += note.outcome == "failed"
+            self.not_offered += note.outcome == "not offered"
+            self.in_part += note.outcome == "passed" and note.not_offered > 0
+            self.idle += note.outcome == "nothing to compare"
+        else:
+            for count in ("checks", "passed", "failed", "not_offered", "in_part", "idle"):
+                setattr(self, count, getattr(self, count) + getattr(note, count))
+        self.examples += note.examples
+        self.comparisons += note.comparisons
+        self.error, self.ulps = max(self.error, note.error), max(self.ulps, note.ulps)
+        self.torch_ulps = max(self.torch_ulps, note.torch_ulps)
+        for name, elements in note.findings.items():
+            self.findings[name] = self.findings.get(name, 0) + elements
+        for name, ulps in note.resolution.items():
+            self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
+        self.spread = [a + b for a, b in zip(self.spread, note.spread, strict=True)]
+        self.torch_spread = [a + b for a, b in zip(self.torch_spread, note.torch_spread, strict=True)]
+        for sets in ("remarks", "promised", "reached", "references"):
+            getattr(self, sets).update(getattr(note, sets))
+
+
+@dataclass
+class Component:
+    """Where a component stands in the table, and what it is held to: a name in torch, or words."""
+
+    group: str
+    peer: str
+
+
+@dataclass
+class About:
+    """What a reader must know to understand the notes, and to run them again."""
+
+    framework: str = "numpyml"
+    adapter: str = ""  # as it was given on the command line
+    seed: int = 0
+    profile: str = "default"
+    examples: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    k: float = 0.0
+    rule: str = ""
+    components: dict[str, Component] = field(default_factory=dict)  # all there are, run or not
+    checks: dict[str, str] = field(default_factory=dict)  # what each check holds the component to, in words
+    differences: dict[str, list[str]] = field(default_factory=dict)  # on purpose: heading -> a line each
+    incomplete: list[str] = field(default_factory=list)  # what lacks a row, a strategy, ...
+
+
+class Census:
+    """All notes of a run."""
+
+    FORMAT = 1  # of the JSON; another number is another meaning
+
+    def __init__(self, about: About | None = None) -> None:
+        self.about = about or About()
+        self.notes: list[Note] = []
+
+    def lines(self) -> list[Line]:
+        """One line for each component, in the order they ran."""
+        lines: dict[str, Line] = {}
+        for note in self.notes:
+            lines.setdefault(note.row, Line(note.row)).add(note)
+        return list(lines.values())
+
+    def groups(self) -> dict[str, list[Line]]:
+        """The lines by family; what belongs to none stands under others."""
+        known = self.about.components
+        groups: dict[str, list[Line]] = {**{component.group: [] for component in known.values()}, "others": []}
+        for line in self.lines():
+            groups[known[line.row].group if line.row in known else "others"].append(line)
+        return {group: lines for group, lines in groups.items() if lines}
+
+    def total(self) -> Line:
+        """Everything."""
+        total = Line("total")
+        for line in self.lines():
+            total.add(line)
+        return total
+
+    @property
+    def failures(self) -> list[Note]:
+        return [note for note in self.notes if note.failure]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no check failed, none is missing, and something passed at all."""
+        total = self.total()
+        return not total.failed and not self.about.incomplete and total.passed > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines, and for a report made later. Numbers that JSON lacks are the strings inf, -inf and nan."""
+        return _plain(
+            {
+                "format": self.FORMAT,
+                "about": asdict(self.about),
+                "total": asdict(self.total()),
+                "components": [asdict(line) for line in self.lines()],
+                "checks": [asdict(note) for note in self.notes],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Census:
+        """What ``as_json`` wrote. Raises ValueError, KeyError or TypeError where it did not."""
+        if record["format"] != cls.FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, this version reads {cls.FORMAT}")
+        about = dict(record["about"])
+        about["components"] = {name: Component(**known) for name, known in about["components"].items()}
+        census = cls(About(**about))
+        for given in record["checks"]:
+            note = Note(**given)
+            note.error, note.ulps, note.torch_ulps = map(float, (note.error, note.ulps, note.torch_ulps))
+            note.resolution = {name: float(ulps) for name, ulps in note.resolution.items()}
+            note.curves = [
+                Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
+                for c in given["curves"]
+            ]
+            for sets in ("remarks", "promised", "reached", "references"):
+                setattr(note, sets, set(given[sets]))
+            census.notes.append(note)
+        return census
+
+
+def _plain(value: Any) -> Any:
+    """Sets in order, NumPy's numbers as Python's, and no number that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)

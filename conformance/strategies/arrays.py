@@ -1,0 +1,331 @@
+"""What Hypothesis draws: shapes, values (also the nasty ones) and memory layouts.
+
+Hypothesis chooses shapes, kinds and layouts, and shrinks them; the numbers themselves come from a generator seeded
+with a number it draws, so a large array costs no more than a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.comparison.rule import Given
+from conformance.strategies.coverage import Draw, Purpose, Purposeful, Strategy, likely, mark
+from numpyml.typing import Array
+
+Shape = tuple[int, ...]
+
+# Kinds of values; the more often a kind stands here, the more often it is drawn.
+ORDINARY = ("ordinary", "ordinary", "ties", "signed zeros")
+EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
+SATURATED = (*ORDINARY, "saturated")
+NASTY = (*EXTREME, "infinite", "nan")
+EVERY = (*NASTY, "saturated")
+LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
+
+VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
+    "ordinary": lambda rng, shape: rng.standard_normal(shape),
+    "ties": lambda rng, shape: rng.integers(-2, 3, shape) * 0.5,
+    "signed zeros": lambda rng, shape: rng.choice([0.0, -0.0, 1.0, -1.5], shape),
+    "sparse": lambda rng, shape: np.where(
+        rng.random(shape) < 0.4, rng.choice([0.0, -0.0], shape), rng.standard_normal(shape)
+    ),
+    "wide": lambda rng, shape: rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-30, 30, shape),
+    "subnormal": lambda rng, shape: rng.choice([1e-40, -3e-42, 1e-38, 0.5], shape) * rng.uniform(0.5, 1, shape),
+    "tiny": lambda rng, shape: rng.choice([1e-310, -3e-320, 2e-308, 0.5], shape) * rng.uniform(0.5, 1, shape),
+    "saturated": lambda rng, shape: (
+        rng.choice([1e4, -1e4, 30.0, -30.0, 100.0, 0.5], shape) * rng.uniform(0.9, 1, shape)
+    ),
+    "infinite": lambda rng, shape: rng.choice([np.inf, -np.inf, 1e4, 0.25, -0.75], shape),
+    "nan": lambda rng, shape: np.where(rng.random(shape) < 0.2, np.nan, rng.standard_normal(shape)),
+}
+
+
+def _sizes(x: Array, low: float, high: float | np.floating[Any]) -> bool:
+    return bool(((np.abs(x) > low) & (np.abs(x) < high)).any())
+
+
+# What a kind is for, each asked of the array in the precision of the case.
+HOLDS: dict[str, dict[str, Callable[[Array], Any]]] = {
+    "ordinary": {"ordinary": lambda x: x.size > 0},
+    "ties": {"ties": lambda x: np.unique(x).size < x.size},
+    "signed zeros": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
+    "sparse": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
+    "wide": {"up to 1e30": lambda x: _sizes(x, 1e20, np.inf), "down to 1e-30": lambda x: _sizes(x, 1e-33, 1e-20)},
+    "subnormal": {"subnormal float32": lambda x: x.dtype == np.float32 and _sizes(x, 0, np.finfo(np.float32).tiny)},
+    "tiny": {"subnormal float64": lambda x: x.dtype == np.float64 and _sizes(x, 0, np.finfo(np.float64).tiny)},
+    "saturated": {"saturated": lambda x: _sizes(x, 25, np.inf)},
+    "infinite": {"inf": lambda x: np.isposinf(x).any(), "-inf": lambda x: np.isneginf(x).any()},
+    "nan": {"nan": lambda x: np.isnan(x).any()},
+}
+LIES: dict[str, Callable[[Array], Any]] = {
+    "C": lambda x: x.flags.c_contiguous and x.flags.aligned,
+    "strided": lambda x: any(s > x.itemsize for s in x.strides) and min(x.strides) > 0 and not _packed(x),
+    "fortran": lambda x: x.flags.f_contiguous and not x.flags.c_contiguous,
+    "reversed": lambda x: any(s < 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
+    "broadcast": lambda x: any(s == 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
+    "unaligned": lambda x: not x.flags.aligned,
+}
+
+
+def _zeros(x: Array, sign: int) -> Any:
+    return ((x == 0) & (np.signbit(x) == (sign < 0))).any()
+
+
+def _packed(x: Array) -> bool:
+    return bool(x.flags.c_contiguous or x.flags.f_contiguous)
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@dataclass(frozen=True, repr=False)
+class Drawn(Given):
+    """An array from a strategy that says what it is for."""
+
+    purpose: Purpose | None = None
+
+
+@cache
+def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.inf, high: float = np.inf) -> Purpose:
+    outside = {"-0": low >= 0, "0": low > 0, "-inf": low > -np.inf, "inf": high < np.inf}
+    tests = {
+        kind: {
+            told: test
+            for told, (label, test) in zip(_labels(kind), HOLDS[kind].items(), strict=True)
+            if not outside.get(label)
+        }
+        for kind in kinds
+    }
+
+    def of(drawn: tuple[Given, Any]) -> list[str]:
+        """Whether it is what it was meant to be; what else it happens to be is not asked."""
+        given, dtype = drawn
+        with np.errstate(all="ignore"):
+            x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
+        found = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
+        return [*found, _lying(given.layout)] if x.size and LIES[given.layout](x) else found
+
+    return Purpose((*(label for kind in tests for label in tests[kind]), *map(_lying, layouts)), of)
+
+
+def _labels(kind: str) -> list[str]:
+    return [f": {label}" for label in HOLDS[kind]]
+
+
+def _lying(layout: str) -> str:
+    return f": {layout} layout"
+
+
+_growing: list[float] = []
+
+
+@contextmanager
+def growing(times: float) -> Iterator[None]:
+    """Inside this block an array that has axes is drawn with so many times the elements it may have elsewhere, of the
+    first kind of values: for what is computed in blocks, or in another way, from some size on."""
+    _growing.append(times)
+    try:
+        yield
+    finally:
+        _growing.pop()
+
+
+def grows() -> bool:
+    """Whether what is drawn is to have many elements."""
+    return bool(_growing)
+
+
+def _grown(shape: Shape, elements: int) -> Shape:
+    """The longest axis long enough, none empty."""
+    full = [max(n, 1) for n in shape]
+    axis = int(np.argmax(full))
+    full[axis] = ceil(elements * _growing[-1] * full[axis] / prod(full))
+    return tuple(full)
+
+
+class _Longer(Purposeful):
+    """As the strategy, or a number where what is drawn is to have many elements."""
+
+    def __init__(self, strategy: Purposeful, number: int) -> None:
+        super().__init__(strategy.strategy, strategy.purpose, strategy.told)
+        self.number = number
+
+    def do_draw(self, data: Any) -> Any:
+        return self.number if _growing else super().do_draw(data)
+
+
+def longer(strategy: Purposeful, number: int) -> Purposeful:
+    """The strategy, or this number where what is drawn is to have many elements."""
+    return _Longer(strategy, number)
+
+
+def side(longest: int, grown: int) -> Strategy[int]:
+    """The length of one axis: up to the longest, 0 among them; or this one, where what is drawn is to be large."""
+    return st.just(grown) if _growing else st.integers(0, longest)
+
+
+@lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it
+def shapes(
+    least: int = 0,
+    most: int = 5,
+    shortest: int = 0,
+    longest: int = 6,
+    elements: int = 1024,
+    fits: Callable[[Shape], bool] = lambda shape: True,
+    name: str = "shape",
+) -> Strategy[Shape]:
+    """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
+    lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
+    small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
+    long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
+    drawn = st.one_of(small, small, long) if most else small
+    labels: dict[str, Callable[..., bool]] = {
+        f": {n} axes": (lambda shape, n=n: len(shape) == n) for n in range(least, most + 1)
+    }
+    if most and not shortest:
+        labels[": empty"] = lambda shape: 0 in shape
+    if most and shortest < 2:
+        labels[": batch of one"] = lambda shape: shape[:1] == (1,)
+    if most:
+        labels[": a long axis"] = lambda shape: max(shape, default=0) > 6
+
+    def marked(shape: Shape) -> Shape:
+        if _growing and shape:
+            return _grown(shape, elements)
+        mark((name + label for label in labels), (name + label for label, holds in labels.items() if holds(shape)))
+        return shape
+
+    usable = drawn.map(tuple).filter(lambda shape: np.prod(shape, dtype=float) <= elements and fits(shape))
+    return usable.map(marked)
+
+
+@lru_cache(512)  # as above
+def one_of(choices: tuple[str, ...]) -> Strategy[str]:
+    """One of these words."""
+    return st.sampled_from(choices)
+
+
+def single(values: Any) -> Array:
+    """The nearest numbers that float32 can hold, so that both precisions see the same ones."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values).astype(np.float32).astype(np.float64)
+
+
+def floats(
+    shape: Strategy[Shape] | Shape,
+    kinds: Sequence[str] = EXTREME,
+    low: float = -np.inf,
+    high: float = np.inf,
+    into: Callable[[Array], Array] | None = None,
+    layouts: Sequence[str] = LAYOUTS,
+) -> Strategy[Given]:
+    """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
+    return _floats(shape, tuple(kinds), low, high, into, tuple(layouts))
+
+
+@lru_cache(512)  # as above
+@st.composite
+def _floats(
+    draw: Draw,
+    shape: Strategy[Shape] | Shape,
+    kinds: tuple[str, ...],
+    low: float,
+    high: float,
+    into: Callable[[Array], Array] | None,
+    layouts: tuple[str, ...],
+) -> Given:
+    shape = shape if isinstance(shape, tuple) else draw(shape)
+    kind = kinds[0] if _growing else draw(one_of(tuple(likely(kinds, _labels))))
+    layout = draw(one_of(tuple(likely(layouts, lambda layout: [_lying(layout)]))))
+    values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
+    if into is not None:
+        with np.errstate(all="ignore"):
+            values = np.clip(into(values), low, high)
+    if layout == "broadcast" and values.ndim and values.shape[0]:
+        values = np.broadcast_to(values[:1], values.shape)
+    exact = values if kind == "tiny" else single(values)
+    return Drawn(exact, layout, kind, low, high, _purpose(kinds, layouts, low, high))
+
+
+@st.composite
+def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Given:
+    """An array of whole numbers from ``low`` up to, not including, ``high``; ``dtypes`` are NumPy's letters."""
+    shape = shape if isinstance(shape, tuple) else draw(shape)
+    fitting = [dtype for dtype in dtypes if low >= np.iinfo(dtype).min and high - 1 <= np.iinfo(dtype).max]
+    dtype, layouts = draw(st.sampled_from(fitting)), ("C", "strided", "reversed")
+    rng = np.random.default_rng(draw(seeds))
+    values = rng.integers(low, high, shape) if high > low else np.zeros(shape)
+    return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "whole", purpose=_purpose((), layouts))
+
+
+def incoming(shape: Shape, *seed: int) -> Given:
+    """A random incoming gradient in any layout, or what a sum gives: one number, which stands in memory once."""
+    rng = np.random.default_rng(seed)
+    values = single(rng.standard_normal(shape))
+    layout = str(rng.choice([*LAYOUTS, "one number"]))
+    if layout == "broadcast" and values.ndim:
+        values = np.broadcast_to(values[:1], shape)
+    elif layout == "one number" and values.size:
+        values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # however many are added, nothing is rounded
+    return Given(values, layout)
+
+
+def laid_out(x: Array, layout: str) -> Array:
+    """The same numbers in a new array of this layout, read-only: whoever writes to what he was given is caught."""
+    y = _LAYOUTS[layout](np.asarray(x))
+    y.flags.writeable = False
+    return y
+
+
+def _strided(x: Array) -> Array:
+    room = np.full([2 * n for n in x.shape], 77, x.dtype)
+    every_other: Any = (Ellipsis, *[slice(None, None, 2)] * x.ndim)
+    view: Array = room[every_other]
+    view[...] = x
+    return view
+
+
+def _reversed(x: Array) -> Array:
+    flip = tuple(slice(None, None, -1) for _ in x.shape)
+    turned: Array = np.array(x[flip], order="C") if x.ndim else x.copy()
+    y: Array = np.asarray(turned[flip])
+    return y
+
+
+def _broadcast(x: Array) -> Array:
+    if not x.ndim or not x.shape[0] or not np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
+        return x.copy()  # its numbers were moved, and are no longer the same along the axis
+    stretched: Array = np.broadcast_to(x[:1].copy(), x.shape)
+    return stretched
+
+
+def _one_number(x: Array) -> Array:
+    if not x.size or not np.array_equal(x, np.full_like(x, x.flat[0]), equal_nan=True):
+        return x.copy()  # as above
+    return np.broadcast_to(x.reshape(-1)[0].copy(), x.shape)
+
+
+def _unaligned(x: Array) -> Array:
+    room = np.zeros(x.nbytes + 1, np.uint8)
+    view = room[1:].view(x.dtype)[: x.size].reshape(x.shape)
+    view[...] = x
+    return view
+
+
+_LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "C": lambda x: np.array(x, order="C"),
+    "strided": _strided,
+    "fortran": lambda x: np.array(x, order="F"),
+    "reversed": _reversed,
+    "broadcast": _broadcast,
+    "one number": _one_number,
+    "unaligned": _unaligned,
+}

@@ -1,0 +1,283 @@
+"""The identical PyTorch module or optimizer, made from ours: arguments, weights, and what is shared."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from conformance import contracts
+from conformance.errors import Misuse
+from conformance.frameworks import pytorch
+from conformance.rows import ModuleRow, OptimizerRow
+from conformance.twins.mirror import Mirror, MirrorParameter, known, mirrored, plain, torch_dtype
+from numpyml import Tensor
+from numpyml.nn import Module, Parameter, model
+
+RENAMED = {"learning_rate": "lr"}
+OURS_ALONE = frozenset({"dtype", "generator"})  # arguments that choose precision and randomness, not meaning
+
+
+def twin(module: Module, dtype: Any = None) -> Any:
+    """The identical PyTorch module: a ``torch.nn.Module`` with the same weights, under the same names.
+
+    A component that has a contract row becomes PyTorch's. A class of yours that defines ``forward`` keeps it: the same
+    code runs, control flow and all, with PyTorch's tensors, modules and parameters in the places of ours. What is
+    shared stays shared. The state dicts of both load each other.
+
+    Args:
+        module: a layer, a loss, or any model made of such.
+        dtype: of the parameters; by default that of ``module``'s.
+
+    Raises: Misuse without the supported PyTorch; when something inside has no row and no ``forward`` of its own; and,
+        when the twin is run, where ``forward`` calls a NumPy function that has no row.
+    """
+    pytorch.supported()
+    import torch
+
+    if not isinstance(module, Module):
+        raise Misuse(f"twin expects a numpyml module, got {type(module).__name__}")
+    values = (p.data for _, p in module.named_parameters())
+    chosen = np.dtype(dtype or next((x.dtype for x in values), np.float32))
+    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and overwritten
+        return _Twins(chosen).module(module)
+
+
+def row_of(module: Module) -> ModuleRow | None:
+    """The contract row of what this module computes, which a subclass may have inherited."""
+    rows: dict[type, ModuleRow] = {row.ours: row for row in contracts.module_rows()}
+    return rows.get(_computing(type(module))) or rows.get(type(module))
+
+
+def _computing(kind: type) -> type:
+    """The class that says what a module computes."""
+    return next(cls for cls in kind.__mro__ if {"forward", "compute"} & vars(cls).keys())
+
+
+def _is_program(kind: type) -> bool:
+    """Whether it is a ``forward`` in NumPy that says it."""
+    return hasattr(vars(_computing(kind)).get("compute"), "program")
+
+
+class _Twins:
+    """What was made so far: whatever is shared on our side is shared on PyTorch's."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.modules: dict[int, Any] = {}
+        self.parameters: dict[int, Any] = {}
+        self.stand_ins: dict[int, Module] = {}
+
+    def module(self, module: Module) -> Any:
+        """The twin of a module."""
+        if id(module) not in self.modules:
+            row = row_of(module)
+            if row is not None and not row.wrap and _computing(row.ours) is not model.Sequential:
+                self.modules[id(module)] = self.component(row, module).train(module.training)
+            elif _computing(type(module)) in (Module, model.Sequential) or _is_program(type(module)):
+                self.modules[id(module)] = made = self.composite(module)
+                made.training = module.training
+            else:
+                raise Misuse(
+                    f"{type(module).__name__} defines compute and pullback and has no contract row, so its PyTorch "
+                    "twin is not known; add a row, or hand over what PyTorch computes: "
+                    "assert_conforms(module, *inputs, reference=...)"
+                )
+        return self.modules[id(module)]
+
+    def component(self, row: ModuleRow, module: Module) -> Any:
+        """PyTorch's class with our arguments and values, of a module that may be of a class derived from ours."""
+        kind: Any = row.ours
+        if type(module) is not kind:
+            module, derived = kind.__new__(kind), module
+            vars(module).update(vars(derived))
+        arguments = {}
+        for name in inspect.signature(row.ours).parameters:
+            if name not in OURS_ALONE:
+                arguments[RENAMED.get(name, name)] = self.argument(module.argument(name))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch that ours has not
+            made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
+        # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
+        state = made.state_dict()
+        values = {
+            name: pytorch.tensor(x.astype(self.dtype)) for name, x in module.state_dict().items() if name in state
+        }
+        made.load_state_dict({**state, **values})
+        for name, parameter in module.named_parameters():
+            owner, _, leaf = name.rpartition(".")
+            if name not in state:
+                continue  # of the derived class
+            holder = made.get_submodule(owner)
+            holder.register_parameter(leaf, self.parameter(parameter, getattr(holder, leaf)))
+        return made
+
+    def argument(self, value: Any) -> Any:
+        """A constructor argument on PyTorch's side: arrays, modules and functions of arrays become PyTorch's."""
+        if isinstance(value, np.ndarray):
+            return pytorch.tensor(value.astype(self.dtype))
+        if isinstance(value, Module):
+            return self.module(value)
+        if callable(value):
+            return lambda *inputs: _tensor(value(*map(mirrored, inputs)))
+        return value
+
+    def composite(self, module: Module) -> Any:
+        """A container, or a class of the user's."""
+        from torch import nn
+
+        inside = OrderedDict((name, self.module(child)) for name, child in module.named_children())
+        kind: Any = type(module)  # a class is not Hashable to the type checker
+        if kind is model.Sequential:
+            return nn.Sequential(inside)
+        if kind is model.ModuleList:
+            return nn.ModuleList(inside.values())
+        if kind is model.ModuleDict:
+            return nn.ModuleDict(inside)
+        made = _program_class(kind)()
+        for name, value in vars(module).items():
+            if isinstance(value, Parameter):
+                made.register_parameter(name, self.parameter(value))
+        for name, child in inside.items():
+            made.add_module(name, child)
+        self.modules[id(module)] = made  # its stand-in refers to it
+        made.stand_in = self.stand_in(module)
+        return made
+
+    def parameter(self, parameter: Parameter, made: Any = None) -> Any:
+        """The twin of a parameter, each made once."""
+        from torch import nn
+
+        if id(parameter) not in self.parameters:
+            made = nn.Parameter(pytorch.tensor(parameter.data.astype(self.dtype))) if made is None else made
+            self.parameters[id(parameter)] = made.requires_grad_(parameter.requires_grad)
+        return self.parameters[id(parameter)]
+
+    def stand_in(self, module: Module) -> Module:
+        """What the user's ``forward`` finds in the module's place: an instance of its class, PyTorch inside."""
+        if id(module) not in self.stand_ins:
+            kind: Any = type(module)  # as above
+            known_rows = contracts.module_rows() if _is_program(kind) else []
+            rows = [row for row in known_rows if issubclass(kind, row.ours) and kind is not row.ours]
+            component: Any = rows[0].ours if rows else None
+            stand_in_class = _stand_in_class(kind, component)
+            self.stand_ins[id(module)] = made = stand_in_class.__new__(stand_in_class)
+            place = vars(made)
+            place["_twin"] = self.module(module)
+            if rows:  # what super().forward means
+                place["_parent"] = self.parent(rows[0], module)
+            for name, value in vars(module).items():
+                if name not in ("training", "_record"):
+                    place[name] = self.value(value)
+        return self.stand_ins[id(module)]
+
+    def parent(self, row: ModuleRow, module: Module) -> Any:
+        """The component that a user's class was derived from, with the parameters of that class."""
+        from torch import nn
+
+        if issubclass(row.ours, model.Sequential):
+            return nn.Sequential(OrderedDict((name, self.module(child)) for name, child in module.named_children()))
+        return self.component(row, module)
+
+    def value(self, value: Any) -> Any:
+        """An attribute as the stand-in has it; a copy, for ``forward`` may change it."""
+        if isinstance(value, Module):
+            return self.stand_in(value)
+        if isinstance(value, Parameter):
+            return MirrorParameter(self.parameter(value))
+        if isinstance(value, Tensor):
+            return Mirror(pytorch.tensor(value.data))
+        if type(value) in (list, tuple):
+            return type(value)(map(self.value, value))
+        if type(value) is dict:
+            return {name: self.value(inner) for name, inner in value.items()}
+        return copy.deepcopy(value)
+
+
+@cache
+def _stand_in_class(kind: type, component: type | None) -> Any:
+    """A class like this one, whose modules run PyTorch's; ``super().forward`` runs that of the component's twin."""
+    bases: tuple[type, ...] = (kind,)
+    if component is not None:
+        between: Any = type(component.__name__, (component,), {})
+        between.forward = _run_parent
+        bases = (kind, between)
+    made: Any = type(kind.__name__, bases, {})
+    made.forward, made.compute = _run_twin, _no_arrays
+    made.training = property(lambda self: self._twin.training, lambda self, mode: self._twin.train(mode))
+    return made
+
+
+def _run_twin(self: Any, *inputs: Any, **options: Any) -> Any:
+    known(inputs, options)
+    return _run(self._twin, inputs, options)
+
+
+def _run_parent(self: Any, *inputs: Any, **options: Any) -> Any:
+    self._parent.training = self._twin.training
+    return _run(self._parent, inputs, options)
+
+
+def _no_arrays(self: Any, *inputs: Any) -> Any:
+    raise Misuse(
+        f"the twin of a model whose forward takes a slice of a Sequential, or calls compute of {type(self).__name__}, "
+        "is not known; call the parts one by one"
+    )
+
+
+def _run(made: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """A PyTorch module in the user's ``forward``: data of another float dtype is cast at the boundary, as in ours."""
+    options = {name: _tensor(value) for name, value in options.items()}
+    if hasattr(made, "stand_in"):
+        return mirrored(made(*map(_tensor, inputs), **options))
+    tensors = list(map(_tensor, inputs))
+    floats = [x for x in (*made.parameters(), *tensors) if hasattr(x, "is_floating_point") and x.is_floating_point()]
+    if floats:
+        tensors = [x.to(floats[0].dtype) if any(x is y for y in floats) else x for x in tensors]
+    return mirrored(made(*tensors, **options))
+
+
+def _tensor(value: Any) -> Any:
+    """What a PyTorch module is given for an argument, and gives for an output."""
+    if isinstance(value, Mirror):
+        return value.torch
+    if isinstance(value, (Tensor, np.ndarray)):
+        return pytorch.tensor(plain(value))
+    if type(value) in (list, tuple):
+        return type(value)(map(_tensor, value))
+    return value
+
+
+@cache
+def _program_class(kind: type) -> Any:
+    """A PyTorch class of the same name, whose forward is the user's own."""
+    from torch import nn
+
+    def forward(self: Any, *inputs: Any, **options: Any) -> Any:
+        if not _is_program(kind):
+            raise Misuse(f"{kind.__name__} defines no forward")
+        mirrors = [mirrored(x) for x in inputs]
+        own: Any = kind.forward  # type: ignore[attr-defined]
+        if not any(isinstance(x, Mirror) for x in mirrors):
+            own = own.__wrapped__
+        y = own(self.stand_in, *mirrors, **{name: mirrored(value) for name, value in options.items()})
+        known(y)
+        return _tensor(y)
+
+    return type(kind.__name__, (nn.Module,), {"forward": forward})
+
+
+def torch_optimizer(row: OptimizerRow, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
+    """The identical PyTorch optimizer; the groups hold PyTorch's tensors under ``params``."""
+    return pytorch.attribute(row.torch)(list(map(torch_names, groups)), **torch_names(options), foreach=False)
+
+
+def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under PyTorch's names."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
