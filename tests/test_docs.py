@@ -173,13 +173,8 @@ def test_every_public_module_is_in_the_reference() -> None:
     assert expected - set(single) == set()
 
 
-INNER = (
-    "numpyml.autograd",
-    "numpyml.nn",
-    "numpyml.kernels",
-    "numpyml.memory",
-    "numpyml.typing",
-)  # what is public of them, their parents export
+# What is public of these, their parents export.
+INNER = ("numpyml.autograd", "numpyml.nn", "numpyml.kernels", "numpyml.memory", "numpyml.typing")
 
 
 def members(name: str) -> list[str]:

@@ -267,7 +267,8 @@ def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
 def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
     def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
         y = np.array(squares(arrays)["output"])
-        y[1] = np.nan
+        if y.dtype == np.float64:
+            y[1] = np.nan
         return {"output": y}
 
     def held(ours: Any, formula: str) -> str:
@@ -275,11 +276,41 @@ def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
         return str(found.failure)
 
     assert not held(squares, "a formula")
-    assert not held(torch, "a formula")  # nobody is asked to have a number where PyTorch has none
     assert "output[1]" in held(squares, "")  # of numpyml's own code nothing counts that PyTorch does not confirm
     wrong = {"output": squares({"x": VALUES.values.astype(np.float32)})["output"] * np.float32(1 + 1e-5)}
     wrong["output"][[0, 2, 3]] = np.square(VALUES.values.astype(np.float32))[[0, 2, 3]]
     assert "output[1]" in held(lambda arrays: wrong, "a formula")
+
+
+@pytest.mark.parametrize("theirs", [np.nan, np.inf])
+def test_nothing_is_asked_where_pytorch_is_not_finite(theirs: float) -> None:
+    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        y = np.array(squares(arrays)["output"])
+        if y.dtype == np.float32:
+            y[1] = theirs
+        return {"output": y}
+
+    found = verdict(torch, np.float32, torch)
+    assert not found.failure and found.compared == VALUES.values.size - 1 and found.wrong == 1
+    assert verdict(squares, np.float32, torch).compared == VALUES.values.size - 1
+
+
+def test_nothing_is_asked_below_the_smallest_normal_number() -> None:
+    """The bound is at least finfo.tiny: a subnormal result may be 0, the smallest normal number may not be doubled."""
+
+    tiny = float(np.finfo(np.float32).tiny)
+
+    def off(theirs: float, ours: float) -> str:
+        def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return {"output": arrays["x"] * arrays["x"].dtype.type(theirs)}
+
+        def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return {"output": arrays["x"] * np.float32(ours)} if arrays["x"].dtype == np.float32 else torch(arrays)
+
+        return verdict(wrong, np.float32, torch, Given(np.array([1.0, 2.0]))).failure
+
+    assert not off(tiny / 4, 0.0)
+    assert "output[0]" in off(2.5 * tiny, 4 * tiny)
 
 
 @pytest.mark.parametrize("theirs", [np.nan, -np.inf])
