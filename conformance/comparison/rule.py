@@ -416,7 +416,7 @@ def compare(what: str, answer: Array, reference: Reference, dtype: np.dtype[Any]
         told = np.isfinite(bound) & ~beyond  # else nothing is said: see top
         known = told & (
             np.isfinite(torch) | ~np.isfinite(value) | (torch == value.astype(dtype))
-        )  # the domain: see top
+        )  # its domain: see top
         bad = known & _off(answer, reference, ratio)
         measured = known & np.isfinite(value) & np.isfinite(answer)
         both = measured & np.isfinite(torch)
