@@ -113,12 +113,11 @@ def explanation(given: argparse.Namespace) -> int:
         raise Misuse("explain expects a component, such as: python -m conformance explain Dense")
     tasks = runner.planned([name], given.profile, given.examples)
     row = runner.row_of(name)
-    theirs = getattr(row, "torch", None)
     print(f"{row.name if row else name}, held to {peer(row) if row else 'PyTorch'}")
-    known = "none: PyTorch itself, as the checks tell"
+    reference = "none: PyTorch itself, as the checks say"
     if isinstance(row, (ModuleRow, FunctionRow)):
-        known = references.how(theirs if isinstance(theirs, str) else row.name)
-    print(f"  wider reference: {known}")
+        reference = references.how(row.reference)
+    print(f"  wider reference: {reference}")
     for option, strategy in getattr(row, "options", {}).items():
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:

@@ -1,4 +1,4 @@
-"""What a contract row is. There are four kinds: of modules, of optimizers, of initial values and of NumPy functions."""
+"""What a contract row is: of a module, an optimizer, a function of initial values or a NumPy function."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from hypothesis.strategies import SearchStrategy as Strategy
 
 from conformance.comparison.rule import Given
+from conformance.records import Difference, Finding
+from conformance.references import FunctionReference, ModuleReference
 
 # What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
 NO_VALUE = {"keepdims": False, "correction": 0}
@@ -39,9 +41,17 @@ class Large:
     options: Options = field(default_factory=dict, hash=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What every row may have on record of its component."""
+
+    differences: tuple[Difference, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
 @dataclass(frozen=True)
-class ModuleRow:
-    """A layer, an activation, a loss or a container.
+class ModuleRow(Recorded):
+    """A layer or an activation.
 
     ``options`` has a strategy for every constructor option; one that depends on others is a function of those drawn
     before it. ``inputs``, given the options, draws the tuple of arrays that go into ``forward``.
@@ -51,27 +61,77 @@ class ModuleRow:
     torch: str  # PyTorch's class, from torch on: "nn.Linear"
     options: Mapping[str, Strategy[Any]]
     inputs: Callable[[dict[str, Any]], Strategy[tuple[Given, ...]]]
-    loss: bool = False
-    container: bool = False  # of parts that a user chooses
-    wrap: bool = False  # a container without a forward of its own: the checks apply its modules in turn
-    settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # what a precision decides, decided
-    call: Callable[[dict[str, Any], tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # its further arguments
-    spread: Callable[[tuple[int, ...]], float] = lambda shape: 1.0  # of a parameter's values, by its shape
-    composed: bool = (
-        False  # of other components: what passes between them is rounded, gradients are summed in any order
-    )
-    signed: bool = False  # an output of 0 has PyTorch's sign: nothing is added up, whose order would decide it
-    large: tuple[Large, ...] = (Large(),)  # what the check of large arrays gives it; nothing: there is no such check
-    tied: bool = True  # ties mean something to it: equal numbers are moved together, as far as their kind is for that
-    written: tuple[str, ...] = ()  # parameters that a call writes to: they are compared after it, like an output
+    reference: ModuleReference | None = None  # the formula; without one, PyTorch in float64 confirms numpyml's own code
+    call: Callable[[dict[str, Any], tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # arguments by keyword
+    large: tuple[Large, ...] = (Large(),)  # cases of the check of large arrays; empty: the check does not run
+    signed: bool = False  # an output of 0 has PyTorch's sign: no sum, whose order would decide it
+    tied: bool = True  # equal inputs are moved together, as far as their kind of values is for that
+    written: tuple[str, ...] = ()  # parameters that a call writes to: compared after it, like an output
+    settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # fills in what the precision decides
+    function: str = ""  # of PyTorch's, where it has no class
+
+    loss: ClassVar[bool] = False
+    container: ClassVar[bool] = False
+    composed: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
         return self.ours.__name__
 
+    def input_names(self, number: int) -> list[str]:
+        """What the inputs of ``forward`` are called."""
+        return [f"x{i}" for i in range(number)] if number > 1 else ["x"]
+
+    def differentiates(self, name: str) -> bool:
+        """Whether an input has a gradient where its values are floating."""
+        return True
+
+    def spread(self, shape: tuple[int, ...]) -> float:
+        """The scale of a parameter's drawn values, by its shape."""
+        return 1.0
+
 
 @dataclass(frozen=True)
-class OptimizerRow:
+class LossRow(ModuleRow):
+    """A loss: its inputs have names, and not all of them need be differentiable."""
+
+    names: tuple[str, ...] = ("outputs", "targets")
+    differentiable: tuple[str, ...] = ("outputs", "targets")
+
+    loss: ClassVar[bool] = True
+
+    def input_names(self, number: int) -> list[str]:
+        return list(self.names)
+
+    def differentiates(self, name: str) -> bool:
+        return name in self.differentiable
+
+
+@dataclass(frozen=True)
+class ContainerRow(ModuleRow):
+    """A container of modules that a user chooses. One without a forward of its own has its modules applied in turn."""
+
+    large: tuple[Large, ...] = ()
+
+    container: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class CompositeRow(ModuleRow):
+    """A module made of other components: intermediate results are rounded, gradients are summed in any order."""
+
+    large: tuple[Large, ...] = ()  # over long sequences, PyTorch in float64 is not accurate enough to confirm
+
+    composed: ClassVar[bool] = True
+
+    def spread(self, shape: tuple[int, ...]) -> float:
+        """Matrices preserve the scale of their input, so that attention scores do not saturate: PyTorch cannot confirm
+        those."""
+        return float(shape[-1]) ** -0.5 if len(shape) > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class OptimizerRow(Recorded):
     """An optimizer: a strategy for every option but the parameters and their gradients."""
 
     ours: type[Any]
@@ -86,7 +146,7 @@ class OptimizerRow:
 
 
 @dataclass(frozen=True)
-class InitialRow:
+class InitialRow(Recorded):
     """A function that writes initial values into an array: a strategy for every option, and one for the shape."""
 
     ours: Callable[..., Any]
@@ -108,8 +168,8 @@ class Call:
 
 
 @dataclass(frozen=True)
-class FunctionRow:
-    """A NumPy function with a derivative: what PyTorch writes for it, and how it may be called.
+class FunctionRow(Recorded):
+    """A NumPy function with a derivative: what PyTorch writes for it, how it may be called, and its formula.
 
     ``torch`` takes the torch module, the operands and the options. ``ours`` takes the namespace of NumPy's functions
     (numpyml's is NumPy itself), the operands and the options; by default it calls the function, operands first.
@@ -118,6 +178,7 @@ class FunctionRow:
     function: Callable[..., Any]
     torch: Callable[..., Any]
     calls: Strategy[Call]
+    reference: FunctionReference | None = None
     ours: Callable[..., Any] | None = None
     asked: str = ""  # the operand that alone tells NumPy whose function to call: it is never a plain array
     large: tuple[Large, ...] = (Large(),)  # as a module's
@@ -168,9 +229,6 @@ def peer(row: Row) -> str:
     """What a component is held to, by the name a PyTorch user knows."""
     if isinstance(row, FunctionRow):
         return f"what PyTorch makes of numpy.{row.name}"
-    if row.torch.startswith("counterparts."):  # it has no class
-        return FUNCTIONS.get(row.torch, "the formula in PyTorch's tensors")
+    if isinstance(row, ModuleRow) and row.torch.startswith("counterparts."):  # it has no class
+        return row.function or "the formula in PyTorch's tensors"
     return f"torch.{row.torch}"
-
-
-FUNCTIONS = {"counterparts.ScaledDotProductAttention": "torch.nn.functional.scaled_dot_product_attention"}

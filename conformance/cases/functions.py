@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from conformance import divergences, references
+from conformance import divergences
 from conformance.cases.common import DTYPES, GY, listed
 from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
@@ -111,7 +111,7 @@ class FunctionCase:
     def problem(self, times: int = 1) -> Problem:
         """The call, and as many backwards; with none, nobody but the framework computes gradients."""
         several: dict[str, Any] = {} if times < 2 else {"times": times}
-        formula = references.function(self.row.name)
+        formula = self.row.reference
 
         def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
             if formula is None:
@@ -120,7 +120,7 @@ class FunctionCase:
             ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
             found = {f"output {i}": y for i, y in enumerate(ys)}
             found |= {f"gradient of {name}": times * gx for name, gx in gxs.items()}
-            ours = [name for name in found if divergences.at_nan(self.row.name, name, divergences.AT_NAN)]
+            ours = [name for name in found if divergences.at_nan(self.row.name, name, divergences.own().AT_NAN)]
             if ours and not divergences.at_nan(self.row.name, ours[0]):
                 # The formulas say NaN as numpyml does. A framework that has not put that on record is held to PyTorch.
                 theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, times)

@@ -11,10 +11,11 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from conformance import divergences, references
+from conformance import divergences
 from conformance.cases.common import DTYPES, GY, listed
 from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
 from conformance.strategies.arrays import VALUES, growing, incoming, laid_out, seeds, single
 from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
@@ -60,8 +61,7 @@ class ModuleCase:
         self._settled = row.settled(options, self.dtype)  # for the same call in another precision
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
         self._referees: dict[np.dtype[Any], Any] = {}
-        several = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
-        self.names = ["outputs", "targets"] if row.loss else several
+        self.names = row.input_names(len(inputs))
         self.large: Large | None = None
 
     # The component on either side
@@ -185,7 +185,7 @@ class ModuleCase:
                 gxs = framework.backward(module, *gys) if backward else []
         found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
         for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
-            if given.floating and gx is not None:
+            if given.floating and gx is not None and self.row.differentiates(name):
                 found[f"gradient of {name}"] = np.asarray(gx)
         after = framework.parameters(module) if self.row.written else {}
         found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
@@ -225,7 +225,10 @@ class ModuleCase:
     def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
         gys = self.gradients_of(arrays)
         made = self.peer(gys[0].dtype, arrays)
-        inputs = [pytorch.tensor(x, requires_grad=True) for x in self.arrays(arrays)]
+        inputs = [
+            pytorch.tensor(x, requires_grad=self.row.differentiates(name))
+            for name, x in zip(self.names, self.arrays(arrays), strict=True)
+        ]
         ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
         named = [*named, *made.named_parameters()] if backward else []
@@ -252,7 +255,7 @@ class ModuleCase:
 
     def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
         """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
-        formula = references.module(self.row.torch)
+        formula = self.row.reference
         own = "dynamic" if backward else "explicit"
         return Problem(
             self.given,
@@ -304,7 +307,7 @@ class ModuleCase:
 
         return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
-    def referred(self, formula: references.ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What an independent reference answers."""
         inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}

@@ -1,56 +1,65 @@
-"""The contract: one row per component, and nothing else."""
+"""The contract: one row for each component, a file for each family."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
+from conformance.contracts import activations, containers, init, layers, losses, optimizers, position, transformer
+from conformance.contracts.functions import elementwise, indexing, products, reductions, shapes
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
+
+# The rows by the group of the table and the file they stand in, in the order of the table.
+FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
+    "layers": {"layers": layers.ROWS},
+    "attention and Transformers": {"position": position.ROWS, "transformer": transformer.ROWS},
+    "activations": {"activations": activations.ROWS},
+    "losses": {"losses": losses.ROWS},
+    "containers": {"containers": containers.ROWS},
+    "optimizers": {"optimizers": optimizers.ROWS},
+    "initial values": {"init": init.ROWS},
+    "functions": {
+        "elementwise": elementwise.ROWS,
+        "reductions": reductions.ROWS,
+        "shapes": shapes.ROWS,
+        "indexing": indexing.ROWS,
+        "products": products.ROWS,
+    },
+}
+
+
+def groups() -> dict[str, list[Row]]:
+    """The rows by the group of the table that they belong to."""
+    return {group: [row for members in files.values() for row in members] for group, files in FAMILIES.items()}
+
+
+def rows() -> list[Row]:
+    """Every row, in the order of the table that a run ends with."""
+    return [row for members in groups().values() for row in members]
+
+
+@cache
+def named() -> Mapping[str, Row]:
+    """The rows by name."""
+    return MappingProxyType({row.name: row for row in rows()})
 
 
 @cache
 def module_rows() -> list[ModuleRow]:
-    from conformance.contracts import activations, containers, layers, losses, position, transformer
-
-    return [*layers.ROWS, *position.ROWS, *transformer.ROWS, *activations.ROWS, *losses.ROWS, *containers.ROWS]
+    return [row for row in rows() if isinstance(row, ModuleRow)]
 
 
 @cache
 def optimizer_rows() -> list[OptimizerRow]:
-    from conformance.contracts import optimizers
-
-    return list(optimizers.ROWS)
+    return [row for row in rows() if isinstance(row, OptimizerRow)]
 
 
 @cache
 def initial_rows() -> list[InitialRow]:
-    from conformance.contracts import init
-
-    return list(init.ROWS)
+    return [row for row in rows() if isinstance(row, InitialRow)]
 
 
 @cache
 def function_rows() -> list[FunctionRow]:
-    from conformance.contracts import functions
-
-    return list(functions.ROWS)
-
-
-def rows() -> list[Row]:
-    """Every row, in the order of the table that the run ends with."""
-    return [row for members in groups().values() for row in members]
-
-
-def groups() -> dict[str, list[Row]]:
-    """The rows by the family they belong to: the file they stand in."""
-    from conformance.contracts import activations, containers, layers, losses, position, transformer
-
-    return {
-        "layers": [*layers.ROWS],
-        "attention and Transformers": [*position.ROWS, *transformer.ROWS],
-        "activations": [*activations.ROWS],
-        "losses": [*losses.ROWS],
-        "containers": [*containers.ROWS],
-        "optimizers": [*optimizer_rows()],
-        "initial values": [*initial_rows()],
-        "functions": [*function_rows()],
-    }
+    return [row for row in rows() if isinstance(row, FunctionRow)]

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.rows import ModuleRow, Part
+from conformance.records import SATURATED, Finding, Remark
+from conformance.rows import ContainerRow, Part
 from conformance.strategies.arrays import EVERY, floats, shapes
 from conformance.strategies.coverage import Purposeful, Strategy, purposeful
 from numpyml.nn import model
@@ -31,9 +32,9 @@ def inside(strategy: Strategy[Any], *impossible: str) -> Purposeful:
 
     def of(parts: Any) -> list[str]:
         named = isinstance(parts, dict)
-        found = [*parts.values()] if named else parts
-        labels = [f": {part}" for part, known in PARTS.items() if known in found]
-        return [*labels, ": by name" if named else ": in a list", *[": several"] * (len(found) > 1)]
+        members = [*parts.values()] if named else parts
+        labels = [f": {name}" for name, part in PARTS.items() if part in members]
+        return [*labels, ": by name" if named else ": in a list", *[": several"] * (len(members) > 1)]
 
     return purposeful(strategy, sorted(LABELS - set(impossible)), of)
 
@@ -45,13 +46,24 @@ listed, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ":
 # Few rows: PyTorch's float64, which must confirm the wider answer here, adds up the gradients of many one by one.
 features = floats(shapes(1, 3, elements=64).map(lambda s: (*s, WIDTH)), EVERY)
 
+FINDINGS = (
+    Finding("gradient", "sigmoid_gradient.py", f"the sigmoids inside: {SATURATED}"),
+    Finding("output", "sigmoid_value.py", "the sigmoids inside: an exponential overflows, and 1 / ∞ is 0"),
+)
+
 ROWS = [
-    ModuleRow(
-        made, f"nn.{made.__name__}", {option: drawn}, lambda o: st.tuples(features), large=(), container=True, wrap=wrap
-    )
-    for made, option, drawn, wrap in (
-        (model.Sequential, "layers", either, False),
-        (model.ModuleList, "modules", listed, True),
-        (model.ModuleDict, "modules", named, True),
-    )
+    ContainerRow(
+        model.Sequential,
+        "nn.Sequential",
+        {"layers": either},
+        lambda o: st.tuples(features),
+        differences=(Remark("an empty one is refused."),),
+        findings=FINDINGS,
+    ),
+    ContainerRow(
+        model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), findings=FINDINGS
+    ),
+    ContainerRow(
+        model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), findings=FINDINGS
+    ),
 ]

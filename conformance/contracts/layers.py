@@ -8,6 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.comparison.rule import Given
+from conformance.records import LONG_SUM, NOT_FINITE, RUNNING_MEAN, Finding, Refused, Remark, option
+from conformance.references import layers as exact
 from conformance.rows import Large, ModuleRow
 from conformance.strategies.arrays import NASTY, floats, shapes, whole
 from conformance.strategies.coverage import Strategy, among, between
@@ -15,9 +17,17 @@ from numpyml.nn import layers
 from numpyml.typing import Array
 
 flags = among(False, True)
-# Of few elements one may be nearly all there is, and the gradient cancels: see REMARKS in divergences.py.
 normalized = among(32, (40,), (5, 7), (3, 2, 8))
 epsilons = among(1e-5, 1e-3, 1e-12)
+LONG = Finding("gradient of weight", "long_sum.py", LONG_SUM, "float32")
+SQUARES = "squares overflow, and infinity divides"
+NORM = (
+    Refused(option("eps", "-1", "NaN", "infinity"), NOT_FINITE),
+    Remark(
+        "compared over 32 elements and more, and numbers of 1e±30 beside others of their size: where one element is "
+        "nearly the whole norm, the gradient, which removes the component along it, cancels, here as in PyTorch."
+    ),
+)
 
 
 def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
@@ -34,12 +44,21 @@ def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
     return st.tuples(usual | floats(whole_shapes, ["wide"], into=of_one_size))
 
 
+def has_axes(shape: tuple[int, ...], start: int, end: int) -> bool:
+    """Whether the axes from start to end are there, in this order."""
+    axes = max(len(shape), 1)
+    start, end = (dim + axes if dim < 0 else dim for dim in (start, end))
+    return 0 <= start <= end < axes
+
+
 ROWS = [
     ModuleRow(
         layers.Dense,
         "nn.Linear",
         {"in_features": between(0, 9), "out_features": between(0, 9), "bias": among(False, True)},
         lambda o: st.tuples(floats(shapes(0, 4).map(lambda s: (*s, o["in_features"])), NASTY)),
+        exact.linear,
+        findings=(LONG,),
         large=(
             Large(1 / 32, {"in_features": 200, "out_features": 170}),
             Large(64, {"in_features": 2, "out_features": 3}),
@@ -50,28 +69,47 @@ ROWS = [
         "nn.Dropout",
         {"p": among(0.5, 0.0, 0.1, 0.9, 1.0, 1 / 3)},
         lambda o: st.tuples(floats(shapes(0, 5), NASTY)),
+        exact.dropout,
         signed=True,
     ),
     ModuleRow(
         layers.Flatten,
         "nn.Flatten",
         {"start_dim": between(-2, 2), "end_dim": between(-2, 4)},
-        lambda o: st.tuples(floats(shapes(0, 5, fits=lambda s: _has(s, o["start_dim"], o["end_dim"])), NASTY)),
+        lambda o: st.tuples(floats(shapes(0, 5, fits=lambda s: has_axes(s, o["start_dim"], o["end_dim"])), NASTY)),
+        exact.flatten,
         signed=True,
     ),
-]
-ROWS += [
     ModuleRow(
         layers.LayerNorm,
         "nn.LayerNorm",
         {"normalized_shape": normalized, "eps": epsilons, "elementwise_affine": flags, "bias": flags},
         lambda o: normalizable(o["normalized_shape"]),
+        exact.layer_norm,
+        differences=NORM,
+        findings=(
+            Finding("gradient of bias", "long_sum.py", LONG_SUM, "float32"),  # it has no square
+            Finding("", "layer_norm_value.py", SQUARES, "float32"),
+            Finding("output", "layer_norm_mean.py", RUNNING_MEAN, "float64"),
+        ),
     ),
     ModuleRow(
         layers.RMSNorm,
         "nn.RMSNorm",
         {"normalized_shape": normalized, "eps": among(None, None, 1e-5, 1e-2), "elementwise_affine": flags},
         lambda o: normalizable(o["normalized_shape"]),
+        exact.rms_norm,
+        differences=NORM,
+        findings=(
+            Finding(
+                "gradient of x",
+                "rms_norm_gradient.py",
+                "it divides by the cube of the norm, which overflows",
+                "float32",
+            ),
+            Finding("output", "rms_norm_value.py", SQUARES, "float32"),
+            Finding("gradient of weight", "rms_norm_value.py", SQUARES, "float32"),
+        ),
         settled=lambda o, dtype: o if o["eps"] is not None else {**o, "eps": float(np.finfo(dtype).eps)},
     ),
     ModuleRow(
@@ -86,13 +124,16 @@ ROWS += [
             "scale_grad_by_freq": flags,
         },
         lambda o: st.tuples(whole(shapes(), 0, o["num_embeddings"])),
+        exact.embedding,
+        differences=(
+            Refused(option("max_norm", "-1", "NaN", "infinity"), NOT_FINITE),
+            Refused(
+                option("norm_type", "-1", "NaN", "None", "a list", "a word"),
+                "it must be above 0, also without max_norm; PyTorch looks at it only with max_norm, and not at "
+                "construction",
+            ),
+        ),
+        findings=(LONG,),
         written=("weight",),
     ),
 ]
-
-
-def _has(shape: tuple[int, ...], start: int, end: int) -> bool:
-    """Whether the axes from start to end are there, in this order."""
-    axes = max(len(shape), 1)
-    start, end = (dim + axes if dim < 0 else dim for dim in (start, end))
-    return 0 <= start <= end < axes

@@ -9,9 +9,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.comparison.rule import Given
-from conformance.rows import Large, ModuleRow
+from conformance.records import SATURATED, Finding, Limit, OptionNotState, Refused, Remark, option
+from conformance.references import losses as exact
+from conformance.references.losses import loss
+from conformance.rows import Large, LossRow
 from conformance.strategies.arrays import EVERY, NASTY, floats, grows, shapes, single, whole
-from conformance.strategies.coverage import Draw, Strategy, among, mark
+from conformance.strategies.coverage import Draw, among, mark
 from numpyml.nn import losses
 from numpyml.typing import Array
 
@@ -27,7 +30,7 @@ def same_shape(draw: Draw, kinds: tuple[str, ...]) -> tuple[Given, Given]:
 
 
 @st.composite
-def forecasts_and_answers(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
+def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
     """Logits and targets from 0 to 1; with weights, their last axis is the weights'."""
     weighted = options["weight"] is not None or options["pos_weight"] is not None
     shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
@@ -45,7 +48,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
     shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))
     logits = (shape[0], n, *shape[1:]) if shape else (n,)
     smoothing, weight = options["label_smoothing"], options["weight"]
-    even = smoothing == 1 or (smoothing > 0 and weight is not None and not weight.all())  # see divergences.REMARKS
+    even = smoothing == 1 or (smoothing > 0 and weight is not None and not weight.all())
     x = draw(floats(logits, [kind for kind in EVERY if not (even and kind == "wide")]))
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
@@ -63,7 +66,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Give
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
         t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))
     lost = np.isnan(x.values) & np.expand_dims(t.values == options["ignore_index"], min(1, len(shape)))
-    return replace(x, values=np.where(lost, 0.25, x.values)), t  # see NaN in divergences.REMARKS
+    return replace(x, values=np.where(lost, 0.25, x.values)), t  # see the remarks of the row
 
 
 def with_limits(logits: Array, axis: int) -> Array:
@@ -74,25 +77,55 @@ def with_limits(logits: Array, axis: int) -> Array:
     return np.where(lost & (np.cumsum(np.ones_like(mended), axis) == 1), 0.25, mended)
 
 
-def row(ours: type[Any], torch: str, options: dict[str, Strategy[Any]], inputs: Any, *large: Large) -> ModuleRow:
-    return ModuleRow(ours, torch, options, inputs, loss=True, large=large or (Large(),))
-
+NO_BROADCAST = Refused(
+    tuple(
+        f"{role} {shape}"
+        for role in ("input", "target")
+        for shape in ("with an axis more", "with an axis less", "longer on the first axis", "longer on the last axis")
+    ),
+    "outputs and targets of different shapes would be broadcast against each other, usually by mistake",
+)
+PROBABILITIES = Refused(("target above 1", "target below 0"), "targets are probabilities, from 0 to 1")
+WEIGHTS = "a loss has no state; its weights are options"
+SMALL = "a small number is added to 1"
 
 ROWS = [
-    row(losses.MeanSquaredError, "nn.MSELoss", {"reduction": reductions}, lambda o: same_shape(NASTY)),
-    row(
+    LossRow(
+        losses.MeanSquaredError,
+        "nn.MSELoss",
+        {"reduction": reductions},
+        lambda o: same_shape(NASTY),
+        loss(lambda o, t: (o - t) ** 2, lambda o, t: 2 * (o - t), lambda o, t: 2 * (t - o)),
+        differences=(NO_BROADCAST,),
+    ),
+    LossRow(
         losses.Huber,
         "nn.HuberLoss",
         {"reduction": reductions, "delta": among(1.0, 0.5, 1e-3, 30.0)},
         lambda o: same_shape(NASTY),
+        loss(exact.huber, exact.huber_by_output, lambda o, t, delta: exact.huber_by_output(t, o, delta), "delta"),
+        differences=(NO_BROADCAST, Refused(option("delta", "infinity"), "no loss would be finite")),
     ),
-    row(
+    LossRow(
         losses.BinaryCrossEntropyWithLogits,
         "nn.BCEWithLogitsLoss",
         {"weight": weights, "reduction": reductions, "pos_weight": weights},
-        forecasts_and_answers,
+        logits_and_probabilities,
+        loss(exact.binary, exact.binary_by_output, exact.binary_by_target, "pos_weight"),
+        differences=(
+            Limit("x = ±inf has a limit; PyTorch computes inf - inf or 0 * inf"),
+            OptionNotState("weight", WEIGHTS),
+            OptionNotState("pos_weight", WEIGHTS),
+            PROBABILITIES,
+            Refused(("target as complex",), "targets are real; PyTorch's loss is then a complex number"),
+        ),
+        findings=(
+            Finding("output", "bce_value.py", "a small loss is the difference of large numbers"),
+            Finding("gradient of outputs", "sigmoid_gradient.py", SATURATED),
+            Finding("gradient of targets", "bce_targets.py", "two logarithms are subtracted"),
+        ),
     ),
-    row(
+    LossRow(
         losses.CrossEntropyWithLogits,
         "nn.CrossEntropyLoss",
         {
@@ -102,7 +135,28 @@ ROWS = [
             "label_smoothing": among(0.0, 0.0, 0.1, 0.5, 1.0),
         },
         logits_and_classes,
-        Large(options={"label_smoothing": 0.0}),
-        Large(options={"label_smoothing": 0.1}),
+        exact.cross_entropy,
+        large=(Large(options={"label_smoothing": 0.0}), Large(options={"label_smoothing": 0.1})),
+        differences=(
+            Limit("a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf"),
+            OptionNotState("weight", WEIGHTS),
+            PROBABILITIES,
+            Refused(option("label_smoothing", "-1", "NaN"), "a share of the probability lies from 0 to 1"),
+            Refused(
+                ("input with an axis less", "target with an axis more"),
+                "one sample has one class index, not a list of one",
+            ),
+            Remark("NaN among the logits of an ignored target has no effect; PyTorch's gradient is NaN."),
+            Remark(
+                "where smoothing may give a uniform target (label_smoothing=1, or a class of weight 0), logits of "
+                "1e±30 are not compared: nearly 0, they give a nearly uniform prediction, and the gradient cancels, "
+                "here as in PyTorch."
+            ),
+        ),
+        findings=(
+            Finding("output", "cross_entropy_value.py", SMALL),
+            Finding("gradient of targets", "cross_entropy_value.py", SMALL),
+            Finding("gradient of outputs", "cross_entropy_gradient.py", SATURATED),
+        ),
     ),
 ]

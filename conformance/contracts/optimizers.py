@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.records import NOT_FINITE, Refused, option
 from conformance.rows import OptimizerRow
 from conformance.strategies.coverage import among
 from numpyml.nn import optimizers
@@ -11,6 +12,8 @@ decays = among(0, 1e-2, 0.3)
 
 betas = among((0.9, 0.999), (0.5, 0.9), (0.0, 0.99), (0.9, 0.0))
 epsilons = among(1e-8, 1e-3, 0.0)
+GROUP = Refused(("option of a group",), "an option of a group is validated as one of the whole optimizer is")
+FINITE = Refused(option("learning_rate eps weight_decay", "infinity"), NOT_FINITE)
 
 ROWS = [
     OptimizerRow(
@@ -24,6 +27,14 @@ ROWS = [
             "nesterov": among(False, True),
             "maximize": among(False, True),
         },
+        differences=(
+            GROUP,
+            Refused(option("learning_rate momentum weight_decay", "NaN", "infinity"), NOT_FINITE),
+            Refused(
+                option("dampening", "NaN", "infinity", "None", "a list", "a word"),
+                "it must be finite, also without momentum; PyTorch looks at it only with momentum",
+            ),
+        ),
         refused=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
     ),
     OptimizerRow(
@@ -38,6 +49,7 @@ ROWS = [
             "maximize": among(False, True),
             "decoupled_weight_decay": among(False, True),
         },
+        differences=(GROUP, FINITE),
         at_first=(("amsgrad", True),),
     ),
     OptimizerRow(
@@ -51,6 +63,7 @@ ROWS = [
             "amsgrad": among(False, True),
             "maximize": among(False, True),
         },
+        differences=(GROUP, FINITE),
         at_first=(("amsgrad", True),),
     ),
 ]

@@ -8,25 +8,32 @@ from hypothesis import strategies as st
 
 from conformance.comparison.rule import Given
 from conformance.contracts.transformer import batches, flags, lengths, per_key, sequence
+from conformance.records import Refused, option
+from conformance.references import position as exact
 from conformance.rows import Large, ModuleRow
 from conformance.strategies.arrays import NASTY, floats, whole
 from conformance.strategies.coverage import Draw, among, between, pick
 from numpyml.nn import layers
 
-places = among(12, 5, 200)
-PLACES = (Large(options={"max_len": 200}),)
-DTYPES = "qqibhBHIQ"  # of positions, which are reckoned with
+lengths_allowed = among(12, 5, 200)
+LONG = (Large(options={"max_len": 200}),)
+DTYPES = "qqibhBHIQ"  # of positions
+INTEGER = Refused(
+    option("max_len", "a fraction"), "a number of positions is an integer; PyTorch's arange takes a fraction"
+)
 
 
 @st.composite
 def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
-    """A sequence of vectors, and now and then the place of each."""
+    """A sequence of vectors, and sometimes the position of each."""
     batch, length = pick(draw, "batch", batches), draw(lengths)
     x = draw(floats(sequence(batch, length, o["d_model"], o["batch_first"]), NASTY))
-    told = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
-    if told == "from 0":
+    positions = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
+    if positions == "from 0":
         return (x,)
-    return x, draw(whole((length,) if told == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES))
+    return x, draw(
+        whole((length,) if positions == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES)
+    )
 
 
 @st.composite
@@ -34,34 +41,44 @@ def heads(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
     """Queries or keys of several heads, and now and then their places."""
     lead, length = pick(draw, "axes before", among((2, 3), (), (1,), (0, 2), (2, 1, 2))), draw(lengths)
     x = draw(floats((*lead, length, o["dim"]), NASTY))
-    told = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
-    if told == "from 0":
+    positions = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
+    if positions == "from 0":
         return (x,)
     batch = (lead[0], *(1 for _ in lead[1:])) if lead else ()
-    return x, draw(whole((length,) if told == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES))
+    return x, draw(whole((length,) if positions == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES))
 
 
 ROWS = [
     ModuleRow(
         layers.SinusoidalPositionalEncoding,
         "counterparts.SinusoidalPositionalEncoding",
-        {"d_model": between(1, 9), "max_len": places, "batch_first": flags},
+        {"d_model": between(1, 9), "max_len": lengths_allowed, "batch_first": flags},
         vectors,
-        large=PLACES,
+        exact.sinusoidal,
+        large=LONG,
+        differences=(INTEGER,),
     ),
     ModuleRow(
         layers.LearnedPositionalEncoding,
         "counterparts.LearnedPositionalEncoding",
-        {"d_model": between(1, 5), "max_len": places, "batch_first": flags},
+        {"d_model": between(1, 5), "max_len": lengths_allowed, "batch_first": flags},
         vectors,
-        large=PLACES,
+        exact.learned,
+        large=LONG,
     ),
     ModuleRow(
         layers.RotaryPositionalEmbedding,
         "counterparts.RotaryPositionalEmbedding",
-        {"dim": among(4, 2, 6, 10), "max_len": places, "base": among(10000.0, 500.0, 2), "interleaved": flags},
+        {"dim": among(4, 2, 6, 10), "max_len": lengths_allowed, "base": among(10000.0, 500.0, 2), "interleaved": flags},
         heads,
-        large=PLACES,
-        tied=False,  # a pair of equal numbers is turned to a difference of two rounded products
+        exact.rotary,
+        large=LONG,
+        tied=False,  # a pair of equal numbers is rotated to a difference of two rounded products
+        differences=(
+            INTEGER,
+            Refused(
+                option("base", "-1", "NaN", "None", "a list", "infinity"), "no angle would be finite, or as intended"
+            ),
+        ),
     ),
 ]

@@ -9,27 +9,24 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.comparison.rule import Given
-from conformance.rows import ModuleRow, Part
+from conformance.records import CAUSAL_HINT, NOT_FINITE, Accepted, Finding, Refused, Remark, option
+from conformance.references.attention import attention
+from conformance.rows import CompositeRow, ModuleRow, Part
 from conformance.strategies.arrays import LAYOUTS, floats, longer, seeds, single
 from conformance.strategies.coverage import Draw, Strategy, among, between, pick
 from numpyml.nn import layers
 from numpyml.typing import Array
 
 flags = among(False, True)
-# No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and moves
-# by nothing, which no rounding hits. NaN is among the values alone, beside no mask: see REMARKS in divergences.py.
+# No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and does
+# not move, which no rounding hits. NaN is among the values alone, beside no mask: see the remark of the first row.
 KINDS = ("ordinary", "ordinary", "sparse", "subnormal")
 SCORED = (*KINDS, "saturated")
 VALUES = ("wide", "nan")  # these, too, where there are values of their own
 lengths = longer(among(3, 1, 2, 5), 70)
 key_lengths = longer(among(3, 1, 2, 5), 90)
 batches = among(2, 1, 3, 0, None)  # None: no batch axis
-MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see REMARKS in divergences.py
-
-
-def spread(shape: tuple[int, ...]) -> float:
-    """Matrices keep the size of what they are given, so that scores do not saturate: PyTorch cannot confirm those."""
-    return float(shape[-1]) ** -0.5 if len(shape) > 1 else 1.0
+MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see the remark of its row
 
 
 # Masks
@@ -237,15 +234,52 @@ def batch_first(o: dict[str, Any]) -> bool:
     return found
 
 
+UNSEEN_MASK = Refused(
+    ("input longer on the first axis", "input with an axis less"),
+    "where a mask is declared causal, PyTorch may never look at it",
+    CAUSAL_HINT,
+)
+CANCELS = Finding("gradient", "softmax_gradient.py", "where one probability is nearly 1, its difference from 1 cancels")
+INNER_GELU = Finding("gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is nearly -1")
+COPIED = Finding(
+    "nothing drawn",
+    "decoder_activation.py",
+    "a TransformerDecoderLayer whose activation is a module uses relu once it was copied",
+)
+EPS = Refused(option("layer_norm_eps", "-1", "NaN", "infinity"), NOT_FINITE)
+
 ROWS = [
     ModuleRow(
         layers.ScaledDotProductAttention,
         "counterparts.ScaledDotProductAttention",
         {"dropout_p": among(0.0, 0.3), "is_causal": flags, "scale": among(None, 0.3, -1.5), "enable_gqa": flags},
         dot_products,
+        attention,
         call=boolean_mask,
+        function="torch.nn.functional.scaled_dot_product_attention",
+        differences=(
+            Refused(
+                option("dropout_p", "-1", "a fraction", "NaN", "infinity"),
+                "a rate lies from 0 to 1; PyTorch validates it when something is dropped, if at all",
+            ),
+            Refused(option("scale", "NaN", "infinity"), "every score would be NaN"),
+            Refused(("input with an axis more",), "a mask has no more axes than the scores"),
+            Refused(("input longer",), "of an empty batch, PyTorch looks at no other axis"),
+            Accepted(("input with an axis",), "of an empty batch, PyTorch's output lacks the other's axes"),
+            Accepted(("input longer on the first axis",), "an empty batch is broadcast here, and stays empty"),
+            Remark(
+                "NaN is drawn among the values alone, beside no mask. What PyTorch makes of a query or key of NaN "
+                "depends on the kernel that runs (conformance/findings/nan_query.py), as does whether a NaN passes a "
+                "mask; here it does."
+            ),
+        ),
+        findings=(
+            CANCELS,
+            Finding("output", "causal_scale.py", "a key is hidden by −∞ times a negative scale"),
+            Finding("nothing drawn", "nan_query.py", "a query of NaN is treated as one that may attend to no key"),
+        ),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.MultiheadAttention,
         "nn.MultiheadAttention",
         {
@@ -261,51 +295,61 @@ ROWS = [
         },
         query_key_value,
         call=attention_call,
-        spread=spread,
-        composed=True,
-        large=(),  # over long sequences, PyTorch in float64 cannot confirm: so for the rows below
+        differences=(
+            UNSEEN_MASK,
+            Refused(
+                option("dropout", "-1", "a fraction", "NaN", "infinity"),
+                "a rate lies from 0 to 1; PyTorch validates it when something is dropped, if at all",
+            ),
+            Remark(
+                "a query that may attend to no key has the weights 0, so its output is the projection's bias. PyTorch "
+                "gives that where it need not return the weights, and NaN where it must; the first is compared."
+            ),
+        ),
+        findings=(
+            CANCELS,
+            Finding(
+                "nothing drawn", "causal_hint.py", "is_causal hides the keys that add_bias_kv and add_zero_attn add"
+            ),
+        ),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.TransformerEncoderLayer,
         "nn.TransformerEncoderLayer",
         LAYER,
         lambda o: texts(1, o["batch_first"], o["d_model"]),
         call=lambda o, xs: encoder_call(ENCODER_MASKS, o, xs),
-        spread=spread,
-        composed=True,
-        large=(),
+        differences=(UNSEEN_MASK, EPS),
+        findings=(INNER_GELU,),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.TransformerDecoderLayer,
         "nn.TransformerDecoderLayer",
         LAYER,
         lambda o: texts(2, o["batch_first"], o["d_model"]),
         call=decoder_call,
-        spread=spread,
-        composed=True,
-        large=(),
+        differences=(UNSEEN_MASK, EPS),
+        findings=(INNER_GELU,),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.TransformerEncoder,
         "nn.TransformerEncoder",
         {"encoder_layer": layer_parts("TransformerEncoderLayer"), "num_layers": between(1, 2), "norm": norms},
         lambda o: texts(1, batch_first(o), MODEL),
         call=lambda o, xs: encoder_call(STACK_MASKS, o, xs),
-        spread=spread,
-        composed=True,
-        large=(),
+        differences=(UNSEEN_MASK,),
+        findings=(INNER_GELU,),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.TransformerDecoder,
         "nn.TransformerDecoder",
         {"decoder_layer": layer_parts("TransformerDecoderLayer"), "num_layers": between(1, 2), "norm": norms},
         lambda o: texts(2, batch_first(o), MODEL),
         call=decoder_call,
-        spread=spread,
-        composed=True,
-        large=(),
+        differences=(UNSEEN_MASK,),
+        findings=(INNER_GELU, COPIED),
     ),
-    ModuleRow(
+    CompositeRow(
         layers.Transformer,
         "nn.Transformer",
         {
@@ -319,8 +363,7 @@ ROWS = [
         },
         lambda o: texts(2, o["batch_first"], MODEL, alike=mixed(o)),
         call=transformer_call,
-        spread=spread,
-        composed=True,
-        large=(),
+        differences=(UNSEEN_MASK, EPS),
+        findings=(INNER_GELU, COPIED),
     ),
 ]

@@ -1,4 +1,4 @@
-"""What the formulas share: constants with all their digits, and the few steps where digits would be lost."""
+"""Arithmetic of the formulas: constants in extended precision, and steps that would lose digits if taken plainly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def wide(x: Any) -> Array:
 def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """The sum. NumPy adds in pairs along contiguous memory alone, so the axes to be summed go there first."""
     axes = axes_of(axis, x.ndim)
-    kept = [i for i in range(x.ndim) if i not in axes]
-    last = np.ascontiguousarray(x.transpose(*kept, *axes)).reshape(*(x.shape[i] for i in kept), -1 if x.size else 0)
+    others = [i for i in range(x.ndim) if i not in axes]
+    last = np.ascontiguousarray(x.transpose(*others, *axes)).reshape(*(x.shape[i] for i in others), -1 if x.size else 0)
     y = wide(last.sum(-1))
     return np.expand_dims(y, axes) if keepdims else y
 
@@ -40,7 +40,7 @@ def fold(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 
 def difference(a: Array, b: Array) -> tuple[Array, Array]:
-    """a − b rounded, and what the rounding lost (Knuth's TwoSum): an exponential needs both."""
+    """a − b rounded, and its rounding error (Knuth's TwoSum): an exponential needs both."""
     d = a - b
     back = d - a
     lost = (a - (d - back)) - (b + back)
@@ -48,5 +48,9 @@ def difference(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def times(weight: Array, x: Array) -> Array:
-    """weight · x, with 0 · ∞ = 0: what has no weight has no part in a loss, whatever it is."""
+    """weight · x, with 0 · ∞ = 0: an element of weight 0 does not count, whatever its value."""
     return np.where(weight == 0, 0 * np.where(np.isinf(x), 0, x), weight * x)
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))

@@ -1,4 +1,4 @@
-"""The six kinds of references of functions: from what stands in the table to the value and every gradient."""
+"""What a reference is: of a function, in six kinds, and of a module."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from numpyml.typing import Array
 
 Function = Callable[..., Any]
 Answers = tuple[list[Array], list[Array]]  # the outputs, and the gradient of every operand
+Options = Mapping[str, Any]
+Arrays = Mapping[str, Array]
+Mask = Callable[[float, tuple[int, ...]], Array]  # rate, shape -> what Dropout multiplies with
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,19 @@ def reduction(value: Function, partial: Function, how: str = "formula in extende
 
 
 def moves(function: Function) -> FunctionReference:
-    """A function that only moves elements. Given their numbers, from 1 on, it tells where each one went; 0 is none."""
+    """A function that only moves elements: applied to their numbers, from 1 on, it shows where each goes; 0 is none."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         ends = np.cumsum([x.size for x in operands])
         numbers = [1 + end - x.size + np.arange(x.size).reshape(x.shape) for x, end in zip(operands, ends, strict=True)]
         gradient = np.zeros(1 + ends[-1], Wide)
-        for places, gy in zip(_listed(function(*numbers, **options)), gys, strict=True):
-            np.add.at(gradient, places, gy)
+        for indices, gy in zip(_listed(function(*numbers, **options)), gys, strict=True):
+            np.add.at(gradient, indices, gy)
         parts = np.split(gradient[1:], ends[:-1])
         outputs = [wide(y) for y in _listed(function(*operands, **options))]
         return outputs, [part.reshape(x.shape) for part, x in zip(parts, operands, strict=True)]
 
-    return FunctionReference("numbered elements: the function itself tells where each one went", compute)
+    return FunctionReference("numbered elements: the function itself shows where each one goes", compute)
 
 
 def linear(function: Function) -> FunctionReference:
@@ -80,12 +83,12 @@ def linear(function: Function) -> FunctionReference:
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         (gy,) = gys
         gradients = []
-        for place, x in enumerate(operands):
+        for i, x in enumerate(operands):
             unit, gradient = np.zeros(x.shape, Wide), np.zeros(x.shape, Wide)
-            given = [*operands[:place], unit, *operands[place + 1 :]]
+            arguments = [*operands[:i], unit, *operands[i + 1 :]]
             for k in np.ndindex(x.shape):
                 unit[k] = 1
-                gradient[k] = np.vdot(function(*given, **options), gy)
+                gradient[k] = np.vdot(function(*arguments, **options), gy)
                 unit[k] = 0
             gradients.append(gradient)
         return [wide(function(*operands, **options))], gradients
@@ -103,21 +106,21 @@ def multilinear(function: Function, spell: Function, *, flatten: bool = False) -
         left, result = subscripts.split("->")
         letters = left.split(",")
         gradients = []
-        for place, (x, own) in enumerate(zip(factors, letters, strict=True)):
-            others = [*factors[:place], np.ones_like(x), *factors[place + 1 :]]
+        for i, (x, own) in enumerate(zip(factors, letters, strict=True)):
+            others = [*factors[:i], np.ones_like(x), *factors[i + 1 :]]
             gradient = np.einsum(f"{','.join(letters)},{result}->{own}", *others, gy)
-            gradients.append(fold(gradient, x.shape).reshape(operands[place].shape))
+            gradients.append(fold(gradient, x.shape).reshape(operands[i].shape))
         return [wide(function(*operands, **options))], gradients
 
     return FunctionReference("einsum over the other factors: the function is a sum of products", compute)
 
 
 def selects(order: Callable[..., Array], function: Function) -> FunctionReference:
-    """A function that moves elements to where their values tell: function(x, order(x), options)."""
+    """A function that moves elements by the order of their values: function(x, order(x), options)."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         chosen = order(*operands, **options)
-        return moves(lambda x, **given: function(x, chosen, **given)).compute(operands, options, gys)
+        return moves(lambda x, **rest: function(x, chosen, **rest)).compute(operands, options, gys)
 
     return FunctionReference("numbered elements, in the order of their values", compute)
 
@@ -132,3 +135,32 @@ def zero(*_: Any, **__: Any) -> int:
 
 def one(*_: Any, **__: Any) -> int:
     return 1
+
+
+@dataclass(frozen=True)
+class ModuleReference:
+    """The output, and the gradient of every floating input and of every parameter, by name.
+
+    ``mask`` gives what Dropout multiplies with; None where it passes everything.
+    """
+
+    compute: Callable[[Options, Arrays, Arrays, Array, Mask | None], dict[str, Array]]
+    how: str = "formula in extended precision"
+
+    def __call__(
+        self, options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None = None
+    ) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            inputs = {name: wide(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+            return self.compute(options, inputs, {name: wide(x) for name, x in parameters.items()}, wide(gy), mask)
+
+
+def named(inputs: Arrays, output: Any, *gradients: Any) -> dict[str, Array]:
+    """The output and the inputs' gradients, by name."""
+    answers = {f"gradient of {name}": wide(g) for name, g in zip(inputs, gradients, strict=False)}
+    return {"output": wide(output)} | answers
+
+
+def masked(compute: Callable[[Options, Arrays, Arrays, Array, Mask | None], dict[str, Array]]) -> ModuleReference:
+    """The reference of a module that drops elements."""
+    return ModuleReference(compute, "formula in extended precision, under PyTorch's mask")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import numpyml
 from conformance import contracts
-from conformance.divergences import ABSENT, ADDED
+from conformance.divergences import ADDED, own
 from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
@@ -388,6 +388,6 @@ def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     renamed = {RENAMED.get(name, name) for name in ours}
-    absent = {name for name in theirs if name in ABSENT or f"{row.name}.{name}" in ABSENT}
+    absent = {name for name in theirs if name in own().ABSENT or f"{row.name}.{name}" in own().ABSENT}
     yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed | absent)
     yield from (f"{row.name}({name}=...) is not PyTorch's" for name in drawn if RENAMED.get(name, name) not in theirs)

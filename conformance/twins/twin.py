@@ -78,7 +78,7 @@ class _Twins:
         """The twin of a module."""
         if id(module) not in self.modules:
             row = row_of(module)
-            if row is not None and not row.wrap and _computing(row.ours) is not model.Sequential:
+            if row is not None and not row.container:
                 self.modules[id(module)] = self.component(row, module).train(module.training)
             elif _computing(type(module)) in (Module, model.Sequential) or _is_program(type(module)):
                 self.modules[id(module)] = made = self.composite(module)

@@ -129,8 +129,8 @@ class Divergences(Parsed):
     final_argument_whitespace = True
 
     def write(self) -> list[str]:
-        told = divergences.told() | divergences.wrong()
-        return [f"- {marked(line)}" for line in told[self.arguments[0]]]
+        record = divergences.documented() | divergences.wrong()
+        return [f"- {marked(line)}" for line in record[self.arguments[0]]]
 
 
 def marked(line: str) -> str:
@@ -151,15 +151,7 @@ class About(Parsed):
         theirs = peer(row)
         theirs = f"`{theirs}`" if theirs.startswith("torch.") else theirs
         out = [f"`{name}` is held to {theirs}: `python -m conformance explain {name}` tells how."]
-        on_record = [
-            line
-            for kind, lines in (divergences.told() | divergences.wrong()).items()
-            if kind != "Everywhere"
-            for line in lines
-            if line.startswith((f"{name},", f"{name}:"))
-        ]
-        on_record += [line for line in divergences.REMARKS if line.startswith(name)]
-        if on_record:
+        if on_record := divergences.about(name):
             out += ["", "On record:", "", *(f"- {marked(line)}" for line in on_record)]
         return out
 

@@ -90,7 +90,7 @@ def test_what_goes_on_record_is_what_the_harness_reads() -> None:
         assert divergences.option_not_state("CrossEntropyWithLogits", "weight")
         assert divergences.stricter("Dense", "input as integers")
         assert divergences.laxer("Dense", "input in another precision")
-        assert sum(map(len, divergences.told().values())) == 4
+        assert sum(map(len, divergences.documented().values())) == 4
     finally:
         frameworks.use(None)
 

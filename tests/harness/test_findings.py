@@ -12,8 +12,6 @@ import torch
 
 import conformance.findings
 from conformance import contracts, divergences
-from conformance.divergences import FINDINGS
-from conformance.rows import OptimizerRow
 from numpyml.errors import ShapeError
 from numpyml.nn import layers
 
@@ -22,7 +20,7 @@ SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "__in
 
 
 def test_every_script_is_on_record_and_every_record_has_a_script() -> None:
-    assert sorted({finding.script for finding in FINDINGS}) == SCRIPTS
+    assert sorted({finding.script for _, finding in divergences.findings()}) == SCRIPTS
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -36,9 +34,9 @@ def test_the_script_shows_pytorch_off_by_more_than_eight_units_in_the_last_place
 
 
 def test_a_record_of_one_precision_excuses_that_alone() -> None:
-    for finding in FINDINGS:
+    for component, finding in divergences.findings():
         answer = finding.answers or "output"
-        assert divergences.finding(finding.component, answer, finding.precision or "float32")
+        assert divergences.finding(component, answer, finding.precision or "float32")
         if finding.precision:
             assert ("float64" in (FOLDER / finding.script).read_text()) == (finding.precision == "float64")
     assert "squares overflow" in divergences.finding("LayerNorm", "gradient of x", "float32")
@@ -46,12 +44,9 @@ def test_a_record_of_one_precision_excuses_that_alone() -> None:
     assert "LayerNorm, all in float32: squares overflow" in "\n".join(divergences.wrong()[divergences.WRONG])
 
 
-def test_what_is_on_record_is_of_components_that_there_are() -> None:
-    rows = {row.name: row for row in contracts.rows()}
-    named = {d.component for d in divergences.STRICTER} | {name for name, _ in divergences.LAXER}
-    assert named - {""} | {finding.component for finding in FINDINGS} <= rows.keys()
-    grouped = {name for name in rows if divergences.stricter(name, "option of a group")}
-    assert grouped == {name for name, row in rows.items() if isinstance(row, OptimizerRow)}
+def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_else() -> None:
+    grouped = {name for name in contracts.named() if divergences.stricter(name, "option of a group")}
+    assert grouped == {row.name for row in contracts.optimizer_rows()}
 
 
 def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal() -> None:

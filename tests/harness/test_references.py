@@ -14,15 +14,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from mpmath import mp, mpf
 
-from conformance import references
 from conformance.cases.functions import FunctionCase, function_cases
 from conformance.cases.modules import ModuleCase, module_cases
 from conformance.comparison.rule import Given
-from conformance.contracts import function_rows, module_rows
+from conformance.contracts import function_rows, module_rows, products
+from conformance.contracts.functions import elementwise
 from conformance.frameworks import pytorch
-from conformance.references import FunctionReference, ModuleReference
-from conformance.references import functions as formulas
-from conformance.references.functions import PRODUCTS
+from conformance.references import FunctionReference, ModuleReference, how
 from conformance.references.kinds import linear
 from conformance.rows import Call
 from numpyml.typing import Array
@@ -31,7 +29,7 @@ Wide = np.longdouble
 EPS = np.finfo(Wide).eps
 ULPS = 16
 FUNCTIONS = {row.name: row for row in function_rows()}
-MODULES = {row.torch: row for row in module_rows() if references.module(row.torch)}
+MODULES = {row.torch: row for row in module_rows() if row.reference}
 drawn = settings(
     max_examples=12,
     database=None,
@@ -40,6 +38,12 @@ drawn = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+def reference_of(name: str) -> Any:
+    """The reference of a NumPy function, by its name, or of a module, by PyTorch's."""
+    return (FUNCTIONS.get(name) or MODULES[name]).reference
+
 
 # The last digits, against mpmath
 
@@ -192,8 +196,7 @@ def wrong(name: str, reference: FunctionReference, ulps: float = ULPS) -> Iterat
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_every_formula_has_all_its_digits(name: str) -> None:
-    reference = references.function(name)
-    assert reference is not None
+    reference = reference_of(name)
     assert list(wrong(name, reference)) == []
 
 
@@ -211,8 +214,7 @@ def planted(reference: FunctionReference, place: int, factor: Any) -> FunctionRe
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_an_error_of_64_units_planted_in_any_answer_is_seen(name: str) -> None:
-    reference = references.function(name)
-    assert reference is not None
+    reference = reference_of(name)
     for place, values in enumerate(zip(*(true for _, true in truths(name)), strict=True)):
         if any(values):  # zero times anything is zero
             assert list(wrong(name, planted(reference, place, 1 + 64 * EPS))), f"answer {place} of {name}"
@@ -227,8 +229,7 @@ def test_an_error_of_64_units_planted_in_any_answer_is_seen(name: str) -> None:
     ],
 )
 def test_a_formula_that_loses_digits_is_seen(name: str, partial: Any) -> None:
-    reference = references.function(name)
-    assert reference is not None
+    reference = reference_of(name)
     loses = FunctionReference("", lambda xs, o, gys: (reference.compute(xs, o, gys)[0], [gys[0] * partial(xs[0])]))
     assert list(wrong(name, loses))
 
@@ -257,8 +258,7 @@ def _variance(xs: Any, ddof: int) -> Any:
 @pytest.mark.parametrize("shift", [0.0, 1e6], ids=["around zero", "far from zero"])
 @pytest.mark.parametrize(("name", "option"), REDUCTIONS, ids=lambda x: str(x))
 def test_a_reduction_has_all_its_digits(name: str, option: Any, shift: float) -> None:
-    reference, f = references.function(name), REDUCTIONS[name, option]
-    assert reference is not None
+    reference, f = reference_of(name), REDUCTIONS[name, option]
     cell = tuple(x + shift for x in CELL)
     options = {"axis": None, "keepdims": False} | ({"ddof": option} if name in ("var", "std") else {})
     options |= {"ord": option} if name == "linalg.norm" else {}
@@ -301,8 +301,7 @@ POINTWISE: list[tuple[str, dict[str, Any], Callable[..., Any], tuple[float, ...]
 
 @pytest.mark.parametrize(("name", "options", "f", "targets"), POINTWISE, ids=lambda x: x if isinstance(x, str) else "")
 def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any, targets: tuple[float, ...]) -> None:
-    reference = references.module(name)
-    assert reference is not None
+    reference = reference_of(name)
     names = ["outputs", "targets"] if name.endswith("Loss") else ["x"]
     for x in (*TINY[3:], *ORDINARY, *LARGE[:-2]):
         for t in targets:
@@ -318,8 +317,7 @@ def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any
 
 def test_gelu_and_its_slope_have_all_their_digits() -> None:
     """At points where a difference quotient of erfc would take thousands of digits, so the slope is written out."""
-    reference = references.module("nn.GELU")
-    assert reference is not None
+    reference = reference_of("nn.GELU")
     for x in (*TINY, *ORDINARY, -3.0, 1.5, 20.0, 40.0, -1.0, 1.0, -11.25, -11.1, -15.7, -40.0, -88.7):
         found = reference({"approximate": "none"}, {"x": np.array([x])}, {}, np.ones(1))
         with mp.workdps(60):
@@ -344,8 +342,7 @@ LOGITS = [
 @pytest.mark.parametrize("weight", [None, [0.5, 2.0, 0.25]], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("target", [0, 1, (0.25, 0.5, 0.25), (0.1, 0.0, 0.3)], ids=str)
 def test_cross_entropy_has_all_its_digits(target: Any, weight: Any, smoothing: float) -> None:
-    reference = references.module("nn.CrossEntropyLoss")
-    assert reference is not None
+    reference = reference_of("nn.CrossEntropyLoss")
     soft = isinstance(target, tuple)
     options = {"weight": None if weight is None else np.array(weight), "label_smoothing": smoothing, "reduction": "sum"}
     w = weight or [1.0] * 3
@@ -460,13 +457,12 @@ def drawn_disagreements(name: str, reference: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
 def test_the_reference_is_what_pytorch_computes(name: str) -> None:
-    reference = references.function(name) or references.module(name)
-    assert reference is not None
+    reference = reference_of(name)
     assert drawn_disagreements(name, reference) == []
 
 
 SPECIAL = (np.inf, -np.inf, np.nan, 0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -3.0)
-ELEMENTWISE = {**dict.fromkeys(formulas.UNARY, 1), **dict.fromkeys(formulas.BINARY, 2), "clip": 3}
+ELEMENTWISE = {row.name: 1 for row in elementwise.UNARY} | {row.name: 2 for row in elementwise.SEVERAL} | {"clip": 3}
 CELLWISE: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in ("sum", "nansum", "mean", "prod", "max", "min", "amax", "amin", "ptp")),
     *((name, {"ddof": ddof}) for name in ("var", "std") for ddof in (0, 1)),
@@ -476,8 +472,7 @@ CELLWISE: list[tuple[str, dict[str, Any]]] = [
 
 def special_disagreements(name: str, operands: Mapping[str, Array], options: Mapping[str, Any]) -> list[str]:
     pytorch.require()
-    reference = references.function(name)
-    assert reference is not None
+    reference = reference_of(name)
     call = Call({what: Given(x) for what, x in operands.items()}, options)
     with np.errstate(all="ignore"):
         return list(of_function(FunctionCase(FUNCTIONS[name], call, np.float64, 1), reference))
@@ -498,10 +493,8 @@ def test_where_mathematics_leaves_a_choice_a_function_makes_pytorchs(name: str) 
 
 @pytest.mark.parametrize(("name", "options"), CELLWISE, ids=lambda x: x if isinstance(x, str) else str(*x.values()))
 def test_where_mathematics_leaves_a_choice_a_reduction_makes_pytorchs(name: str, options: dict[str, Any]) -> None:
-    cells = special_points(
-        name, 3, nan=options.get("ord") not in (np.inf, -np.inf)
-    )  # see linalg.norm in divergences.REMARKS
-    if options.get("ord") in (2.5, 3):  # see linalg.norm in divergences.REMARKS
+    cells = special_points(name, 3, nan=options.get("ord") not in (np.inf, -np.inf))  # see the remarks of linalg.norm
+    if options.get("ord") in (2.5, 3):  # see the remarks of linalg.norm
         cells = cells[(cells != 0).all(1) | ~np.isnan(cells).any(1)]
     if options.get("ord") == 0.5:  # PyTorch's slope at a zero beside ∞ is 0 · ∞
         cells = cells[(cells != 0).all(1) | np.isfinite(cells).all(1)]
@@ -514,8 +507,7 @@ def corrupted(y: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["concatenate", "sort", "matmul", "linalg.norm", "clip"])
 def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
-    reference = references.function(name)
-    assert reference is not None
+    reference = reference_of(name)
 
     def gradients_off(*given: Any) -> Any:
         outputs, gradients = reference.compute(*given)
@@ -526,8 +518,7 @@ def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_an_error_planted_in_a_module_is_seen(name: str) -> None:
-    reference = references.module(name)
-    assert reference is not None
+    reference = reference_of(name)
 
     def off_by(*given: Any) -> Any:
         return {what: corrupted(y) for what, y in reference.compute(*given).items()}
@@ -539,10 +530,10 @@ def small_and_finite(given: Given) -> bool:
     return given.values.size < 200 and bool(np.isfinite(given.values).all())
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("name", [row.name for row in products.ROWS])
 def test_a_product_is_its_own_derivative_at_unit_vectors(name: str) -> None:
     """Between finite numbers, that is: a unit vector's zeros do not silence ∞ and NaN."""
-    row, reference = FUNCTIONS[name], PRODUCTS[name]
+    row, reference = FUNCTIONS[name], reference_of(name)
     apply = (lambda *xs, subscripts, optimize: np.einsum(subscripts, *xs)) if name == "einsum" else getattr(np, name)
     compared = 0
 
@@ -569,15 +560,12 @@ def test_a_product_is_its_own_derivative_at_unit_vectors(name: str) -> None:
 
 
 def test_every_function_and_module_of_the_contract_has_a_reference() -> None:
-    assert [name for name in FUNCTIONS if references.function(name) is None] == []
+    assert [name for name, row in FUNCTIONS.items() if row.reference is None] == []
     containers = {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"}  # each of their parts has one
     composed = {row.torch for row in module_rows() if row.composed}
     assert {row.torch for row in module_rows()} - set(MODULES) == containers | composed
 
 
 def test_what_has_no_reference_says_so() -> None:
-    assert references.function("fft.fft") is None
-    assert references.module("nn.Sequential") is None
-    own = "numpyml's own code in extended precision, which PyTorch's float64 must confirm"
-    assert references.how("nn.Sequential") == own
-    assert references.how("tanh") == "formula in extended precision"
+    assert how(None) == "numpyml's own code in extended precision, which PyTorch's float64 must confirm"
+    assert how(reference_of("tanh")) == "formula in extended precision"

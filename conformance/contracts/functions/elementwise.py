@@ -1,0 +1,336 @@
+"""Elementwise functions of NumPy, one row each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.frameworks.pytorch import tensor
+from conformance.records import SATURATED, Finding, NaNAnswer, Refused, Remark
+from conformance.references import FunctionReference
+from conformance.references import elementwise as exact
+from conformance.references.arithmetic import LN2, LN10, PI
+from conformance.references.kinds import elementwise, one, zero
+from conformance.rows import FunctionRow
+from conformance.strategies.arrays import EVERY, NASTY, ORDINARY
+from conformance.strategies.calls import clips, fills, on, powers, quotients, two, where
+from conformance.strategies.coverage import among
+
+any_sign = on(kinds=NASTY)
+everything = on(kinds=EVERY)
+inside = on(kinds=ORDINARY, into=np.sin) | any_sign
+pair = two(NASTY)
+flags = among(False, True)
+
+
+def bounded(bounds: Any, names: str) -> list[Any]:
+    """The lower and the upper bound, None where there is none."""
+    named = dict(zip(names.split(), bounds, strict=True))
+    return [named.get("low"), named.get("high")]
+
+
+def clipped(n: Any, a: Any, *limits: Any, bounds: str, spelling: str) -> Any:
+    """By position the bounds are a_min and a_max; min and max are for keywords alone."""
+    both = bounded(limits, bounds)
+    if spelling == "a_min a_max":
+        return n.clip(a, *both)
+    return n.clip(a, **{name: bound for name, bound in zip(("min", "max"), both, strict=True) if bound is not None})
+
+
+SQUARE_LOST = Finding("gradient", "arcsin_gradient.py", "1 - x² rounds off the difference between x and 1", "float32")
+SQUARE_OVERFLOWS = Finding("gradient", "arcsinh_gradient.py", "x² overflows", "float32")
+HYPERBOLIC = Finding("gradient", "sinh_gradient.py", "the derivative overflows, though its product with g does not")
+EXPONENTIAL = Finding("gradient", "logaddexp_gradient.py", "an exponential overflows, and small gradients vanish")
+QUOTIENT = Finding("output", "fmod_value.py", "a / b overflows on the way, and the remainder is NaN")
+EXTREME_QUOTIENT = Remark(
+    "numbers of extreme sizes are not compared beside infinite ones: an infinite sum of quotients in float64 may be "
+    "inf - inf in float32."
+)
+NAN_SIZE = NaNAnswer("gradient", "|NaN| has no gradient; PyTorch has 0")
+
+row = FunctionRow
+ROUNDED = elementwise(exact.rounded, zero)
+DEGREES = elementwise(exact.degrees, lambda x: 180 / PI)
+RADIANS = elementwise(exact.radians, lambda x: PI / 180)
+SIZE = elementwise(np.absolute, np.sign)
+
+UNARY = [
+    row(np.positive, lambda t, x: +x, any_sign, elementwise(np.positive, one)),
+    row(np.negative, lambda t, x: -x, any_sign, elementwise(np.negative, lambda x: -1)),
+    row(np.square, lambda t, x: t.square(x), any_sign, elementwise(lambda x: x * x, lambda x: 2 * x)),
+    row(
+        np.reciprocal,
+        lambda t, x: t.reciprocal(x),
+        any_sign,
+        elementwise(lambda x: 1 / x, lambda x: -1 / (x * x)),
+        findings=(Finding("gradient", "reciprocal_gradient.py", "1/x² overflows, though its product with g does not"),),
+    ),
+    row(np.sqrt, lambda t, x: t.sqrt(x), any_sign, elementwise(np.sqrt, lambda x: 1 / (2 * np.sqrt(x)))),
+    row(
+        np.cbrt,
+        lambda t, x: t.sign(x) * t.abs(x) ** (1 / 3),
+        any_sign,
+        elementwise(np.cbrt, lambda x: 1 / (3 * np.cbrt(x) ** 2)),
+        findings=(Finding("", "cube_root.py", "PyTorch has no cube root; its closest function is the power 1/3"),),
+    ),
+    row(np.absolute, lambda t, x: t.abs(x), any_sign, SIZE, differences=(NAN_SIZE,)),
+    row(np.fabs, lambda t, x: t.abs(x), any_sign, SIZE, differences=(NAN_SIZE,)),
+    row(np.exp, lambda t, x: t.exp(x), everything, elementwise(np.exp, np.exp)),
+    row(np.exp2, lambda t, x: t.exp2(x), everything, elementwise(np.exp2, lambda x: np.exp2(x) * LN2)),
+    row(
+        np.expm1,
+        lambda t, x: t.expm1(x),
+        everything,
+        elementwise(np.expm1, np.exp),
+        findings=(Finding("gradient", "expm1_gradient.py", "1 is added to a result that is nearly -1"),),
+    ),
+    row(np.log, lambda t, x: t.log(x), any_sign, elementwise(np.log, lambda x: 1 / x)),
+    row(np.log2, lambda t, x: t.log2(x), any_sign, elementwise(np.log2, lambda x: 1 / (x * LN2))),
+    row(np.log10, lambda t, x: t.log10(x), any_sign, elementwise(np.log10, lambda x: 1 / (x * LN10))),
+    row(np.log1p, lambda t, x: t.log1p(x), any_sign, elementwise(np.log1p, lambda x: 1 / (1 + x))),
+    row(np.sin, lambda t, x: t.sin(x), everything, elementwise(np.sin, np.cos)),
+    row(np.cos, lambda t, x: t.cos(x), everything, elementwise(np.cos, lambda x: -np.sin(x))),
+    row(np.tan, lambda t, x: t.tan(x), any_sign, elementwise(np.tan, lambda x: 1 + np.tan(x) ** 2)),
+    row(
+        np.arcsin,
+        lambda t, x: t.arcsin(x),
+        inside,
+        elementwise(np.arcsin, lambda x: 1 / np.sqrt((1 - x) * (1 + x))),
+        findings=(SQUARE_LOST,),
+    ),
+    row(
+        np.arccos,
+        lambda t, x: t.arccos(x),
+        inside,
+        elementwise(np.arccos, lambda x: -1 / np.sqrt((1 - x) * (1 + x))),
+        findings=(SQUARE_LOST,),
+    ),
+    row(np.arctan, lambda t, x: t.arctan(x), any_sign, elementwise(np.arctan, lambda x: 1 / (1 + x * x))),
+    row(np.sinh, lambda t, x: t.sinh(x), everything, elementwise(np.sinh, np.cosh), findings=(HYPERBOLIC,)),
+    row(np.cosh, lambda t, x: t.cosh(x), everything, elementwise(np.cosh, np.sinh), findings=(HYPERBOLIC,)),
+    row(
+        np.tanh,
+        lambda t, x: t.tanh(x),
+        everything,
+        elementwise(np.tanh, lambda x: 1 / np.cosh(x) ** 2),  # 1 - tanh² has no digits left at 30
+        findings=(Finding("gradient", "tanh_gradient.py", SATURATED),),
+    ),
+    row(
+        np.arcsinh,
+        lambda t, x: t.arcsinh(x),
+        any_sign,
+        elementwise(np.arcsinh, lambda x: 1 / np.hypot(1, x)),
+        findings=(SQUARE_OVERFLOWS,),
+    ),
+    row(
+        np.arccosh,
+        lambda t, x: t.arccosh(x),
+        any_sign,
+        elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1) + 0)),
+        findings=(SQUARE_LOST, SQUARE_OVERFLOWS),
+    ),
+    row(
+        np.arctanh,
+        lambda t, x: t.arctanh(x),
+        inside,
+        elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x))),
+        findings=(SQUARE_LOST,),
+    ),
+    row(np.degrees, lambda t, x: t.rad2deg(x), any_sign, DEGREES),
+    row(np.rad2deg, lambda t, x: t.rad2deg(x), any_sign, DEGREES),
+    row(np.radians, lambda t, x: t.deg2rad(x), any_sign, RADIANS),
+    row(np.deg2rad, lambda t, x: t.deg2rad(x), any_sign, RADIANS),
+    row(
+        np.sign,
+        lambda t, x: t.sign(x),
+        any_sign,
+        elementwise(np.sign, zero),
+        differences=(NaNAnswer("output", "NumPy's sign of NaN is NaN, PyTorch's is 0"),),
+    ),
+    row(np.floor, lambda t, x: t.floor(x), any_sign, elementwise(np.floor, zero)),
+    row(np.ceil, lambda t, x: t.ceil(x), any_sign, elementwise(np.ceil, zero)),
+    row(np.rint, lambda t, x: t.round(x), any_sign, elementwise(np.rint, zero)),
+    row(np.trunc, lambda t, x: t.trunc(x), any_sign, elementwise(np.trunc, zero)),
+    row(
+        np.round,
+        lambda t, a, decimals: t.round(a, decimals=decimals),
+        on(kinds=NASTY, decimals=among(0, 1, -1)),
+        ROUNDED,
+    ),
+    row(
+        np.around,
+        lambda t, a, decimals: t.round(a, decimals=decimals),
+        on(kinds=NASTY, decimals=among(0, 1, -1)),
+        ROUNDED,
+    ),
+    row(
+        np.ndarray.astype,
+        lambda t, a, dtype: a.to(getattr(t, dtype)).to(a.dtype),
+        on(kinds=NASTY, dtype=among("float32", "float64")),
+        FunctionReference("the cast itself, of the gradient too", exact.cast_both),
+        lambda n, a, dtype: a.astype(np.dtype(dtype)).astype(a.dtype),
+    ),
+    row(
+        np.copy,
+        lambda t, a, **_: a.clone(),
+        on(kinds=NASTY, order=among("K", "C", "F", "A"), subok=flags),
+        elementwise(lambda x, order, subok: x, one),
+    ),
+]
+
+SEVERAL = [
+    row(
+        np.full_like,
+        lambda t, a, fill_value, shape, **_: t.broadcast_to(fill_value, shape or a.shape).clone(),
+        fills(),
+        FunctionReference("formula in extended precision", exact.full_like),
+        asked="a",
+    ),
+    row(np.add, lambda t, a, b: a + b, pair, elementwise(np.add, one, one)),
+    row(np.subtract, lambda t, a, b: a - b, pair, elementwise(np.subtract, one, lambda a, b: -1)),
+    row(np.multiply, lambda t, a, b: a * b, pair, elementwise(np.multiply, lambda a, b: b, lambda a, b: a)),
+    row(
+        np.true_divide,
+        lambda t, a, b: a / b,
+        pair,
+        elementwise(np.true_divide, lambda a, b: 1 / b, lambda a, b: -a / (b * b)),
+    ),
+    row(
+        np.floor_divide,
+        lambda t, a, b: t.floor_divide(a.detach(), b.detach()),
+        pair,
+        elementwise(np.floor_divide, zero, zero),
+        differences=(
+            Refused(("incoming gradient",), "PyTorch has no backward for it, and checks no incoming gradient"),
+        ),
+    ),
+    row(
+        np.remainder,
+        lambda t, a, b: t.remainder(a, b),
+        quotients(),
+        elementwise(np.remainder, one, lambda a, b: -np.floor_divide(a, b)),
+        differences=(EXTREME_QUOTIENT,),
+        findings=(
+            QUOTIENT,
+            Finding(
+                "gradient of b", "remainder_gradient.py", "the quotient overflows, though its product with g does not"
+            ),
+        ),
+    ),
+    row(
+        np.fmod,
+        lambda t, a, b: t.fmod(a, b),
+        quotients(),
+        elementwise(np.fmod, one, lambda a, b: -exact.quotient(a, b)),
+        differences=(EXTREME_QUOTIENT,),
+        findings=(QUOTIENT, Finding("gradient of b", "fmod_gradient.py", "a / b is rounded before it is truncated")),
+    ),
+    row(
+        np.power,
+        lambda t, a, b: t.pow(a, b),
+        powers(),
+        elementwise(np.power, exact.power_by_base, exact.power_by_exponent),
+        differences=(
+            NaNAnswer(
+                "gradient of a",
+                "(−2) to the 1e-30 is NaN and has no gradient; PyTorch rounds b − 1 to the integer −1",
+            ),
+            Remark(
+                "-inf to a single exponent of 1/2 is not compared: NumPy, whose bits Tensors have, takes the root, "
+                "which is NaN; the power is inf."
+            ),
+        ),
+        findings=(
+            Finding("gradient of a", "power_gradient.py", "b - 1 is rounded, from odd to even: the sign is lost"),
+            Finding(
+                "gradient of b", "exponent_gradient.py", "the power is subnormal, has few digits, and is multiplied"
+            ),
+        ),
+    ),
+    row(
+        np.logaddexp,
+        lambda t, a, b: t.logaddexp(a, b),
+        two(EVERY),
+        elementwise(
+            exact.logaddexp,
+            lambda a, b: 1 / (1 + exact.exp_difference(b, a)),
+            lambda a, b: 1 / (1 + exact.exp_difference(a, b)),
+        ),
+        findings=(EXPONENTIAL,),
+    ),
+    row(
+        np.logaddexp2,
+        lambda t, a, b: t.logaddexp2(a, b),
+        two(EVERY),
+        elementwise(
+            exact.logaddexp2,
+            lambda a, b: 1 / (1 + exact.exp2_difference(b, a)),
+            lambda a, b: 1 / (1 + exact.exp2_difference(a, b)),
+        ),
+        findings=(EXPONENTIAL,),
+    ),
+    row(
+        np.hypot,
+        lambda t, a, b: t.hypot(a, b),
+        pair,
+        elementwise(np.hypot, lambda a, b: a / np.hypot(a, b), lambda a, b: b / np.hypot(a, b)),
+        findings=(
+            Finding("gradient", "hypot_gradient.py", "it divides by the result, which is subnormal and has few digits"),
+        ),
+    ),
+    row(
+        np.arctan2,
+        lambda t, a, b: t.arctan2(a, b),
+        pair,
+        elementwise(np.arctan2, lambda a, b: exact.angle_partial(b, a, b), lambda a, b: exact.angle_partial(-a, a, b)),
+        findings=(
+            Finding("gradient", "arctan2_gradient.py", "it divides by a² + b², which overflows or has few digits left"),
+        ),
+    ),
+    row(np.copysign, lambda t, a, b: t.copysign(a, b), pair, elementwise(np.copysign, exact.copysign_by_size, zero)),
+    row(
+        np.maximum,
+        lambda t, a, b: t.maximum(a, b),
+        pair,
+        elementwise(np.maximum, lambda a, b: exact.larger(a, b), lambda a, b: exact.larger(b, a)),
+    ),
+    row(
+        np.minimum,
+        lambda t, a, b: t.minimum(a, b),
+        pair,
+        elementwise(np.minimum, lambda a, b: exact.larger(-a, -b), lambda a, b: exact.larger(-b, -a)),
+    ),
+    row(
+        np.fmax,
+        lambda t, a, b: t.fmax(a, b),
+        pair,
+        elementwise(np.fmax, lambda a, b: exact.takes_first(a, b, a > b), lambda a, b: ~exact.takes_first(a, b, a > b)),
+    ),
+    row(
+        np.fmin,
+        lambda t, a, b: t.fmin(a, b),
+        pair,
+        elementwise(np.fmin, lambda a, b: exact.takes_first(a, b, a < b), lambda a, b: ~exact.takes_first(a, b, a < b)),
+    ),
+    row(
+        np.clip,
+        lambda t, a, *limits, bounds, spelling: t.clamp(a, *bounded(limits, bounds)),
+        clips(),
+        FunctionReference("formula in extended precision", exact.clip),
+        clipped,
+    ),
+    row(
+        np.where,
+        lambda t, x, y, condition: t.where(tensor(condition), x, y),
+        where(),
+        elementwise(
+            lambda x, y, condition: np.where(condition, x, y),
+            lambda x, y, condition: np.where(condition, 1, 0),
+            lambda x, y, condition: np.where(condition, 0, 1),
+        ),
+        lambda n, x, y, condition: n.where(condition, x, y),
+    ),
+]
+
+ROWS = [*UNARY, *SEVERAL]

@@ -1,0 +1,84 @@
+"""Indexing, sorting and what takes elements by their index, one row each."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from conformance.frameworks.pytorch import picked, placed, scan, tensor
+from conformance.references.indexing import in_order, stable_order
+from conformance.references.kinds import linear, moves, selects
+from conformance.rows import FunctionRow, Large
+from conformance.strategies.arrays import NASTY, shapes
+from conformance.strategies.calls import (
+    axis_of,
+    axis_or_flat,
+    diagonals,
+    indexed,
+    matrices,
+    nonempty,
+    on,
+    places,
+    places_along_the_last,
+    sorts,
+)
+from conformance.strategies.coverage import among, between
+
+row = FunctionRow
+
+
+def ordered(t: Any, a: Any, axis: int) -> Any:
+    return t.sort(a, dim=axis, stable=True).values
+
+
+ROWS = [
+    row(
+        operator.getitem,
+        lambda t, x, index: picked(x, np.arange(x.numel()).reshape(x.shape)[index]),
+        indexed(),
+        moves(lambda x, index: x[index]),
+        lambda n, x, index: x[index],
+    ),
+    row(
+        np.take,
+        lambda t, a, indices, axis: scan(t.index_select, a, axis, False, tensor(indices)),
+        on(nonempty, axis=axis_or_flat, indices=places),
+        moves(np.take),
+    ),
+    row(
+        np.take_along_axis,
+        lambda t, arr, indices, axis: t.take_along_dim(arr, tensor(indices), axis),
+        on(shapes(1, 3, 1), axis=among(-1), indices=places_along_the_last),
+        moves(np.take_along_axis),
+    ),
+    row(np.sort, lambda t, a, axis, **_: ordered(t, *placed(a, axis)), sorts(), selects(stable_order, in_order)),
+    row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.tril)),
+    row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.triu)),
+    row(
+        np.diagonal,
+        lambda t, a, offset, axis1, axis2: t.diagonal(a, offset, axis1, axis2),
+        diagonals(),
+        moves(np.diagonal),
+    ),
+    row(
+        np.diag,
+        lambda t, v, k: t.diag(v, k),
+        on(shapes(1, 2, 3), NASTY, k=between(-2, 2)),
+        moves(np.diag),
+        large=(Large(0.5),),  # half of what others may have: the result has the square of that
+    ),
+    row(
+        np.trace,
+        lambda t, a, offset, axis1, axis2: t.diagonal(a, offset, axis1, axis2).sum(-1),
+        diagonals(),
+        linear(np.trace),
+    ),
+    row(
+        np.diff,
+        lambda t, a, n, axis: t.diff(a, n, axis),
+        on(shapes(1, 4, 1), n=between(0, 3), axis=axis_of),
+        linear(np.diff),
+    ),
+]

@@ -1,0 +1,98 @@
+"""Reductions: values and derivatives. The axes of y are kept, and n elements make one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.references.arithmetic import Wide, total, wide
+from numpyml.typing import Array
+
+Axes = tuple[int, ...]
+
+
+def count(x: Array, axes: Axes) -> Array:
+    return wide(np.prod([x.shape[i] for i in axes], dtype=Wide))
+
+
+def sum_of(x: Array, axes: Axes) -> Array:
+    return total(x, axes, keepdims=True)
+
+
+def centred(x: Array, axes: Axes) -> Array:
+    """x − mean(x), and once more, which removes the rounding of the mean, where that is finite."""
+    once = x - sum_of(x, axes) / count(x, axes)
+    rest = sum_of(once, axes) / count(x, axes)
+    return np.where(np.isfinite(rest), once - rest, once)
+
+
+def degrees_of_freedom(x: Array, axes: Axes, ddof: int = 0, correction: int = 0) -> Array:
+    return np.maximum(count(x, axes) - (ddof or correction), 0)
+
+
+def variance(x: Array, axes: Axes, **less: int) -> Array:
+    return sum_of(centred(x, axes) ** 2, axes) / degrees_of_freedom(x, axes, **less)
+
+
+def deviation(x: Array, axes: Axes, **less: int) -> Array:
+    return np.sqrt(variance(x, axes, **less))
+
+
+def variance_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return 2 * centred(x, axes) / degrees_of_freedom(x, axes, **less)
+
+
+def deviation_partial(x: Array, y: Array, axes: Axes, **less: int) -> Array:
+    return np.where(y == 0, 0, variance_partial(x, y, axes, **less) / (2 * y))
+
+
+def product(x: Array, axes: Axes) -> Array:
+    return np.prod(x, axes, keepdims=True)
+
+
+def product_partial(x: Array, y: Array, axes: Axes) -> Array:
+    """The product of all the others: the products of those before and those after, without a division."""
+    others = [i for i in range(x.ndim) if i not in axes]
+    moved = x.transpose(*others, *axes)
+    cells = moved.reshape(*(x.shape[i] for i in others), -1 if x.size else 0)
+    beside = np.pad(cells, [(0, 0)] * len(others) + [(1, 1)], constant_values=1)
+    before = np.cumprod(beside, -1)[..., :-2]
+    after = np.cumprod(beside[..., ::-1], -1)[..., ::-1][..., 2:]
+    return (before * after).reshape(moved.shape).transpose(np.argsort([*others, *axes]))
+
+
+def shared(chosen: Array, axes: Axes) -> Array:
+    """Equal shares for the chosen elements."""
+    return chosen / np.sum(chosen, axes, Wide, keepdims=True)
+
+
+def highest(x: Array, axes: Axes) -> Array:
+    return np.max(x, axes, keepdims=True)
+
+
+def lowest(x: Array, axes: Axes) -> Array:
+    return np.min(x, axes, keepdims=True)
+
+
+def extreme_partial(x: Array, y: Array, axes: Axes) -> Array:
+    """Equal shares for all that equal y; none does where y is NaN, and 0 / 0 is NaN for the whole cell."""
+    return shared(x == y, axes)
+
+
+def norm(x: Array, axes: Axes, ord: float | None) -> Array:
+    size = np.absolute(x)
+    if ord in (np.inf, -np.inf):
+        return highest(size, axes) if ord == np.inf else lowest(size, axes)
+    p = Wide(2 if ord is None else ord)
+    return (
+        sum_of(size, axes) if p == 1 else np.sqrt(sum_of(x * x, axes)) if p == 2 else sum_of(size**p, axes) ** (1 / p)
+    )
+
+
+def norm_partial(x: Array, y: Array, axes: Axes, ord: float | None) -> Array:
+    """±(|x| / y)^(p − 1), and zero at zero; beside NaN, the Euclidean one is NaN at zero, too."""
+    size = np.absolute(x)
+    if ord in (np.inf, -np.inf):
+        return np.sign(x) * extreme_partial(size, y, axes)
+    if ord in (None, 2):
+        return np.where(y == 0, 0, x / y)
+    return np.where(x == 0, 0, np.sign(x) * (size / y) ** (ord - Wide(1)))
