@@ -153,7 +153,7 @@ def suite(given: argparse.Namespace) -> int:
 def ran(given: argparse.Namespace) -> Census:
     """The census of a run."""
     from conformance import frameworks, report, runner
-    from conformance.results import completeness
+    from conformance.results import completeness, floors
     from conformance.results.census import Census
 
     wanted = planned(given)
@@ -168,12 +168,12 @@ def ran(given: argparse.Namespace) -> Census:
         if seed == runner.SEED:  # a fresh seed may meet what nobody has seen yet
             missing += completeness.unrecorded(census.notes)
         rows = {task.row for task in wanted} if given.only else None
-        missing += completeness.dropped(((task.row, task.check) for task in wanted), only=rows)
+        missing += floors.dropped(((task.row, task.check) for task in wanted), only=rows)
         if given.record_floors:
-            completeness.record(census.notes, given.profile)
+            floors.record(census.notes, given.profile)
         else:
-            firm = completeness.same_draws(seed, runner.SEED)
-            missing += completeness.shortfalls(census.notes, given.profile, firm)
+            firm = floors.same_draws(seed, runner.SEED, {note.row for note in census.notes})
+            missing += floors.shortfalls(census.notes, given.profile, firm)
         census.about.incomplete.extend(missing)
     return census
 

@@ -9,18 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import json
-import math
 import pkgutil
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import hypothesis
-from hypothesis import strategies as st
 
 import numpyml
 from conformance import contracts
@@ -181,127 +176,6 @@ def unrecorded(notes: Iterable[Note]) -> list[str]:
         for found in note.findings
         if found.endswith(UNRECORDED)
     ]
-
-
-# What the suite's own seed compared: profile, component, check. The file has a fingerprint of the draws, since another
-# Hypothesis may draw others from the same seed. Where it is the same, every check is held to FIRM of its count. Other
-# draws have arrays of other sizes, and a check makes a tenth or ten times the comparisons; they hold a component to
-# LOOSE.
-FLOORS = Path(__file__).with_name("floors.json")
-FIRM, LOOSE = 0.8, 0.01
-MANY = 50  # comparisons of one check: whatever is drawn, some of them are made
-MEASURE = "default"  # the profile that others are held to: the thorough one takes too long to be recorded each time
-RECORD = "record it: python -m conformance --record-floors"
-Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
-
-
-@cache
-def _recorded() -> dict[str, Any]:
-    return json.loads(FLOORS.read_text()) if FLOORS.exists() else {"draws": "", "counts": {}}
-
-
-def counts() -> dict[str, dict[str, dict[str, int]]]:
-    """What is on record."""
-    return _recorded()["counts"]
-
-
-def same_draws(seed: int, own: int) -> bool:
-    """Whether a run of this seed draws what was recorded; ``own`` is the suite's."""
-    return seed == own and fingerprint() == _recorded()["draws"]
-
-
-@cache
-def fingerprint() -> str:
-    """What Hypothesis draws from one seed: by it two installations are known to draw the same."""
-    drawn: list[int] = []
-
-    @hypothesis.seed(0)
-    @hypothesis.settings(max_examples=200, database=None, phases=(hypothesis.Phase.generate,))
-    @hypothesis.given(st.integers(0, 2**20))
-    def draw(n: int) -> None:
-        drawn.append(n)
-
-    draw()
-    return f"{zlib.crc32(repr(drawn).encode()):08x}"
-
-
-def idle(notes: Iterable[Note], profile: str, recorded: Counts | None = None) -> list[str]:
-    """Checks that compared nothing where others were compared: with any seed there is something."""
-    record = counts() if recorded is None else recorded
-    profile = profile if profile in record else MEASURE
-    known = record.get(profile, {})
-    return [
-        f"{note.row}-{note.check}: nothing was compared, where the record of the {profile} profile has {count:,}; "
-        + _remedy(note.row, profile)
-        for note in notes
-        if not note.failure and not note.comparisons
-        if (count := known.get(note.row, {}).get(note.check, 0)) >= MANY
-    ]
-
-
-def shortfalls(notes: Iterable[Note], profile: str, firm: bool, recorded: Counts | None = None) -> list[str]:
-    """Components and checks that compared less than the recorded floor of the profile, and those that have none."""
-    record = counts() if recorded is None else recorded
-    share = LOOSE
-    if profile not in record:  # it makes twelve times as many, in which no single large array counts any more
-        profile, firm, share = MEASURE, False, FIRM
-    known = record.get(profile, {})
-    if not known:
-        return [f"there are no floors; {RECORD.replace('it', 'them', 1)} --profile {profile}"]
-    ran = [note for note in notes if not note.failure]
-    found = [] if firm else idle(ran, profile, record)
-    sums: dict[tuple[str, str], list[float]] = {}  # what ran, and the floor
-    new: dict[str, list[str]] = {}
-    for note in ran:
-        count = known.get(note.row, {}).get(note.check)
-        if count is None:
-            new.setdefault(note.row, []).append(note.check)
-            continue
-        total = sums.setdefault((note.row, f"-{note.check}" if firm else ""), [0, 0])
-        total[0] += note.comparisons
-        total[1] += (FIRM if firm else share) * count
-    found += [
-        f"{row} has no floor in the {profile} profile for {', '.join(checks)}; "
-        f"{RECORD} --only {row} --profile {profile}"
-        for row, checks in new.items()
-    ]
-    return found + [
-        f"{row}{check}: {n:,} comparisons ran, the recorded floor of the {profile} profile is {math.ceil(least):,}; "
-        + _remedy(row, profile)
-        for (row, check), (n, least) in sums.items()
-        if n < least
-    ]
-
-
-def _remedy(row: str, profile: str) -> str:
-    return f"look what is drawn no more, or, where that is meant, {RECORD} --only {row} --profile {profile}"
-
-
-def dropped(
-    planned: Iterable[tuple[str, str]], recorded: Counts | None = None, only: Collection[str] | None = None
-) -> list[str]:
-    """Checks of components, or of these only, that have a floor and no longer run. ``planned``: the component and
-    check of every task."""
-    known, left = counts() if recorded is None else recorded, set(planned)
-    once = {(row, check): None for rows in known.values() for row, checks in rows.items() for check in checks}
-    lost = [task for task in once if task not in left and (only is None or task[0] in only)]
-    return [f"{row}-{check} has a floor and no longer runs; {RECORD}" for row, check in lost]
-
-
-def record(notes: Iterable[Note], profile: str) -> None:
-    """Make what ran the measure of later runs, in place of what was recorded for these components."""
-    found = {name: dict(rows) for name, rows in counts().items()}
-    for row in {note.row: None for note in notes}:
-        found.setdefault(profile, {})[row] = {note.check: note.comparisons for note in notes if note.row == row}
-    profiles = [  # a line for each component
-        f"{json.dumps(name)}: {{\n"
-        + ",\n".join(f"{json.dumps(row)}: {json.dumps(rows[row])}" for row in sorted(rows))
-        + "\n}"
-        for name, rows in sorted(found.items())
-    ]
-    head = f'{{"draws": "{fingerprint()}", "counts": {{\n'
-    FLOORS.write_text(head + ",\n".join(profiles) + "\n}}\n")
-    _recorded.cache_clear()
 
 
 # Options of functions that a row draws under another name, and those that no row draws.

@@ -118,23 +118,23 @@ def test_a_component_named_twice_runs_once(capsys: pytest.CaptureFixture[str]) -
 def test_less_than_was_recorded_is_red(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from conformance.results import completeness
+    from conformance.results import floors
 
-    monkeypatch.setattr(completeness, "FLOORS", tmp_path / "floors.json")
-    monkeypatch.setattr(completeness, "dropped", lambda *_, **__: [])  # nothing was recorded
+    monkeypatch.setattr(floors, "FOLDER", tmp_path)
+    monkeypatch.setattr(floors, "dropped", lambda *_, **__: [])  # nothing was recorded
     run = ["--only", "copy", "--profile", "quick", "--jobs", "1"]
-    completeness._recorded.cache_clear()
+    floors.counts.cache_clear()
     try:
         assert main(run) == 1
         assert "INCOMPLETE there are no floors; record them: " in capsys.readouterr().out
         assert main([*run, "--record-floors"]) == 0
         assert main(run) == 0
-        found = completeness.counts()["quick"]["copy"]
+        found = floors.counts()["quick"]["copy"]
         found["function_output"] *= 2
         assert main(run) == 1
         assert "INCOMPLETE copy-function_output: " in capsys.readouterr().out
     finally:
-        completeness._recorded.cache_clear()
+        floors.counts.cache_clear()
 
 
 def test_a_component_is_found_by_pytorchs_name_with_or_without_its_module() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import numpyml
 from conformance import contracts, runner, test_conformance
-from conformance.results import completeness
+from conformance.results import completeness, floors
 from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow
 from conformance.strategies.coverage import REACHING, purpose
@@ -38,7 +38,7 @@ def notes() -> list[Note]:
     return made
 
 
-def floors() -> dict[str, dict[str, dict[str, int]]]:
+def even_floors() -> dict[str, dict[str, dict[str, int]]]:
     found: dict[str, dict[str, int]] = {}
     for row, check in TASKS:
         found.setdefault(row, {})[check] = 100
@@ -123,46 +123,46 @@ def test_every_label_is_missed() -> None:
 
 
 def test_every_floor_is_missed() -> None:
-    run, recorded = notes(), floors()
-    assert completeness.shortfalls(run, "default", True, recorded) == []
+    run, recorded = notes(), even_floors()
+    assert floors.shortfalls(run, "default", True, recorded) == []
     for row, check in TASKS:
         least = recorded["default"][row].pop(check)
-        (line,) = completeness.shortfalls(run, "default", True, recorded)
+        (line,) = floors.shortfalls(run, "default", True, recorded)
         assert line.startswith(f"{row} has no floor in the default profile for {check}; record it")
         recorded["default"][row][check] = least
-    assert completeness.shortfalls(run, "thorough", True, recorded) == []  # held to the default's: it makes more
+    assert floors.shortfalls(run, "thorough", True, recorded) == []  # held to the default's: it makes more
     for note in (few := [note for note in run if note.row == "Dense"]):
         note.comparisons = 79
-    (line,) = completeness.shortfalls(run, "thorough", True, recorded)
+    (line,) = floors.shortfalls(run, "thorough", True, recorded)
     assert line.startswith(f"Dense: {79 * len(few):,} comparisons ran, the recorded floor of the default profile is")
     for note in few:
         note.comparisons = 100
     del recorded["default"]
-    (line,) = completeness.shortfalls(run, "default", True, recorded)
+    (line,) = floors.shortfalls(run, "default", True, recorded)
     assert line.startswith("there are no floors; record them")
 
 
 def test_every_comparison_less_is_missed() -> None:
-    run, recorded = notes(), floors()
+    run, recorded = notes(), even_floors()
     for note in run:
         note.comparisons = 79
-        (line,) = completeness.shortfalls(run, "default", True, recorded)
-        few = f"{note.row}-{note.check}: 79 comparisons ran, the recorded floor of the default profile is 80; look what"
-        assert line.startswith(few) and line.endswith(f"{completeness.RECORD} --only {note.row} --profile default")
+        (line,) = floors.shortfalls(run, "default", True, recorded)
+        few = f"{note.row}-{note.check}: 79 comparisons ran, the recorded floor of the default profile is 80; find out"
+        assert line.startswith(few) and line.endswith(f"{floors.RECORD} --only {note.row} --profile default")
         note.comparisons = 100
 
 
 def test_every_check_that_no_longer_runs_is_missed() -> None:
-    recorded = floors()
-    assert completeness.dropped(TASKS, recorded) == []
+    recorded = even_floors()
+    assert floors.dropped(TASKS, recorded) == []
     for i, (row, check) in enumerate(TASKS):
-        (line,) = completeness.dropped([*TASKS[:i], *TASKS[i + 1 :]], recorded)
+        (line,) = floors.dropped([*TASKS[:i], *TASKS[i + 1 :]], recorded)
         assert line.startswith(f"{row}-{check} has a floor and no longer runs")
 
 
 def test_of_one_component_only_its_own_checks_can_be_missing() -> None:
-    assert completeness.dropped([], floors(), only={"none"}) == []
-    lost = completeness.dropped([], floors(), only={"Dense"})
+    assert floors.dropped([], even_floors(), only={"none"}) == []
+    lost = floors.dropped([], even_floors(), only={"Dense"})
     assert len(lost) == sum(row == "Dense" for row, _ in TASKS) and all(line.startswith("Dense-") for line in lost)
 
 
@@ -190,22 +190,22 @@ def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
 def test_a_failure_is_told_once() -> None:
     run = notes()
     run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, set()
-    assert completeness.unreached(run) + completeness.shortfalls(run, "default", True, floors()) == []
+    assert completeness.unreached(run) + floors.shortfalls(run, "default", True, even_floors()) == []
 
 
 def test_other_draws_hold_a_component_loosely() -> None:
-    run, recorded = notes(), floors()
+    run, recorded = notes(), even_floors()
     for row in {row for row, _ in TASKS}:
         own = [note for note in run if note.row == row]
         for note in own:
             note.comparisons = 1
-        assert completeness.shortfalls(run, "default", False, recorded) == []
+        assert floors.shortfalls(run, "default", False, recorded) == []
         own[0].comparisons = 0
-        nothing = f"{row}-{own[0].check}: nothing was compared, where the record of the default profile has 100; look"
-        floor = f"{row}: {len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}; look"
-        idle, few = completeness.shortfalls(run, "default", False, recorded)
+        nothing = f"{row}-{own[0].check}: nothing was compared, where the record of the default profile has 100; find"
+        floor = f"{row}: {len(own) - 1} comparisons ran, the recorded floor of the default profile is {len(own)}; find"
+        idle, few = floors.shortfalls(run, "default", False, recorded)
         assert idle.startswith(nothing) and few.startswith(floor)
-        assert completeness.idle(run, "thorough", recorded) == [idle]
+        assert floors.idle(run, "thorough", recorded) == [idle]
         own[0].comparisons = 1
 
 
@@ -223,31 +223,39 @@ def test_under_pytest_too_a_check_that_compares_nothing_is_red_with_any_seed(
 
 
 @pytest.fixture
-def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A file of floors that is not the suite's."""
-    monkeypatch.setattr(completeness, "FLOORS", tmp_path / "floors.json")
-    completeness._recorded.cache_clear()
-    yield tmp_path / "floors.json"
-    completeness._recorded.cache_clear()
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A folder of floors that is not the suite's."""
+    monkeypatch.setattr(floors, "FOLDER", tmp_path)
+    floors.counts.cache_clear()
+    yield tmp_path
+    floors.counts.cache_clear()
 
 
-def test_recorded_floors_replace_those_of_the_components_that_ran(file: Path) -> None:
-    completeness.record([Note("A", "output", comparisons=100), Note("B", "output", comparisons=7)], "quick")
-    completeness.record([Note("A", "gradients", comparisons=50)], "quick")
-    completeness.record([Note("A", "gradients", comparisons=500)], "default")
-    assert completeness.counts() == {
-        "quick": {"A": {"gradients": 50}, "B": {"output": 7}},
-        "default": {"A": {"gradients": 500}},
+def test_recorded_floors_replace_those_of_the_components_that_ran(folder: Path) -> None:
+    floors.record([Note("ReLU", "output", comparisons=100), Note("SiLU", "output", comparisons=7)], "quick")
+    floors.record([Note("ReLU", "gradients", comparisons=50)], "quick")
+    floors.record([Note("ReLU", "gradients", comparisons=500)], "default")
+    assert floors.counts() == {
+        "quick": {"ReLU": {"gradients": 50}, "SiLU": {"output": 7}},
+        "default": {"ReLU": {"gradients": 500}},
     }
-    assert len(file.read_text().splitlines()) < 10
+    assert len((folder / "activations.json").read_text().splitlines()) < 10
 
 
-def test_floors_are_firm_for_the_same_draws_alone(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    completeness.record([Note("A", "output", comparisons=100)], "quick")
-    assert completeness.same_draws(7, 7)
-    assert not completeness.same_draws(8, 7)
-    monkeypatch.setattr(completeness, "fingerprint", lambda: "another")
-    assert not completeness.same_draws(7, 7)
+def test_floors_are_written_to_the_files_of_the_families_that_ran_alone(folder: Path) -> None:
+    floors.record([Note("ReLU", "output", comparisons=100), Note("programs", "training", comparisons=7)], "quick")
+    before = (folder / "activations.json").read_bytes()
+    floors.record([Note("Dense", "output", comparisons=50)], "quick")
+    assert sorted(file.name for file in folder.iterdir()) == ["activations.json", "layers.json", "programs.json"]
+    assert (folder / "activations.json").read_bytes() == before
+
+
+def test_floors_are_firm_for_the_same_draws_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    floors.record([Note("ReLU", "output", comparisons=100)], "quick")
+    assert floors.same_draws(7, 7, ["ReLU"])
+    assert not floors.same_draws(8, 7, ["ReLU"])
+    monkeypatch.setattr(floors, "fingerprint", lambda: "another")
+    assert not floors.same_draws(7, 7, ["ReLU"])
 
 
 @contextmanager
