@@ -16,7 +16,7 @@ from conformance import contracts
 from conformance.errors import Misuse
 from conformance.frameworks import pytorch
 from conformance.rows import ModuleRow, OptimizerRow
-from conformance.twins.mirror import Mirror, MirrorParameter, known, mirrored, plain, torch_dtype
+from conformance.twins.mirror import Mirror, MirrorParameter, mirrored, plain, refuse_outsiders, torch_dtype
 from numpyml import Tensor
 from numpyml.nn import Module, Parameter, model
 
@@ -215,7 +215,7 @@ def _stand_in_class(kind: type, component: type | None) -> Any:
 
 
 def _run_twin(self: Any, *inputs: Any, **options: Any) -> Any:
-    known(inputs, options)
+    refuse_outsiders(inputs, options)
     return _run(self._twin, inputs, options)
 
 
@@ -267,7 +267,7 @@ def _program_class(kind: type) -> Any:
         if not any(isinstance(x, Mirror) for x in mirrors):
             own = own.__wrapped__
         y = own(self.stand_in, *mirrors, **{name: mirrored(value) for name, value in options.items()})
-        known(y)
+        refuse_outsiders(y)
         return _tensor(y)
 
     return type(kind.__name__, (nn.Module,), {"forward": forward})
