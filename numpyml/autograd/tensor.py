@@ -216,7 +216,7 @@ def _own_error(function: Callable[..., Any], args: Sequence[Any], kwargs: Mappin
 
 
 def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
-    """The value with the array in place of every Tensor in it, and a number that is no array as ``scalar``."""
+    """The value with the array in place of every Tensor in it, and a Python or NumPy scalar as ``scalar``."""
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, (list, tuple)):

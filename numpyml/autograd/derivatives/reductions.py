@@ -21,7 +21,7 @@ def expand(g: Any, shape: Shape, axis: Any = None, keepdims: bool = False) -> An
 
 
 def count(shape: Shape, axis: Any) -> int:
-    """The number of elements that each element of the reduction is made of."""
+    """How many elements are reduced to one."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return math.prod(shape[i] for i in axes)
 
