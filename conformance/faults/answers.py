@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.faults.fault import Fault
 from numpyml import Tensor
-from numpyml.autograd import derivatives
+from numpyml.autograd.derivatives import products
 from numpyml.kernels.elementwise import BLOCK
 from numpyml.nn import activations, layers, losses, module
 
@@ -252,7 +252,7 @@ FAULTS = [
         _without_weights,
     ),
     Fault("-0 becomes 0", "Tanh", "output", activations.Tanh, "compute", _unsigned),
-    Fault("long products 1e-5 off", "outer", "function_large", derivatives, "weighted_rows", _long_weighted),
+    Fault("long products 1e-5 off", "outer", "function_large", products, "weighted_rows", _long_weighted),
     Fault("nothing after the first block", "GELU", "large", activations, "blockwise", _first_block),
     Fault("long sums 1e-5 off", "MeanSquaredError", "large", losses.ElementwiseLoss, "reduce", _long_sums),
 ]

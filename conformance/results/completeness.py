@@ -200,7 +200,7 @@ def function_option_problems(row: FunctionRow) -> list[str]:
     if known is None:
         return []
     there = _parameters(row.function)
-    options = known.names - set(known.refused) - set(known.partials) - OPERANDS
+    options = set(known.parameters) - set(known.partials) - OPERANDS
     for number in (1, 30):  # nearly always the first call has them all
         options = options - _drawn(row, number) if options else options
     return [

@@ -1,4 +1,4 @@
-"""The identical PyTorch module or optimizer, made from ours: arguments, weights, and what is shared."""
+"""The PyTorch module or optimizer that is identical to ours: arguments, weights, and what is shared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conformance import contracts
 from conformance.errors import Misuse
 from conformance.frameworks import pytorch
 from conformance.rows import ModuleRow, OptimizerRow
-from conformance.twins.mirror import Mirror, MirrorParameter, known, mirrored, plain, torch_dtype
+from conformance.twins.mirror import Mirror, MirrorParameter, mirrored, plain, refuse_outsiders, torch_dtype
 from numpyml import Tensor
 from numpyml.nn import Module, Parameter, model
 
@@ -28,7 +28,7 @@ def twin(module: Module, dtype: Any = None) -> Any:
     """The identical PyTorch module: a ``torch.nn.Module`` with the same weights, under the same names.
 
     A component that has a contract row becomes PyTorch's. A class of yours that defines ``forward`` keeps it: the same
-    code runs, control flow and all, with PyTorch's tensors, modules and parameters in the places of ours. What is
+    code runs, control flow included, on PyTorch's tensors, modules and parameters instead of ours. What is
     shared stays shared. The state dicts of both load each other.
 
     Args:
@@ -66,7 +66,7 @@ def _is_program(kind: type) -> bool:
 
 
 class _Twins:
-    """What was made so far: whatever is shared on our side is shared on PyTorch's."""
+    """The twins created so far: what is shared on our side is shared on PyTorch's."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -81,8 +81,8 @@ class _Twins:
             if row is not None and not row.container:
                 self.modules[id(module)] = self.component(row, module).train(module.training)
             elif _computing(type(module)) in (Module, model.Sequential) or _is_program(type(module)):
-                self.modules[id(module)] = made = self.composite(module)
-                made.training = module.training
+                self.modules[id(module)] = peer = self.composite(module)
+                peer.training = module.training
             else:
                 raise Misuse(
                     f"{type(module).__name__} defines compute and pullback and has no contract row, so its PyTorch "
@@ -103,20 +103,20 @@ class _Twins:
                 arguments[RENAMED.get(name, name)] = self.argument(module.argument(name))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch that ours has not
-            made = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
+            peer = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
         # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
-        state = made.state_dict()
+        state = peer.state_dict()
         values = {
             name: pytorch.tensor(x.astype(self.dtype)) for name, x in module.state_dict().items() if name in state
         }
-        made.load_state_dict({**state, **values})
+        peer.load_state_dict({**state, **values})
         for name, parameter in module.named_parameters():
             owner, _, leaf = name.rpartition(".")
             if name not in state:
                 continue  # of the derived class
-            holder = made.get_submodule(owner)
+            holder = peer.get_submodule(owner)
             holder.register_parameter(leaf, self.parameter(parameter, getattr(holder, leaf)))
-        return made
+        return peer
 
     def argument(self, value: Any) -> Any:
         """A constructor argument on PyTorch's side: arrays, modules and functions of arrays become PyTorch's."""
@@ -140,41 +140,41 @@ class _Twins:
             return nn.ModuleList(inside.values())
         if kind is model.ModuleDict:
             return nn.ModuleDict(inside)
-        made = _program_class(kind)()
+        peer = _program_class(kind)()
         for name, value in vars(module).items():
             if isinstance(value, Parameter):
-                made.register_parameter(name, self.parameter(value))
+                peer.register_parameter(name, self.parameter(value))
         for name, child in inside.items():
-            made.add_module(name, child)
-        self.modules[id(module)] = made  # its stand-in refers to it
-        made.stand_in = self.stand_in(module)
-        return made
+            peer.add_module(name, child)
+        self.modules[id(module)] = peer  # its stand-in refers to it
+        peer.stand_in = self.stand_in(module)
+        return peer
 
-    def parameter(self, parameter: Parameter, made: Any = None) -> Any:
-        """The twin of a parameter, each made once."""
+    def parameter(self, parameter: Parameter, peer: Any = None) -> Any:
+        """The twin of a parameter: ``peer``, or a new one; one for each parameter."""
         from torch import nn
 
         if id(parameter) not in self.parameters:
-            made = nn.Parameter(pytorch.tensor(parameter.data.astype(self.dtype))) if made is None else made
-            self.parameters[id(parameter)] = made.requires_grad_(parameter.requires_grad)
+            peer = nn.Parameter(pytorch.tensor(parameter.data.astype(self.dtype))) if peer is None else peer
+            self.parameters[id(parameter)] = peer.requires_grad_(parameter.requires_grad)
         return self.parameters[id(parameter)]
 
     def stand_in(self, module: Module) -> Module:
-        """What the user's ``forward`` finds in the module's place: an instance of its class, PyTorch inside."""
+        """The ``self`` of the user's ``forward``: an instance of the module's class that holds PyTorch's modules."""
         if id(module) not in self.stand_ins:
             kind: Any = type(module)  # as above
             known_rows = contracts.module_rows() if _is_program(kind) else []
             rows = [row for row in known_rows if issubclass(kind, row.ours) and kind is not row.ours]
             component: Any = rows[0].ours if rows else None
             stand_in_class = _stand_in_class(kind, component)
-            self.stand_ins[id(module)] = made = stand_in_class.__new__(stand_in_class)
-            place = vars(made)
-            place["_twin"] = self.module(module)
+            self.stand_ins[id(module)] = instance = stand_in_class.__new__(stand_in_class)
+            attributes = vars(instance)
+            attributes["_twin"] = self.module(module)
             if rows:  # what super().forward means
-                place["_parent"] = self.parent(rows[0], module)
+                attributes["_parent"] = self.parent(rows[0], module)
             for name, value in vars(module).items():
                 if name not in ("training", "_record"):
-                    place[name] = self.value(value)
+                    attributes[name] = self.value(value)
         return self.stand_ins[id(module)]
 
     def parent(self, row: ModuleRow, module: Module) -> Any:
@@ -208,14 +208,14 @@ def _stand_in_class(kind: type, component: type | None) -> Any:
         between: Any = type(component.__name__, (component,), {})
         between.forward = _run_parent
         bases = (kind, between)
-    made: Any = type(kind.__name__, bases, {})
-    made.forward, made.compute = _run_twin, _no_arrays
-    made.training = property(lambda self: self._twin.training, lambda self, mode: self._twin.train(mode))
-    return made
+    cls: Any = type(kind.__name__, bases, {})
+    cls.forward, cls.compute = _run_twin, _no_arrays
+    cls.training = property(lambda self: self._twin.training, lambda self, mode: self._twin.train(mode))
+    return cls
 
 
 def _run_twin(self: Any, *inputs: Any, **options: Any) -> Any:
-    known(inputs, options)
+    refuse_outsiders(inputs, options)
     return _run(self._twin, inputs, options)
 
 
@@ -231,20 +231,20 @@ def _no_arrays(self: Any, *inputs: Any) -> Any:
     )
 
 
-def _run(made: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+def _run(peer: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """A PyTorch module in the user's ``forward``: data of another float dtype is cast at the boundary, as in ours."""
     options = {name: _tensor(value) for name, value in options.items()}
-    if hasattr(made, "stand_in"):
-        return mirrored(made(*map(_tensor, inputs), **options))
+    if hasattr(peer, "stand_in"):
+        return mirrored(peer(*map(_tensor, inputs), **options))
     tensors = list(map(_tensor, inputs))
-    floats = [x for x in (*made.parameters(), *tensors) if hasattr(x, "is_floating_point") and x.is_floating_point()]
+    floats = [x for x in (*peer.parameters(), *tensors) if hasattr(x, "is_floating_point") and x.is_floating_point()]
     if floats:
         tensors = [x.to(floats[0].dtype) if any(x is y for y in floats) else x for x in tensors]
-    return mirrored(made(*tensors, **options))
+    return mirrored(peer(*tensors, **options))
 
 
 def _tensor(value: Any) -> Any:
-    """What a PyTorch module is given for an argument, and gives for an output."""
+    """The argument or output of a PyTorch module."""
     if isinstance(value, Mirror):
         return value.torch
     if isinstance(value, (Tensor, np.ndarray)):
@@ -267,7 +267,7 @@ def _program_class(kind: type) -> Any:
         if not any(isinstance(x, Mirror) for x in mirrors):
             own = own.__wrapped__
         y = own(self.stand_in, *mirrors, **{name: mirrored(value) for name, value in options.items()})
-        known(y)
+        refuse_outsiders(y)
         return _tensor(y)
 
     return type(kind.__name__, (nn.Module,), {"forward": forward})

@@ -1,12 +1,13 @@
-"""Does a gradient agree with the function it belongs to? Taylor's theorem decides, without a step size to tune.
+"""Gradient check by Taylor's theorem, without a step size to tune.
 
 For each input and each parameter x by itself, with gradient g, along a random direction v:
 
     E(h) = (φ(x + hv) − φ(x − hv)) / 2h − ⟨g, v⟩        φ = ⟨random cotangent, function⟩
 
-falls as h² where g is right, and stays at the error along v where it is wrong, until rounding drowns both. E is read
-at the step where its change from one h to the next and the measured rounding are least together, and that sum is how
-exactly it is known: g is wrong if E is larger. Where the slopes ahead and behind never meet, there is no derivative.
+falls as h² where g is right, and stays at the error along v where it is wrong, until rounding dominates. E is taken
+at the step where the sum of its change from one h to the next and of the measured rounding is smallest. That sum is
+the uncertainty of E: g is wrong if E is larger. Where the one-sided difference quotients do not converge to one value,
+there is no derivative.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class GradientError(NumpymlError, AssertionError):
 
 @dataclass(frozen=True)
 class GradcheckEntry:
-    """What was found for one input or parameter.
+    """The result for one input or parameter.
 
-    ``error`` is the gradient's along the direction tried, relative to the slope there; ``order`` is the observed order
-    of the Taylor remainder φ(x + hv) − φ(x) − h⟨g, v⟩: 2 for a right gradient, 1 for a wrong one, None where the
+    ``error`` is that of the directional derivative ⟨g, v⟩, relative to its value; ``order`` is the observed order of
+    the Taylor remainder φ(x + hv) − φ(x) − h⟨g, v⟩: 2 for a right gradient, 1 for a wrong one, None where the
     remainder is nothing but rounding, as for a linear function.
     """
 
@@ -58,7 +59,7 @@ class GradcheckEntry:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """One entry per input and per parameter. ``print`` it to see which is off, and by how much."""
+    """One entry per input and per parameter. ``print`` shows which gradient is wrong, and its error."""
 
     entries: tuple[GradcheckEntry, ...]
     dtype: str
@@ -101,7 +102,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         seed: of the random directions and cotangent.
 
     Everything is evaluated in float64, except for a module whose parameters are of another dtype.
-    Parameters and their gradients are afterwards, bit for bit, what they were before.
+    Parameters and their gradients are restored afterwards, bit for bit.
 
     Raises:
         DTypeError: when no input is floating and no parameter requires a gradient, or when the function returns
@@ -121,10 +122,10 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         )
 
     def call(leaves: Mapping[str, Tensor]) -> list[Tensor]:
-        given = [
+        values = [
             leaves.get(f"input {i}", Tensor(x) if isinstance(x, np.ndarray) else x) for i, x in enumerate(arguments)
         ]
-        y = function(*given)
+        y = function(*values)
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
         for output in outputs:
             if not isinstance(output, Tensor):
@@ -135,7 +136,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         gradients, cotangents = _gradients(call, floats, parameters, generator)
 
         def value() -> tuple[Any, Any] | None:
-            """φ, and the magnitude of what was added up for it; None where the outputs have other shapes."""
+            """φ, and the sum of the magnitudes of its terms; None where the outputs have other shapes."""
             with tape.no_grad(), np.errstate(all="ignore"):
                 outputs = call({})
                 if [y.shape for y in outputs] != [c.shape for c in cotangents]:
@@ -145,7 +146,9 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
 
         first, second = value(), value()
         if first is None or second is None or not np.array_equal(first[0], second[0], equal_nan=True):
-            raise GradientError("gradcheck expected the same values each time, got others the second time; seed it")
+            raise GradientError(
+                "gradcheck expected the same values each time, got others the second time; fix its seed"
+            )
         checked = floats | {name: p.data for name, p in parameters.items()}
         entries = tuple(_settle(name, x, gradients[name], first, value, generator) for name, x in checked.items())
     return GradcheckReport(entries, str(dtype))
@@ -156,7 +159,7 @@ def _parameters(function: Any) -> list[tuple[str, Any]]:
 
 
 def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
-    """A float array as a copy that may be moved; everything else as it is."""
+    """A float array as a copy that may be written to; everything else as it is."""
     if isinstance(x, Tensor):
         x = x.data
     if isinstance(x, float):
@@ -168,7 +171,7 @@ def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
 
 @contextmanager
 def _restored(function: Any) -> Iterator[None]:
-    """Parameters and gradients afterwards as they were before, whatever happens in between."""
+    """Restore parameters and gradients on leaving the block."""
     arrays = [a for _, p in _parameters(function) for a in (p.data, p.grad) if a is not None]
     saved = [a.copy() for a in arrays]
     try:
@@ -184,7 +187,7 @@ def _gradients(
     parameters: Mapping[str, Any],
     generator: np.random.Generator,
 ) -> tuple[dict[str, Array], list[Array]]:
-    """The gradient of each input and parameter, and the random cotangents it belongs to."""
+    """The gradient of each input and parameter, and the random cotangents of the outputs."""
     leaves = {name: Tensor(x.copy(), requires_grad=True) for name, x in floats.items()}
     for p in parameters.values():
         p.zero_grad()
@@ -192,17 +195,17 @@ def _gradients(
     cotangents = [generator.standard_normal(y.shape).astype(y.dtype) for y in outputs]
     recorded = [(y, c) for y, c in zip(outputs, cotangents, strict=True) if y.node is not None or y.requires_grad]
     tape.backward([y for y, _ in recorded], [c for _, c in recorded])
-    found = {name: t.grad for name, t in leaves.items()} | {name: p.grad for name, p in parameters.items()}
+    grads = {name: t.grad for name, t in leaves.items()} | {name: p.grad for name, p in parameters.items()}
     shapes = {name: x.shape for name, x in leaves.items()} | {name: p.shape for name, p in parameters.items()}
     return {
-        name: np.zeros(shapes[name]) if g is None else g.astype(np.float64) for name, g in found.items()
+        name: np.zeros(shapes[name]) if g is None else g.astype(np.float64) for name, g in grads.items()
     }, cotangents
 
 
 def _settle(
     name: str, x: Array, g: Array, start: tuple[Any, Any], value: Value, generator: np.random.Generator
 ) -> GradcheckEntry:
-    """The first direction that tells, of three."""
+    """The entry of the first of three random directions that is not too noisy."""
     for _ in range(3):
         entry = _check(name, x, g, start, value, generator)
         if entry.verdict != NOISE:
@@ -213,7 +216,7 @@ def _settle(
 def _check(
     name: str, x: Array, g: Array, start: tuple[Any, Any], value: Value, generator: np.random.Generator
 ) -> GradcheckEntry:
-    """Move ``x`` to and fro along one direction, and compare with the value at the start."""
+    """Compare differences along one random direction with the gradient there."""
     here, magnitude = start
     if not (np.isfinite(here) and np.isfinite(g).all()):
         return GradcheckEntry(name, NOT_FINITE, np.nan, None)
@@ -221,20 +224,20 @@ def _check(
     v = _direction(middle.astype(np.float64), g, generator)
     steps: list[tuple[float, ...]] = []
     reshaped = False
-    for h in RATIO ** -np.arange(1, 1 - np.log(epsilon) / np.log(RATIO) * 2 / 3):  # down to where rounding rules
+    for h in RATIO ** -np.arange(1, 1 - np.log(epsilon) / np.log(RATIO) * 2 / 3):  # down to where rounding dominates
         x[...] = middle + h * v
-        in_front, forward = value(), x.astype(np.float64) - middle  # what the step came to, after rounding
+        after, forward = value(), x.astype(np.float64) - middle  # the step as rounded
         x[...] = middle - h * v
-        at_back, backward = value(), middle - x.astype(np.float64)
-        if in_front is None or at_back is None:
+        before, backward = value(), middle - x.astype(np.float64)
+        if after is None or before is None:
             reshaped = True
             continue
-        (ahead, above), (behind, below) = in_front, at_back
+        (ahead, above), (behind, below) = after, before
         if np.isfinite(ahead) and np.isfinite(behind):
-            # What each one-sided slope is off by: the parts of E(h)
-            off = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
+            # The errors of the one-sided difference quotients, whose mean is E(h)
+            errors = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
             expected = float((g * (forward + backward)).sum() / (2 * h))
-            steps.append((h, *off, expected, max(magnitude, above, below)))
+            steps.append((h, *errors, expected, max(magnitude, above, below)))
     x[...] = middle
     if reshaped and len(steps) < 4:
         return GradcheckEntry(name, KINK, np.nan, None)
@@ -242,7 +245,7 @@ def _check(
 
 
 def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
-    """Random, and leaning towards g, so that one that is merely too long or too short shows too; about as long as x."""
+    """A random direction with a part along g, so that a gradient of the wrong length shows, too; about as long as x."""
     u = generator.standard_normal(x.shape)
     length = np.sqrt(np.mean(g * g)) if g.size else 0.0
     if length > 0:
@@ -253,43 +256,44 @@ def _direction(x: Array, g: Array, generator: np.random.Generator) -> Array:
     return np.asarray(u * np.sqrt(typical * np.maximum(np.abs(x), 1e-3 * typical)))  # small elements move less
 
 
-def _verdict(steps: Array, slope: float, epsilon: float) -> tuple[str, float, float | None]:
+def _verdict(steps: Array, scale: float, epsilon: float) -> tuple[str, float, float | None]:
     """The verdict, the relative error and the observed order.
 
-    A step is (h, error of the slope ahead, of the slope behind, ⟨g, v⟩, magnitude of what was added up for φ).
+    A step is (h, error of the forward difference, of the backward difference, ⟨g, v⟩, magnitude of the terms of φ);
+    scale is Σ |g v|.
     """
     if len(steps) < 4:
         return NOT_FINITE, np.nan, None
     h, ahead, behind, expected, magnitude = steps.T
-    off = (ahead + behind) / 2
-    change = np.abs(np.diff(off))
-    measured = (change * h[1:])[-3:].max()  # rounding of φ: the last changes are nothing else
+    errors = (ahead + behind) / 2
+    change = np.abs(np.diff(errors))
+    measured = (change * h[1:])[-3:].max()  # the last changes are rounding of φ
     rounding = np.maximum(measured, epsilon * np.maximum(magnitude[1:], magnitude[:-1]))
-    noise = rounding / h[1:] + 100 * epsilon * slope
+    noise = rounding / h[1:] + 100 * epsilon * scale
     best = int(np.argmin(change + noise))
-    error, known = abs(off[1:][best]), float(change[best] + noise[best])
-    size = max(abs(expected[1:][best]), abs(expected[1:][best] + off[1:][best]))
+    error, uncertainty = abs(errors[1:][best]), float(change[best] + noise[best])
+    size = max(abs(expected[1:][best]), abs(expected[1:][best] + errors[1:][best]))
     relative = float(error / size) if size > 0 else 0.0
     order = _order(np.abs(ahead), noise, h)
 
     jump = np.abs(ahead - behind)[1:]
-    clear = np.flatnonzero(jump > 20 * noise)[-3:]  # the finest steps at which the jump is no rounding
-    if len(clear) == 3 and jump[clear[-1]] > 1e-4 * max(size, slope):
+    clear = np.flatnonzero(jump > 20 * noise)[-3:]  # the finest steps at which the jump is more than rounding
+    if len(clear) == 3 and jump[clear[-1]] > 1e-4 * max(size, scale):
         ratios = jump[clear[1:]] / jump[clear[:-1]]
         if ratios.min() > 0.4 and not (clear[-1] < len(jump) - 1 and jump[clear[-1] + 1] < 0.25 * jump[clear[-1]]):
             return KINK, relative, order
-    if error > 5 * known:
+    if error > 5 * uncertainty:
         return WRONG, relative, order
-    # A slope that is nothing beside the rounding of φ, such as that of a constant sum, is as right as it can be seen.
-    if 5 * known > max(1e-2 * size, 1e-2 * slope, np.sqrt(epsilon) * magnitude[-1]):
+    # A gradient far below the rounding of φ, such as that of a constant sum, is as right as can be measured.
+    if 5 * uncertainty > max(1e-2 * size, 1e-2 * scale, np.sqrt(epsilon) * magnitude[-1]):
         return NOISE, relative, order
     return RIGHT, relative, order
 
 
-def _order(off: Array, noise: Array, h: Array) -> float | None:
-    """The slope of log remainder over log h, in the middle of the steps where rounding does not show."""
-    clear = np.flatnonzero(off[1:] > 20 * noise) + 1
+def _order(errors: Array, noise: Array, h: Array) -> float | None:
+    """The order of the remainder in h, fitted to the smallest steps at which rounding does not dominate."""
+    clear = np.flatnonzero(errors[1:] > 20 * noise) + 1
     if len(clear) < 2:
         return None
     last = clear[-3:]
-    return 1 + float(np.polyfit(np.log(h[last]), np.log(off[last]), 1)[0])
+    return 1 + float(np.polyfit(np.log(h[last]), np.log(errors[last]), 1)[0])

@@ -1,9 +1,9 @@
-"""The tape: what ran, in which order, and the walk back along it.
+"""The tape: the recorded calls, and backpropagation through them.
 
 A :class:`Node` stands for one recorded call. It holds the three things that its derivative needs and nothing else:
 the operation (whose ``pullback`` turns the gradient of the output into gradients of the inputs), the context that
 the forward call kept for it, and the tensors that went in. Tensors point at the node they came out of, nodes at the
-tensors that went in: that is the whole graph, and it lives exactly as long as somebody holds its end.
+tensors that went in. That is the whole graph, and it lives as long as a tensor at its end is referenced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Operation(Protocol):
-    """Whatever can stand in a node: a module, or a row of the table of derivatives."""
+    """What a node records: a module, or a row of the table of derivatives."""
 
     def pullback(self, context: Any, gy: Any, wanted: Sequence[bool], /) -> Any:
         """Gradient of the output -> one gradient per input (None where ``wanted`` is False)."""
@@ -59,7 +59,7 @@ class Node:
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
     def free(self) -> None:
-        """Let go of everything that was kept for the pullback."""
+        """Drop everything that was kept for the pullback."""
         self.operation = self.context = None
         self.inputs = ()
 
@@ -87,7 +87,7 @@ def no_grad() -> Iterator[None]:
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
-    """Every node behind these, oldest first."""
+    """Every node that these were computed from, oldest first."""
     seen: dict[int, Node] = {}
     stack = list(nodes)
     while stack:
@@ -99,24 +99,24 @@ def _reachable(nodes: Iterable[Node]) -> list[Node]:
 
 
 class _Pending:
-    """Gradients on their way: of every output of a node, the sum of what has come so far."""
+    """The gradients accumulated so far, of every output of every node that was not visited yet."""
 
     def __init__(self) -> None:
         self.gradients: dict[int, list[Array | None]] = {}
-        self.summed: set[tuple[int, int]] = set()  # where a sum made here stands
+        self.summed: set[tuple[int, int]] = set()  # the outputs whose gradient is an array allocated here
 
     def add(self, node: Node, index: int, gx: Array) -> None:
         """Another part of the gradient of one output."""
         slots = self.gradients.setdefault(node.serial, [None] * len(node.outputs))
-        before, place = slots[index], (node.serial, index)
+        before, key = slots[index], (node.serial, index)
         if before is None:
             slots[index] = gx
-        elif place in self.summed:
+        elif key in self.summed:
             before += gx
             slots[index] = before
         else:
             slots[index] = before + gx  # a new array: either may be shared with another input
-            self.summed.add(place)
+            self.summed.add(key)
 
 
 def backward(
@@ -138,7 +138,7 @@ def backward(
             "expected one backward per forward: run the forward again, or pass retain_graph=True the first time"
         )
     skipped = {id(x) for x in unwanted}
-    live: set[int] = set()  # serials of the nodes that lead to a leaf whose gradient somebody reads
+    live: set[int] = set()  # serials of the nodes that lead to a leaf whose gradient is read
 
     def wants(x: Tensor) -> bool:
         return x.node.serial in live if x.node is not None else x.requires_grad and id(x) not in skipped
@@ -162,14 +162,14 @@ def backward(
         if node.serial in pending.gradients:
             inputs = node.inputs
             wanted = [wants(x) for x in inputs]
-            with np.errstate(all="ignore"):  # the forward call has warned where the numbers are bad
+            with np.errstate(all="ignore"):  # the forward call has already warned
                 gxs = node.pull(pending.gradients.pop(node.serial), wanted)
             for x, gx, is_wanted in zip(inputs, gxs, wanted, strict=True):
                 if is_wanted and gx is not None:
                     if gx.shape != x.shape:
                         raise ShapeError(
                             f"pulled back a gradient of shape {gx.shape} to an input of shape {x.shape}; "
-                            "expected the input's shape: mend the pullback",
+                            "expected the input's shape: fix the pullback",
                             node.operation,
                         )
                     deliver(x, gx if gx.dtype == x.dtype else gx.astype(x.dtype))

@@ -1,4 +1,4 @@
-"""Sums along an axis keep their digits, in whatever layout."""
+"""Sums along an axis keep their precision, in any memory layout."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from numpyml.kernels.sums import PART, over_rows, row_sums, unbroadcast
 
 @pytest.mark.parametrize("n", [0, 1, PART, 2 * PART, 70_000])
 @pytest.mark.parametrize("layout", ["C", "F", "every other", "backwards", "one row", "one number", "columns"])
-def test_sums_over_rows_keep_their_digits_in_every_layout(rng, n, layout):
+def test_sums_over_rows_keep_precision_in_every_layout(rng, n, layout):
     x = rng.random((n, 3), np.float32)
     rows = {
         "C": x,
@@ -27,7 +27,7 @@ def test_sums_over_rows_keep_their_digits_in_every_layout(rng, n, layout):
 
 @pytest.mark.parametrize("n", [1, 300, 5000])
 @pytest.mark.parametrize("layout", ["C", "F", "zero-strided"])
-def test_sums_over_rows_of_several_arrays_keep_their_digits(rng, n, layout):
+def test_sums_over_rows_of_several_arrays_keep_precision(rng, n, layout):
     x = rng.random((4, n, 3), np.float32)
     x = {"C": x, "F": np.asfortranarray(x), "zero-strided": np.broadcast_to(x[:, :1], x.shape)}[layout]
     np.testing.assert_allclose(over_rows(x), x.sum(axis=1, dtype=np.float64), rtol=1e-6)
@@ -46,21 +46,21 @@ def test_a_gradient_is_summed_back_to_its_operands_shape(rng, shape, into):
     g = rng.integers(-8, 9, shape).astype(np.float32)
     extra = len(shape) - len(into)
     axes = (*range(extra), *(extra + i for i, n in enumerate(into) if n == 1))
-    found = unbroadcast(g, into)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, g.sum(axis=axes).reshape(into))
+    gx = unbroadcast(g, into)
+    assert gx.dtype == np.float32
+    np.testing.assert_array_equal(gx, g.sum(axis=axes).reshape(into))
 
 
 @pytest.mark.parametrize(
     ("shape", "into"), [((2, 70_000, 3), (2, 1, 3)), ((70_000, 2, 3), (2, 3)), ((2, 300, 200, 3), (2, 1, 1, 3))]
 )
-def test_a_long_gradient_keeps_its_digits_along_any_axis(rng, shape, into):
+def test_a_long_gradient_keeps_precision_along_any_axis(rng, shape, into):
     g = rng.random(shape, np.float32)
     axes = tuple(i for i, n in enumerate((*[1] * (len(shape) - len(into)), *into)) if n == 1)
     np.testing.assert_allclose(unbroadcast(g, into), g.sum(axis=axes, dtype=np.float64).reshape(into), rtol=1e-6)
 
 
-def test_ten_million_rows_keep_their_digits(rng):
+def test_ten_million_rows_keep_precision(rng):
     g = rng.random((10_000_000, 1), np.float32)
     np.testing.assert_allclose(over_rows(g), g.sum(axis=0, dtype=np.float64), rtol=5e-7)
 
@@ -68,19 +68,19 @@ def test_ten_million_rows_keep_their_digits(rng):
 @pytest.mark.parametrize("number", [0.0, 1e-4])
 def test_a_float16_row_that_stands_for_many_is_summed_in_its_range(number):
     rows = np.broadcast_to(np.float16(number), (70_000, 3))
-    found = unbroadcast(rows, (3,))
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, np.full(3, 70_000 * float(np.float16(number))), rtol=1e-3)
+    gx = unbroadcast(rows, (3,))
+    assert gx.dtype == np.float16
+    np.testing.assert_allclose(gx, np.full(3, 70_000 * float(np.float16(number))), rtol=1e-3)
 
 
-def test_the_gradient_of_a_row_that_was_added_to_many_keeps_its_digits(rng):
+def test_the_gradient_of_a_row_that_was_added_to_many_keeps_precision(rng):
     bias, g = Tensor(np.zeros(3, np.float32), requires_grad=True), rng.random((70_000, 3), np.float32)
     (Tensor(np.zeros((70_000, 3), np.float32)) + bias).backward(g)
     np.testing.assert_allclose(bias.grad, g.sum(axis=0, dtype=np.float64), rtol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [None, 0, -1])
-def test_the_gradient_of_a_long_cumulative_sum_keeps_its_digits(rng, axis):
+def test_the_gradient_of_a_long_cumulative_sum_keeps_precision(rng, axis):
     x, g = Tensor(np.zeros((5000, 2), np.float32), requires_grad=True), rng.random((5000, 2), np.float32)
     np.cumsum(x, axis).backward(g if axis is not None else g.reshape(-1))
     flat = g.reshape(-1) if axis is None else g
@@ -90,7 +90,7 @@ def test_the_gradient_of_a_long_cumulative_sum_keeps_its_digits(rng, axis):
 
 
 @pytest.mark.parametrize("layout", ["C", "F"])
-def test_the_gradient_of_an_outer_product_keeps_its_digits_where_equal_rows_are_added_up(layout):
+def test_the_gradient_of_an_outer_product_keeps_precision_where_equal_rows_are_added_up(layout):
     a, b = (Tensor(np.ones(896, np.float32), requires_grad=True) for _ in range(2))
     g = np.array(np.broadcast_to(np.linspace(0.1, 1, 896, dtype=np.float32), (896, 896)), order=layout)
     np.outer(a, b).backward(g)
@@ -98,7 +98,7 @@ def test_the_gradient_of_an_outer_product_keeps_its_digits_where_equal_rows_are_
     np.testing.assert_allclose(a.grad, g.sum(axis=1, dtype=np.float64), rtol=6e-7)
 
 
-def test_the_gradient_of_a_vector_that_many_rows_are_multiplied_by_keeps_its_digits():
+def test_the_gradient_of_a_vector_that_many_rows_are_multiplied_by_keeps_precision():
     x, w = np.full((896, 3), 0.3, np.float32), Tensor(np.ones(3, np.float32), requires_grad=True)
     g = np.full(896, 0.7, np.float32)
     (Tensor(x) @ w).backward(g)
@@ -106,5 +106,5 @@ def test_the_gradient_of_a_vector_that_many_rows_are_multiplied_by_keeps_its_dig
 
 
 def test_parts_of_a_long_sum_are_not_added_up_one_by_one(rng):
-    x = np.exp(rng.standard_normal((34_816, 2))).astype(np.float32)  # their sums are all but equal: roundings lean
+    x = np.exp(rng.standard_normal((34_816, 2))).astype(np.float32)  # nearly equal sums: roundings are biased
     np.testing.assert_allclose(over_rows(x), x.sum(axis=0, dtype=np.float64), rtol=1e-7)

@@ -1,4 +1,4 @@
-"""The tape: what is recorded, how long it lives, and the walk back along it."""
+"""The tape: what is recorded, how long it lives, and backpropagation."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_an_operand_on_both_sides_gets_both_gradients() -> None:
 
 
 def test_summing_gradients_writes_to_no_array_that_is_shared() -> None:
-    a, b, given = leaf(0, 0), leaf(0, 0), np.ones(2)
+    a, b, gradient = leaf(0, 0), leaf(0, 0), np.ones(2)
     x, y = np.exp(a), np.exp(b)
-    ((x + y) + (x + y) + x + x).backward(given)  # an addition hands one array to both of its operands
+    ((x + y) + (x + y) + x + x).backward(gradient)  # an addition hands one array to both of its operands
     np.testing.assert_array_equal(a.grad, [4, 4])
     np.testing.assert_array_equal(b.grad, [2, 2])
-    np.testing.assert_array_equal(given, [1, 1])
+    np.testing.assert_array_equal(gradient, [1, 1])
 
 
 def test_gradients_of_two_leaves_share_no_memory() -> None:
@@ -104,13 +104,13 @@ def test_a_deep_chain_can_be_dropped_without_a_backward() -> None:
     del y
 
 
-def test_only_the_leaves_that_want_one_get_a_gradient() -> None:
+def test_only_leaves_that_require_one_get_a_gradient() -> None:
     x, data = leaf(1, 2), Tensor(np.ones(2))
     np.sum(x * data).backward()
     assert data.grad is None
 
 
-def test_nothing_is_recorded_without_a_leaf_that_wants_a_gradient() -> None:
+def test_nothing_is_recorded_without_a_leaf_that_requires_a_gradient() -> None:
     assert (Tensor(np.ones(2)) * 2).node is None
 
 
@@ -148,11 +148,11 @@ def test_no_grad_concerns_its_own_thread_only() -> None:
 def test_backward_frees_what_was_kept() -> None:
     x = leaf(1, 2)
     h = np.exp(x)
-    kept = weakref.ref(h)
+    reference = weakref.ref(h)
     y = np.sum(h * h)
     del h
     y.backward()
-    assert kept() is None
+    assert reference() is None
 
 
 def test_a_graph_needs_no_garbage_collector() -> None:

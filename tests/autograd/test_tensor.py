@@ -1,4 +1,4 @@
-"""Tensor: an array to Python and NumPy, and nothing that loses a gradient silently."""
+"""Tensor behaves as an array, and no call loses a gradient silently."""
 
 from __future__ import annotations
 
@@ -260,9 +260,9 @@ def test_only_a_tensor_without_a_graph_is_copied():
 
 
 def test_requires_grad_is_checked_whenever_it_is_set():
-    whole = Tensor([1, 2])
+    integers = Tensor([1, 2])
     with pytest.raises(DTypeError, match="expected floating data"):
-        whole.requires_grad = True
+        integers.requires_grad = True
     with pytest.raises(DTypeError, match="True or False"):
         Tensor([1.0]).requires_grad = "no"
 

@@ -38,10 +38,17 @@ ROOT = Path(next(iter(importlib.util.find_spec("numpyml").submodule_search_locat
 TESTS = Path(__file__).parents[1]
 # The mathematics; each with the tests that are its own.
 FILES = {
-    "autograd/derivatives.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/elementwise.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/indexing.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/joining.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/linalg.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/products.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/reductions.py": "autograd/test_derivatives.py",
+    "autograd/derivatives/shapes.py": "autograd/test_derivatives.py",
     "autograd/gradcheck.py": "autograd/test_gradcheck.py",
-    "autograd/pullbacks.py": "autograd/test_derivatives.py",
+    "autograd/methods.py": "autograd/test_tensor.py",
     "autograd/table.py": "autograd/test_derivatives.py",
+    "kernels/gradients.py": "autograd/test_derivatives.py",
     "kernels/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",

@@ -15,8 +15,9 @@ sys.modules["mutants"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sys.modules["mutants"])
 from mutants import EQUIVALENT, FILES, ROOT, TESTS, mutants  # noqa: E402
 
-# What holds modules and options, keeps arrays and shows them.
+# What holds modules and options, keeps arrays and shows them, and a list of functions.
 ELSEWHERE = {
+    "autograd/derivatives/gradientless.py",
     "nn/optimizers/groups.py", "nn/model.py", "nn/representation.py", "nn/storage.py", "nn/summary.py",
 }  # fmt: skip
 
