@@ -42,6 +42,7 @@ FILES = {
     "autograd/gradcheck.py": "autograd/test_gradcheck.py",
     "autograd/pullbacks.py": "autograd/test_derivatives.py",
     "autograd/table.py": "autograd/test_derivatives.py",
+    "kernels/products.py": "nn/test_layers.py",
     "kernels/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",
@@ -71,7 +72,7 @@ PATIENCE = 120  # seconds of computing; a mutant that takes longer is noticed
 COMPONENTS = 5  # that a mutant is held to
 UNCHANGED = "nothing"  # done to a file whose tests must pass, or else what they say of mutants is worth nothing
 
-_FEW_ROWS = "nn/layers/dense.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
+_FEW_ROWS = "kernels/products.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
 _PLAIN_SQUARES = (
     "nn/utils.py",
     "if 1e-12 < squares < np.inf:  # nothing overflowed, and what underflowed is nothing beside the sum",
