@@ -62,13 +62,15 @@ FILES = {
     "nn/layers/normalization.py": "nn/test_normalization.py",
     "nn/layers/position.py": "nn/test_position.py",
     "nn/layers/transformer.py": "nn/test_transformer.py",
-    "nn/losses/__init__.py": "nn/test_losses.py",
+    "nn/losses/base.py": "nn/test_losses.py",
+    "nn/losses/binary_cross_entropy.py": "nn/test_losses.py",
+    "nn/losses/cross_entropy.py": "nn/test_losses.py",
+    "nn/losses/regression.py": "nn/test_losses.py",
     "nn/module.py": "nn/test_module.py",
     "nn/optimizers/base.py": "nn/test_optimizers.py",
     "nn/optimizers/__init__.py": "nn/test_optimizers.py",
     "nn/parameter.py": "nn/test_module.py",
     "nn/schedulers/__init__.py": "nn/test_schedulers.py harness/test_schedulers.py",
-    "nn/losses/targets.py": "nn/test_losses.py",
     "nn/utils.py": "nn/test_schedulers.py",
 }
 PATIENCE = 120  # seconds of computing; a mutant that takes longer is noticed
