@@ -1,20 +1,20 @@
-"""The tail of the normal distribution, and so the error function, which NumPy lacks: to the last digits everywhere.
+"""GELU, and the tail of the normal distribution that it needs, since NumPy has no error function.
 
     Φ(x) = ∫₋∞ˣ φ,   φ(x) = e^(−x²/2) / √(2π);   erf(x) = 2 Φ(√2 x) − 1,   erfc(x) = 2 Φ(−√2 x)
 
-Everything rests on the tail Φ(−t), t ≥ 0, which falls as φ does. What is left when that is divided out is as smooth as
-1/(1 + t), and one quotient of polynomials gives it over the whole range, without branches:
+The tail Φ(−t), t ≥ 0, falls as φ does. Divided by φ it is as smooth as 1/(1 + t), and one quotient of polynomials
+approximates it over the whole range, without branches:
 
     G = Φ(−t) = E R(t),   E = e^(−t²/2),   R(t) ≈ P(t) / Q(t)
 
-In single precision, and as long as x is not far from 0, the logistic function does with half the work, u being odd:
+In single precision and near 0 the logistic function of an odd u takes half the work:
 
     Φ(x) = 1 / (1 + e⁻ᵘ),   u = log Φ(x) − log Φ(−x) ≈ x L(x²)
 
-The half unit by which u is rounded moves Φ by up to |u|/2 units: hence the end of that range.
+The rounding of u, half a unit, moves Φ by up to |u|/2 units, which limits that range.
 
-All of P and Q is positive, so that no digit cancels. The exponent is another matter: t² rounded by half a unit moves
-E by up to t²/4 units, hundreds of them in the tail. So t² is taken as a sum S + e, and E is e^(−S/2) (1 − e/2).
+All coefficients of P and Q are positive, so nothing cancels. But t² rounded by half a unit moves E by up to t²/4 units,
+hundreds of them in the tail. So t² is computed as a sum S + e, and E as e^(−S/2) (1 − e/2).
 
 Source: the plan is Cody's, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), with one
 range instead of three. The coefficients are our own; tests/harness/mills.py derives them again.
@@ -22,29 +22,29 @@ range instead of three. The coefficients are our own; tests/harness/mills.py der
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyml.kernels.elementwise import Result, blocks, empty_results, zeros_for
 from numpyml.typing import Array
-
-__all__ = ["gelu_near", "normal_tail"]
 
 
 class Tail(NamedTuple):
-    """What the tail takes in one precision: P and Q, highest power first, and the bits of t that h keeps."""
+    """The constants of one precision: P and Q, highest power first, and the mask of the bits of t that h keeps."""
 
     P: tuple[Array, ...]
     Q: tuple[Array, ...]
-    kept: Any
+    mask: Any
 
 
-def _numbers(dtype: type[Any], P: tuple[float, ...], Q: tuple[float, ...], kept: Any) -> Tail:
-    """The numbers as arrays of the dtype, which cost a ufunc less than Python's do."""
-    return Tail(tuple(np.array(c, dtype) for c in P), tuple(np.array(c, dtype) for c in Q), np.array(kept))
+def _numbers(dtype: type[Any], P: tuple[float, ...], Q: tuple[float, ...], mask: Any) -> Tail:
+    """The constants as arrays of the dtype, which a ufunc takes faster than Python's numbers."""
+    return Tail(tuple(np.array(c, dtype) for c in P), tuple(np.array(c, dtype) for c in Q), np.array(mask))
 
 
-# Off by 2.7e-8 and 9.1e-17 at most, relative, once the coefficients are rounded.
+# The relative error with rounded coefficients is at most 2.7e-8 and 9.1e-17.
 TAILS: dict[Any, Tail] = {
     np.dtype(np.float32): _numbers(
         np.float32,
@@ -70,8 +70,8 @@ TAILS: dict[Any, Tail] = {
 HALF = {dtype: np.array(-0.5, dtype) for dtype in TAILS}
 
 NEAR = np.float32(2.4)
-# −L, highest power first; x L is off by less than a unit of 1.
-L = tuple(
+# −L, highest power first; the error of x L is below the machine epsilon.
+MINUS_L = tuple(
     np.array(-c, np.float32)
     for c in (
         -5.358191585e-9, -8.801053488e-8, 6.614139799e-6, -1.061003716e-4, -7.228719281e-5, 7.267060858e-2, 1.595769157,
@@ -80,38 +80,88 @@ L = tuple(
 ONE, PHI_0 = (np.array(c, np.float32) for c in (1, 0.3989422804))
 
 
-def gelu_near(x: Array, z: Array, y: Array, slope: Array | None, e: Array) -> None:
-    """Write x Φ(x) into y and Φ(x) + x φ(x) into slope, for float32 and z = x² up to NEAR²; e, and then z, is room.
+def gelu(x: Array, record: bool) -> Result:
+    """y = x Φ(x),   y′ = Φ(x) + x φ(x); the derivative is None unless it is recorded.
 
-    All are contiguous and of one length, short enough to stay in the cache.
+    In float32, where few |x| exceed NEAR, Φ(x) = 1 / (1 + e⁻ᵘ), and those few are computed once more from the tail.
     """
-    _polynomial(L, z, e)
-    e *= x
-    np.exp(e, out=e)
-    e += ONE
-    np.divide(x, e, out=y)
-    if slope is not None:
-        z *= HALF[z.dtype]
-        np.exp(z, out=z)
-        z *= x
-        z *= PHI_0
-        np.divide(ONE, e, out=slope)
-        slope += z
+    results = empty_results(x, record)
+    with np.errstate(all="ignore"):
+        for xb, y, d, scratch in blocks(x, *results, 5):
+            if xb.dtype != np.float32:
+                gelu_from_tail(xb, y, d, scratch)
+                continue
+            square, e = scratch[:2]
+            np.square(xb, out=square)
+            far = np.flatnonzero(square > NEAR**2)
+            if far.size and 3 * far.size + 2048 > xb.size:  # to compute that many twice is slower
+                gelu_from_tail(xb, y, d, scratch)
+                continue
+            np.multiply(square, MINUS_L[0], out=e)
+            for c in MINUS_L[1:-1]:
+                e += c
+                e *= square
+            e += MINUS_L[-1]
+            e *= xb
+            np.exp(e, out=e)
+            e += ONE
+            np.divide(xb, e, out=y)
+            if d is not None:
+                square *= HALF[xb.dtype]
+                np.exp(square, out=square)
+                square *= xb
+                square *= PHI_0
+                np.divide(ONE, e, out=d)
+                d += square
+            if far.size:
+                few = xb[far], np.empty(far.size, xb.dtype), None if d is None else np.empty(far.size, xb.dtype)
+                gelu_from_tail(*few, scratch[:, : far.size])
+                y[far] = few[1]
+                if d is not None:
+                    d[far] = few[2]
+    return results
+
+
+def gelu_from_tail(x: Array, y: Array, derivative: Array | None, scratch: Array) -> None:
+    """y = max(x, 0) − t G,   y′ = |[x ≥ 0] − G| + x φ(x),   t = |x|,   G = Φ(−t): to the last digits everywhere."""
+    t, G, E, h, d = scratch
+    np.maximum(x, zeros_for(x), out=y)
+    np.abs(x, out=t)
+    end, phi_0 = constants(x.dtype)
+    if not np.maximum.reduce(t) <= end:  # ∞ and NaN among them: 0 · ∞ would be NaN
+        x = np.clip(x, -end, end)
+        np.abs(x, out=t)
+    normal_tail(E, G, t, h, d)
+    t *= G
+    y -= t
+    if derivative is not None:
+        E *= x
+        E *= phi_0
+        np.greater_equal(x, 0, out=derivative)
+        derivative -= G
+        np.abs(derivative, out=derivative)
+        derivative += E
+
+
+@cache
+def constants(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Where e⁻ᵗ and so Φ(−t) has become 0, and φ(0) = 1/√(2π)."""
+    end = 1 - np.log(np.finfo(dtype).smallest_subnormal)
+    return dtype.type(end), dtype.type(1 / np.sqrt(8 * np.arctan(np.longdouble(1))))
 
 
 def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:
-    """Write e^(−t²/2) into E and Φ(−t) into G; h and d are room to work in.
+    """Write e^(−t²/2) into E and Φ(−t) into G, for finite t ≥ 0; h and d are scratch.
 
-    All are contiguous and of one dtype and length, short enough to stay in the cache; t ≥ 0, and no larger than where
-    e^(−t²/2) ends.
+    All are contiguous and of one dtype and length, short enough to stay in the cache.
     """
     if t.dtype not in TAILS:
         _any_precision(E, G, t)
         return
-    P, Q, kept = TAILS[t.dtype]
+    P, Q, mask = TAILS[t.dtype]
     minus_half = HALF[t.dtype]
     # t² = h² + d, in which h is t without its lower digits: h² is exact.
-    np.bitwise_and(t.view(kept.dtype), kept, out=h.view(kept.dtype))
+    np.bitwise_and(t.view(mask.dtype), mask, out=h.view(mask.dtype))
     np.subtract(t, h, out=d)
     np.add(t, h, out=E)
     d *= E
@@ -126,30 +176,25 @@ def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:
     e *= minus_half
     e *= E
     E += e
-    # G = E P / Q
-    _polynomial(P, t, G)
-    _polynomial(Q, t, d)
+    # G = E P / Q, by Horner's rule; Q[0] is 1
+    np.multiply(t, P[0], out=G)
+    for c in P[1:-1]:
+        G += c
+        G *= t
+    G += P[-1]
+    np.add(t, Q[1], out=d)
+    for c in Q[2:]:
+        d *= t
+        d += c
     G *= E
     G /= d
 
 
-def _polynomial(coefficients: tuple[Array, ...], t: Array, into: Array) -> None:
-    first, *rest = coefficients
-    if first == 1:
-        np.add(t, rest.pop(0), out=into)
-    else:
-        np.multiply(t, first, out=into)
-        into += rest.pop(0)
-    for c in rest:
-        into *= t
-        into += c
-
-
 def _any_precision(E: Array, G: Array, t: Array) -> None:
-    """The same where no quotient was derived, as for np.longdouble: slow, and as exact as the dtype is.
+    """The same in any precision, such as np.longdouble: slow, and as accurate as the dtype.
 
     t < 1:  Φ(−t) = ½ − φ(t) t (1 + t²/3 (1 + t²/5 (1 + ...)))
-    t ≥ 1:  Φ(−t) = φ(t) / (t + 1/(t + 2/(t + 3/(t + ...)))), of which n terms leave about e^(−2√n t)
+    t ≥ 1:  Φ(−t) = φ(t) / (t + 1/(t + 2/(t + 3/(t + ...)))), with an error of about e^(−2√n t) after n terms
     """
     digits = -float(np.log(np.finfo(t.dtype).eps))
     h = t.astype(np.float32).astype(t.dtype)  # h² is exact

@@ -49,13 +49,17 @@ FILES = {
     "autograd/methods.py": "autograd/test_tensor.py",
     "autograd/table.py": "autograd/test_derivatives.py",
     "kernels/gradients.py": "autograd/test_derivatives.py",
+    "kernels/products.py": "nn/test_layers.py",
     "kernels/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",
     "generation.py": "test_generation.py",
-    "nn/activations/__init__.py": "nn/test_activations.py",
+    "nn/activations/gates.py": "nn/test_activations.py",
+    "nn/activations/relu.py": "nn/test_layers.py",
+    "nn/activations/softmax.py": "nn/test_activations.py",
     "kernels/elementwise.py": "nn/test_activations.py",
     "kernels/erf.py": "nn/test_activations.py",
+    "kernels/softmax.py": "nn/test_activations.py nn/test_losses.py",
     "nn/init.py": "nn/test_layers.py",
     "nn/layers/attention.py": "nn/test_attention.py",
     "nn/layers/dense.py": "nn/test_layers.py",
@@ -65,20 +69,22 @@ FILES = {
     "nn/layers/normalization.py": "nn/test_normalization.py",
     "nn/layers/position.py": "nn/test_position.py",
     "nn/layers/transformer.py": "nn/test_transformer.py",
-    "nn/losses/__init__.py": "nn/test_losses.py",
+    "nn/losses/base.py": "nn/test_losses.py",
+    "nn/losses/binary_cross_entropy.py": "nn/test_losses.py",
+    "nn/losses/cross_entropy.py": "nn/test_losses.py",
+    "nn/losses/regression.py": "nn/test_losses.py",
     "nn/module.py": "nn/test_module.py",
     "nn/optimizers/base.py": "nn/test_optimizers.py",
     "nn/optimizers/__init__.py": "nn/test_optimizers.py",
     "nn/parameter.py": "nn/test_module.py",
     "nn/schedulers/__init__.py": "nn/test_schedulers.py harness/test_schedulers.py",
-    "nn/losses/targets.py": "nn/test_losses.py",
     "nn/utils.py": "nn/test_schedulers.py",
 }
 PATIENCE = 120  # seconds of computing; a mutant that takes longer is noticed
 COMPONENTS = 5  # that a mutant is held to
 UNCHANGED = "nothing"  # done to a file whose tests must pass, or else what they say of mutants is worth nothing
 
-_FEW_ROWS = "nn/layers/dense.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
+_FEW_ROWS = "kernels/products.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
 _PLAIN_SQUARES = (
     "nn/utils.py",
     "if 1e-12 < squares < np.inf:  # nothing overflowed, and what underflowed is nothing beside the sum",

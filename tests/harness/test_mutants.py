@@ -41,9 +41,11 @@ def test_what_nobody_could_notice_is_still_there() -> None:
 
 
 def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -> None:
-    in_dense = [m.done for m in mutants("nn/layers/dense.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
-    assert sorted(in_dense) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
-    in_losses = [m.done for m in mutants("nn/losses/__init__.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"]
+    in_products = [m.done for m in mutants("kernels/products.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
+    assert sorted(in_products) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
+    in_losses = [
+        m.done for m in mutants("nn/losses/cross_entropy.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"
+    ]
     assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
 
 

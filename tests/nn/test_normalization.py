@@ -31,9 +31,17 @@ def test_features_come_out_with_mean_square_1(rng):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_squares_that_overflow_are_no_harm(kind):
-    y = kind(4).forward(np.float32([[1e30, -1e30, 1e30, -1e30]]))
-    np.testing.assert_allclose(y, [[1, -1, 1, -1]], rtol=1e-6)
+@pytest.mark.parametrize("affine", [False, True])
+def test_float16_is_normalised_in_float32(kind, affine, rng):
+    x = (300 * rng.standard_normal((2, 768))).astype(np.float16)  # the sum of squares overflows in float16
+    half, single = (kind(768, elementwise_affine=affine, dtype=dtype) for dtype in (np.float16, np.float32))
+    y = half.forward(x)
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y, single.forward(x.astype(np.float32)), atol=2e-3)
+    gy = rng.standard_normal(x.shape).astype(np.float16)
+    gx = half.backward(gy)
+    assert gx.dtype == np.float16
+    np.testing.assert_allclose(gx, single.backward(gy), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -50,25 +58,3 @@ def test_bad_calls_are_refused(kind):
         kind(3).forward(np.ones((2, 3), int))
     with pytest.raises(OptionError, match="normalized_shape"):
         kind(0)
-
-
-@pytest.mark.parametrize(("layer", "weight"), [(LayerNorm, (2, 1, 0)), (RMSNorm, (0, 1, 1))])
-def test_the_slope_at_a_vector_of_tiny_numbers_keeps_its_digits_where_nothing_else_is_left_of_it(layer, weight):
-    def slopes(dtype):
-        norm = layer(3, eps=1e-7, dtype=dtype)
-        norm.weight.data[...] = weight
-        norm.forward(np.array([[6e-25, 3e-25, 1e-25]], np.float32).astype(dtype))
-        return norm.backward(np.ones((1, 3), dtype))
-
-    np.testing.assert_allclose(slopes(np.float32), slopes(np.float64), rtol=1e-5)
-
-
-def test_a_huge_gradient_overflows_where_the_slope_does_alone():
-    norm = LayerNorm(2)
-    norm.forward(np.ones((1, 2), np.float32))
-    np.testing.assert_array_equal(norm.backward(np.full((1, 2), 3e36, np.float32)), [[0, 0]])
-    norm = RMSNorm(2, eps=1e-5)
-    norm.forward(np.array([[0, 1e-3]], np.float32))
-    gx = norm.backward(np.array([[1, 1e37]], np.float32))
-    np.testing.assert_allclose(gx[0, 0], 308.6, rtol=1e-3)
-    assert gx[0, 1] == np.inf

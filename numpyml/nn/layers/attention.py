@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 
 from numpyml.autograd import tape
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
+from numpyml.kernels.products import as_rows, product
 from numpyml.kernels.sums import over_rows, row_sums, unbroadcast
 from numpyml.nn import init
-from numpyml.nn.layers.dense import Dense, as_rows, product
+from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
 from numpyml.nn.parameter import Parameter

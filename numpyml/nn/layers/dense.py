@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.errors import ShapeError
+from numpyml.kernels.products import as_rows, product
 from numpyml.kernels.sums import over_rows
 from numpyml.nn import init
 from numpyml.nn.module import Module, as_floats
@@ -76,22 +77,3 @@ class Dense(Module):
         if self.bias is not None:
             self.bias.accumulate(over_rows(rows))
         return (rows @ self.weight.data).reshape(x.shape) if wanted[0] else None
-
-
-def product(rows: Array, weight: Array) -> Array:
-    """rows weightᵀ, new; by ``dot``, which sets out sooner than ``@``.
-
-    Of a few rows as (weight rowsᵀ)ᵀ: BLAS would first copy all of a large weight to multiply by its transpose. Of a
-    single number by ``@``: ``dot`` leaves out one that is 0, and with it the NaN of 0 times ∞.
-    """
-    if rows.size == 1 or weight.size == 1:
-        return np.asarray(rows @ weight.T)
-    if 2 < len(rows) <= 64 and weight.size >= 1 << 15:
-        return np.ascontiguousarray((weight @ rows.T).T)
-    y: Array = rows.dot(weight.T)
-    return y
-
-
-def as_rows(x: Array) -> Array:
-    """(..., features) -> (rows, features): one large matrix product in place of many small ones."""
-    return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
