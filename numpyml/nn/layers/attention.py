@@ -30,7 +30,6 @@ class Attended(NamedTuple):
     K: Array
     V: Array
     P: Array
-    top: Array  # where each row of P is largest, counted through all of them
     mask: Array | None  # of Dropout
 
 
@@ -40,7 +39,7 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
     keys = P.shape[-1]
     if not keys:
         O[...] = 0
-        return Attended(Q, K, V, P, np.zeros((*P.shape[:-1], 0), np.intp), mask)
+        return Attended(Q, K, V, P, mask)
     for bias in biases:
         P += bias
     top = P.argmax(axis=-1)[..., np.newaxis]
@@ -55,7 +54,7 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
         total[total == 0] = 1
     P /= total
     np.matmul(P if mask is None else P * mask, V, out=O)
-    return Attended(Q, K, V, P, top, mask)
+    return Attended(Q, K, V, P, mask)
 
 
 SCORES = 1 << 19  # at a time: as fast as 2¹⁸ and 2²⁰; with fewer the number of calls shows
@@ -91,17 +90,15 @@ def unattend(context: Attended, gO: Array, gP: Array | None, s: float, gQ: Array
 
     gV = (P ⊙ mask)ᵀ gO,   gP = (gO Vᵀ + gP) ⊙ mask,   gS = P ⊙ (gP − Σ P gP),   gQ = s gS K,   gK = s gSᵀ Q
     """
-    Q, K, V, P, top, mask = context
+    Q, K, V, P, mask = context
     np.matmul((P if mask is None else P * mask).swapaxes(-1, -2), gO, out=gV)
     gS = gO @ transposed(V)
     if gP is not None:
         gS += gP
     if mask is not None:
         gS *= mask
-    if P.shape[-1]:
-        gS -= gS.take(top)  # the same from all changes nothing; so nothing cancels where P is near 1
-        gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
-        gS *= P
+    gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
+    gS *= P
     np.matmul(gS, K, out=gQ)
     gQ *= gQ.dtype.type(s)
     np.matmul(gS.swapaxes(-1, -2), Q, out=gK)
