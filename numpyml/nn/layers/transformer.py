@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyml.errors import ShapeError
+from numpyml.kernels.attention import causal_bias
 from numpyml.nn import init
 from numpyml.nn.activations import GELU, ReLU
-from numpyml.nn.layers.attention import MultiheadAttention, causal
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import Dropout
+from numpyml.nn.layers.multihead_attention import MultiheadAttention
 from numpyml.nn.layers.normalization import LayerNorm
 from numpyml.nn.model import ModuleList
 from numpyml.nn.module import Module
@@ -413,4 +414,4 @@ class Transformer(Module):
         Raises: OptionError when sz is no whole number of 0 or more; DTypeError when dtype is no floating type.
         """
         integer("generate_square_subsequent_mask", "sz", sz, 0)
-        return causal(sz, sz, parameter_dtype(dtype))
+        return causal_bias(sz, sz, parameter_dtype(dtype))
