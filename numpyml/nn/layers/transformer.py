@@ -35,7 +35,7 @@ ACTIVATIONS: dict[str, Module] = {"relu": ReLU(), "gelu": GELU()}
 Activation = str | Callable[[Any], Any]
 
 
-class TransformerLayer(Module):
+class _TransformerLayer(Module):
     """What encoder and decoder layers share: the constructor and the feed-forward network.
 
     Submodules stand in PyTorch's order, which is that of the state dict.
@@ -103,7 +103,7 @@ class TransformerLayer(Module):
         return self.linear2(self.dropout(act(self.linear1(x))))
 
 
-class TransformerEncoderLayer(TransformerLayer):
+class TransformerEncoderLayer(_TransformerLayer):
     """Self-attention and a feed-forward network, each with a residual connection.
 
         x ← x + attention(norm(x)),  x ← x + W₂ act(W₁ norm(x))      norm_first
@@ -139,7 +139,7 @@ class TransformerEncoderLayer(TransformerLayer):
         return self.norm2(x + self.dropout2(self.feed_forward(x)))
 
 
-class TransformerDecoderLayer(TransformerLayer):
+class TransformerDecoderLayer(_TransformerLayer):
     """Self-attention, attention to the encoder's output and a feed-forward network, each with a residual connection.
 
         x ← x + attention(norm(x)),  x ← x + attention(norm(x), memory),  x ← x + W₂ act(W₁ norm(x))      norm_first
