@@ -43,6 +43,7 @@ FILES = {
     "autograd/pullbacks.py": "autograd/test_derivatives.py",
     "autograd/table.py": "autograd/test_derivatives.py",
     "kernels/attention.py": "nn/test_attention.py",
+    "kernels/position.py": "nn/test_position.py harness/test_waves.py",
     "kernels/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",
