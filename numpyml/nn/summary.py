@@ -96,8 +96,8 @@ def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: t
             row.note(y)
             return y, context
 
-        def watched_forward(*x: Any) -> Any:  # a model on Tensors runs its forward and no compute
-            y = forward(*x)
+        def watched_forward(*x: Any, **options: Any) -> Any:  # a model on Tensors runs its forward and no compute
+            y = forward(*x, **options)
             row.note(y)
             return y
 

@@ -17,25 +17,25 @@ def sequences(rng, *lengths, batch=2, features=4):
     return [rng.standard_normal((batch, n, features)) for n in lengths]
 
 
-def test_each_query_gets_a_weighted_mean_of_the_values(rng):
+def test_output_is_a_weighted_mean_of_the_values(rng):
     Q, K, V = sequences(rng, 3, 5, 5)
     expected = softmax(Q @ K.swapaxes(1, 2) / 2) @ V
     np.testing.assert_allclose(ScaledDotProductAttention().forward(Q, K, V), expected)
 
 
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": -0.7}, {"enable_gqa": True}])
-def test_gradients_are_those_of_differences(options, rng):
+def test_gradients_match_finite_differences(options, rng):
     heads = (4, 2, 2) if options.get("enable_gqa") else (1, 1, 1)
     Q, K, V = (rng.standard_normal((2, h, n, 3)) for h, n in zip(heads, (3, 4, 4), strict=True))
     assert numpyml.gradcheck(ScaledDotProductAttention(**options), Q, K, V).passed
 
 
-def test_a_mask_of_floats_has_a_gradient(rng):
+def test_floating_mask_has_a_gradient(rng):
     Q, K, V = sequences(rng, 3, 4, 4)
     assert numpyml.gradcheck(ScaledDotProductAttention(), Q, K, V, rng.standard_normal((3, 4))).passed
 
 
-def test_a_causal_query_sees_nothing_behind_its_place(rng):
+def test_causal_query_does_not_see_later_keys(rng):
     layer = ScaledDotProductAttention(is_causal=True)
     Q, K, V = sequences(rng, 4, 4, 4)
     before = layer.forward(Q, K, V)
@@ -45,7 +45,7 @@ def test_a_causal_query_sees_nothing_behind_its_place(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
-def test_who_sees_no_key_gets_zeros_and_gives_no_gradient(dtype, rng):
+def test_query_that_sees_no_key_gets_zeros_and_no_gradient(dtype, rng):
     layer = ScaledDotProductAttention()
     Q, K, V = (x.astype(dtype) for x in sequences(rng, 2, 3, 3))
     y = layer.forward(Q, K, V, np.array([[False] * 3, [True] * 3]))
@@ -54,50 +54,79 @@ def test_who_sees_no_key_gets_zeros_and_gives_no_gradient(dtype, rng):
     assert not gQ[:, 0].any() and all(np.isfinite(g).all() for g in (gQ, gK, gV))
 
 
-def test_huge_scores_do_not_overflow():
+def test_large_scores_do_not_overflow():
     Q = np.full((1, 1, 4), 1e18, np.float32)
     y = ScaledDotProductAttention().forward(Q, np.concatenate([Q, -Q], 1), np.float32([[[1], [2]]]))
     assert np.array_equal(y, [[[1]]])
 
 
-def test_nothing_is_lost_where_one_key_has_nearly_all_the_weight():
-    """gS = P (gP − Σ P gP) cancels where P is 1 but for its last digits; the exact gradient is e⁻⁴⁰."""
-    layer = ScaledDotProductAttention(scale=1.0)
-    layer.forward(np.float32([[40.0]]), np.float32([[1], [0]]), np.float32([[1], [0]]))
-    gQ = layer.backward(np.float32([[1]]))[0]
-    np.testing.assert_allclose(gQ, [[np.exp(-40.0)]], rtol=3e-6)
-
-
 @pytest.mark.parametrize(
     ("mask", "error", "said"),
     [
-        (np.ones((2, 9), bool), ShapeError, r"attn_mask to broadcast to the scores' shape \(2, 3, 4\), got \(2, 9\)"),
-        (np.ones((3, 4), int), DTypeError, "attn_mask to be boolean or floating, got .*int64.*; convert it"),
-        (True, DTypeError, "attn_mask to be an array or None, got bool True"),
-        (np.True_, ShapeError, r"attn_mask to have axes, got an array of bool, shape \(\); pass one entry a key"),
+        (
+            np.ones((2, 9), bool),
+            ShapeError,
+            r"attn_mask to broadcast to the scores' shape \(2, 3, 4\), got \(2, 9\); pass one row for each query",
+        ),
+        (
+            np.ones((3, 4), int),
+            DTypeError,
+            "attn_mask to be boolean or floating, got .*int64.*; convert it to booleans, True where a key is seen",
+        ),
+        (True, DTypeError, "attn_mask to be an array or None, got .*True; pass one entry for each key"),
+        (
+            np.True_,
+            ShapeError,
+            r"attn_mask to have axes, got an array of bool, shape \(\); pass one entry",
+        ),
         (1.0, ShapeError, r"attn_mask to have axes, got an array of float64, shape \(\)"),
         (np.array(True), ShapeError, r"attn_mask to have axes, got an array of bool, shape \(\)"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_refused(mask, error, said, rng):
+def test_mask_that_does_not_fit_is_refused(mask, error, said, rng):
     with pytest.raises(error, match=said):
         ScaledDotProductAttention().forward(*sequences(rng, 3, 4, 4), mask)
 
 
-def test_a_mask_beside_is_causal_is_refused(rng):
-    with pytest.raises(OptionError, match="attn_mask to be None where is_causal is True"):
+def test_mask_together_with_is_causal_is_refused(rng):
+    said = "expected no attn_mask where is_causal=True, got an array of bool.*; set is_causal=False and hide the later"
+    with pytest.raises(OptionError, match=said):
         ScaledDotProductAttention(is_causal=True).forward(*sequences(rng, 3, 3, 3), np.ones((3, 3), bool))
 
 
-def test_heads_that_are_no_multiple_are_refused(rng):
-    Q, K = rng.standard_normal((3, 2, 4)), rng.standard_normal((2, 2, 4))
-    with pytest.raises(ShapeError, match="a multiple of them for the queries"):
-        ScaledDotProductAttention(enable_gqa=True).forward(Q, K, K)
+@pytest.mark.parametrize(
+    ("key", "value"), [((2, 2, 4), (2, 2, 4)), ((0, 2, 4), (0, 2, 4)), ((3, 2, 4), (1, 2, 4)), ((2, 4), (2, 4))]
+)
+def test_numbers_of_heads_that_do_not_fit_are_refused(key, value, rng):
+    with pytest.raises(ShapeError, match=r"queries with a multiple of it, got query \(3, 2, 4\), .*; put the heads on"):
+        ScaledDotProductAttention(enable_gqa=True).forward(np.ones((3, 2, 4)), np.ones(key), np.ones(value))
 
 
-def test_the_number_of_heads_divides_the_width():
-    with pytest.raises(OptionError, match="num_heads to be a divisor of embed_dim=6, got int 4"):
-        MultiheadAttention(6, 4)
+@pytest.mark.parametrize(
+    ("query", "key", "value", "remedy"),
+    [
+        ((4,), (3, 4), (3, 4), "give each an axis for the sequence and one for the features"),
+        ((2, 4), (3, 5), (3, 4), "give queries and keys the same number of features"),
+        ((2, 4), (3, 4), (2, 4), "give each key one value"),
+        ((2, 2, 4), (3, 3, 4), (3, 3, 4), "give all three the same batch and heads, or set enable_gqa=True"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(query, key, value, remedy):
+    with pytest.raises(ShapeError, match=rf"expected query .* got .*, .* and .*; {remedy}") as caught:
+        ScaledDotProductAttention().forward(np.ones(query), np.ones(key), np.ones(value))
+    assert f"got {query}, {key} and {value}" in str(caught.value)
+
+
+def test_batches_that_do_not_fit_are_refused_with_enable_gqa():
+    with pytest.raises(ShapeError, match=r"give all three the same batch and heads$"):
+        ScaledDotProductAttention(enable_gqa=True).forward(*map(np.ones, ((2, 4, 3, 4), (3, 2, 3, 4), (3, 2, 3, 4))))
+
+
+@pytest.mark.parametrize(("embed_dim", "num_heads", "nearest"), [(6, 4, 3), (8, 3, 2), (4, 9, 4)])
+def test_num_heads_must_divide_embed_dim(embed_dim, num_heads, nearest):
+    said = f"num_heads to be a divisor of embed_dim={embed_dim}, such as {nearest}, got .*{num_heads}"
+    with pytest.raises(OptionError, match=said):
+        MultiheadAttention(embed_dim, num_heads)
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -106,11 +135,11 @@ def test_heads_are_attention_between_projections(batch_first, options, rng):
     layer = MultiheadAttention(4, 2, batch_first=batch_first, dtype=np.float64, **options)
     kdim, vdim = options.get("kdim", 4), options.get("vdim", 4)
     xs = [rng.standard_normal((2, n, width)) for n, width in ((3, 4), (5, kdim), (5, vdim))]
-    given = xs if batch_first else [x.swapaxes(0, 1) for x in xs]
-    y, weights = layer.forward(*given)
-    assert y.shape == given[0].shape and weights.shape == (2, 3, 5 + 2 * bool("add_bias_kv" in options))
+    inputs = xs if batch_first else [x.swapaxes(0, 1) for x in xs]
+    y, weights = layer.forward(*inputs)
+    assert y.shape == inputs[0].shape and weights.shape == (2, 3, 5 + 2 * bool("add_bias_kv" in options))
     np.testing.assert_allclose(weights.sum(axis=-1), 1)
-    assert numpyml.gradcheck(lambda *a: layer(*a)[0], *given).passed
+    assert numpyml.gradcheck(lambda *a: layer(*a)[0], *inputs).passed
     if not options:
         Q, K, V = (x @ W.T for x, W in zip(xs, np.split(layer.in_proj_weight.data, 3), strict=True))
         heads = [softmax(q @ k.swapaxes(1, 2) / np.sqrt(2)) @ v for q, k, v in
@@ -119,7 +148,7 @@ def test_heads_are_attention_between_projections(batch_first, options, rng):
         np.testing.assert_allclose(y if batch_first else y.swapaxes(0, 1), expected)
 
 
-def test_padding_is_as_if_it_were_not_there(rng):
+def test_padding_has_no_effect(rng):
     layer = MultiheadAttention(4, 2, batch_first=True, dtype=np.float64)
     (x,) = sequences(rng, 5)
     padding = np.arange(5) >= np.array([[5], [3]])
@@ -129,7 +158,7 @@ def test_padding_is_as_if_it_were_not_there(rng):
 
 
 @pytest.mark.parametrize("scores", [1, 60])
-def test_without_a_record_it_is_the_same_a_part_of_the_batch_at_a_time(scores, rng, monkeypatch):
+def test_output_in_parts_without_recording_is_the_same(scores, rng, monkeypatch):
     layer = MultiheadAttention(4, 2, dropout=0.5, batch_first=True)
     (x,) = sequences(rng, 5, batch=3)
     padding, ahead = np.arange(5) >= np.array([[5], [3], [4]]), np.triu(np.ones((5, 5), bool), 1)
@@ -140,18 +169,18 @@ def test_without_a_record_it_is_the_same_a_part_of_the_batch_at_a_time(scores, r
 
     def outputs():
         numpyml.manual_seed(0)
-        found = [layer.forward(x, x, x, padding, False, mask)[0] for mask in (None, ahead, per_head)]
+        ys = [layer.forward(x, x, x, padding, False, mask)[0] for mask in (None, ahead, per_head)]
         masks = (None, one_for_all, one_each, np.ones(5, bool))
-        return found + [single.forward(heads, heads, heads, mask) for mask in masks]
+        return ys + [single.forward(heads, heads, heads, mask) for mask in masks]
 
     whole = outputs()
-    monkeypatch.setattr("numpyml.nn.layers.attention.SCORES", scores)
+    monkeypatch.setattr("numpyml.kernels.attention.CACHED_SCORES", scores)
     with numpyml.no_grad():
         for y, expected in zip(outputs(), whole, strict=True):
             assert np.array_equal(y, expected)
 
 
-def test_a_query_that_sees_no_key_gets_weights_of_zero(rng):
+def test_weights_of_a_query_that_sees_no_key_are_zero(rng):
     layer = MultiheadAttention(4, 2, batch_first=True)
     (x,) = sequences(rng, 3)
     y, weights = layer.forward(x, x, x, np.ones((2, 3), bool))
@@ -160,7 +189,7 @@ def test_a_query_that_sees_no_key_gets_weights_of_zero(rng):
     assert not any(g.any() for g in gxs[:3])
 
 
-def test_the_bias_of_the_keys_has_no_gradient(rng):
+def test_bias_of_the_keys_has_no_gradient(rng):
     layer = MultiheadAttention(4, 2, batch_first=True)
     (x,) = sequences(rng, 3)
     layer.forward(x, x, x, need_weights=False)
@@ -172,17 +201,29 @@ def test_the_bias_of_the_keys_has_no_gradient(rng):
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        ({"attn_mask": np.ones((3, 2), bool)}, ShapeError, r"attn_mask \(3, 3\) or \(4, 3, 3\), got \(3, 2\)"),
-        ({"key_padding_mask": np.ones(3, bool)}, ShapeError, r"key_padding_mask \(2, 3\), got \(3,\)"),
-        ({"attn_mask": np.ones((3, 3), int)}, DTypeError, "attn_mask to be boolean or floating"),
-        ({"attn_mask": True}, DTypeError, "attn_mask to be an array or None, got bool True"),
-        ({"key_padding_mask": False}, DTypeError, "key_padding_mask to be an array or None, got bool False"),
+        (
+            {"attn_mask": np.ones((3, 2), bool)},
+            ShapeError,
+            r"attn_mask \(3, 3\) or \(4, 3, 3\), got \(3, 2\); pass one row for each query .* batch \* num_heads = 4",
+        ),
+        (
+            {"key_padding_mask": np.ones(3, bool)},
+            ShapeError,
+            r"key_padding_mask \(2, 3\), got \(3,\); pass one entry for each key of each sequence, the batch first",
+        ),
+        (
+            {"attn_mask": np.ones((3, 3), int)},
+            DTypeError,
+            "attn_mask to be boolean or floating, got .*; convert it to booleans, True where a key is hidden",
+        ),
+        ({"attn_mask": True}, DTypeError, "attn_mask to be an array or None, got .*True; pass one entry for each key"),
+        ({"key_padding_mask": False}, DTypeError, "key_padding_mask to be an array or None, got .*False; pass one"),
         ({"need_weights": None}, OptionError, "need_weights to be True or False, got None"),
         ({"average_attn_weights": None}, OptionError, "average_attn_weights to be True or False, got None"),
         ({"need_weights": np.ones(3)}, OptionError, "need_weights to be True or False, got an array"),
         ({"is_causal": np.ones(3)}, OptionError, "is_causal to be True or False, got an array"),
         ({"is_causal": "no", "attn_mask": np.ones((3, 3), bool)}, OptionError, "is_causal to be True or False, got "),
-        ({"is_causal": True}, OptionError, "is_causal to be False where no mask is given, got bool True; it says that"),
+        ({"is_causal": True}, OptionError, "expected an attn_mask where is_causal=True, got attn_mask=None; .* pass"),
     ],
 )
 def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
@@ -195,39 +236,50 @@ def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
 
 
 @pytest.mark.parametrize("layer", [ScaledDotProductAttention(), MultiheadAttention(4, 2)])
-def test_no_key_is_no_array(layer, rng):
+def test_missing_key_is_refused(layer, rng):
     (x,) = sequences(rng, 3)
     name = type(layer).__name__
-    with pytest.raises(DTypeError, match=f"{name}.* expected floating features as key, got NoneType None; pass an arr"):
+    with pytest.raises(DTypeError, match=f"{name}.* expected floating features as key, got .*None; pass an array"):
         layer.forward(x, None, x)
 
 
 @pytest.mark.parametrize("wrong", [True, None, 1, "word", np.ones((2, 3, 4), int)])
-@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("index", range(3))
 @pytest.mark.parametrize("layer", [ScaledDotProductAttention(), MultiheadAttention(4, 2)])
-def test_which_of_the_three_is_no_array_of_floats_is_told(layer, place, wrong, rng):
+def test_input_that_is_not_floating_is_named(layer, index, wrong, rng):
     xs = sequences(rng, 3, 3, 3)
-    xs[place] = wrong
-    name = ("query", "key", "value")[place]
+    xs[index] = wrong
+    name = ("query", "key", "value")[index]
     with pytest.raises(DTypeError, match=f"expected floating features as {name}, got "):
         layer.forward(*xs)
 
 
 @pytest.mark.parametrize("value", [np.True_, np.False_])
-def test_flags_may_be_numpys(value, rng):
+def test_flags_may_be_numpy_booleans(value, rng):
     layer = MultiheadAttention(4, 2, batch_first=True)
     (x,) = sequences(rng, 3)
     _, weights = layer.forward(x, x, x, None, value, np.zeros((3, 3), bool), np.False_, value)
     assert weights.shape == (2, 2, 3, 3) if value else weights is None
 
 
-def test_inputs_of_other_widths_are_told_what_is_expected(rng):
-    x = rng.standard_normal((2, 3, 5))
-    with pytest.raises(ShapeError, match=r"\(N, L, ·\) or \(L, ·\) with \(4, 4, 4\) features"):
-        MultiheadAttention(4, 2, batch_first=True).forward(x, x, x)
+@pytest.mark.parametrize(
+    ("query", "key", "value", "remedy"),
+    [
+        ((2, 3, 5), (2, 3, 5), (2, 3, 5), "project them to these widths, or build the layer with another embed_dim"),
+        ((3, 4), (2, 3, 4), (2, 3, 4), "give all three a batch axis, or none of them"),
+        ((4,), (4,), (4,), "give all three a batch axis, or none of them"),
+        ((2, 3, 4), (2, 5, 4), (2, 3, 4), "give each key one value"),
+        ((2, 3, 4), (3, 3, 4), (3, 3, 4), "give all three the same batch size on axis 0, or set batch_first=False"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(query, key, value, remedy):
+    said = rf"query, key and value \(N, L, ·\) or \(L, ·\) with \(4, 4, 4\) features, .*; {remedy}"
+    with pytest.raises(ShapeError, match=said) as caught:
+        MultiheadAttention(4, 2, batch_first=True).forward(np.ones(query), np.ones(key), np.ones(value))
+    assert f"got {query}, {key} and {value}" in str(caught.value)
 
 
-def test_dropped_weights_are_those_that_are_returned(rng):
+def test_returned_weights_have_dropout_applied(rng):
     layer = MultiheadAttention(4, 2, dropout=0.5, batch_first=True, generator=np.random.default_rng(1))
     (x,) = sequences(rng, 6)
     _, weights = layer.forward(x, x, x, average_attn_weights=False)
@@ -236,7 +288,7 @@ def test_dropped_weights_are_those_that_are_returned(rng):
     assert layer.forward(x, x, x)[1].all()
 
 
-def test_the_bias_gradient_of_thousands_of_values_keeps_its_digits(rng):
+def test_bias_gradient_of_a_long_sequence_is_precise(rng):
     x, g = rng.random((1, 200_000, 2), np.float32), rng.random((1, 3, 2), np.float32)
     gradients = []
     for dtype in (np.float32, np.float64):

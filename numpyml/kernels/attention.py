@@ -1,0 +1,130 @@
+"""Scaled dot-product attention and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyml.kernels.sums import row_sums
+from numpyml.typing import Array
+
+FEW_QUERIES = 4  # up to so many, a copy of K costs more than BLAS gains by it
+CACHED_SCORES = 1 << 19  # computed at a time: 2¹⁸ and 2²⁰ are as fast; with fewer, call overhead shows
+
+
+class Attended(NamedTuple):
+    """What the gradients need. P is kept: to compute it again would cost a product and an exponential."""
+
+    Q: Array
+    K: Array
+    V: Array
+    P: Array
+    mask: Array | None  # of Dropout
+
+
+def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array) -> Attended:
+    """Scaled dot-product attention, written into O.
+
+        P = softmax(s Q Kᵀ + Σ biases)
+        O = (P ⊙ mask) V
+
+    A query that may see no key gets zeros.
+
+    Shapes: Q (..., L, E), K (..., S, E), V (..., S, Ev), O (..., L, Ev), mask (..., L, S), all with the same leading
+        axes; biases broadcast to (..., L, S).
+    """
+    P = Q @ scaled_transpose(K, s) if Q.shape[-2] > FEW_QUERIES else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
+    for bias in biases:
+        P += bias
+    softmax_in_place(P, masked=bool(biases))
+    np.matmul(P if mask is None else P * mask, V, out=O)
+    return Attended(Q, K, V, P, mask)
+
+
+def attention_gradients(
+    context: Attended, gO: Array, gP: Array | None, s: float, gQ: Array, gK: Array, gV: Array
+) -> Array:
+    """The gradients of :func:`attend`, written into gQ, gK and gV; returns gS, that of the scores.
+
+    gV = (P ⊙ mask)ᵀ gO
+    gP = (gO Vᵀ + gP) ⊙ mask            on the right the gradient of P ⊙ mask from elsewhere, or None
+    gS = P ⊙ (gP − Σ P gP)
+    gQ = s gS K,   gK = s gSᵀ Q
+    """
+    Q, K, V, P, mask = context
+    np.matmul((P if mask is None else P * mask).swapaxes(-1, -2), gO, out=gV)
+    gS = gO @ scaled_transpose(V)
+    if gP is not None:
+        gS += gP
+    if mask is not None:
+        gS *= mask
+    gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
+    gS *= P
+    np.matmul(gS, K, out=gQ)
+    gQ *= gQ.dtype.type(s)
+    np.matmul(gS.swapaxes(-1, -2), Q, out=gK)
+    gK *= gK.dtype.type(s)
+    return gS
+
+
+def attend_in_parts(
+    Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask: Array | None, O: Array
+) -> None:
+    """:func:`attend` without a context, a part of the batch at a time, so that the scores stay in the cache.
+
+    BLAS may add in another order where the number of matrices differs, so the last bits may differ.
+    """
+    scores = prod(Q.shape[:-1]) * K.shape[-2]
+    if scores <= CACHED_SCORES or Q.ndim == 2:
+        attend(Q, K, V, s, biases, mask, O)
+        return
+    batch = len(Q)
+    length = max(1, CACHED_SCORES * batch // scores)
+    for start in range(0, batch, length):
+        part = slice(start, start + length)
+        of_part = [bias[part] if bias.ndim == Q.ndim and len(bias) == batch else bias for bias in biases]
+        attend(Q[part], K[part], V[part], s, of_part, None if mask is None else mask[part], O[part])
+
+
+def softmax_in_place(S: Array, masked: bool) -> None:
+    """softmax(S) = exp(S − max S) / Σ exp(S − max S) along the last axis; zeros for a row of −∞, if ``masked``."""
+    keys = S.shape[-1]
+    if not keys:
+        return
+    largest = row_maxima(S)
+    if masked:
+        largest[largest == -np.inf] = 0
+    S -= largest
+    np.exp(S, out=S)
+    total = row_sums(S.reshape(-1, keys)).reshape(largest.shape)
+    if masked:
+        total[total == 0] = 1
+    S /= total
+
+
+def row_maxima(S: Array) -> Array:
+    """S.max(axis=-1, keepdims=True); argmax and take need half the time that max does."""
+    indices = S.argmax(axis=-1)[..., np.newaxis]
+    indices += np.arange(0, S.size, S.shape[-1]).reshape(indices.shape)
+    return S.take(indices)
+
+
+def scaled_transpose(K: Array, s: float = 1.0) -> Array:
+    """s Kᵀ, (..., S, E) -> (..., E, S), contiguous: BLAS multiplies by it twice as fast as by a view."""
+    return np.multiply(K.swapaxes(-1, -2), K.dtype.type(s), order="C")
+
+
+def causal_bias(queries: int, keys: int, dtype: Any) -> Array:
+    """Added to scores, it lets query i see the keys 0 to i: 0 there, −∞ beyond. (queries, keys)."""
+    return np.triu(np.full((queries, keys), -np.inf, dtype), 1)
+
+
+def mask_bias(mask: Array, seen: bool, dtype: Any) -> Array:
+    """A mask as a bias of the scores: 0 where a boolean one is ``seen``, −∞ elsewhere; a floating one as it is."""
+    if mask.dtype.kind == "f":
+        return mask.astype(dtype, copy=False)
+    bias: Array = np.where(mask == seen, dtype.type(0), dtype.type(-np.inf))
+    return bias
