@@ -77,12 +77,11 @@ def attend_in_parts(
 
     BLAS may add in another order where the number of matrices differs, so the last bits may differ.
     """
-    scores = prod(Q.shape[:-1]) * K.shape[-2]
-    if scores <= CACHED_SCORES or Q.ndim == 2:
+    if Q.ndim == 2:
         attend(Q, K, V, s, biases, mask, O)
         return
-    batch = len(Q)
-    length = max(1, CACHED_SCORES * batch // scores)
+    batch, scores = len(Q), prod(Q.shape[1:-1]) * K.shape[-2]
+    length = max(1, CACHED_SCORES // max(1, scores))
     for start in range(0, batch, length):
         part = slice(start, start + length)
         of_part = [bias[part] if bias.ndim == Q.ndim and len(bias) == batch else bias for bias in biases]
