@@ -86,7 +86,7 @@ def test_every_option_of_a_function_is_missed() -> None:
     taken = 0
     for row in contracts.function_rows():
         known = TABLE.get(row.function) or COMPOSITES.get(row.function)
-        covered = known.names - set(known.refused) if known else set()
+        covered = set(known.parameters if known else ())
         operands = completeness.OPERANDS | set(known.partials if known else ())
         for option in completeness._drawn(row, 30) & covered - operands:
             drawn_as = completeness.DRAWN_AS.get(option, option)

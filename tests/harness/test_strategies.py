@@ -179,7 +179,7 @@ def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[flo
     assert (held["output"].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them
 
 
-def test_infinite_numbers_are_not_divided_by_extreme_ones() -> None:
+def test_infinite_numbers_are_not_divided_by_extreme_ones_nor_any_by_subnormals() -> None:
     met = set()
 
     @hypothesis.settings(max_examples=300, database=None, deadline=None)
@@ -189,8 +189,8 @@ def test_infinite_numbers_are_not_divided_by_extreme_ones() -> None:
 
     look()
     kinds = {kind for pair in met for kind in pair}
-    assert kinds == set(NASTY)
-    assert not any("infinite" in pair and pair & {"wide", "subnormal", "tiny"} for pair in met)
+    assert kinds == set(NASTY) - {"subnormal"}
+    assert not any("infinite" in pair and pair & {"wide", "tiny"} for pair in met)
 
 
 @pytest.mark.parametrize("name", ["exp", "outer", "matmul", "einsum", "split", "concatenate"])
