@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +12,7 @@ from hypothesis.strategies import SearchStrategy as Strategy
 from conformance.comparison.rule import Given
 from conformance.records import Difference, Finding
 from conformance.references import FunctionReference, ModuleReference
-
-# What NumPy does where its signature says that no value is given; of other options it says nothing that a call could.
-NO_VALUE = {"keepdims": False, "correction": 0}
-NO_DEFAULT: Any = vars(np)["_NoValue"]
+from numpyml.autograd.derivatives import COMPOSITES, TABLE
 
 Options = Mapping[str, Any]
 
@@ -191,15 +186,11 @@ class FunctionRow(Recorded):
             return "indexing"
         return f"linalg.{name}" if "linalg" in module else name
 
-    @cached_property
+    @property
     def defaults(self) -> dict[str, Any]:
-        """NumPy's own value of every option that has one."""
-        try:
-            known = inspect.signature(self.function).parameters.values()
-        except ValueError:  # of functions in C, older NumPys do not tell
-            return {}
-        own = {p.name: NO_VALUE.get(p.name, p.default) for p in known if p.default is not p.empty}
-        return {name: value for name, value in own.items() if value is not NO_DEFAULT}
+        """NumPy's default of every parameter that has one."""
+        row = COMPOSITES.get(self.function) or TABLE.get(self.function)
+        return row.defaults if row else {}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""
