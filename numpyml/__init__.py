@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from numpyml.autograd import Tensor, is_recording, no_grad
-from numpyml.memory import keep_freed_memory
 from numpyml.names import unknown
 from numpyml.random import manual_seed
 
@@ -18,8 +17,6 @@ __all__ = [
     "training",
 ]  # fmt: skip
 __version__ = "0.1.0"
-
-keep_freed_memory()
 
 
 def __getattr__(name: str) -> Any:  # imported when first used: `import numpyml` alone stays cheap

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
-from numpyml.names import explain_keywords, unknown
+from numpyml.names import ExplainsKeywords, unknown
 from numpyml.options import flag, integer, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
@@ -139,7 +139,7 @@ def train_test_split(
     return [_rows_of(array, part) for array in arrays for part in parts]
 
 
-class DataLoader:
+class DataLoader(ExplainsKeywords):
     """Batches of a dataset: ``for x, y in loader``, again for every epoch.
 
     A batch is built as a row is: of tuples a tuple, of dicts a dict, with arrays of one more axis in front.
@@ -228,7 +228,6 @@ class DataLoader:
         return f"DataLoader({', '.join([_described(self.dataset), f'batch_size={self.batch_size}', *options])})"
 
 
-explain_keywords(DataLoader)
 globals()["__getattr__"] = unknown(__name__)  # as in numpyml/nn/__init__.py
 
 

@@ -96,4 +96,4 @@ def kind_of(value: Any) -> str:
     """What a value is, in the words an error message needs: ``an array of float64, shape (3, 2)``."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of {value.dtype}, shape {tuple(value.shape)}"
-    return f"{type(value).__name__} {value!r:.60}"
+    return f"{value!r:.60}"

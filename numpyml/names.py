@@ -1,16 +1,17 @@
-"""PyTorch's names, for whoever types one: what stands here under another name, or elsewhere, or not at all."""
+"""PyTorch's names: what has another name here, or another module, or is absent, and the errors that say so."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from types import FunctionType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+T = TypeVar("T")
+
+# Classes and modules of PyTorch's with another name here.
 RENAMED = {
     "BCEWithLogitsLoss": "BinaryCrossEntropyWithLogits",
     "CrossEntropyLoss": "CrossEntropyWithLogits",
@@ -22,7 +23,9 @@ RENAMED = {
     "optim": "optimizers",
     "tensor": "Tensor",
 }
-# Keyword arguments of PyTorch's that no constructor has, and why.
+# Keyword arguments with another name here.
+OPTIONS = {"lr": "learning_rate", "params": "parameters"}
+# Keyword arguments that no constructor has, and why.
 ABSENT = {
     "inplace": "nothing that a caller holds is written to",
     "device": "there is one device",
@@ -40,8 +43,8 @@ ABSENT = {
     "pin_memory": "there is one device",
 }
 _KEYWORDS = {**ABSENT, "lr": "its name here is learning_rate"}
-# Those that are explained by a parameter of ours, and so only to a constructor that has it.
-_INSTEAD = {"lr": "learning_rate", "params": "parameters", "num_workers": "prefetch"}
+# Explained by a parameter of ours, and so only where the constructor has it.
+_INSTEAD = {**OPTIONS, "num_workers": "prefetch"}
 _HOMES = (
     "numpyml", "numpyml.nn", "numpyml.nn.layers", "numpyml.nn.activations", "numpyml.nn.losses",
     "numpyml.nn.optimizers", "numpyml.nn.schedulers", "numpyml.nn.model", "numpyml.nn.init", "numpyml.nn.utils",
@@ -50,12 +53,12 @@ _HOMES = (
 
 
 def unknown(module: str) -> Callable[[str], NoReturn]:
-    """The ``__getattr__`` of a module: Python's own error, and where the name is PyTorch's, what it is here."""
+    """The ``__getattr__`` of a module: Python's own error; for a name of PyTorch's it adds the name here."""
 
     def look_up(name: str) -> NoReturn:
         plain = name.startswith("_") or not name.isidentifier() or _is_submodule(module, name)
-        place = "" if plain else _place(name)
-        here = f"; here it is {place}" if place else ""
+        location = "" if plain else _location(name)
+        here = f"; here it is {location}" if location else ""
         raise AttributeError(
             f"module {module!r} has no attribute {name!r}{here}", name=name, obj=sys.modules.get(module)
         )
@@ -64,11 +67,11 @@ def unknown(module: str) -> Callable[[str], NoReturn]:
 
 
 def _is_submodule(module: str, name: str) -> bool:
-    """One that is about to be imported: Python asks for the attribute first."""
+    """Whether the name is a submodule about to be imported: Python asks for the attribute first."""
     return hasattr(sys.modules[module], "__path__") and find_spec(f"{module}.{name}") is not None
 
 
-def _place(name: str) -> str:
+def _location(name: str) -> str:
     import numpy as np
 
     from numpyml.autograd.derivatives import TABLE  # not for `import numpyml` alone, as the homes
@@ -81,26 +84,23 @@ def _place(name: str) -> str:
     return f"np.{name}, which takes Tensors" if callable(function) and function in TABLE else ""
 
 
-def explain_keywords(cls: type) -> None:
-    """Have the constructor of a class of this package say what a keyword of PyTorch's is here."""
-    made = vars(cls).get("__init__")
-    if not cls.__module__.startswith("numpyml.") or not isinstance(made, FunctionType):
-        return
+class ExplainsKeywords:
+    """Base of classes whose constructors answer a keyword of PyTorch's with what it is here."""
 
-    @functools.wraps(made)
-    def construct(self: Any, *arguments: Any, **options: Any) -> None:
+    def __new__(cls: type[T], *arguments: Any, **options: Any) -> T:
         if not _KEYWORDS.keys().isdisjoint(options):
-            _refuse(made, options)
-        made(self, *arguments, **options)
-
-    cls.__init__ = construct  # type: ignore[misc]  # what it takes is unchanged
+            _refuse(cls, options)
+        return object.__new__(cls)
 
 
-def _refuse(made: FunctionType, options: dict[str, Any]) -> None:
-    """Raise for the first keyword that is PyTorch's and explained here, unless this constructor takes it."""
-    known = inspect.signature(made).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+def _refuse(cls: type, options: dict[str, Any]) -> None:
+    """Raise for the first keyword explained here, unless the constructor takes it or is not numpyml's."""
+    constructor: Any = cls.__init__  # type: ignore[misc]  # read, not called
+    known = inspect.signature(constructor).parameters
+    if not constructor.__module__.startswith("numpyml.") or any(p.kind is p.VAR_KEYWORD for p in known.values()):
         return
     for name in options:
         if name in _KEYWORDS and name not in known and _INSTEAD.get(name, "self") in known:
-            raise TypeError(f"{made.__qualname__}() got an unexpected keyword argument {name!r}; {_KEYWORDS[name]}")
+            raise TypeError(
+                f"{constructor.__qualname__}() got an unexpected keyword argument {name!r}; {_KEYWORDS[name]}"
+            )

@@ -21,9 +21,9 @@ def require(holds: bool, owner: object, name: str, value: object, expected: str)
 
 
 def integer(owner: object, name: str, value: Any, minimum: int | None = None) -> Any:
-    """A whole number, of at least ``minimum``."""
+    """An integer of at least ``minimum``."""
     ok = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-    expected = "a whole number" if minimum is None else f"a whole number of {minimum} or more"
+    expected = "an integer" if minimum is None else f"an integer of {minimum} or more"
     require(ok and (minimum is None or value >= minimum), owner, name, value, expected)
     return value
 
@@ -40,7 +40,7 @@ def number(owner: object, name: str, value: Any, low: float = 0.0, high: float |
 def _is_finite(value: Any) -> bool:
     try:
         return isfinite(value)
-    except OverflowError:  # a whole number beyond the floats
+    except OverflowError:  # an integer beyond the range of floats
         return False
 
 

@@ -208,7 +208,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changes(path):
         "scheduler is missing; of its kind the file has ['optimizer']",
         "dropout is missing; of its kind the file has ['data_order']",
         "data_order: state must be for a MT19937",
-        "epoch has no state to load, being int 0; load returns",
+        "epoch has no state to load, being 0; load returns",
         str(path),
     ):
         assert part in str(caught.value)
@@ -278,7 +278,7 @@ def test_weights_wider_than_float64_are_refused(path):
 
 @pytest.mark.parametrize("function", [numpyml.save, numpyml.load])
 def test_anything_but_a_model_is_refused(path, function):
-    with pytest.raises(DTypeError, match="expected a path and a model, got dict"):
+    with pytest.raises(DTypeError, match="expected a path and a model, got {"):
         function(path, {})
 
 
@@ -346,7 +346,7 @@ def test_a_place_where_no_file_can_be_is_told_by_its_own_name(path):
 
 @pytest.mark.parametrize(("function", "place"), [(numpyml.save, 5), (numpyml.load, None)])
 def test_anything_but_a_path_is_refused(function, place):
-    with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {type(place).__name__} {place}"):
+    with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {place}"):
         function(place, net())
 
 

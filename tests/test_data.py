@@ -254,27 +254,27 @@ def test_rows_that_do_not_stack_are_told():
     ragged = [np.zeros(2), np.zeros(3)]
     with pytest.raises(ShapeError, match=r"rows of one shape, got shapes \(2,\) and \(3,\).*collate_fn"):
         list(DataLoader(ragged, 2))
-    with pytest.raises(DTypeError, match=r"rows of arrays, numbers, .* got NoneType None"):
+    with pytest.raises(DTypeError, match=r"rows of arrays, numbers, .* got None"):
         list(DataLoader([None, None], 2))
     with pytest.raises(ShapeError, match=r"rows of one length, got a tuple of 2 and a tuple of 3.*collate_fn"):
         list(DataLoader([(1, 2), (1, 2, 3)], 2))
     with pytest.raises(ShapeError, match=r"rows of the same keys, got \['a'\] and \['a', 'b'\].*collate_fn"):
         list(DataLoader([{"a": 1}, {"a": 1, "b": 2}], 2))
-    with pytest.raises(ShapeError, match=r"rows of one kind, got a dict and int 3.*collate_fn"):
+    with pytest.raises(ShapeError, match=r"rows of one kind, got a dict and 3.*collate_fn"):
         list(DataLoader([{"a": 1}, 3], 2))
-    with pytest.raises(ShapeError, match=r"rows of one kind, got a tuple and int 3.*collate_fn"):
+    with pytest.raises(ShapeError, match=r"rows of one kind, got a tuple and 3.*collate_fn"):
         list(DataLoader([(1, 2), 3], 2))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"batch_size": 0}, "batch_size to be a whole number of 1 or more, got int 0"),
-        ({"batch_size": 2.0}, "batch_size to be a whole number of 1 or more"),
+        ({"batch_size": 0}, "batch_size to be an integer of 1 or more, got 0"),
+        ({"batch_size": 2.0}, "batch_size to be an integer of 1 or more"),
         ({"shuffle": "yes"}, "shuffle to be True or False"),
         ({"drop_last": 1}, "drop_last to be True or False"),
-        ({"generator": 7}, r"generator to be a numpy\.random\.Generator or None, got int 7"),
-        ({"prefetch": -1}, "prefetch to be a whole number of 0 or more"),
+        ({"generator": 7}, r"generator to be a numpy\.random\.Generator or None, got 7"),
+        ({"prefetch": -1}, "prefetch to be an integer of 0 or more"),
         ({"collate_fn": 3}, "collate_fn to be a function of a list of rows"),
     ],
 )

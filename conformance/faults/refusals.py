@@ -10,7 +10,7 @@ from conformance.faults.fault import Fault
 from numpyml import Tensor
 from numpyml.autograd.derivatives import reductions
 from numpyml.errors import DTypeError
-from numpyml.nn import init, layers, losses, module, optimizers
+from numpyml.nn import drivers, init, layers, losses, module, optimizers
 
 
 def _any_options(right: Any) -> Any:
@@ -79,7 +79,7 @@ FAULTS = [
     Fault("betas out of range accepted", "Adam", "optimizer_rejections", optimizers.Adam, "validate", _any_options),
     Fault("a standard deviation below 0 accepted", "normal_", "initial_rejections", init, "number", _any_value),
     Fault("any state dict accepted", "Dense", "rejections", module.Module, "load_state_dict", _any_state),
-    Fault("gradient of another shape accepted", "Dense", "rejections", module, "as_gradient", _any_gradient),
+    Fault("gradient of another shape accepted", "Dense", "rejections", drivers, "as_gradient", _any_gradient),
     Fault("gradient of another shape accepted by a tape", "Dense", "rejections", Tensor, "backward", _any_tape),
     Fault("an error that came up by chance", "Dense", "rejections", layers.Dense, "compute", _by_chance),
     Fault(

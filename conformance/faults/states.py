@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from conformance.faults.fault import Fault
-from numpyml.nn import layers, module
+from numpyml.nn import Parameter, layers, module
 
 
 def _overwriting(right: Any) -> Any:
@@ -49,7 +49,7 @@ class _Shared(np.ndarray[Any, Any]):
 
 
 def _rebuilt(data: Any, grad: Any) -> Any:
-    made = module.Parameter(data, dtype=data.dtype)
+    made = Parameter(data, dtype=data.dtype)
     made._grad = grad
     return made
 
@@ -60,9 +60,9 @@ def _sharing(right: Any) -> Any:
 
 FAULTS = [
     Fault("weight gradient overwritten, not added to", "Dense", "accumulation", layers.Dense, "pullback", _overwriting),
-    Fault("zero_grad does nothing", "Dense", "accumulation", module.Parameter, "zero_grad", _unsummed),
+    Fault("zero_grad does nothing", "Dense", "accumulation", Parameter, "zero_grad", _unsummed),
     Fault("train stops at the first module", "Sequential", "modes", module.Module, "train", _shallow),
     Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
     Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _kept),
-    Fault("a copy shares its gradients", "Dense", "copies", module.Parameter, "__reduce__", _sharing),
+    Fault("a copy shares its gradients", "Dense", "copies", Parameter, "__reduce__", _sharing),
 ]

@@ -171,8 +171,9 @@ def _argument(x: Any, dtype: np.dtype[Any]) -> Any:
 
 @contextmanager
 def _restored(function: Any) -> Iterator[None]:
-    """Restore parameters and gradients on leaving the block."""
+    """Restore parameters, gradients and buffers on leaving the block."""
     arrays = [a for _, p in _parameters(function) for a in (p.data, p.grad) if a is not None]
+    arrays += function.buffers() if hasattr(function, "buffers") else []
     saved = [a.copy() for a in arrays]
     try:
         yield

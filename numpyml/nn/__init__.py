@@ -5,9 +5,10 @@ import sys
 from numpyml.names import unknown
 from numpyml.nn import activations, init, layers, losses, model, optimizers, schedulers, utils
 from numpyml.nn.module import Module
-from numpyml.nn.parameter import Parameter
+from numpyml.nn.parameter import Buffer, Parameter
 
 __all__ = [
+    "Buffer",
     "Module",
     "Parameter",
     "activations",

@@ -7,7 +7,8 @@ from typing import Any
 
 from numpyml.autograd.tape import is_recording
 from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
-from numpyml.nn.module import Module, output_and_context
+from numpyml.nn.drivers import output_and_context
+from numpyml.nn.module import Module
 from numpyml.nn.representation import constructor_call
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]

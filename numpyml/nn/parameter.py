@@ -1,4 +1,4 @@
-"""Parameter: a trainable array and its gradient."""
+"""The tensors of a module: Parameter, an array and its gradient, and Buffer, state that is not trained."""
 
 from __future__ import annotations
 
@@ -14,11 +14,60 @@ from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
 from numpyml.typing import Array
 
-P = TypeVar("P", bound="Parameter")
+S = TypeVar("S", bound="StateTensor")
 _ALL = slice(None)
 
 
-class Parameter(Tensor):
+class StateTensor(Tensor):
+    """An entry of a module's state dict: a Tensor whose array is allocated once, written in place and never rebound."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> Array:
+        """The array itself; assigning to it writes into it."""
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        self._write(self._data, values)
+
+    def _write(self, target: Array, values: ArrayLike) -> None:
+        if values is not target:  # p.grad += g ends with p.grad = p.grad
+            source = np.asarray(values)
+            if source.shape != target.shape:
+                raise ShapeError(
+                    f"{type(self).__name__} expected values of its own shape {target.shape}, got {kind_of(source)}"
+                )
+            target[...] = source
+
+    def _in_place(self, ufunc: np.ufunc, other: Any) -> None:
+        """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
+        if is_recording():
+            raise CallOrderError(
+                f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
+                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
+            )
+        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
+
+    def __iadd__(self: S, other: Any) -> S:
+        self._in_place(np.add, other)
+        return self
+
+    def __isub__(self: S, other: Any) -> S:
+        self._in_place(np.subtract, other)
+        return self
+
+    def __imul__(self: S, other: Any) -> S:
+        self._in_place(np.multiply, other)
+        return self
+
+    def __itruediv__(self: S, other: Any) -> S:
+        self._in_place(np.true_divide, other)
+        return self
+
+
+class Parameter(StateTensor):
     """A trainable array and its gradient, allocated side by side once and never rebound.
 
     Args:
@@ -32,23 +81,12 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
-        values = np.asarray(data)
-        if values.dtype.kind not in "biuf":
-            raise DTypeError(f"Parameter expected real data, got {kind_of(values)}; convert it to floats first")
+        values = _real("Parameter", data)
         array, grad = allocate(values.shape, parameter_dtype(dtype))
         array[...] = values
         super().__init__(array, requires_grad)
         self._grad: Array = grad
         _owners[id(array)] = self
-
-    @property
-    def data(self) -> Array:
-        """The array itself; assigning to it writes into it."""
-        return self._data
-
-    @data.setter
-    def data(self, values: ArrayLike) -> None:
-        self._write(self._data, values)
 
     @property
     def grad(self) -> Array:
@@ -58,14 +96,6 @@ class Parameter(Tensor):
     @grad.setter
     def grad(self, values: ArrayLike) -> None:
         self._write(self._grad, values)
-
-    @staticmethod
-    def _write(target: Array, values: ArrayLike) -> None:
-        if values is not target:  # p.grad += g ends with p.grad = p.grad
-            source = np.asarray(values)
-            if source.shape != target.shape:
-                raise ShapeError(f"Parameter expected values of its own shape {target.shape}, got {kind_of(source)}")
-            target[...] = source
 
     def accumulate(self, gx: Array) -> None:
         """grad += gx, unless frozen."""
@@ -77,7 +107,7 @@ class Parameter(Tensor):
         if not self.requires_grad:
             return
         grad = self._grad[part]
-        # One pass that only reads tells whether the two that a temporary product costs can be saved.
+        # One pass that only reads can save the two that a temporary product costs.
         if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
             np.matmul(a, b, out=grad)
         else:
@@ -87,36 +117,46 @@ class Parameter(Tensor):
         """Fill ``grad`` with zeros."""
         self._grad.fill(0)
 
-    def _in_place(self, ufunc: np.ufunc, other: Any) -> None:
-        """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
-        if is_recording():
-            raise CallOrderError(
-                "Parameter expected in-place arithmetic only inside no_grad(), got it where calls are recorded; "
-                "write to the array, p.data += ..., or say p + ... for a new Tensor"
-            )
-        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
-
-    def __iadd__(self: P, other: Any) -> P:
-        self._in_place(np.add, other)
-        return self
-
-    def __isub__(self: P, other: Any) -> P:
-        self._in_place(np.subtract, other)
-        return self
-
-    def __imul__(self: P, other: Any) -> P:
-        self._in_place(np.multiply, other)
-        return self
-
-    def __itruediv__(self: P, other: Any) -> P:
-        self._in_place(np.true_divide, other)
-        return self
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._data, self._grad, self.requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype}, requires_grad={self.requires_grad})"
+
+
+class Buffer(StateTensor):
+    """State of a module that is not a parameter, such as running statistics: saved and loaded, never trained.
+
+    Args:
+        data: the initial values; they are copied.
+        dtype: float32 by default for floating data, whatever its precision; that of ``data`` for integers and booleans.
+
+    It is written in place: ``b.data[...] = values``. In a model's ``forward`` it is a Tensor without a gradient; there
+    a statistic is computed from arrays, such as ``x.data.mean(axis=0)``.
+    PyTorch: nn.Buffer.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None) -> None:
+        values = _real("Buffer", data)
+        chosen = np.dtype(dtype or (np.float32 if values.dtype.kind == "f" else values.dtype))
+        if chosen.kind not in "biuf":
+            raise DTypeError(f"dtype expected a real type such as np.float32 or np.int64, got {chosen}")
+        super().__init__(np.array(values, chosen))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Buffer, (self._data, self.dtype)
+
+    def __repr__(self) -> str:
+        return f"Buffer(shape={self.shape}, dtype={self.dtype})"
+
+
+def _real(kind: str, data: ArrayLike) -> Array:
+    values = np.asarray(data)
+    if values.dtype.kind not in "biuf":
+        raise DTypeError(f"{kind} expected real data, got {kind_of(values)}; convert it to floats first")
+    return values
 
 
 _WORTH_A_LOOK = 1 << 14
@@ -137,7 +177,7 @@ def owner_of(array: Array) -> Parameter | None:
 
 
 def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
-    """float32 where nothing was asked for; anything but a floating dtype is an error."""
+    """The dtype of a parameter, float32 by default; anything but a floating one is an error."""
     chosen = np.dtype(np.float32 if dtype is None else dtype)
     if chosen.kind != "f":
         raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpyml import nested
 from numpyml.autograd.tape import no_grad
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import name_of
-from numpyml.nn.parameter import Parameter
-from numpyml.random import default_generator
+from numpyml.nn.parameter import Parameter, StateTensor
+from numpyml.nn.preserve import preserved
 from numpyml.typing import Array
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class _Row:
-    """What one layer was seen to do, over all of its calls."""
+    """What a layer returned and kept, over all of its calls."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
-        self.kept: dict[int, Array] = {}  # what the contexts keep, by where it lies in memory
+        self.kept: dict[int, Array] = {}  # the arrays of its contexts, by their address
 
     def note(self, y: Any) -> None:
-        self.shapes += [np.shape(z) for z in (y if isinstance(y, tuple) else (y,))]
+        self.shapes += map(np.shape, nested.leaves(y))
 
 
 def summary(model: Module, *inputs: Any) -> str:
@@ -36,23 +37,27 @@ def summary(model: Module, *inputs: Any) -> str:
         model: any module.
         inputs: example arrays, or shapes (tuples) to make arrays of zeros of; none: output shapes stay unknown.
 
-    The example is run once, in the mode the model is in and with nothing recorded; afterwards the attributes of its
-    modules and the random generators are as they were. An array that two layers keep counts for the
+    The example is run once, in the mode the model is in and with nothing recorded; afterwards its buffers, the
+    attributes of its modules and the random generators are as before. An array that two layers keep counts for the
     first. What a model's own ``forward`` records between its layers is not in the table. Parameters shared by several
     layers count once in the total.
     """
-    leaves = {id(m): (name, m) for name, m in model.named_modules() if _own(m) or not any(m.named_children())}
+    leaves = {
+        id(m): (name, m) for name, m in model.named_modules() if _own(m, StateTensor) or not any(m.named_children())
+    }
     rows = {key: _Row() for key in leaves}
     if inputs:
         _watch(model, [m for _, m in leaves.values()], rows, inputs)
     body, seen = [], set()
     total_kept = 0
     for key, (name, module) in leaves.items():
-        kept = sum(array.nbytes for place, array in rows[key].kept.items() if place not in seen)
+        kept = sum(array.nbytes for address, array in rows[key].kept.items() if address not in seen)
         seen |= set(rows[key].kept)
         total_kept += kept
         shapes = ", ".join(map(str, dict.fromkeys(rows[key].shapes))) or "?"
-        body.append((name or "-", name_of(module), shapes, f"{sum(p.size for p in _own(module)):,}", _size(kept)))
+        body.append(
+            (name or "-", name_of(module), shapes, f"{sum(p.size for p in _own(module, Parameter)):,}", _size(kept))
+        )
     parameters = [p for _, p in model.named_parameters()]
     trainable = sum(p.size for p in parameters if p.requires_grad)
     header = ("name", "layer", "output shape", "parameters", "kept for backward")
@@ -61,6 +66,7 @@ def summary(model: Module, *inputs: Any) -> str:
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     count = sum(p.size for p in parameters)
     memory = sum(p.data.nbytes for p in parameters)
+    buffers = model.buffers()
     return "\n".join(
         [
             lines[0],
@@ -68,23 +74,25 @@ def summary(model: Module, *inputs: Any) -> str:
             *lines[1:],
             rule,
             f"{count:,} parameters, {trainable:,} of them trainable: {_size(memory)}, and as much for their gradients",
+            *([_buffer_line(buffers)] if buffers else []),
             *([f"{_size(total_kept)} kept between forward and backward"] if inputs else []),
         ]
     )
 
 
-def _own(module: Module) -> list[Parameter]:
-    """The parameters that stand on the module itself."""
-    return list({id(p): p for p in vars(module).values() if isinstance(p, Parameter)}.values())
+def _own(module: Module, kind: type[StateTensor]) -> list[StateTensor]:
+    """The parameters or buffers of the module itself."""
+    return list({id(p): p for p in vars(module).values() if isinstance(p, kind)}.values())
+
+
+def _buffer_line(buffers: list[Array]) -> str:
+    return f"{sum(b.size for b in buffers):,} numbers in buffers: {_size(sum(b.nbytes for b in buffers))}"
 
 
 def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: tuple[Any, ...]) -> None:
-    """Run the model on the example, with each layer's compute and forward replaced by ones that note what they did."""
+    """Run the model on the example, with each layer's compute and forward replaced by ones that fill its row."""
     dtype = next((p.dtype for _, p in model.named_parameters()), np.dtype(np.float32))
     arrays = [np.zeros(x, dtype) if isinstance(x, tuple) else x for x in inputs]
-    before = [(module, dict(vars(module))) for module in model.modules()]
-    generators = [value for _, attributes in before for value in attributes.values()] + [default_generator()]
-    states = [(g, g.bit_generator.state) for g in generators if isinstance(g, np.random.Generator)]
 
     def watch(module: Module) -> None:
         compute, forward, row = module.compute, module.forward, rows[id(module)]
@@ -103,30 +111,17 @@ def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: t
 
         vars(module).update(compute=watched_compute, forward=watched_forward)
 
-    try:
+    with preserved(model), no_grad():
         for module in leaves:
             watch(module)
-        with no_grad():
-            model.forward(*arrays)
-    finally:
-        for module, attributes in before:
-            vars(module).clear()
-            vars(module).update(attributes)
-        for generator, state in states:
-            generator.bit_generator.state = state
+        model.forward(*arrays)
 
 
 def _arrays(context: Any) -> Iterator[Array]:
     """Every array in a context."""
-    if isinstance(context, Tensor):
-        yield context.data
-    elif isinstance(context, np.ndarray):
-        yield context
-    elif isinstance(context, (tuple, list)):
-        for item in context:
-            yield from _arrays(item)
-    elif isinstance(context, dict):
-        yield from _arrays(list(context.values()))
+    for leaf in nested.leaves(context):
+        if isinstance(leaf, (Tensor, np.ndarray)):
+            yield leaf.data if isinstance(leaf, Tensor) else leaf
 
 
 def _size(nbytes: float) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from numpyml import nested
 from numpyml.autograd.tape import no_grad
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DivergenceError, NumpymlError
 from numpyml.nn import activations
 from numpyml.nn.module import Module
+from numpyml.nn.preserve import preserved
 from numpyml.training.metrics import takes_logits
 
 Call = tuple[Module, list[Any], list[Any]]
@@ -122,7 +124,7 @@ def divergence(model: Module, loss: Any, batch: Sequence[Any], told: str, kept: 
                     f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {told}. Mend the data; the model is "
                     "as it was before this batch"
                 ), True
-    with no_grad(), np.errstate(all="ignore"), observed(model) as calls:
+    with preserved(model), no_grad(), np.errstate(all="ignore"), observed(model) as calls:
         outputs = _arrays(model.forward(*inputs))
     remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {kept}"
     for module, xs, ys in calls:
@@ -144,6 +146,5 @@ def _up_to(arrays: Sequence[Any]) -> str:
 
 def _arrays(values: Any) -> list[Any]:
     """The arrays of numbers among values, Tensors' included."""
-    parts = values if isinstance(values, (tuple, list)) else (values,)
-    arrays = [np.asarray(part.data if isinstance(part, Tensor) else part) for part in parts if part is not None]
+    arrays = [np.asarray(part.data if isinstance(part, Tensor) else part) for part in nested.leaves(values)]
     return [array for array in arrays if array.dtype.kind in "iuf"]

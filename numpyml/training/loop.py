@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from math import inf, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,15 @@ __all__ = ["Run", "fit"]
 
 Path_ = str | os.PathLike[str]
 _KEEP_EVERY = 16  # steps between two copies of the weights to fall back to: 1 % of a step's time, at most
+
+
+class _Fallback(NamedTuple):
+    """Model and optimizer after a step whose loss was finite."""
+
+    step: int
+    parameters: list[Array]
+    buffers: list[Array]
+    optimizer: dict[str, Any]
 
 
 def fit(
@@ -151,7 +160,9 @@ class Run:
         # What it does not
         self._interrupt = Interrupt()
         self._float_warnings = FloatingPointWarnings()
-        self._fallback: tuple[int, list[Array], dict[str, Any]] | None = None
+        self._fallback: _Fallback | None = None
+        self._buffers: list[Array] = []  # the model's
+        self._before: list[Array] = []  # copies of them, from before the present step
         self._first = True
 
     def stop(self, why: str = "a callback asked for it") -> None:
@@ -204,6 +215,7 @@ class Run:
 
     def _one_epoch(self, bar: Any) -> None:
         self.model.train()
+        self._buffers = self.model.buffers()
         began = time.perf_counter() - self.seconds
         rate = self.optimizer.param_groups[0]["learning_rate"]
         for batch in self._remaining():
@@ -230,6 +242,7 @@ class Run:
 
     def _one_step(self, batch: Any) -> float:
         *inputs, targets = self._parts(batch)
+        self._before = [b.copy() for b in self._buffers]
         outputs = self._forward(inputs)
         loss = self._finite_loss(outputs, inputs, targets)
         rows = _rows(targets)
@@ -239,8 +252,9 @@ class Run:
             clip_grad_norm_(
                 (g for group in self.optimizer.param_groups for g in group["gradients"]), self.clip_grad_norm
             )
-        if self._fallback is None or self.steps - self._fallback[0] >= _KEEP_EVERY:
-            self._fallback = self.steps, [p.copy() for p in self.model.parameters()], self.optimizer.state_dict()
+        if self._fallback is None or self.steps - self._fallback.step >= _KEEP_EVERY:
+            parameters = [p.copy() for p in self.model.parameters()]
+            self._fallback = _Fallback(self.steps, parameters, self._before, self.optimizer.state_dict())
         with self._interrupt.whole:
             self.optimizer.step()
             if self.scheduler is not None and self.scheduler_every == "step":
@@ -249,6 +263,7 @@ class Run:
             self.rows += rows
             self.step += 1
             self.steps += 1
+            self._before = []
         return loss
 
     def _forward(self, inputs: Sequence[Any]) -> Any:
@@ -350,15 +365,19 @@ class Run:
             return float(loss)
         fallback = self._fallback
         kept = "nothing has changed yet" if fallback is None else (
-            f"model and optimizer are as they were after step {fallback[0]}"
+            f"model and optimizer are as they were after step {fallback.step}"
         )  # fmt: skip
         step = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
         told = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
         error, is_the_datas = divergence(self.model, self.loss, (*inputs, targets), told, kept)
+        buffers = self._before
         if fallback is not None and not is_the_datas:
-            for p, values in zip(self.model.parameters(), fallback[1], strict=True):
+            for p, values in zip(self.model.parameters(), fallback.parameters, strict=True):
                 p[...] = values
-            self.optimizer.load_state_dict(fallback[2])
+            self.optimizer.load_state_dict(fallback.optimizer)
+            buffers = fallback.buffers
+        for b, values in zip(self._buffers, buffers, strict=bool(buffers)):  # none, in the validation
+            b[...] = values
         error.history = self.history
         raise error
 

@@ -63,7 +63,7 @@ def test_bad_numbers_are_refused_and_change_nothing(ids, error, said):
 
 
 def test_the_padding_is_one_of_the_vectors():
-    with pytest.raises(OptionError, match="padding_idx to be from -4 to 3, got int 4"):
+    with pytest.raises(OptionError, match="padding_idx to be from -4 to 3, got 4"):
         Embedding(4, 2, padding_idx=4)
 
 

@@ -104,15 +104,15 @@ def test_dense_refuses_another_number_of_features(shape, remedy):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.Dense(-1, 2), "in_features to be a whole number of 0 or more, got int -1"),
-        (lambda: layers.Dense(1, 2.0), "out_features to be a whole number"),
-        (lambda: layers.Dense(True, 2), "in_features to be a whole number"),
+        (lambda: layers.Dense(-1, 2), "in_features to be an integer of 0 or more, got -1"),
+        (lambda: layers.Dense(1, 2.0), "out_features to be an integer"),
+        (lambda: layers.Dense(True, 2), "in_features to be an integer"),
         (lambda: layers.Dense(1, 2, bias=1), "bias to be True or False"),
         (lambda: layers.Dropout(1.5), "p to be a number from 0 to 1"),
         (lambda: layers.Dropout(-0.1), "p to be a number from 0 to 1"),
         (lambda: layers.Dropout(float("nan")), "p to be a number from 0 to 1"),
         (lambda: layers.Dropout("half"), "p to be a number from 0 to 1"),
-        (lambda: layers.Flatten(1.5), "start_dim to be a whole number"),
+        (lambda: layers.Flatten(1.5), "start_dim to be an integer"),
     ],
 )
 def test_an_option_out_of_range_is_an_error(make, message):

@@ -251,7 +251,7 @@ def test_targets_that_do_not_fit_the_forecasts_are_refused(t, error, message):
         (lambda: Huber(delta=0), "delta to be above 0"),
         (lambda: Huber(delta=INF), "delta to be a finite number"),
         (lambda: CrossEntropyWithLogits(label_smoothing=1.1), "label_smoothing to be a number from 0 to 1"),
-        (lambda: CrossEntropyWithLogits(ignore_index=0.5), "ignore_index to be a whole number"),
+        (lambda: CrossEntropyWithLogits(ignore_index=0.5), "ignore_index to be an integer"),
         (lambda: CrossEntropyWithLogits([1, np.nan]), "weight to be an array of finite weights"),
         (lambda: BinaryCrossEntropyWithLogits(pos_weight=[-1.0]), "pos_weight to be an array of finite weights"),
     ],

@@ -15,7 +15,7 @@ def sgd(rate=0.1):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda o: schedulers.StepLR(o, 0), "step_size to be a whole number of 1 or more, got int 0"),
+        (lambda o: schedulers.StepLR(o, 0), "step_size to be an integer of 1 or more, got 0"),
         (lambda o: schedulers.LinearLR(o, 0.0), "start_factor to be above 0"),
         (lambda o: schedulers.LinearLR(o, 2.0), "start_factor to be a number from 0 to 1"),
         (lambda o: schedulers.ExponentialLR(o, float("nan")), "gamma to be a finite number"),

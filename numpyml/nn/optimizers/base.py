@@ -11,7 +11,8 @@ import numpy as np
 
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
-from numpyml.names import explain_keywords
+from numpyml.memory import keep_freed_memory
+from numpyml.names import ExplainsKeywords
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.groups import ParameterGroup
 from numpyml.nn.parameter import owner_of
@@ -43,7 +44,7 @@ class _Unowned:
 _UNOWNED = _Unowned()
 
 
-class Optimizer:
+class Optimizer(ExplainsKeywords):
     """What all optimizers share: parameter groups, state, and the passes over memory.
 
     Args:
@@ -63,11 +64,8 @@ class Optimizer:
             the model but is still held, by a variable or by what was recorded for the backward, goes unnoticed.
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        explain_keywords(cls)
-
     def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
+        keep_freed_memory()
         self.defaults = defaults
         self.param_groups: list[ParameterGroup] = []
         self._owners: list[Callable[[], Any]] = []

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from numpyml.errors import OptionError, StateError
-from numpyml.names import explain_keywords
+from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.options import choice, flag, integer, number, positive, require
 
@@ -27,7 +27,7 @@ __all__ = [
 _INITIAL: WeakKeyDictionary[Optimizer, list[float]] = WeakKeyDictionary()
 
 
-class Scheduler:
+class Scheduler(ExplainsKeywords):
     """What all schedules share.
 
     ``get_last_lr()`` is the present rate of every group; ``state_dict()`` what a later ``load_state_dict`` of a
@@ -38,10 +38,6 @@ class Scheduler:
 
     Raises: OptionError for what is no optimizer, and for options out of their range.
     """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        explain_keywords(cls)
 
     def __init__(self, optimizer: Optimizer) -> None:
         require(isinstance(optimizer, Optimizer), self, "optimizer", optimizer, "an optimizer of numpyml.nn.optimizers")
