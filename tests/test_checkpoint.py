@@ -278,7 +278,7 @@ def test_weights_wider_than_float64_are_refused(path):
 
 @pytest.mark.parametrize("function", [numpyml.save, numpyml.load])
 def test_anything_but_a_model_is_refused(path, function):
-    with pytest.raises(DTypeError, match="expected a path and a model, got {"):
+    with pytest.raises(DTypeError, match=r"expected a path and a model, got \{"):
         function(path, {})
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from numpyml import nested
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GY = "incoming gradient"
 
 
 def listed(y: Any) -> Sequence[Any]:
-    """One output as a list of one; None among several is none."""
-    return [z for z in y if z is not None] if isinstance(y, (list, tuple)) else [y]
+    """The arrays of an output in order, however nested; None is none."""
+    return nested.leaves(y)

@@ -19,6 +19,7 @@ from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
 from conformance.strategies.arrays import VALUES, growing, incoming, laid_out, seeds, single
 from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
+from numpyml import nested
 from numpyml.typing import Array
 
 
@@ -56,13 +57,15 @@ class ModuleCase:
         self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Given, ...], dtype: Any, training: bool, seed: int,
         call: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        self.row, self.options, self.inputs, self.call = row, options, inputs, call or {}
+        self.row, self.options, self.call = row, options, call or {}
+        self.inputs, self.nesting = nested.flatten(list(inputs))
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
         self._settled = row.settled(options, self.dtype)  # for the same call in another precision
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
         self._referees: dict[np.dtype[Any], Any] = {}
-        self.names = row.input_names(len(inputs))
+        self.names = row.input_names(len(self.inputs))
         self.large: Large | None = None
+        self._outputs: Any = nested.LEAF  # the structure of PyTorch's outputs
 
     # The component on either side
 
@@ -134,12 +137,19 @@ class ModuleCase:
 
     # What goes in
 
-    def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
-        """The inputs, in their memory layouts and read-only."""
-        return [
+    def arrays(self, arrays: Mapping[str, Array]) -> list[Any]:
+        """The inputs, in their memory layouts and read-only, nested as the module takes them."""
+        flat = [
             laid_out(arrays.get(name, given.values), given.layout)
             for name, given in zip(self.names, self.inputs, strict=True)
         ]
+        arguments: list[Any] = nested.unflatten(self.nesting, flat)
+        return arguments
+
+    def aligned(self, gxs: Any) -> list[Any]:
+        """The gradients of the inputs, one for each name; a loss has only that of its outputs."""
+        flat = all(part is nested.LEAF for part in self.nesting)
+        return list(gxs) if flat else nested.flatten_as(self.nesting, list(gxs))
 
     @cached_property
     def given(self) -> dict[str, Given]:
@@ -150,6 +160,7 @@ class ModuleCase:
             given = {name: replace(x, kind="ordinary") for name, x in given.items()}
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
         ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+        self._outputs = nested.flatten(ys)[1]
         for i, y in enumerate(listed(ys)):
             given[GY + f" {i}" * (i > 0)] = incoming(tuple(y.shape), self.seed, 7, i)
         return given
@@ -161,9 +172,12 @@ class ModuleCase:
             for name, x in self.call.items()
         }
 
-    def gradients_of(self, arrays: Mapping[str, Array]) -> list[Array]:
-        """The incoming gradients, one for each output, in their memory layouts and read-only."""
-        return [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+    def gradients_of(self, arrays: Mapping[str, Array]) -> list[Any]:
+        """The incoming gradients, one for each output, nested as it is, in their memory layouts and read-only."""
+        flat = [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        outputs = self._outputs if isinstance(self._outputs, (tuple, list)) else [self._outputs]
+        gys: list[Any] = nested.unflatten([part for part in outputs if part is not None], flat)
+        return gys
 
     @property
     def outputs(self) -> int:
@@ -184,7 +198,7 @@ class ModuleCase:
                 ys = framework.forward(module, *self.arrays(arrays), **further)
                 gxs = framework.backward(module, *gys) if backward else []
         found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
-        for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
+        for name, given, gx in zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False):
             if given.floating and gx is not None and self.row.differentiates(name):
                 found[f"gradient of {name}"] = np.asarray(gx)
         after = framework.parameters(module) if self.row.written else {}
@@ -223,13 +237,13 @@ class ModuleCase:
             return self._torch(arrays, backward)
 
     def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
-        gys = self.gradients_of(arrays)
+        gys = listed(self.gradients_of(arrays))
         made = self.peer(gys[0].dtype, arrays)
         inputs = [
             pytorch.tensor(x, requires_grad=self.row.differentiates(name))
-            for name, x in zip(self.names, self.arrays(arrays), strict=True)
+            for name, x in zip(self.names, listed(self.arrays(arrays)), strict=True)
         ]
-        ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
+        ys = listed(pytorch.call(made, nested.unflatten(self.nesting, inputs), self.further(gys[0].dtype)))
         named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
         named = [*named, *made.named_parameters()] if backward else []
         found = pytorch.gradients(ys, [x for _, x in named], gys) if backward else []
@@ -244,7 +258,8 @@ class ModuleCase:
         def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
             framework, gys = under_test(), self.gradients_of(arrays)
             module = self.make(None, arrays)
-            gxs = framework.used_twice(module, self.arrays(arrays), *gys, **self.further(gys[0].dtype))
+            further = self.further(arrays[GY].dtype)
+            gxs = self.aligned(framework.used_twice(module, self.arrays(arrays), *gys, **further))
             found = {f"gradient of {name}": gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
             return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
 

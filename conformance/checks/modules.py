@@ -21,6 +21,7 @@ from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
 from conformance.twins.twin import twin
+from numpyml.nested import map_leaves
 
 Check = TypeVar("Check", bound=Callable[..., None])
 
@@ -114,12 +115,12 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
 
     for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
         masks = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
-        watched = dict(zip(case.names, inputs, strict=True)) | masks
-        watched |= dict(zip((name for name in arrays if name.startswith(GY)), gys, strict=True))
+        watched = dict(zip(case.names, listed(inputs), strict=True)) | masks
+        watched |= dict(zip((name for name in arrays if name.startswith(GY)), listed(gys), strict=True))
         before = {name: x.tobytes() for name, x in watched.items()}
         y, gxs = driver(inputs, gys)
-        kept = [(x, np.array(x)) for x in (*listed(y), *gxs) if x is not None]
-        driver([np.roll(x, 1) for x in inputs], [-gy for gy in gys])
+        kept = [(x, np.array(x)) for x in (*listed(y), *listed(gxs))]
+        driver(map_leaves(lambda x: np.roll(x, 1), inputs), map_leaves(np.negative, gys))
         for name, x in watched.items():
             note.require(x.tobytes() == before[name], f"{name} was written to")
         for x, copied in kept:
@@ -132,7 +133,7 @@ def accumulation(case: ModuleCase, note: Note) -> None:
     framework = under_test()
     arrays = arrays_of(case.problem(), case.dtype)
     inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
-    thrice = [gy * 3 for gy in gys]
+    thrice = map_leaves(lambda gy: gy * 3, gys)
 
     def run(module: Any, gs: list[Any]) -> None:
         framework.forward(module, *inputs, **further)
@@ -170,7 +171,7 @@ def used_twice(case: ModuleCase, note: Note) -> None:
     _, gxs = framework.dynamic(once, inputs, *gys, **further)
     both = framework.used_twice(twice, inputs, *gys, **further)
     with np.errstate(all="ignore"):
-        for name, found, gx in zip(case.names, both, gxs, strict=True):
+        for name, found, gx in zip(case.names, case.aligned(both), case.aligned(gxs), strict=True):
             if gx is not None:
                 note.same(f"gradient of {name}", found, gx + gx)
         for name, g in framework.gradients(once).items():

@@ -21,6 +21,7 @@ from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
 from conformance.results.census import Note
 from conformance.twins.twin import torch_names, torch_optimizer
+from numpyml.nested import flatten, map_leaves, unflatten
 from numpyml.typing import Array
 
 OPTIONS: dict[str, Any] = {
@@ -52,7 +53,8 @@ def misshapen(x: Array) -> dict[str, Array]:
 def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each input in turn, spoilt in each way."""
     hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
-    for i, (name, x) in enumerate(zip(case.names, inputs, strict=True)):
+    flat = listed(inputs)
+    for i, (name, x) in enumerate(zip(case.names, flat, strict=True)):
         role = "target" if name == "targets" else "input"
         other = np.float64 if x.dtype == np.float32 else np.float32
         ways = misshapen(x) | {"as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
@@ -64,14 +66,15 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
         if name == "targets" and x.dtype.kind == "f":
             ways |= {"above 1": x + 2, "below 0": x - 2}
         for way, y in ways.items():
-            yield f"{role} {way}{hinted}", [y if j == i else z for j, z in enumerate(inputs)]
+            yield f"{role} {way}{hinted}", unflatten(case.nesting, [y if j == i else z for j, z in enumerate(flat)])
 
 
 def spoilt_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each incoming gradient in turn, in another shape than its output."""
-    for i, gy in enumerate(gys):
+    flat, nesting = flatten(gys)
+    for i, gy in enumerate(flat):
         for way, y in misshapen(gy).items():
-            yield f"incoming gradient {way}", [y if j == i else z for j, z in enumerate(gys)]
+            yield f"incoming gradient {way}", unflatten(nesting, [y if j == i else z for j, z in enumerate(flat)])
 
 
 def spoilt_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
@@ -141,13 +144,15 @@ def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, input
         framework.dynamic(module, inputs, *gys, **further)
 
     def theirs(gys: list[Array]) -> None:
-        tensors = [pytorch.tensor(x, requires_grad=True) for x in inputs]
-        leaves = [x for x in (*tensors, *made.parameters()) if x.requires_grad]
-        pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, gys)
+        tensors = map_leaves(lambda x: pytorch.tensor(x, requires_grad=True), inputs)
+        leaves = [x for x in (*listed(tensors), *made.parameters()) if x.requires_grad]
+        pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, listed(gys))
 
     right = case.gradients_of(arrays_of(case.problem(), case.dtype))
     drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
-    if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
+    if len(listed(right)) == 1 and offers(
+        framework, "dynamic"
+    ):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
     for driver, ours in drivers.items():
         alike(

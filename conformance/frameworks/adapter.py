@@ -29,11 +29,12 @@ class Adapter(Protocol):
 
     def forward(self, module: Any, *inputs: Array, **further: Any) -> Any:
         """The output (a loss: of outputs and targets), or a tuple of several, in which None is none. ``further`` are
-        arguments by name that a few components take, such as masks. ``backward`` follows at most once."""
+        arguments by name that a few components take, such as masks. ``backward`` follows at most once. Inputs and
+        outputs are nested as PyTorch's: tuples, lists and dicts of arrays, as the state of a recurrent layer."""
 
     def backward(self, module: Any, *gys: Array) -> Sequence[Array | None]:
-        """The gradient of each input of the last ``forward``, None where there is none to be had, for the gradients of
-        the outputs; adds to the parameters' gradients."""
+        """The gradient of each input of the last ``forward``, nested as it is, None where there is none, for the
+        gradients of the outputs, nested as those; adds to the parameters' gradients."""
 
     def parameters(self, module: Any) -> dict[str, Array]:
         """The parameters, by PyTorch's names: the arrays themselves, which the harness writes to."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import numpyml
-from numpyml import Tensor, names
+from numpyml import Tensor, names, nested
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
 from numpyml.nn import Module, activations, layers, losses, model, optimizers
@@ -65,8 +65,7 @@ def _ours(name: str) -> str:
 
 
 def forward(module: Any, *inputs: Array, **further: Any) -> Any:
-    y = module.forward(*inputs, **further)
-    return y if isinstance(y, tuple) else np.asarray(y)
+    return nested.map_leaves(np.asarray, module.forward(*inputs, **further))
 
 
 def backward(module: Any, *gys: Array) -> Sequence[Array | None]:
@@ -76,29 +75,31 @@ def backward(module: Any, *gys: Array) -> Sequence[Array | None]:
 
 
 def dynamic(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> tuple[Any, Sequence[Array | None]]:
-    tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-    ys = _listed(module(*tensors, **further))
+    tensors = nested.map_leaves(_tensor, list(inputs))
+    y = module(*tensors, **further)
+    ys = nested.leaves(y)
     if len(ys) == 1:
-        ys[0].backward(gys[0])
+        ys[0].backward(*nested.leaves(gys))
     else:  # all at once, as the explicit driver does
-        tape.backward(ys, gys)
-    return [y.data for y in ys] if len(ys) > 1 else ys[0].data, _gradients(tensors)
+        tape.backward(ys, nested.leaves(gys))
+    return nested.map_leaves(lambda z: z.data, y), nested.map_leaves(_gradient, tensors)
 
 
 def used_twice(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
-    tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-    once, again = (_listed(module(*tensors, **further)) for _ in range(2))
-    tape.backward([y + z for y, z in zip(once, again, strict=True)], gys)
-    return _gradients(tensors)
+    tensors = nested.map_leaves(_tensor, list(inputs))
+    once, again = (nested.leaves(module(*tensors, **further)) for _ in range(2))
+    tape.backward([y + z for y, z in zip(once, again, strict=True)], nested.leaves(gys))
+    gradients: Sequence[Array | None] = nested.map_leaves(_gradient, tensors)
+    return gradients
 
 
-def _listed(y: Any) -> list[Tensor]:
-    return [z for z in y if z is not None] if isinstance(y, tuple) else [y]
+def _tensor(x: Array) -> Tensor:
+    return Tensor(x, requires_grad=x.dtype.kind == "f")
 
 
-def _gradients(tensors: Sequence[Tensor]) -> list[Array | None]:
-    """Zeros where backward came by with nothing: that is compared, too."""
-    return [np.zeros_like(x.data) if x.grad is None and x.requires_grad else x.grad for x in tensors]
+def _gradient(x: Tensor) -> Array | None:
+    """Zeros where backward left nothing: that is compared, too."""
+    return np.zeros_like(x.data) if x.grad is None and x.requires_grad else x.grad
 
 
 def parameters(module: Any) -> dict[str, Array]:

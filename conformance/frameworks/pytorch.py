@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.errors import Misuse
+from numpyml import nested
 from numpyml.typing import Array
 
 SUPPORTED = "2.13.0"
@@ -73,9 +74,13 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
 
 
 def call(made: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
-    """A call of the module; arrays become tensors."""
-    given = {name: tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x for name, x in further.items()}
-    return made(*(tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in inputs), **given)
+    """A call of the module; arrays become tensors, also those in tuples, lists and dicts."""
+
+    def converted(x: Any) -> Any:
+        return tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x
+
+    options = {name: converted(x) for name, x in further.items()}
+    return made(*(nested.map_leaves(converted, x) for x in inputs), **options)
 
 
 def applied(modules: Any) -> Any:

@@ -171,7 +171,7 @@ def test_a_divergence_leaves_the_buffers_of_the_step_that_the_model_goes_back_to
     start = values(net)
     data = [(rng.standard_normal((4, 3)).astype("f"), np.zeros((4, 3), "f")) for _ in range(30)]
     loss = Recording(net, at)
-    with pytest.raises(DivergenceError, match="as they were after step|nothing has changed yet"):
+    with pytest.raises(DivergenceError, match=r"as they were after step|nothing has changed yet"):
         fit(net, loss, optimizers.SGD(net.parameters(), net.gradients(), 0.1), data, epochs=1, progress=False)
     assert len(loss.seen) == at
     expected = [start, *loss.seen][0 if at < 17 else 16]

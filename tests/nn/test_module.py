@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import weakref
 
 import numpy as np
@@ -547,3 +548,32 @@ def test_a_layer_that_forgets_the_context_is_told(rows):
         run = net if isinstance(x, Tensor) else net.forward
         with pytest.raises(DTypeError, match=r"\[1\] Forgetful.* a pair \(output, context\), got an"):
             run(x)
+
+
+def deepest_call(function):
+    """How many Python frames of numpyml stand on the deepest call of a function, and their names."""
+    deepest = []
+
+    def profile(frame, event, _):
+        if event == "call":
+            stack = []
+            while frame is not None:
+                if "numpyml/" in frame.f_code.co_filename.replace("\\", "/") and "test" not in frame.f_code.co_filename:
+                    stack.insert(0, frame.f_code.co_name)
+                frame = frame.f_back
+            deepest[:] = max(deepest, stack, key=len)
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return deepest
+
+
+@pytest.mark.parametrize("layer", [layers.Dense(3, 2), activations.ReLU()])
+def test_numpy_is_four_frames_away_from_a_model(layer):
+    net, x = model.Sequential(layer), np.ones((2, 3), np.float32)
+    net.forward(x)
+    frames = deepest_call(lambda: net.forward(x))
+    assert len(frames) <= 4, frames

@@ -1,0 +1,103 @@
+"""The checks of modules on a layer with nested inputs and outputs: ``y, (h, c) = cell(x, (h0, c0))``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conformance import contracts, frameworks
+from conformance.cases.modules import ModuleCase
+from conformance.checks import modules as checks
+from conformance.comparison.rule import Given
+from conformance.errors import Mismatch
+from conformance.frameworks import counterparts
+from conformance.frameworks import numpyml as adapter
+from conformance.results.census import Note
+from conformance.rows import ModuleRow
+
+_spec = importlib.util.spec_from_file_location("cells", Path(__file__).parents[1] / "nn" / "cells.py")
+assert _spec is not None and _spec.loader is not None
+sys.modules["cells"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules["cells"])
+from cells import LSTMCell  # noqa: E402
+
+
+class Step(torch.nn.LSTMCell):
+    """PyTorch's cell with the output of a layer."""
+
+    def forward(self, x: Any, state: Any) -> Any:
+        h, c = super().forward(x, state)
+        return h, (h, c)
+
+
+ROW = ModuleRow(LSTMCell, "counterparts.Step", {}, lambda o: None, composed=True)  # type: ignore[arg-type, return-value]
+CHECKS = [check for check in checks.MODULE_CHECKS if check is not checks.resolution]
+
+
+@pytest.fixture(autouse=True)
+def row(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(counterparts, "Step", Step, raising=False)
+    class_of = adapter.class_of
+    monkeypatch.setattr(adapter, "class_of", lambda name: LSTMCell if name == ROW.torch else class_of(name))
+    monkeypatch.setattr(contracts, "module_rows", lambda: [ROW])
+    yield
+    frameworks.use(None)
+
+
+def case(dtype: Any = np.float32, training: bool = True, seed: int = 1) -> ModuleCase:
+    rng = np.random.default_rng(seed)
+    x, h, c = (Given(rng.standard_normal(shape).astype("f").astype(float)) for shape in ((4, 3), (4, 2), (4, 2)))
+    inputs: Any = (x, (h, c))
+    return ModuleCase(ROW, {"input_size": 3, "hidden_size": 2}, inputs, dtype, training, seed)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_check_of_modules_holds(check: Any, dtype: Any) -> None:
+    note = Note("LSTMCell", check.__name__)
+    for seed in range(3):
+        check(case(dtype, seed=seed), note)
+
+
+def test_every_output_and_input_is_compared() -> None:
+    note = Note("LSTMCell", "output")
+    checks.output(case(), note)
+    assert note.comparisons == 3 * 8
+    note = Note("LSTMCell", "input_gradients")
+    checks.input_gradients(case(), note)
+    assert note.comparisons == 12 + 8 + 8
+
+
+def test_spoilt_parts_of_a_nested_input_are_refused() -> None:
+    inputs = case().arrays({})
+    ways = dict(checks_of_inputs(inputs))
+    assert len(ways["input with an axis more"]) == 2 and isinstance(ways["input with an axis more"][1], tuple)
+
+
+def checks_of_inputs(inputs: Any) -> Iterator[tuple[str, Any]]:
+    from conformance.checks.refusals import spoilt_inputs
+
+    return spoilt_inputs(case(), inputs)
+
+
+FAULTS = {
+    "c is not differentiated": lambda gys: (gys[0], (gys[1][0], 0 * gys[1][1])),
+    "h and c exchanged": lambda gys: (gys[0], gys[1][::-1]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_gradient_of_a_nested_output_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = LSTMCell.pullback
+    monkeypatch.setattr(
+        LSTMCell, "pullback", lambda self, context, gys, wanted: right(self, context, FAULTS[fault](gys), wanted)
+    )
+    with pytest.raises(Mismatch, match="gradient of"):
+        checks.input_gradients(case(), Note("LSTMCell", "input_gradients"))
