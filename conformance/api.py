@@ -21,7 +21,7 @@ from conformance.twins.twin import twin as twin_of
 from numpyml import Tensor
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
-from numpyml.nn import Module, Parameter
+from numpyml.nn import Buffer, Module, Parameter
 from numpyml.typing import Array
 
 DRIVERS = ("explicit", "dynamic")
@@ -100,7 +100,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def cast(module: Module, dtype: Any) -> Module:
-    """A copy of a module whose parameters and floating arrays have another dtype."""
+    """A copy of a module whose parameters, buffers and arrays, where floating, have another dtype."""
     try:
         made = copy.deepcopy(module)
     except TypeError as error:
@@ -112,6 +112,9 @@ def cast(module: Module, dtype: Any) -> Module:
             return seen[id(value)][1]
         if isinstance(value, Parameter):
             seen[id(value)] = value, Parameter(value.data, value.requires_grad, dtype)
+            return seen[id(value)][1]
+        if isinstance(value, Buffer):
+            seen[id(value)] = value, Buffer(value.data, dtype if value.dtype.kind == "f" else None)
             return seen[id(value)][1]
         if isinstance(value, Module):
             seen[id(value)] = value, value

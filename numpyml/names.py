@@ -25,6 +25,7 @@ RENAMED = {
 }
 # Keyword arguments with another name here.
 OPTIONS = {"lr": "learning_rate", "params": "parameters"}
+PYTORCH_OPTIONS = {ours: theirs for theirs, ours in OPTIONS.items()}
 # Keyword arguments that no constructor has, and why.
 ABSENT = {
     "inplace": "nothing that a caller holds is written to",

@@ -61,7 +61,7 @@ def class_of(component: str) -> Any:
 
 
 def _ours(name: str) -> str:
-    return "learning_rate" if name == "lr" else name
+    return names.OPTIONS.get(name, name)
 
 
 def forward(module: Any, *inputs: Array, **further: Any) -> Any:
@@ -185,8 +185,7 @@ def differentiate(
 
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
-    named = {"params": "parameters", "grads": "gradients"}
-    ours = [{named.get(name, _ours(name)): value for name, value in group.items()} for group in groups]
+    ours = [{"gradients" if name == "grads" else _ours(name): x for name, x in group.items()} for group in groups]
     return class_of(component)(ours, **{_ours(name): value for name, value in options.items()})
 
 
@@ -211,9 +210,10 @@ def restore(optimizer: Any, saved: Any) -> None:
 
 
 def optimizer_state_dict(optimizer: Any) -> Mapping[str, Any]:
-    theirs = {"learning_rate": "lr", "parameters": "params"}
     saved = optimizer.state_dict()
-    groups = [{theirs.get(name, name): x for name, x in group.items()} for group in saved["param_groups"]]
+    groups = [
+        {names.PYTORCH_OPTIONS.get(name, name): x for name, x in group.items()} for group in saved["param_groups"]
+    ]
     return {**saved, "param_groups": groups}
 
 

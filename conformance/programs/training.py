@@ -45,7 +45,8 @@ from conformance.results.census import SCRIPT, Note
 from conformance.rows import ModuleRow, OptimizerRow
 from conformance.strategies.arrays import seeds
 from conformance.strategies.coverage import Coverage, Draw, Strategy
-from conformance.twins.twin import RENAMED, torch_optimizer
+from conformance.twins.twin import torch_optimizer
+from numpyml.names import PYTORCH_OPTIONS
 
 LOCKSTEP, FREE = 25, 100  # steps
 BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
@@ -136,7 +137,7 @@ class Program:
                 if isinstance(value, np.ndarray):
                     numbers = value.tolist()
                     text = (f"np.array({numbers}, dtype)", f"torch.tensor({numbers}, dtype=dtype)")[i]
-                shown.append(f"{(name, RENAMED.get(name, name))[i]}={text}")
+                shown.append(f"{(name, PYTORCH_OPTIONS.get(name, name))[i]}={text}")
             return ", ".join(shown)
 
         losses = (f"losses.{self.loss.name}", self.loss.torch)

@@ -24,9 +24,9 @@ from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 from conformance.strategies.coverage import REACHING, SHARP, purpose
-from conformance.twins.twin import RENAMED
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.errors import MissingPackageError
+from numpyml.names import PYTORCH_OPTIONS
 from numpyml.nn import Module, losses, optimizers
 
 # Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
@@ -258,7 +258,9 @@ def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]
         for n, p in inspect.signature(pytorch.attribute(row.torch)).parameters.items()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
-    renamed = {RENAMED.get(name, name) for name in ours}
+    renamed = {PYTORCH_OPTIONS.get(name, name) for name in ours}
     absent = {name for name in theirs if name in own().ABSENT or f"{row.name}.{name}" in own().ABSENT}
     yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed | absent)
-    yield from (f"{row.name}({name}=...) is not PyTorch's" for name in drawn if RENAMED.get(name, name) not in theirs)
+    yield from (
+        f"{row.name}({name}=...) is not PyTorch's" for name in drawn if PYTORCH_OPTIONS.get(name, name) not in theirs
+    )

@@ -21,7 +21,7 @@ from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.methods import NO_OPTIONS
 from numpyml.autograd.table import Row, asked_by, title_of
 from numpyml.errors import DerivativeError
-from numpyml.nn import Parameter
+from numpyml.nn import Buffer, Parameter
 from numpyml.typing import Array
 
 
@@ -63,6 +63,12 @@ class Mirror(Tensor):
 
 class MirrorParameter(Mirror, Parameter):
     """A Parameter whose array is PyTorch's parameter."""
+
+    __slots__ = ()
+
+
+class MirrorBuffer(Mirror, Buffer):
+    """A Buffer whose array is that of PyTorch's buffer, written in place."""
 
     __slots__ = ()
 

@@ -16,11 +16,19 @@ from conformance import contracts
 from conformance.errors import Misuse
 from conformance.frameworks import pytorch
 from conformance.rows import ModuleRow, OptimizerRow
-from conformance.twins.mirror import Mirror, MirrorParameter, mirrored, plain, refuse_outsiders, torch_dtype
+from conformance.twins.mirror import (
+    Mirror,
+    MirrorBuffer,
+    MirrorParameter,
+    mirrored,
+    plain,
+    refuse_outsiders,
+    torch_dtype,
+)
 from numpyml import Tensor
-from numpyml.nn import Module, Parameter, model
+from numpyml.names import PYTORCH_OPTIONS
+from numpyml.nn import Buffer, Module, Parameter, model
 
-RENAMED = {"learning_rate": "lr"}
 OURS_ALONE = frozenset({"dtype", "generator"})  # arguments that choose precision and randomness, not meaning
 
 
@@ -72,6 +80,7 @@ class _Twins:
         self.dtype = dtype
         self.modules: dict[int, Any] = {}
         self.parameters: dict[int, Any] = {}
+        self.buffers: dict[int, Any] = {}
         self.stand_ins: dict[int, Module] = {}
 
     def module(self, module: Module) -> Any:
@@ -100,15 +109,13 @@ class _Twins:
         arguments = {}
         for name in inspect.signature(row.ours).parameters:
             if name not in OURS_ALONE:
-                arguments[RENAMED.get(name, name)] = self.argument(module.argument(name))
+                arguments[PYTORCH_OPTIONS.get(name, name)] = self.argument(module.argument(name))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch that ours has not
             peer = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
         # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
         state = peer.state_dict()
-        values = {
-            name: pytorch.tensor(x.astype(self.dtype)) for name, x in module.state_dict().items() if name in state
-        }
+        values = {name: pytorch.tensor(self.cast(x)) for name, x in module.state_dict().items() if name in state}
         peer.load_state_dict({**state, **values})
         for name, parameter in module.named_parameters():
             owner, _, leaf = name.rpartition(".")
@@ -144,6 +151,8 @@ class _Twins:
         for name, value in vars(module).items():
             if isinstance(value, Parameter):
                 peer.register_parameter(name, self.parameter(value))
+            elif isinstance(value, Buffer):
+                peer.register_buffer(name, self.buffer(value))
         for name, child in inside.items():
             peer.add_module(name, child)
         self.modules[id(module)] = peer  # its stand-in refers to it
@@ -158,6 +167,16 @@ class _Twins:
             peer = nn.Parameter(pytorch.tensor(parameter.data.astype(self.dtype))) if peer is None else peer
             self.parameters[id(parameter)] = peer.requires_grad_(parameter.requires_grad)
         return self.parameters[id(parameter)]
+
+    def buffer(self, buffer: Buffer) -> Any:
+        """The twin of a buffer, each made once."""
+        if id(buffer) not in self.buffers:
+            self.buffers[id(buffer)] = pytorch.tensor(self.cast(buffer.data))
+        return self.buffers[id(buffer)]
+
+    def cast(self, x: Any) -> Any:
+        """Floats in the twin's dtype, integers and booleans as they are."""
+        return x.astype(self.dtype) if x.dtype.kind == "f" else x
 
     def stand_in(self, module: Module) -> Module:
         """The ``self`` of the user's ``forward``: an instance of the module's class that holds PyTorch's modules."""
@@ -191,6 +210,8 @@ class _Twins:
             return self.stand_in(value)
         if isinstance(value, Parameter):
             return MirrorParameter(self.parameter(value))
+        if isinstance(value, Buffer):
+            return MirrorBuffer(self.buffer(value))
         if isinstance(value, Tensor):
             return Mirror(pytorch.tensor(value.data))
         if type(value) in (list, tuple):
@@ -280,4 +301,4 @@ def torch_optimizer(row: OptimizerRow, groups: Sequence[Mapping[str, Any]], opti
 
 def torch_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options under PyTorch's names."""
-    return {RENAMED.get(name, name): value for name, value in options.items()}
+    return {PYTORCH_OPTIONS.get(name, name): value for name, value in options.items()}

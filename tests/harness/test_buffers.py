@@ -2,102 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import conformance
 from conformance import frameworks
-from conformance.cases import modules as cases
 from conformance.cases.modules import ModuleCase
-from conformance.checks.modules import buffers, state_dict
+from conformance.checks.modules import buffers, copies, state_dict
 from conformance.comparison.rule import Given
 from conformance.errors import Mismatch
+from conformance.frameworks import numpyml as adapter
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
-from numpyml.typing import Array
+from numpyml import Tensor
+from numpyml.nn import Buffer, Module, Parameter, layers, model
 
-ROW = ModuleRow(type("BatchNorm", (), {}), "nn.BatchNorm1d", {}, lambda o: None)  # type: ignore[arg-type, return-value]
 
+class BatchNorm1d(Module):
+    """Batch normalization without its gradient; ``fault`` says what is wrong with its statistics."""
 
-class BatchNorm:
-    """Its forward alone: what the checks of buffers ask for."""
+    fault = ""
 
-    def __init__(self, num_features: int, dtype: Any, fault: str) -> None:
-        self.fault, self.training = fault, True
-        self.state: dict[str, Array] = {
-            "weight": np.ones(num_features, dtype),
-            "bias": np.zeros(num_features, dtype),
-            "running_mean": np.zeros(num_features, dtype),
-            "running_var": np.ones(num_features, dtype),
-            "num_batches_tracked": np.array(0),
-        }
-        if fault == "no running_var":
-            del self.state["running_var"]
-        if fault == "no num_batches_tracked":
-            del self.state["num_batches_tracked"]
+    def __init__(self, num_features: int, dtype: Any = None) -> None:
+        self.num_features, self.dtype = num_features, dtype
+        self.weight, self.bias = (
+            Parameter(np.ones(num_features), dtype=dtype),
+            Parameter(np.zeros(num_features), dtype=dtype),
+        )
+        self.running_mean = Buffer(np.zeros(num_features), dtype=dtype)
+        self.running_var = None if self.fault == "no running_var" else Buffer(np.ones(num_features), dtype=dtype)
+        self.num_batches_tracked = None if self.fault == "no num_batches_tracked" else Buffer(0)
 
-    def forward(self, x: Array) -> Array:
+    def compute(self, x: Any) -> tuple[Any, Any]:
         if self.training or self.fault == "moves in evaluation":
             n = len(x) if self.fault == "biased variance" else len(x) - 1
-            share = x.dtype.type(0.2 if self.fault == "momentum" else 0.1) if x.itemsize < 16 else np.longdouble(0.1)
-            new = {"running_mean": x.mean(0), "running_var": np.square(x - x.mean(0)).sum(0) / n}
-            for name, value in new.items():
-                if name in self.state:
-                    self.state[name] = (1 - share) * self.state[name] + share * value
-            if "num_batches_tracked" in self.state and self.fault != "never counts":
-                self.state["num_batches_tracked"] = self.state["num_batches_tracked"] + 1
-        return x
+            share = x.dtype.type(0.2 if self.fault == "momentum" else 0.1) if x.itemsize < 16 else np.longdouble("0.1")
+            values = (self.running_mean, x.mean(0)), (self.running_var, np.square(x - x.mean(0)).sum(0) / n)
+            for statistic, value in values:
+                if statistic is not None:
+                    statistic.data[...] = (1 - share) * statistic.data + share * value
+            if self.num_batches_tracked is not None and self.fault != "never counts":
+                self.num_batches_tracked.data += 1
+        return x.copy(), None
 
-    def backward(self, gy: Array) -> list[Array]:
-        return [gy]
+    def pullback(self, context: Any, gy: Any, wanted: Any) -> Any:
+        return gy.copy()
+
+
+ROW = ModuleRow(BatchNorm1d, "nn.BatchNorm1d", {}, lambda o: None)  # type: ignore[arg-type, return-value]
+X = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32).astype(float) + 1
+
+
+class Faulty(BatchNorm1d):
+    """The layer under test; the reference in extended precision has no fault."""
 
 
 @pytest.fixture
-def adapter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An adapter of BatchNorm with a fault; the reference in extended precision has none."""
-
-    def offered(fault: str) -> Any:
-        def load(module: BatchNorm, state: Mapping[str, Array]) -> None:
-            module.state = {name: np.array(state[name]) for name in module.state}
-
-        return SimpleNamespace(
-            NAME="a framework with buffers",
-            make=lambda component, options, dtype: BatchNorm(dtype=dtype, fault=fault, **options),
-            forward=lambda module, x: module.forward(x),
-            backward=lambda module, gy: module.backward(gy),
-            train=lambda module, mode: setattr(module, "training", mode),
-            parameters=lambda module: {name: module.state[name] for name in ("weight", "bias")},
-            gradients=lambda module: {},
-            state_dict=lambda module: module.state,
-            load_state_dict=load,
-        )
-
-    monkeypatch.setattr(cases, "numpyml", offered(""))
-    frameworks.use(offered(request.param))
-    yield
+def fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What is wrong with the layer under test."""
+    monkeypatch.setattr(Faulty, "fault", request.param)
+    monkeypatch.setattr(adapter, "class_of", lambda component: BatchNorm1d)
+    changed = {"NAME": "numpyml with a fault", "make": lambda component, options, dtype: Faulty(dtype=dtype, **options)}
+    frameworks.use(SimpleNamespace(**{**vars(adapter), **changed}))
+    yield request.param
     frameworks.use(None)
 
 
 def ran(check: Any, dtype: Any, training: bool = True) -> Note:
-    x = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32).astype(float)
-    note = Note("BatchNorm", check.__name__)
-    check(ModuleCase(ROW, {"num_features": 3}, (Given(x + 1),), dtype, training, 1), note)
+    note = Note("BatchNorm1d", check.__name__)
+    check(ModuleCase(ROW, {"num_features": 3}, (Given(X),), dtype, training, 1), note)
     return note
 
 
-@pytest.mark.parametrize("adapter", [""], indirect=True)
+@pytest.mark.parametrize("fault", [""], indirect=True)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_right_buffers_pass(adapter: None, dtype: Any, training: bool) -> None:
+def test_right_buffers_pass(fault: str, dtype: Any, training: bool) -> None:
     assert ran(buffers, dtype, training).comparisons == 3 * (3 + 3) + 3 * 2  # a count is asked for, and compared
     assert ran(state_dict, dtype, training).comparisons
+    assert ran(copies, dtype, training).comparisons
 
 
 @pytest.mark.parametrize(
-    ("adapter", "said"),
+    ("fault", "said"),
     [
         ("momentum", r"running_mean, call 1\[0\]"),
         ("biased variance", r"running_var, call 1\[0\]"),
@@ -105,15 +97,56 @@ def test_right_buffers_pass(adapter: None, dtype: Any, training: bool) -> None:
         ("never counts", "num_batches_tracked, call 1"),
         ("no num_batches_tracked", "num_batches_tracked: there is no such buffer"),
     ],
-    indirect=["adapter"],
+    indirect=["fault"],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_wrong_buffers_are_seen(adapter: None, said: str, dtype: Any) -> None:
+def test_wrong_buffers_are_seen(fault: str, said: str, dtype: Any) -> None:
     with pytest.raises(Mismatch, match=said):
         ran(buffers, dtype)
 
 
-@pytest.mark.parametrize("adapter", ["moves in evaluation"], indirect=True)
-def test_a_buffer_that_moves_in_evaluation_is_seen(adapter: None) -> None:
+@pytest.mark.parametrize("fault", ["moves in evaluation"], indirect=True)
+def test_a_buffer_that_moves_in_evaluation_is_seen(fault: str) -> None:
     with pytest.raises(Mismatch, match="running_mean, call 1"):
         ran(buffers, np.float32, training=False)
+
+
+# Of a user's own model
+
+
+class Centred(Module):
+    """Subtracts the running mean of its inputs."""
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.mean, self.count = Buffer(np.full(features, 0.5)), Buffer(0)
+        self.inner = layers.Dense(features, features)
+
+    def forward(self, x: Any) -> Any:
+        if self.training:
+            self.mean.data[...] = 0.75 * self.mean.data + 0.25 * x.data.mean(axis=0)
+            self.count.data += 1
+        return self.inner(x - self.mean)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_with_buffers_conforms_and_keeps_them(training: bool) -> None:
+    net = model.Sequential(Centred(3), Centred(3)).train(training)
+    before = net.state_dict()
+    assert conformance.assert_conforms(net, X).comparisons
+    assert all(np.array_equal(x, before[name]) for name, x in net.state_dict().items())
+
+
+def test_the_twin_has_the_buffers() -> None:
+    net = model.Sequential(Centred(3), Centred(3))
+    net[1].mean = net[0].mean  # shared
+    net[0].count.data[...] = 7
+    twin = conformance.twin(net, np.float64)
+    assert list(twin.state_dict()) == list(net.state_dict())
+    assert twin[0].mean.dtype == torch.float64 and twin[0].count.dtype == torch.int64
+    assert twin[1].mean is twin[0].mean
+    twin(torch.tensor(X))
+    net(Tensor(X))
+    for name, x in net.state_dict().items():
+        np.testing.assert_allclose(twin.state_dict()[name].numpy(), x, rtol=1e-5)
+    net.load_state_dict({name: x.numpy() for name, x in twin.state_dict().items()})
