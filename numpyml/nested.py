@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["LEAF", "flatten", "flatten_as", "holds", "leaves", "map_leaves", "unflatten"]
-
 LEAF = ...
 """Stands for a leaf in a structure."""
 

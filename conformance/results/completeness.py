@@ -36,6 +36,7 @@ HELD_OTHERWISE = {
     "numpyml.is_recording": "tests/autograd/test_tape.py",
     "numpyml.no_grad": "tests/autograd/test_tape.py",
     "numpyml.manual_seed": "the check same_seed",
+    "numpyml.nn.Buffer": "tests/nn/test_buffer.py, and tests/harness/test_buffers.py beside PyTorch",
     "numpyml.nn.Module": "the base of every layer",
     "numpyml.nn.Parameter": "every row with parameters",
     "numpyml.nn.module.as_floats": "how every layer takes its data: the checks dtype_kept and rejections",

@@ -24,8 +24,6 @@ from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError,
 from numpyml.nested import LEAF
 from numpyml.typing import Array
 
-__all__ = ["Record", "backward", "forward", "install_program", "is_program", "output_and_context"]
-
 
 class Record(NamedTuple):
     """What the explicit driver keeps of a forward for the backward that follows."""

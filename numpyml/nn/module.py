@@ -17,7 +17,7 @@ from numpyml.nn.representation import constructor_call, is_default, short
 from numpyml.options import flag
 from numpyml.typing import Array
 
-__all__ = ["Module", "as_floats", "as_given"]
+__all__ = ["Module", "as_floats"]
 
 M = TypeVar("M", bound="Module")
 S = TypeVar("S", bound=StateTensor)
