@@ -109,7 +109,7 @@ def train_test_split(
 
     Args:
         data: arrays of one length, or one dataset.
-        test_size: how much to hold out: a share (rounded up to whole rows), or a whole number of rows.
+        test_size: how much to hold out: a share (rounded up to whole rows), or a number of rows.
         seed: the same split for the same seed; a generator; None draws from the one of ``manual_seed``.
         shuffle: False holds out the last rows; the parts of arrays are views then.
 
@@ -128,7 +128,7 @@ def train_test_split(
     require(
         seed is None or isinstance(seed, np.random.Generator)
         or (isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0),
-        name, "seed", seed, "a whole number of 0 or more, a numpy.random.Generator or None",
+        name, "seed", seed, "an integer of 0 or more, a numpy.random.Generator or None",
     )  # fmt: skip
     parts: list[Any] = [slice(0, n - held_out), slice(n - held_out, n)]
     if flag(name, "shuffle", shuffle):
@@ -289,7 +289,7 @@ def _held_out(name: str, test_size: Any, n: int) -> int:
     rows = 0
     if (share and 0 < test_size < 1) or whole:
         rows = ceil(test_size * n) if share else int(test_size)
-    expected = f"a share between 0 and 1, or a whole number of rows, and to leave some of {n} on either side"
+    expected = f"a share between 0 and 1, or an integer number of rows, and to leave some of {n} on either side"
     require(0 < rows < n, name, "test_size", test_size, expected)
     return rows
 

@@ -1,4 +1,4 @@
-"""Errors that say what was expected, what came, what to do, and which layer it concerns."""
+"""Errors: each says what was expected, what was received, what to do, and which layer it concerns."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from typing import Any
 
 
 class NumpymlError(Exception):
-    """The base of every error that numpyml raises on purpose.
+    """Base of all errors that numpyml raises.
 
-    ``message`` continues a sentence whose subject is the place: the layer's repr at first,
-    and its place in the model (``Sequential[2] Dense(25, 1)``) once the model's driver has seen it.
+    ``message`` continues a sentence whose subject is ``location``: the layer's repr at first, and with its path in
+    the model (``Sequential[2] Dense(25, 1)``) once the error has passed the model's driver.
     """
 
     def __init__(self, message: str, layer: object = None) -> None:
         super().__init__(message, layer)
         self.message = message
-        self.layer = layer  # where the search for the place goes on
-        self.place = "" if layer is None else name_of(layer)
-        self._name = self.place
-        self._trail = ""  # from that layer down to the one concerned
+        self.layer = layer  # whose path in the model is looked up
+        self.location = "" if layer is None else name_of(layer)
+        self._name = self.location
+        self._trail = ""  # the path from that layer down to the one concerned
 
     def at(self, container: object, trail: str) -> NumpymlError:
-        """The error, known to have come up in a container at ``trail``, such as ``[2]``."""
+        """The error, raised in the part of a container at the path ``trail``, such as ``[2]``."""
         if self.layer is not None:
             self.layer, self._trail = container, trail + self._trail
         return self
 
     def located(self, model: Any) -> NumpymlError:
-        """The error, its place told from the model that was called."""
+        """The error, with the path of its layer in the model that was called."""
         for name, module in model.named_modules():
             if module is self.layer and (name or self._trail):
                 parts = name.split(".") if name else []
                 path = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
-                self.place = f"{type(model).__name__}{path}{self._trail} {self._name}"
+                self.location = f"{type(model).__name__}{path}{self._trail} {self._name}"
                 break
         return self
 
     def __str__(self) -> str:
-        return f"{self.place} {self.message}".lstrip()
+        return f"{self.location} {self.message}".lstrip()
 
 
 class ShapeError(NumpymlError, ValueError):
@@ -45,11 +45,11 @@ class ShapeError(NumpymlError, ValueError):
 
 
 class DTypeError(NumpymlError, TypeError):
-    """A value has a type that cannot stand here: object, complex or string data, integers for features."""
+    """A value has an unsupported type: object, complex or string data, integers for features."""
 
 
 class DerivativeError(NumpymlError, TypeError):
-    """A call of NumPy that the table of derivatives does not cover, or that would lose the gradient."""
+    """A NumPy call that has no derivative in the table, or that would lose the gradient."""
 
 
 class OptionError(NumpymlError, ValueError):
@@ -57,7 +57,7 @@ class OptionError(NumpymlError, ValueError):
 
 
 class DataError(NumpymlError, ValueError):
-    """Values no loss is defined for: a class index out of range, a NaN where a probability is due."""
+    """Values outside the domain of a loss: a class index out of range, a NaN for a probability."""
 
 
 class CallOrderError(NumpymlError, RuntimeError):
@@ -73,11 +73,11 @@ class StateError(NumpymlError, KeyError):
 
 
 class CheckpointError(NumpymlError, ValueError):
-    """A file that is no whole checkpoint: cut short, damaged, or of another kind."""
+    """A file is not a complete checkpoint: truncated, damaged, or of another kind."""
 
 
 class DivergenceError(NumpymlError, ArithmeticError):
-    """A training whose loss is no finite number any more; the message tells the step and the layer."""
+    """The loss of a training is no longer finite; the message names the step and the layer."""
 
     history: Any = None  # of the epochs before
 
@@ -87,13 +87,13 @@ class MissingPackageError(NumpymlError, ImportError):
 
 
 def name_of(layer: object) -> str:
-    """The layer as its constructor call, or its class alone where the call would fill more than a line."""
+    """The layer as its constructor call, or its class alone where the call takes more than a line."""
     text = repr(layer)
     return text if "\n" not in text and len(text) <= 100 else type(layer).__name__
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in the words an error message needs: ``an array of float64, shape (3, 2)``."""
+    """A value as an error message shows it: ``3``, ``None``, ``an array of float64, shape (3, 2)``."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of {value.dtype}, shape {tuple(value.shape)}"
     return f"{value!r:.60}"

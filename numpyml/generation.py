@@ -177,7 +177,7 @@ def generate(
 
     Args:
         step: the model; it sees the prompt at first, then each new token.
-        prompt: whole numbers, at least one.
+        prompt: integers, at least one.
         new_tokens: how many to add at most, 0 or more.
         temperature, top_k, top_p, greedy, generator: see :func:`choose`.
         end: the token that ends a sequence. Behind it a row is filled with ``end``; when all rows have it, that is all.
@@ -261,7 +261,7 @@ def beam_search(
 
     Args:
         step: the model; after the prompt (a batch of 1) it sees the newest token of each sequence that goes on.
-        prompt: whole numbers, at least one.
+        prompt: integers, at least one.
         new_tokens: how many to add at most, 0 or more.
         beams: how many sequences are followed, 1 or more.
         length_penalty: α; 0 ranks by probability, more favours longer sequences.
@@ -332,7 +332,7 @@ def _checked_prompt(
             "start with the token that begins a text"
         )
     if tokens.dtype.kind not in "iu":
-        raise DTypeError(f"{owner} expected whole numbers as the prompt, got {kind_of(tokens)}; pass token numbers")
+        raise DTypeError(f"{owner} expected integers as the prompt, got {kind_of(tokens)}; pass token numbers")
     if context is not None:
         integer(owner, "context", context, 1)
         time = tokens.shape[-1]

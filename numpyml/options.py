@@ -1,4 +1,4 @@
-"""Checks of constructor options: each returns the value as it came, or raises an OptionError that tells the remedy."""
+"""Validators of constructor options: each returns the value unchanged, or raises an OptionError with the remedy."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
 
 
 def weights(owner: object, name: str, value: ArrayLike | None) -> ArrayLike | None:
-    """An option that is an array of finite weights of 0 or more, or None; it is kept as it came."""
+    """An option that is an array of finite weights of 0 or more, or None; returned unchanged."""
     if value is not None:
         array = np.asarray(value)
         ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))

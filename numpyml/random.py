@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-_default: np.random.Generator | None = None  # made when first needed: importing numpy.random takes a while
+_default: np.random.Generator | None = None  # created when first needed: importing numpy.random takes a while
 _inside: ContextVar[np.random.Generator | None] = ContextVar("numpyml.random", default=None)
 
 

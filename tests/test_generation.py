@@ -262,7 +262,7 @@ def test_no_new_token_is_the_prompt():
         (([], 1), {}, ShapeError, r"at least one token, got shape \(0,\)"),
         ((3, 1), {}, ShapeError, r"prompt of shape \(time,\)"),
         (([[[1]]], 1), {}, ShapeError, r"got shape \(1, 1, 1\)"),
-        (([1.0], 1), {}, DTypeError, "whole numbers as the prompt, got an array of float64"),
+        (([1.0], 1), {}, DTypeError, "integers as the prompt, got an array of float64"),
         (([1], -1), {}, OptionError, "new_tokens to be an integer of 0 or more"),
         (([1] * 9, 0), {"context": 8}, ShapeError, "context of 8, got a prompt of 9 and 0 new tokens"),
         (([1] * 8, 2), {"context": 8}, ShapeError, r"prompt of 8 and 2 new tokens; keep its end"),

@@ -1,6 +1,6 @@
-"""Where parameters live: side by side, each gradient at the same place of a buffer of its own.
+"""Memory of parameters: contiguous, each gradient at the same offset of a buffer of its own.
 
-Parameters allocated one after the other are neighbours in memory, so an optimizer updates a whole model in a few
+Parameters allocated one after the other are contiguous in memory, so an optimizer updates a whole model in a few
 passes over one long array instead of a few calls for every parameter. Nothing else depends on it.
 """
 

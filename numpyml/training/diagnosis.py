@@ -1,4 +1,4 @@
-"""What went wrong: in which layer a value first was not finite, and which layer says what the loss says again."""
+"""Diagnosis of a training: the layer whose output first was not finite, and a last layer that the loss repeats."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
         return
     for module, _, ys in calls:
         if isinstance(module, squashing) and np.may_share_memory(ys[0], outputs):
-            place = NumpymlError("", module).located(model).place
+            location = NumpymlError("", module).located(model).location
             warnings.warn(
-                f"the model ends in {place}, and {type(loss).__name__} expects logits: it applies a "
+                f"the model ends in {location}, and {type(loss).__name__} expects logits: it applies a "
                 f"{'sigmoid' if 'Binary' in type(loss).__name__ else 'softmax'} itself, so it is applied twice and the "
                 "model learns slowly or not at all; leave the last layer out of the model and apply it to predictions",
                 stacklevel=stacklevel,
@@ -69,8 +69,8 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
 class FloatingPointWarnings:
     """NumPy's warnings of overflow and the like, held back while a step runs.
 
-    Where a loss is no number any more, the diagnosis says all of it, and better; else they are told after the epoch, or
-    at Ctrl-C. Who chose something else than a warning (``np.errstate``) gets it at once.
+    Where a loss is not finite, the diagnosis replaces them; else they are issued after the epoch, or at Ctrl-C. What
+    ``np.errstate`` turned into something else than a warning happens at once.
     """
 
     def __init__(self) -> None:
@@ -104,15 +104,17 @@ def finite(arrays: Sequence[Any]) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
-def divergence(model: Module, loss: Any, batch: Sequence[Any], told: str, kept: str) -> tuple[DivergenceError, bool]:
-    """The error that tells where a loss that is no finite number comes from, and whether it comes from the data.
+def divergence(
+    model: Module, loss: Any, batch: Sequence[Any], event: str, consequence: str
+) -> tuple[DivergenceError, bool]:
+    """The error that names the origin of a loss that is not finite, and whether that is the data.
 
     Args:
         model: as it was when the loss was computed: the batch runs through it once more.
         loss: its loss function.
         batch: inputs and targets.
-        told: what was seen: the loss and the step.
-        kept: what is done about the model, where the data is not to blame.
+        event: the loss and the step.
+        consequence: the state of the model, where the cause is not the data.
     """
     *inputs, targets = batch
     for x, name in (*((x, "inputs") for x in inputs), (targets, "targets")):
@@ -121,21 +123,21 @@ def divergence(model: Module, loss: Any, batch: Sequence[Any], told: str, kept: 
                 bad = ~np.isfinite(array)
                 return DivergenceError(
                     f"fit expected finite {name}, got {int(bad.sum())} NaN or infinite values, the first in row "
-                    f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {told}. Mend the data; the model is "
+                    f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {event}. Mend the data; the model is "
                     "as it was before this batch"
                 ), True
     with preserved(model), no_grad(), np.errstate(all="ignore"), observed(model) as calls:
         outputs = _arrays(model.forward(*inputs))
-    remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {kept}"
+    remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {consequence}"
     for module, xs, ys in calls:
         if finite(xs) and not finite(ys):  # what is around it, and what comes after it, only hands it on
             bad_names = [n for n, p in module.named_parameters() if "." not in n and not finite([p.data])]
             why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_up_to(xs)}"
-            error = DivergenceError(f"gave the first values that are not finite, {why}: {told}. {remedy}", module)
+            error = DivergenceError(f"gave the first values that are not finite, {why}: {event}. {remedy}", module)
             error.located(model)
             return error, False
     return DivergenceError(
-        f"fit expected a finite loss: {told}, and {loss!r} itself is where it first is not: the model's outputs are "
+        f"fit expected a finite loss: {event}, and {loss!r} itself is where it first is not: the model's outputs are "
         f"{_up_to(outputs)}. {remedy}"
     ), False
 

@@ -364,14 +364,14 @@ class Run:
         if isfinite(loss):
             return float(loss)
         fallback = self._fallback
-        kept = "nothing has changed yet" if fallback is None else (
+        consequence = "nothing has changed yet" if fallback is None else (
             f"model and optimizer are as they were after step {fallback.step}"
         )  # fmt: skip
         step = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
-        told = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
-        error, is_the_datas = divergence(self.model, self.loss, (*inputs, targets), told, kept)
+        event = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
+        error, from_data = divergence(self.model, self.loss, (*inputs, targets), event, consequence)
         buffers = self._before
-        if fallback is not None and not is_the_datas:
+        if fallback is not None and not from_data:
             for p, values in zip(self.model.parameters(), fallback.parameters, strict=True):
                 p[...] = values
             self.optimizer.load_state_dict(fallback.optimizer)
@@ -388,23 +388,23 @@ class Run:
     # Checkpoints
 
     def _generators(self, data: Any) -> dict[str, np.random.Generator]:
-        """Every generator that a step may draw from, by its place."""
-        found = {"random/default": default_generator()}
+        """Every generator that a step may draw from, by its name in a checkpoint."""
+        generators = {"random/default": default_generator()}
         owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
-        place = "data"
+        path = "data"
         while data is not None:  # a loader, its dataset, the dataset that this is a subset of
-            owners.append((place, data))
-            place, data = f"{place}.dataset", getattr(data, "dataset", None)
-        for place, owner in owners:
+            owners.append((path, data))
+            path, data = f"{path}.dataset", getattr(data, "dataset", None)
+        for path, owner in owners:
             for name, value in getattr(owner, "__dict__", {}).items():
                 if isinstance(value, np.random.Generator):
-                    found[f"random/{place}.{name}"] = value
-        return found
+                    generators[f"random/{path}.{name}"] = value
+        return generators
 
     def check_prefetch(self, option: str, path: Path_ | None) -> None:
         """Refuse a checkpoint whose bits would depend on how far a thread has drawn ahead of the steps."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
-        draws = any(place.startswith("random/data.dataset") for place in self._generators(self.data))
+        draws = any(name.startswith("random/data.dataset") for name in self._generators(self.data))
         expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
         require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
