@@ -82,6 +82,7 @@ FILES = {
     "nn/optimizers/base.py": "nn/test_optimizers.py",
     "nn/optimizers/__init__.py": "nn/test_optimizers.py",
     "nn/parameter.py": "nn/test_module.py nn/test_buffer.py",
+    "nn/preserve.py": "nn/test_buffer.py nn/test_model.py",
     "nn/schedulers/__init__.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/utils.py": "nn/test_schedulers.py",
 }

@@ -20,7 +20,7 @@ from conformance.errors import Mismatch
 from conformance.frameworks import counterparts
 from conformance.frameworks import numpyml as adapter
 from conformance.results.census import Note
-from conformance.rows import ModuleRow
+from conformance.rows import CompositeRow
 
 _spec = importlib.util.spec_from_file_location("cells", Path(__file__).parents[1] / "nn" / "cells.py")
 assert _spec is not None and _spec.loader is not None
@@ -37,7 +37,7 @@ class Step(torch.nn.LSTMCell):
         return h, (h, c)
 
 
-ROW = ModuleRow(LSTMCell, "counterparts.Step", {}, lambda o: None, composed=True)  # type: ignore[arg-type, return-value]
+ROW = CompositeRow(LSTMCell, "counterparts.Step", {}, lambda o: None)  # type: ignore[arg-type, return-value]
 CHECKS = [check for check in checks.MODULE_CHECKS if check is not checks.resolution]
 
 
