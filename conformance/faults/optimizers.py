@@ -1,4 +1,4 @@
-"""Wrong steps: of one group, of large parameters, of what was saved."""
+"""Wrong steps: of one group, of large parameters, after a restart."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _uncorrected(right: Any) -> Any:
     return update
 
 
-def _never_fresh(right: Any) -> Any:
+def _never_new(right: Any) -> Any:
     def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
-        run.fresh = frozenset()
+        run.new_state = frozenset()
         right(self, p, g * (1 - 1e-9), state, scratch, run)
 
     return update
@@ -103,7 +103,7 @@ def _restarted(right: Any) -> Any:
 FAULTS = [
     Fault("bias correction a step ahead", "Adam", "trajectory", optimizers.Adam, "update", _off_by_one),
     Fault("no bias correction", "Adam", "trajectory", optimizers.Adam, "update", _uncorrected),
-    Fault("momentum starts from zero, dampened", "SGD", "trajectory", optimizers.SGD, "update", _never_fresh),
+    Fault("momentum starts from zero, dampened", "SGD", "trajectory", optimizers.SGD, "update", _never_new),
     Fault(
         "Nesterov's momentum is the first group's",
         "SGD",

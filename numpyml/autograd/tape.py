@@ -86,6 +86,16 @@ def no_grad() -> Iterator[None]:
         _mode.recording = before
 
 
+@contextmanager
+def recording() -> Iterator[None]:
+    """Inside this block calls are recorded, in this thread, also where :func:`no_grad` surrounds it."""
+    before, _mode.recording = _mode.recording, True
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
     """Every node that these were computed from, oldest first."""
     seen: dict[int, Node] = {}

@@ -1,6 +1,7 @@
-"""Optimizers against their formulas, step by step, and against bad input."""
+"""Optimizers against their formulas, step by step; both drivers; bad input."""
 
 import copy
+import inspect
 import pickle
 from decimal import Decimal
 from fractions import Fraction
@@ -8,9 +9,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from numpyml import Tensor, is_recording, no_grad
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError
-from numpyml.nn import Parameter, activations, layers, model
-from numpyml.nn.optimizers import SGD, Adam, AdamW
+from numpyml.nn import Parameter, activations, layers, losses, model
+from numpyml.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from numpyml.nn.optimizers.options import NonNegative
 
 
 def net():
@@ -71,7 +74,7 @@ def test_every_step_follows_the_formula(rng, kind, formula, options, shape):
 
 
 @pytest.mark.parametrize(("kind", "formula", "options"), CASES)
-def test_neighbours_in_memory_are_updated_as_if_alone(rng, kind, formula, options):
+def test_contiguous_parameters_are_updated_as_if_alone(rng, kind, formula, options):
     a = net()
     apart = [p.copy() for p in a.parameters()]
     gradients = [g.copy() for g in a.gradients()]
@@ -168,7 +171,7 @@ def test_frozen_parameters_stay_and_their_state_waits():
 
 
 @pytest.mark.parametrize(("kind", "formula", "options"), CASES)
-def test_a_saved_optimizer_goes_on_with_the_same_bits(rng, kind, formula, options):
+def test_a_restored_optimizer_continues_with_the_same_bits(rng, kind, formula, options):
     a = net()
     optimizer = kind(a.parameters(), a.gradients(), **options)
     steps = rng.standard_normal((6, 4, 50))
@@ -208,7 +211,7 @@ def flat(state_dict):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("change", "message"),
     [
         (
             lambda d: d["state"][0].update(exp_avg=np.zeros(3)),
@@ -220,7 +223,7 @@ def flat(state_dict):
         (lambda d: d["state"][1].update(exp_avg=None), "'exp_avg' of parameter 1 to be floats"),
         (lambda d: d["state"][1].pop("exp_avg_sq"), r"\['exp_avg_sq'\] of parameter 1"),
         (lambda d: d["state"][1].update(momentum_buffer=np.zeros(4)), "of parameter 1 only 'step' and"),
-        (lambda d: d["state"][2].pop("step"), "'step' of parameter 2 to be a whole number of 0 or more, got None"),
+        (lambda d: d["state"][2].pop("step"), "'step' of parameter 2 to be an integer of 0 or more, got None"),
         (lambda d: d["state"][2].update(step=-1), "'step' of parameter 2"),
         (lambda d: d["state"][2].update(step=1.5), "'step' of parameter 2"),
         (lambda d: d["state"][2].update(step=True), "'step' of parameter 2"),
@@ -235,13 +238,13 @@ def flat(state_dict):
         (lambda d: d["param_groups"][0].update(eps=-1), "options in range in group 0, where Adam expected eps"),
     ],
 )
-def test_a_wrong_state_dict_is_an_error_and_changes_nothing(spoil, message):
+def test_an_invalid_state_dict_is_an_error_and_changes_nothing(change, message):
     optimizer = stepped(Adam)
     before = optimizer.state_dict()
     wrong = copy.deepcopy(before)
     wrong["param_groups"][0]["learning_rate"] = 7
     wrong["state"][0]["exp_avg_sq"] += 1
-    spoil(wrong)
+    change(wrong)
     with pytest.raises(StateError, match=message):
         optimizer.load_state_dict(wrong)
     assert flat(optimizer.state_dict()) == flat(before)
@@ -449,7 +452,7 @@ def test_an_optimizer_is_neither_copied_nor_pickled(duplicate):
         duplicate(stepped(Adam))
 
 
-def test_two_models_of_neighbouring_parameters_do_not_touch_each_other():
+def test_two_models_of_contiguous_parameters_do_not_touch_each_other():
     a, b = net(), net()
     before = [p.copy() for p in b.parameters()]
     for g in [*a.gradients(), *b.gradients()]:
@@ -484,3 +487,131 @@ def test_a_decay_too_small_for_float32_beside_1_is_not_rounded_away():
     for _ in range(1000):
         optimizer.step()
     assert abs(np.mean(p / before) - (1 - 1e-5) ** 1000) < 1e-6
+
+
+class NormalizedSGD(Optimizer):
+    """The sign of the gradient, scaled by its Frobenius norm, with the mean of the norms as state."""
+
+    state_arrays = ("mean_norm",)
+
+    def __init__(self, parameters, gradients=None, learning_rate: NonNegative = 0.1, memory: NonNegative = 0.5):
+        super().__init__(parameters, gradients, locals())
+
+    def initial_state(self, p, options):
+        return {"mean_norm": np.zeros((), p.dtype)}
+
+    def update(self, p, g, state, options):
+        state["mean_norm"] += (1 - options["memory"]) * (np.linalg.norm(g) - state["mean_norm"])
+        p -= options["learning_rate"] * state["mean_norm"] / (1 - options["memory"] ** state["step"]) * np.sign(g)
+
+
+def filled(module, rng):
+    for g in module.gradients():
+        g[...] = rng.standard_normal(g.shape)
+
+
+def test_other_optimizers_are_given_each_parameter_in_its_own_shape(rng):
+    a = net()
+    filled(a, rng)
+    before = [p.copy() for p in a.parameters()]
+    first = {"parameters": a.parameters()[:2], "gradients": a.gradients()[:2], "learning_rate": 1.0}
+    second = {"parameters": a.parameters()[2:], "gradients": a.gradients()[2:]}
+    optimizer = NormalizedSGD([first, second])
+    optimizer.step()
+    for p, q, g, rate in zip(a.parameters(), before, a.gradients(), [1, 1, 0.1, 0.1], strict=True):
+        np.testing.assert_allclose(p, q - rate * np.linalg.norm(g) * np.sign(g), rtol=1e-12)
+    optimizer.param_groups[0]["learning_rate"] = 0.0
+    optimizer.step()
+    assert np.array_equal(a.parameters()[0], before[0] - np.linalg.norm(a.gradients()[0]) * np.sign(a.gradients()[0]))
+    with pytest.raises(OptionError, match="learning_rate"):
+        optimizer.param_groups[1]["learning_rate"] = -1
+
+
+def test_other_optimizers_leave_frozen_parameters_alone(rng):
+    a = net()
+    filled(a, rng)
+    optimizer = NormalizedSGD(a.parameters(), a.gradients())
+    optimizer.step()
+    a[0].requires_grad_(False)
+    before = [p.copy() for p in a.parameters()]
+    optimizer.step()
+    assert [np.array_equal(p, q) for p, q in zip(a.parameters(), before, strict=True)] == [True, True, False, False]
+    assert [s["step"] for s in optimizer.state] == [1, 1, 2, 2]
+    a[0].requires_grad_(True)
+    optimizer.step()
+    assert [s["step"] for s in optimizer.state] == [2, 2, 3, 3]
+    optimizer.zero_grad()
+    assert not any(g.any() for g in a.gradients())
+
+
+def test_other_optimizers_are_saved_and_restored(rng):
+    a, b = net(), net()
+    b.load_state_dict(a.state_dict())
+    first, second = NormalizedSGD(a.parameters(), a.gradients()), NormalizedSGD(b.parameters(), b.gradients())
+    filled(a, rng)
+    first.step()
+    b.load_state_dict(a.state_dict())
+    second.load_state_dict(pickle.loads(pickle.dumps(first.state_dict())))
+    filled(a, rng)
+    for g, h in zip(a.gradients(), b.gradients(), strict=True):
+        h[...] = g
+    first.step()
+    second.step()
+    assert all(np.array_equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    saved = first.state_dict()
+    saved["state"][0]["mean_norm"] = np.zeros(3)
+    with pytest.raises(StateError, match=r"'mean_norm' of parameter 0 to be floats of shape \(\), got"):
+        first.load_state_dict(saved)
+
+
+def test_an_optimizer_in_two_lines(rng):
+    class Signed(Optimizer):
+        def __init__(self, parameters, gradients):
+            super().__init__(parameters, gradients, {})
+
+        def update(self, p, g, state, options):
+            p -= np.linalg.norm(g) * np.sign(g)
+
+    p, g = np.zeros((2, 2)), np.array([[3.0, 0.0], [0.0, -4.0]])
+    optimizer = Signed([p], [g])
+    assert optimizer.step() is None
+    assert p.tolist() == [[-5, 0], [0, 5]] and optimizer.state == [{"step": 1}]
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, NormalizedSGD])
+def test_a_closure_computes_the_gradients_and_its_loss_is_returned(rng, kind):
+    a, x, y = net(), rng.standard_normal((3, 5)), rng.standard_normal((3, 2))
+    loss, before = losses.MeanSquaredError(), [p.copy() for p in a.parameters()]
+    optimizer = kind(a.parameters(), a.gradients())
+
+    def closure():
+        assert is_recording()
+        optimizer.zero_grad()
+        value = loss(a(Tensor(x)), Tensor(y))
+        value.backward()
+        return value
+
+    with no_grad():
+        value = optimizer.step(closure)
+        assert not is_recording()
+    assert isinstance(value, Tensor) and value.item() > closure().item()
+    assert not any(np.array_equal(p, q) for p, q in zip(a.parameters(), before, strict=True))
+
+
+def test_a_closure_that_fails_leaves_the_parameters_as_they_were():
+    optimizer = stepped(Adam)
+    before = flat(optimizer.state_dict())
+    with pytest.raises(ZeroDivisionError), no_grad():
+        optimizer.step(lambda: 1 / 0)
+    assert flat(optimizer.state_dict()) == before and is_recording()
+
+
+def test_an_option_is_declared_once_in_the_constructor():
+    shown = inspect.signature(Adam).parameters
+    assert list(shown)[:4] == ["parameters", "gradients", "learning_rate", "betas"]
+    assert Adam([np.ones(2)], [np.ones(2)]).defaults == {
+        name: shown[name].default for name in shown if name not in ("parameters", "gradients")
+    }
+    adamw = AdamW([np.ones(2)], [np.ones(2)]).defaults
+    assert adamw["decoupled_weight_decay"] and adamw["weight_decay"] == 1e-2

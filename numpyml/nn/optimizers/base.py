@@ -1,59 +1,44 @@
-"""What all optimizers share: parameter groups, state, and few long passes over memory instead of many short ones."""
+"""The base of all optimizers: parameter groups, steps, and state for saving."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
-from weakref import ref
 
 import numpy as np
 
-from numpyml.autograd.tensor import Tensor
-from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, StateError, kind_of
+from numpyml.autograd.tape import recording
+from numpyml.errors import OptionError, OwnershipError, StateError, kind_of
 from numpyml.memory import keep_freed_memory
 from numpyml.names import ExplainsKeywords
-from numpyml.nn.module import Module
-from numpyml.nn.optimizers.groups import ParameterGroup
-from numpyml.nn.parameter import owner_of
-from numpyml.nn.storage import neighbours, span
+from numpyml.nn.optimizers import flat, plain
+from numpyml.nn.optimizers.groups import REMEDY, Entry, ParameterGroup, State, array_list, check_arrays
+from numpyml.nn.optimizers.options import Check, declared
 from numpyml.typing import Array
-
-_BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
-
-
-class Run:
-    """Parameters that are updated together: neighbours in memory, equally old, in one group."""
-
-    def __init__(self, group: ParameterGroup, indices: list[int], p: Array, g: Array, step: int) -> None:
-        self.options: Mapping[str, Any] = group.values_in_use
-        self.indices = indices
-        self.p = p
-        self.g = g
-        self.step = step
-        self.state: dict[str, Array] = {}
-        self.fresh: frozenset[str] = frozenset()  # names of the state that this step is the first to use
-
-
-class _Unowned:
-    """Stands for the owner of arrays that belong to no Parameter."""
-
-    requires_grad = True
-
-
-_UNOWNED = _Unowned()
 
 
 class Optimizer(ExplainsKeywords):
-    """What all optimizers share: parameter groups, state, and the passes over memory.
+    """The base of all optimizers: parameter groups, steps, and state for saving.
 
     Args:
         parameters: ``model.parameters()``, or a list of groups: dicts of ``parameters``, ``gradients`` and any options
             of that group alone.
         gradients: ``model.gradients()``, in the same order; None where groups are given.
-        defaults: the options of every group that does not set its own.
+        defaults: the options of every group that does not set its own. Only what the constructor of the subclass
+            declares is taken, so that it can pass ``locals()``.
 
     ``param_groups`` is the list of groups; an option set there holds from the next step on.
+
+    A subclass has a constructor that declares the options, and ``update``. The base calls it in one of two ways:
+
+    ``elementwise = False``: ``update(p, g, state, options)``, once for each parameter, with arrays of its own shape.
+    ``state`` has the number of this ``step``, from 1 on, and the arrays that ``state_arrays`` names.
+
+    ``elementwise = True``: ``update(p, g, state, scratch, run)``, for blocks of a flat array in which many parameters
+    lie one behind the other: fewer calls, and less traffic to memory. ``scratch`` has two arrays like ``p`` to work
+    in; ``run`` has the ``options``, the ``step``, and ``new_state``, the names of arrays that are used for the first
+    time.
 
     Raises:
         OptionError: when an option is out of its range, or there is nothing to optimize.
@@ -64,45 +49,59 @@ class Optimizer(ExplainsKeywords):
             the model but is still held, by a variable or by what was recorded for the backward, goes unnoticed.
     """
 
-    def __init__(self, parameters: Any, gradients: Sequence[Array] | None, **defaults: Any) -> None:
+    elementwise: ClassVar[bool] = False
+    """Whether an update of one element reads no other."""
+    state_arrays: ClassVar[tuple[str, ...]] = ()
+    """The state arrays of every parameter that was updated."""
+    optional_state_arrays: ClassVar[tuple[str, ...]] = ()
+    """State arrays that an option asks for; a parameter keeps them when the option is off again."""
+    _checks: ClassVar[Mapping[str, Check]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls._checks = {**cls._checks, **declared(cls.__init__)}
+
+    def __init__(self, parameters: Any, gradients: Sequence[Array] | None, defaults: Mapping[str, Any]) -> None:
         keep_freed_memory()
-        self.defaults = defaults
+        self.defaults = {name: defaults[name] for name in self._checks if name in defaults}
         self.param_groups: list[ParameterGroup] = []
         self._owners: list[Callable[[], Any]] = []
         self._frozen: list[bool] | None = None
         self._frozen_gradients: list[Array] = []
-        self._runs: list[Run] = []
-        self._saved: dict[int, tuple[int, dict[str, Array]]] = {}  # step and state by parameter, frozen ones included
+        self._runs: Sequence[flat.Run | plain.Single] = []
+        self._states: dict[int, State] = {}  # by parameter, frozen ones included; those of runs are brought up to date
         name = type(self).__name__
         if gradients is not None:
             groups = [{"parameters": parameters, "gradients": gradients}]
         else:
-            groups = _listed(name, "parameters", parameters)
+            groups = array_list(name, "parameters", parameters)
             if any(not isinstance(group, Mapping) for group in groups):
                 raise OwnershipError(
-                    f"{name} expected parameters and gradients, got no gradients; {_REMEDY}, both as arrays"
+                    f"{name} expected parameters and gradients, got no gradients; {REMEDY}, both as arrays"
                 )
         if not groups:
-            raise OptionError(f"{name} expected at least one group of parameters, got none")
+            raise OptionError(f"{name} expected at least one group of parameters, got none; {REMEDY}")
         for group in groups:
             self.add_param_group(group)
 
-    always_kept: ClassVar[tuple[str, ...]] = ()
-    """The state arrays of every parameter that was updated."""
-    kept_on_demand: ClassVar[tuple[str, ...]] = ()
-    """Those that a parameter has once an option asked for them, also after the option is off again."""
-
     @classmethod
     def validate(cls, options: Mapping[str, Any]) -> None:
-        """Raise an OptionError when an option is out of its range, or two contradict each other."""
-        raise NotImplementedError
+        """Raise an OptionError when an option is out of its range; extend it where options depend on each other."""
+        for name, check in cls._checks.items():
+            if name in options:
+                check(cls.__name__, name, options[name])
 
-    def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """The state arrays that an update with these options needs for each parameter."""
-        raise NotImplementedError
+        return self.state_arrays
 
-    def update(self, p: Array, g: Array, state: Mapping[str, Array], scratch: Array, run: Run) -> None:
-        """One step for a stretch of parameters: writes to p, to the state and to two arrays of scratch, not to g."""
+    def initial_state(self, p: Array, options: Mapping[str, Any]) -> dict[str, Array]:
+        """The state arrays of a parameter before its first update. Elementwise optimizers always begin with zeros."""
+        return {name: np.zeros_like(p) for name in self.state_names(options)}
+
+    def update(self, p: Array, g: Array, state: Any, *arguments: Any, **options: Any) -> None:
+        """One step of a parameter, or of a block of many: writes to p, state and scratch in place, not to g."""
         raise NotImplementedError
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -114,10 +113,10 @@ class Optimizer(ExplainsKeywords):
                 f"{name} expected a group to have 'parameters', 'gradients' and any of {sorted(self.defaults)}, "
                 f"got {sorted(group)}"
             )
-        parameters, gradients = (_listed(name, role, group[role]) for role in ("parameters", "gradients"))
-        owners = _check_arrays(name, parameters, gradients)
-        taken = {id(p) for other in self.param_groups for p in other["parameters"]}
-        if len(taken | {id(p) for p in parameters}) < len(taken) + len(parameters):
+        parameters, gradients = (array_list(name, role, group[role]) for role in ("parameters", "gradients"))
+        owners = check_arrays(name, parameters, gradients)
+        others = {id(p) for other in self.param_groups for p in other["parameters"]}
+        if len(others | {id(p) for p in parameters}) < len(others) + len(parameters):
             raise OwnershipError(f"{name} expected every parameter once, got one twice; give each to one group only")
         values = {**self.defaults, **group, "parameters": tuple(parameters), "gradients": tuple(gradients)}
         self.param_groups.append(ParameterGroup(values, self.validate))
@@ -131,37 +130,24 @@ class Optimizer(ExplainsKeywords):
         for g in self._frozen_gradients:
             g.fill(0)
 
-    def step(self) -> None:
-        """Move every parameter that is not frozen by one step."""
-        for run in self._current_runs():
-            names = self.state_names(run.options)
-            run.fresh = frozenset(name for name in names if name not in run.state)
-            for name in run.fresh:
-                run.state[name] = np.zeros_like(run.p)
-            run.step += 1
-            self._update(run)
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that is not frozen.
 
-    def _update(self, run: Run) -> None:
-        """Update a run block by block, so that all passes over a block but the first find it in cache.
-
-        One thread: NumPy gives the interpreter back between any two passes, and a second thread spends what it gains
-        on waiting for it.
+        Args:
+            closure: a function that computes the gradients and returns the loss. It is called first, with calls
+                recorded also inside ``no_grad()``, and its loss is returned.
         """
+        loss = None
+        if closure is not None:
+            with recording():
+                loss = closure()
         with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
-            if run.p.ndim != 1:  # not contiguous: as it is, in one piece
-                self.update(run.p, run.g, run.state, np.empty((2, *run.p.shape), run.p.dtype), run)
-                return
-            scratch = np.empty((2, min(run.p.size, _BLOCK)), run.p.dtype)
-            for start in range(0, run.p.size, _BLOCK):
-                block = slice(start, start + _BLOCK)
-                p = run.p[block]
-                state = {name: array[block] for name, array in run.state.items()}
-                self.update(p, run.g[block], state, scratch[:, : p.size], run)
+            for run in self._current_runs():
+                run.advance(self)
+        return loss
 
-    # Which parameters go together
-
-    def _current_runs(self) -> list[Run]:
-        """The runs, planned anew after a parameter was frozen or unfrozen."""
+    def _current_runs(self) -> Sequence[flat.Run | plain.Single]:
+        """The driver's plan, made again after a parameter was frozen or unfrozen."""
         owners = [owner() for owner in self._owners]
         try:
             frozen = [not owner.requires_grad for owner in owners]
@@ -172,110 +158,72 @@ class Optimizer(ExplainsKeywords):
             ) from None
         if frozen != self._frozen:
             self._save()
-            self._runs, self._frozen = self._plan(frozen), frozen
-            self._frozen_gradients = [g for (_, _, g), still in zip(self._arrays(), frozen, strict=True) if still]
+            entries = self._entries()
+            trainable = [entry for entry in entries if not frozen[entry.index]]
+            plan = flat.plan if self.elementwise else plain.plan
+            self._runs, self._frozen = plan(trainable, self._states), frozen
+            self._frozen_gradients = [entry.g for entry in entries if frozen[entry.index]]
         return self._runs
 
     def _save(self) -> None:
-        """Bring the runs' state back to the parameters it belongs to."""
+        """Write the runs' state back to the parameters it belongs to."""
         for run in self._runs:
-            for i, place in zip(run.indices, _places(run, self._arrays()), strict=True):
-                self._saved[i] = run.step, {name: place(array) for name, array in run.state.items()}
+            self._states.update(run.states())
 
-    def _arrays(self) -> list[tuple[ParameterGroup, Array, Array]]:
-        return [
+    def _entries(self) -> list[Entry]:
+        arrays = (
             (group, *pair)
             for group in self.param_groups
             for pair in zip(group["parameters"], group["gradients"], strict=True)
-        ]
+        )
+        return [Entry(i, *entry) for i, entry in enumerate(arrays)]
 
-    def _plan(self, frozen: Sequence[bool]) -> list[Run]:
-        """Join what can be updated together."""
-        runs: list[Run] = []
-        arrays = self._arrays()
-        chains: list[list[int]] = []
-        for i, (group, p, g) in enumerate(arrays):
-            if frozen[i]:
-                continue
-            before = chains[-1][-1] if chains else None
-            if (
-                before is not None
-                and arrays[before][0] is group
-                # Only between whole Parameters is there nothing but padding, which may be written.
-                and owner_of(arrays[before][1]) is not None
-                and owner_of(p) is not None
-                and neighbours(arrays[before][1], p)
-                and neighbours(arrays[before][2], g)
-                and self._age(before) == self._age(i)
-            ):
-                chains[-1].append(i)
-            else:
-                chains.append([i])
-        for chain in chains:
-            group, p, g = arrays[chain[0]]
-            if len(chain) > 1:
-                p, g = span(p, arrays[chain[-1]][1]), span(g, arrays[chain[-1]][2])
-            elif p.flags.c_contiguous and g.flags.c_contiguous:
-                p, g = p.reshape(-1), g.reshape(-1)
-            step, names = self._age(chain[0])
-            run = Run(group, chain, p, g, step)
-            run.state = {name: np.zeros_like(p) for name in names}
-            for i, place in zip(chain, _places(run, arrays), strict=True):
-                for name in names:
-                    place(run.state[name])[...] = self._saved[i][1][name]
-            runs.append(run)
-        return runs
-
-    def _age(self, i: int) -> tuple[int, frozenset[str]]:
-        step, state = self._saved.get(i, (0, {}))
-        return step, frozenset(state)
-
-    # State, for looking and for saving
+    # State, for inspection and for saving
 
     @property
     def state(self) -> list[dict[str, Any]]:
         """For each parameter its ``step`` and its state arrays, under PyTorch's names, empty before the first step."""
         self._current_runs()
         self._save()
-        saved = (self._saved.get(i, (0, {})) for i in range(len(self._owners)))
-        return [{"step": step, **arrays} if step or arrays else {} for step, arrays in saved]
+        states = (self._states.get(i, (0, {})) for i in range(len(self._owners)))
+        return [{"step": step, **arrays} if step or arrays else {} for step, arrays in states]
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of the state and of every group's options; parameters appear as their numbers."""
-        numbers = iter(range(len(self._owners)))
+        """A copy of the state and of every group's options; parameters appear as their indices."""
+        indices = iter(range(len(self._owners)))
         return {
             "state": {i: copy.deepcopy(state) for i, state in enumerate(self.state) if state},
             "param_groups": [
-                {**group.options(), "parameters": [next(numbers) for _ in group["parameters"]]}
+                {**group.options(), "parameters": [next(indices) for _ in group["parameters"]]}
                 for group in self.param_groups
             ],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the state and options that ``state_dict()`` gave, in place of the present ones.
+        """Replace state and options by those of a ``state_dict()``.
 
         Raises:
             StateError: listing everything that is not this optimizer's. Nothing is changed then.
         """
         problems: list[str] = []
-        groups, states = _entries_of(state_dict)
+        groups, states = _contents(state_dict)
         if groups is None or states is None:
             problems.append("a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings)")
         options = [] if groups is None else self._checked_options(groups, problems)
-        saved = {} if states is None else self._checked_states(states, problems)
+        checked = {} if states is None else self._checked_states(states, problems)
         if problems:
             raise StateError(
                 f"{type(self).__name__}.load_state_dict expected {'; '.join(problems)}. Nothing was loaded; "
-                f"pass what state_dict() of {type(self).__name__} for such a model gave"
+                f"pass the state_dict() of {type(self).__name__} for such a model"
             )
         for group, changes in zip(self.param_groups, options, strict=True):
             group.update(changes)
-        self._runs, self._frozen, self._saved = [], None, saved
+        self._runs, self._frozen, self._states = [], None, checked
 
     def _checked_options(self, groups: Sequence[Mapping[str, Any]], problems: list[str]) -> list[dict[str, Any]]:
         """The options of each saved group."""
-        numbers = iter(range(len(self._owners)))
-        expected = [[next(numbers) for _ in group["parameters"]] for group in self.param_groups]
+        indices = iter(range(len(self._owners)))
+        expected = [[next(indices) for _ in group["parameters"]] for group in self.param_groups]
         got = [group.get("parameters") for group in groups]
         if got != expected:
             problems.append(f"groups of the parameters {expected}, got {got!r:.80}")
@@ -291,41 +239,44 @@ class Optimizer(ExplainsKeywords):
                     problems.append(f"options in range in group {i}, where {error}")
         return options
 
-    def _checked_states(
-        self, states: Mapping[Any, Any], problems: list[str]
-    ) -> dict[int, tuple[int, dict[str, Array]]]:
-        """Step and state of each saved parameter, in its dtype."""
-        arrays = self._arrays()
-        names = (*self.always_kept, *self.kept_on_demand)
-        saved: dict[int, tuple[int, dict[str, Array]]] = {}
+    def _checked_states(self, states: Mapping[Any, Any], problems: list[str]) -> dict[int, State]:
+        """Step count and state arrays of each saved parameter, in its dtype."""
+        entries = self._entries()
+        checked: dict[int, State] = {}
         for i, state in states.items():
-            if not _is_whole(i) or i >= len(arrays) or not isinstance(state, Mapping):
+            if not _is_count(i) or i >= len(entries) or not isinstance(state, Mapping):
                 problems.append(
-                    f"a mapping for each of the parameters 0 to {len(arrays) - 1}, got {i!r}: {state!r:.40}"
+                    f"a mapping for each of the parameters 0 to {len(entries) - 1}, got {i!r}: {state!r:.40}"
                 )
                 continue
             step: Any = state.get("step")
-            p = arrays[i][1]
-            if not _is_whole(step):
-                problems.append(f"'step' of parameter {i} to be a whole number of 0 or more, got {step!r:.40}")
-            elif step and (missing := [name for name in self.always_kept if name not in state]):
+            shapes = self._state_shapes(entries[i])
+            if not _is_count(step):
+                problems.append(f"'step' of parameter {i} to be an integer of 0 or more, got {step!r:.40}")
+            elif step and (missing := [name for name in self.state_arrays if name not in state]):
                 problems.append(f"{missing} of parameter {i}, got {list(state)}")
-            if unknown := [name for name in state if name not in ("step", *names)]:
-                problems.append(f"of parameter {i} only 'step' and {list(names)}, got {unknown}")
-            kept = {}
-            for name in names:
+            if unknown := [name for name in state if name not in ("step", *shapes)]:
+                problems.append(f"of parameter {i} only 'step' and {list(shapes)}, got {unknown}")
+            arrays = {}
+            for name, shape in shapes.items():
                 if name in state:
                     array = _as_array(state[name])
-                    if array is None or array.shape != p.shape or array.dtype.kind != "f":
+                    if array is None or array.shape != shape or array.dtype.kind != "f":
                         problems.append(
-                            f"{name!r} of parameter {i} to be floats of shape {p.shape}, got {kind_of(state[name])}"
+                            f"{name!r} of parameter {i} to be floats of shape {shape}, got {kind_of(state[name])}"
                         )
                     else:
                         with np.errstate(over="ignore"):  # to infinity, which shows in the parameters
-                            kept[name] = array.astype(p.dtype)
-            if _is_whole(step):
-                saved[int(i)] = int(step), kept
-        return saved
+                            arrays[name] = array.astype(entries[i].p.dtype)
+            if _is_count(step):
+                checked[int(i)] = int(step), arrays
+        return checked
+
+    def _state_shapes(self, entry: Entry) -> dict[str, tuple[int, ...]]:
+        """The shapes of all state arrays that a parameter may have."""
+        shapes = dict.fromkeys((*self.state_arrays, *self.optional_state_arrays), entry.p.shape)
+        own = {} if self.elementwise else self.initial_state(entry.p, entry.group.values_in_use)
+        return {**shapes, **{name: array.shape for name, array in own.items()}}
 
     def __reduce__(self) -> NoReturn:
         raise OwnershipError(
@@ -338,8 +289,19 @@ class Optimizer(ExplainsKeywords):
         return f"{type(self).__name__}(" + "; ".join(lines) + ")"
 
 
-def _entries_of(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapping[Any, Any] | None]:
-    """The groups and the state in a state dict, None in place of what is not there or something else."""
+def regularized(p: Array, g: Array, s: Array, change: Array, options: Mapping[str, Any]) -> Array:
+    """The gradient, negated to maximize, plus the weight decay: in the scratch array s, unless it is g itself."""
+    if options["maximize"]:
+        g = np.negative(g, out=s)
+    decay = 0 if options.get("decoupled_weight_decay") else options["weight_decay"]
+    if decay:
+        np.multiply(p, decay, out=change)
+        g = np.add(g, change, out=s)
+    return g
+
+
+def _contents(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapping[Any, Any] | None]:
+    """The groups and the state in a state dict, None for what is missing or of another type."""
     if not isinstance(state_dict, Mapping):
         return None, None
     groups, states = state_dict.get("param_groups"), state_dict.get("state")
@@ -347,8 +309,8 @@ def _entries_of(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Ma
     return groups if lists else None, states if isinstance(states, Mapping) else None
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether this is a whole number of 0 or more."""
+def _is_count(value: Any) -> bool:
+    """Whether this is an integer of 0 or more."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
 
@@ -357,59 +319,3 @@ def _as_array(value: Any) -> Array | None:
         return np.asarray(value)
     except (TypeError, ValueError):  # a ragged list, for one
         return None
-
-
-def _places(run: Run, arrays: Sequence[tuple[ParameterGroup, Array, Array]]) -> list[Callable[[Array], Array]]:
-    """For each parameter of a run: from an array laid out like the run to the parameter's part of it."""
-
-    def part(p: Array) -> Callable[[Array], Array]:
-        if run.p.ndim != 1:
-            return lambda flat: flat
-        start = (p.ctypes.data - run.p.ctypes.data) // p.itemsize
-        return lambda flat: flat[start : start + p.size].reshape(p.shape)
-
-    return [part(arrays[i][1]) for i in run.indices]
-
-
-_REMEDY = "pass model.parameters(), model.gradients()"
-
-
-def _listed(name: str, role: str, arrays: Any) -> list[Any]:
-    """What was given as the parameters or the gradients, or a DTypeError where it is no list."""
-    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
-        return list(arrays)
-    got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
-    number = isinstance(arrays, (int, float, np.number))
-    options = f", and options by their name: learning_rate={arrays!r}" if number else ""
-    raise DTypeError(f"{name} expected a list of arrays as {role}, got {got}; {_REMEDY}{options}")
-
-
-def _check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
-    """Raise unless the two lists match; else give, for each parameter, a weak reference to its owner."""
-    if not parameters:
-        raise OptionError(f"{name} expected a model with parameters, got an empty list of them")
-    if len(parameters) != len(gradients):
-        raise OwnershipError(
-            f"{name} expected as many gradients as parameters, got {len(parameters)} parameters and "
-            f"{len(gradients)} gradients; pass model.parameters(), model.gradients() of one model"
-        )
-    owners: list[Callable[[], Any]] = []
-    for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
-        for array in (p, g):
-            if isinstance(array, Tensor):
-                raise DTypeError(
-                    f"{name} expected arrays at place {i}, got a {type(array).__name__}; {_REMEDY}, which give each "
-                    "Parameter's .data and .grad"
-                )
-            if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.flags.writeable:
-                raise DTypeError(f"{name} expected writable arrays of floats at place {i}, got {kind_of(array)}")
-        if p.shape != g.shape or p.dtype != g.dtype:
-            raise ShapeError(f"{name} expected a gradient like parameter {i}, {kind_of(p)}, got {kind_of(g)}")
-        owner = owner_of(p)
-        if (owner is not None and owner.grad is not g) or owner_of(g) is not None:
-            raise OwnershipError(
-                f"{name} expected at place {i} a parameter and its own gradient, got arrays of two; "
-                "pass model.parameters(), model.gradients() of one model, in this order"
-            )
-        owners.append(ref(owner) if owner is not None else lambda: _UNOWNED)
-    return owners

@@ -1,11 +1,19 @@
-"""Parameter groups: which parameters an optimizer moves together, and by which options."""
+"""Parameter groups: which parameters an optimizer updates together, and with which options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import ref
 
-from numpyml.errors import OptionError
+import numpy as np
+
+from numpyml.autograd.tensor import Tensor
+from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, kind_of
+from numpyml.nn.module import Module
+from numpyml.nn.parameter import owner_of
+from numpyml.typing import Array
 
 G = TypeVar("G", bound="ParameterGroup")
 
@@ -17,7 +25,7 @@ class ParameterGroup(MutableMapping[str, Any]):
     """
 
     def __init__(self, values: Mapping[str, Any], validate: Callable[[Mapping[str, Any]], None]) -> None:
-        self.values_in_use = dict(values)  # for reading in a hot loop; everybody else goes through the mapping
+        self.values_in_use = dict(values)  # for reading in a hot loop; all other code uses the mapping
         self._validate = validate
         self.update(self.options())
 
@@ -31,8 +39,8 @@ class ParameterGroup(MutableMapping[str, Any]):
         return len(self.values_in_use)
 
     def update(self, other: Any = (), /, **changes: Any) -> None:
-        """Set options, all or, where one is out of its range, none: the only way in."""
-        # A list could be changed later, behind the validation.
+        """Set options: all of them, or none where one is out of its range. Every other method that sets calls this."""
+        # A list could be changed later without validation.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(other, **changes).items()}
         for name in options:
             if name not in self.options():
@@ -62,3 +70,72 @@ class ParameterGroup(MutableMapping[str, Any]):
     def options(self) -> dict[str, Any]:
         """All but the arrays."""
         return {name: value for name, value in self.values_in_use.items() if name not in ("parameters", "gradients")}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A parameter of an optimizer: its index among all, its group, and the two arrays."""
+
+    index: int
+    group: ParameterGroup
+    p: Array
+    g: Array
+
+
+State = tuple[int, dict[str, Array]]  # the step count and the state arrays of a parameter
+
+REMEDY = "pass model.parameters(), model.gradients()"
+
+
+def array_list(name: str, role: str, arrays: Any) -> list[Any]:
+    """The parameters or gradients as a list, or a DTypeError where they are none."""
+    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
+        return list(arrays)
+    got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
+    number = isinstance(arrays, (int, float, np.number))
+    options = f", and options by their name: learning_rate={arrays!r}" if number else ""
+    raise DTypeError(f"{name} expected a list of arrays as {role}, got {got}; {REMEDY}{options}")
+
+
+def check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
+    """Raise unless the two lists match; else return, for each parameter, a weak reference to its owner."""
+    if not parameters:
+        raise OptionError(f"{name} expected a model with parameters, got an empty list of them")
+    if len(parameters) != len(gradients):
+        raise OwnershipError(
+            f"{name} expected as many gradients as parameters, got {len(parameters)} parameters and "
+            f"{len(gradients)} gradients; {REMEDY} of one model"
+        )
+    owners: list[Callable[[], Any]] = []
+    for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
+        for array in (p, g):
+            if isinstance(array, Tensor):
+                raise DTypeError(
+                    f"{name} expected arrays at index {i}, got a {type(array).__name__}; {REMEDY}, which give each "
+                    "Parameter's .data and .grad"
+                )
+            if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.flags.writeable:
+                raise DTypeError(
+                    f"{name} expected writable arrays of floats at index {i}, got {kind_of(array)}; {REMEDY}"
+                )
+        if p.shape != g.shape or p.dtype != g.dtype:
+            raise ShapeError(
+                f"{name} expected a gradient like parameter {i}, {kind_of(p)}, got {kind_of(g)}; {REMEDY} of one model"
+            )
+        owner = owner_of(p)
+        if (owner is not None and owner.grad is not g) or owner_of(g) is not None:
+            raise OwnershipError(
+                f"{name} expected at index {i} a parameter and its own gradient, got arrays of two; "
+                f"{REMEDY} of one model, in this order"
+            )
+        owners.append(ref(owner) if owner is not None else lambda: _UNOWNED)
+    return owners
+
+
+class _Unowned:
+    """Stands for the owner of arrays that belong to no Parameter."""
+
+    requires_grad = True
+
+
+_UNOWNED = _Unowned()
