@@ -76,7 +76,9 @@ def _of_an_axis(right: Any) -> Any:
 
 FAULTS = [
     Fault("options out of range accepted", "SGD", "optimizer_rejections", optimizers.SGD, "validate", _any_options),
-    Fault("betas out of range accepted", "Adam", "optimizer_rejections", optimizers.Optimizer, "validate", _any_options),
+    Fault(
+        "betas out of range accepted", "Adam", "optimizer_rejections", optimizers.Optimizer, "validate", _any_options
+    ),
     Fault("a standard deviation below 0 accepted", "normal_", "initial_rejections", init, "number", _any_value),
     Fault("any state dict accepted", "Dense", "rejections", module.Module, "load_state_dict", _any_state),
     Fault("gradient of another shape accepted", "Dense", "rejections", drivers, "as_gradient", _any_gradient),

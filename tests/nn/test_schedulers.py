@@ -1,4 +1,4 @@
-"""Schedules and clipping: what they refuse. Their rates are held to PyTorch's in tests/harness/test_schedulers.py."""
+"""Schedules and clipping: invalid arguments. The rates are compared with PyTorch's by the contract rows."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,10 @@ def sgd(rate=0.1):
         (lambda o: schedulers.ReduceLROnPlateau(o, factor=1.0), "factor to be below 1"),
         (lambda o: schedulers.LambdaLR(o, [abs, abs]), "lr_lambda to be a function of t, or 1 of them"),
         (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(sgd(), 3)], []), "schedules of this optimizer"),
-        (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3)], [4]), "milestones to be 0 numbers"),
+        (
+            lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3)], [4]),
+            "milestones to be 0 integers, ascending",
+        ),
         (lambda o: schedulers.StepLR("sgd", 3), "an optimizer of numpyml.nn.optimizers"),
     ],
 )
@@ -44,8 +47,8 @@ def test_one_cycle_ends():
         schedule.step()
 
 
-def test_a_plateau_needs_its_figure():
-    with pytest.raises(OptionError, match="metrics to be the figure to watch"):
+def test_a_plateau_needs_its_metric():
+    with pytest.raises(OptionError, match="metrics to be the metric to watch"):
         schedulers.ReduceLROnPlateau(sgd()).step()
 
 
@@ -58,7 +61,7 @@ def test_a_schedule_shows_its_options():
     assert repr(schedulers.StepLR(sgd(), 3)).startswith("StepLR(step_size=3, gamma=0.1")
 
 
-def test_a_norm_that_is_no_number_can_be_an_error_and_changes_nothing():
+def test_a_norm_that_is_not_finite_can_be_an_error_and_changes_nothing():
     g = np.array([1.0, np.inf])
     with pytest.raises(DataError, match="finite gradients, got a norm of inf"):
         utils.clip_grad_norm_([g], 0.5, error_if_nonfinite=True)
@@ -81,14 +84,14 @@ def test_norms_of_half_precision_are_added_in_a_larger_one(value, norm_type):
 
 @pytest.mark.parametrize("wrong", [1.0, None, np.ones(2, int)])
 @pytest.mark.parametrize("clip", [utils.clip_grad_norm_, utils.clip_grad_value_])
-def test_what_is_no_gradient_is_refused_and_changes_nothing(clip, wrong):
+def test_an_invalid_gradient_is_refused_and_changes_nothing(clip, wrong):
     g = np.full(2, 3.0)
     with pytest.raises(DTypeError, match=rf"{clip.__name__} expected floating arrays.*; pass model\.gradients\(\)"):
         clip([g, wrong], 1)
     assert g.tolist() == [3, 3]
 
 
-def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(rng):
+def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_batch(rng):
     """The mean over 12 rows is the mean of three means over 4."""
     layer, loss = layers.Dense(3, 2, dtype=np.float64), losses.MeanSquaredError()
     x, y = rng.standard_normal((12, 3)), rng.standard_normal((12, 2))

@@ -1,0 +1,58 @@
+"""Schedules made of schedules."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.schedulers.base import Scheduler
+from numpyml.nn.schedulers.plateau import ReduceLROnPlateau
+from numpyml.options import integer, require
+
+
+class SequentialLR(Scheduler):
+    """Several schedules, one after the other.
+
+    Args:
+        optimizer: see :class:`Scheduler`.
+        schedulers: schedules of this optimizer.
+        milestones: the t at which each but the first begins, ascending.
+
+    PyTorch: optim.lr_scheduler.SequentialLR.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[Scheduler], milestones: Sequence[int]) -> None:
+        own = [isinstance(s, Scheduler) and s.optimizer is optimizer for s in schedulers]
+        require(bool(own) and all(own), self, "schedulers", schedulers, "schedules of this optimizer")
+        plateau = any(isinstance(s, ReduceLROnPlateau) for s in schedulers)
+        require(not plateau, self, "schedulers", schedulers, "without ReduceLROnPlateau, whose step needs a metric")
+        ascending = len(milestones) == len(schedulers) - 1 and list(milestones) == sorted(milestones)
+        require(ascending, self, "milestones", milestones, f"{len(schedulers) - 1} integers, ascending")
+        self.schedulers, self.milestones = list(schedulers), [integer(self, "milestones", t, 0) for t in milestones]
+        super().__init__(optimizer)
+
+    def step(self) -> None:
+        """Advance to the next t."""
+        self.last_epoch += 1
+        i = bisect_right(self.milestones, self.last_epoch)
+        begins = self.last_epoch == 0 or (i > 0 and self.milestones[i - 1] == self.last_epoch)
+        current = self.schedulers[i]
+        current.restart() if begins else current.step()
+
+    def restart(self) -> None:
+        """Return to t = 0."""
+        self.last_epoch = -1
+        self.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Options and state, those of the schedules included."""
+        return {**super().state_dict(), "states": [s.state_dict() for s in self.schedulers]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state; StateError when it is another schedule's."""
+        super().load_state_dict(state)
+        states = vars(self).pop("states")
+        for scheduler, inner in zip(self.schedulers, states, strict=True):
+            scheduler.load_state_dict(inner)

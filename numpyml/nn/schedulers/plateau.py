@@ -1,0 +1,77 @@
+"""A schedule that follows a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.schedulers.base import Scheduler
+from numpyml.options import choice, integer, number, require
+
+
+class ReduceLROnPlateau(Scheduler):
+    """Decay by a factor whenever a metric, such as the validation loss, has stopped improving.
+
+        η ← max(factor η, min_lr)       after more than ``patience`` steps without improvement
+
+    Args:
+        optimizer: see :class:`Scheduler`.
+        mode: 'min' where a smaller metric is better, 'max' where a larger one is.
+        factor: below 1.
+        patience: number of steps.
+        threshold: the smallest improvement that counts, relative to the best value so far in threshold_mode 'rel',
+            absolute in 'abs'.
+        threshold_mode: 'rel' or 'abs'.
+        cooldown: steps after a reduction in which nothing is counted.
+        min_lr: the smallest rate; a list has one for each group.
+        eps: a change of no more than this is not made.
+
+    ``step(metrics)`` takes the metric. PyTorch: optim.lr_scheduler.ReduceLROnPlateau.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
+        threshold_mode: str = "rel", cooldown: int = 0, min_lr: float | Sequence[float] = 0, eps: float = 1e-8,
+    ) -> None:  # fmt: skip
+        number(self, "factor", factor, 0, 1)
+        require(factor < 1, self, "factor", factor, "below 1")
+        groups = len(getattr(optimizer, "param_groups", ()))
+        self.min_rates = [min_lr] * groups if isinstance(min_lr, (int, float)) else list(min_lr)
+        require(len(self.min_rates) == groups, self, "min_lr", min_lr, f"a number, or {groups} of them")
+        self.mode, self.factor = choice(self, "mode", mode, ("min", "max")), factor
+        self.patience, self.cooldown = integer(self, "patience", patience, 0), integer(self, "cooldown", cooldown, 0)
+        self.threshold = number(self, "threshold", threshold)
+        self.threshold_mode = choice(self, "threshold_mode", threshold_mode, ("rel", "abs"))
+        self.eps = number(self, "eps", eps)
+        self.best = inf if mode == "min" else -inf
+        self.waited = self.cooling = 0
+        super().__init__(optimizer)
+
+    def step(self, metrics: float | None = None) -> None:
+        """Take the newest value of the metric."""
+        self.last_epoch += 1
+        if metrics is None:
+            require(self.last_epoch == 0, self, "metrics", None, "the metric to watch")
+            return
+        value = float(metrics)
+        better = self._better(value)
+        self.best = value if better else self.best
+        self.waited = 0 if better else self.waited + 1
+        if self.cooling:
+            self.cooling, self.waited = self.cooling - 1, 0
+        if self.waited > self.patience:
+            self._reduce()
+            self.cooling, self.waited = self.cooldown, 0
+
+    def _better(self, value: float) -> bool:
+        minimize, threshold = self.mode == "min", self.threshold
+        if self.threshold_mode == "rel":
+            return value < self.best * (1.0 - threshold) if minimize else value > self.best * (threshold + 1.0)
+        return value < self.best - threshold if minimize else value > self.best + threshold
+
+    def _reduce(self) -> None:
+        for group, least in zip(self.optimizer.param_groups, self.min_rates, strict=True):
+            rate = max(group["learning_rate"] * self.factor, least)
+            if group["learning_rate"] - rate > self.eps:
+                group["learning_rate"] = rate
