@@ -34,6 +34,7 @@ HINTED = CAUSAL_HINT
 # PyTorch's arguments that no component of numpyml has.
 ABSENT = {
     **names.ABSENT,
+    "last_epoch": "a schedule continues from a state dict",
     "_weight": "private to PyTorch; from_pretrained takes a table",
     "_freeze": "private to PyTorch; from_pretrained takes it as freeze",
     "tensor": "initial values are written into an array",
@@ -45,6 +46,7 @@ ADDED = {
     "parameters": "PyTorch's params",
     "array": "PyTorch's tensor",
     "gradients": "PyTorch finds them on its parameters",
+    "optimizer": "every schedule is made for one",
 }
 FLAGS = (
     "add_bias_kv add_zero_attn amsgrad batch_first bias decoupled_weight_decay elementwise_affine interleaved maximize "

@@ -1,4 +1,4 @@
-"""What a contract row is: of a module, an optimizer, a function of initial values or a NumPy function."""
+"""What a contract row is: of a module, an optimizer, a schedule, a function of initial values or a NumPy function."""
 
 from __future__ import annotations
 
@@ -141,6 +141,20 @@ class OptimizerRow(Recorded):
 
 
 @dataclass(frozen=True)
+class SchedulerRow(Recorded):
+    """A learning-rate schedule: a strategy for every option but the optimizer."""
+
+    ours: type[Any]
+    torch: str
+    options: Mapping[str, Strategy[Any]]
+    metric: bool = False  # whether a step takes the value of a metric
+
+    @property
+    def name(self) -> str:
+        return self.ours.__name__
+
+
+@dataclass(frozen=True)
 class InitialRow(Recorded):
     """A function that writes initial values into an array: a strategy for every option, and one for the shape."""
 
@@ -213,7 +227,7 @@ class FunctionRow(Recorded):
         return function(*operands, **options)
 
 
-Row = ModuleRow | OptimizerRow | InitialRow | FunctionRow
+Row = ModuleRow | OptimizerRow | SchedulerRow | InitialRow | FunctionRow
 
 
 def peer(row: Row) -> str:

@@ -24,15 +24,17 @@ from conformance.cases.functions import function_cases, large_function_cases
 from conformance.cases.initial import initial_cases
 from conformance.cases.modules import large_cases, module_cases
 from conformance.cases.optimizers import optimizer_cases
+from conformance.cases.schedulers import scheduler_cases
 from conformance.checks.modules import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
 from conformance.checks.optimizers import OPTIMIZER_CHECKS
 from conformance.checks.randomness import INITIAL_CHECKS, RANDOM_CHECKS
 from conformance.checks.refusals import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
+from conformance.checks.schedulers import SCHEDULER_CHECKS
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs.training import PROGRAM_CHECKS, programs
 from conformance.results.census import Note
-from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row, SchedulerRow
 from conformance.strategies import coverage as reach
 from conformance.strategies.coverage import Strategy
 
@@ -66,6 +68,8 @@ EXAMPLES = {
     "training_float32": 6,
     "state_dict": 24,
     "restart": 24,
+    "schedule": 48,
+    "schedule_restart": 16,
     "gradients_zeroed": 16,
     "optimizer_state_dict": 16,
     "function_resolution": 12,
@@ -113,6 +117,8 @@ def _checks_of(row: Row, profile: str) -> list[tuple[Check, Strategy[Any]]]:
         long = {"long_trajectory": LONG[profile]}
         checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
         return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
+    if isinstance(row, SchedulerRow):
+        return [(check, scheduler_cases(row)) for check in SCHEDULER_CHECKS]
     plain = not row.container  # bad options of the parts inside are the parts' own
     many = [(large, large_cases(row))] if row.large else []
     checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]

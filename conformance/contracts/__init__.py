@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 
-from conformance.contracts import activations, containers, init, layers, losses, optimizers, position, transformer
+from conformance.contracts import (
+    activations,
+    containers,
+    init,
+    layers,
+    losses,
+    optimizers,
+    position,
+    schedulers,
+    transformer,
+)
 from conformance.contracts.functions import elementwise, indexing, products, reductions, shapes
-from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 
 # The rows by the group of the table and the file they stand in, in the order of the table.
 FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
@@ -18,6 +28,7 @@ FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
     "losses": {"losses": losses.ROWS},
     "containers": {"containers": containers.ROWS},
     "optimizers": {"optimizers": optimizers.ROWS},
+    "schedules": {"schedulers": schedulers.ROWS},
     "initial values": {"init": init.ROWS},
     "functions": {
         "elementwise": elementwise.ROWS,
@@ -53,6 +64,11 @@ def module_rows() -> list[ModuleRow]:
 @cache
 def optimizer_rows() -> list[OptimizerRow]:
     return [row for row in rows() if isinstance(row, OptimizerRow)]
+
+
+@cache
+def scheduler_rows() -> list[SchedulerRow]:
+    return [row for row in rows() if isinstance(row, SchedulerRow)]
 
 
 @cache

@@ -7,9 +7,11 @@ from conformance.faults.fault import Fault
 
 def faults() -> list[Fault]:
     """All of them."""
-    from conformance.faults import answers, optimizers, randomness, refusals, states
+    from conformance.faults import answers, optimizers, randomness, refusals, schedulers, states
 
-    return [fault for module in (answers, states, optimizers, randomness, refusals) for fault in module.FAULTS]
+    return [
+        fault for module in (answers, states, optimizers, schedulers, randomness, refusals) for fault in module.FAULTS
+    ]
 
 
 def fault(name: str) -> Fault:

@@ -11,13 +11,14 @@ reported as not offered, never as passed:
         freeze, seed, inject_masks, masks, copies, REJECTIONS
     functions       NAMESPACE, differentiate
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
+    schedules       optimizer, scheduler, scheduler_step, rates; save, restore
 
 :class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
 NotImplementedError will do) for a component, an option or a value of an option that its framework lacks; :func:`made`
 does so for a table of what it has.
 """
 
-from conformance.frameworks.adapter import Adapter, NotOffered, built, made, offers
+from conformance.frameworks.adapter import Adapter, NotOffered, built, made, offers, scheduled
 from conformance.frameworks.choice import load, under_test, use
 
-__all__ = ["Adapter", "NotOffered", "built", "load", "made", "offers", "under_test", "use"]
+__all__ = ["Adapter", "NotOffered", "built", "load", "made", "offers", "scheduled", "under_test", "use"]

@@ -112,15 +112,28 @@ class Adapter(Protocol):
     def zero_gradients(self, optimizer: Any) -> None:
         """Set the gradients to zero."""
 
-    def save(self, optimizer: Any) -> Any:
-        """What a restart needs."""
+    def save(self, stepper: Any) -> Any:
+        """The state of an optimizer, or of a schedule, for a restart."""
 
-    def restore(self, optimizer: Any, saved: Any) -> None:
-        """Take over what :meth:`save` gave."""
+    def restore(self, stepper: Any, saved: Any) -> None:
+        """Replace the state by a saved one."""
 
     def optimizer_state_dict(self, optimizer: Any) -> Mapping[str, Any]:
         """What is saved, by PyTorch's keys: ``state``, a mapping for each parameter by its number, and
         ``param_groups``, for each its options and, under ``params``, the numbers of its parameters."""
+
+    # Schedules
+
+    def scheduler(self, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
+        """A learning-rate schedule such as "optim.lr_scheduler.StepLR" for this optimizer; the rates of its step 0 are
+        set at once. Among the options of SequentialLR are schedules made before."""
+
+    def scheduler_step(self, scheduler: Any, metric: float | None = None) -> None:
+        """The next step; only ReduceLROnPlateau is given a metric."""
+
+    def rates(self, optimizer: Any) -> Sequence[Mapping[str, Any]]:
+        """Of every group, by PyTorch's names, the options that schedules set: ``lr``, and ``momentum`` or ``betas``
+        where the optimizer has them."""
 
 
 def offers(adapter: Any, *names: str) -> bool:
@@ -146,12 +159,20 @@ def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapp
 
 def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     """The component as the adapter makes it, the parts inside it made first."""
+    make = lambda part: built(adapter, part.component, part.options, dtype)  # noqa: E731
+    return adapter.make(component, _replaced(options, make), dtype)
 
-    def follow(value: Any) -> Any:
-        if isinstance(value, Part):
-            return built(adapter, value.component, value.options, dtype)
-        if isinstance(value, list):
-            return [follow(one) for one in value]
-        return {name: follow(one) for name, one in value.items()} if isinstance(value, dict) else value
 
-    return adapter.make(component, {name: follow(value) for name, value in options.items()}, dtype)
+def scheduled(adapter: Any, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
+    """The schedule as the adapter makes it, the schedules inside it made first."""
+    make = lambda part: scheduled(adapter, part.component, optimizer, part.options)  # noqa: E731
+    return adapter.scheduler(component, optimizer, _replaced(options, make))
+
+
+def _replaced(value: Any, make: Callable[[Part], Any]) -> Any:
+    """A value with every part inside it replaced by the component."""
+    if isinstance(value, Part):
+        return make(value)
+    if isinstance(value, list):
+        return [_replaced(inner, make) for inner in value]
+    return {name: _replaced(inner, make) for name, inner in value.items()} if isinstance(value, Mapping) else value

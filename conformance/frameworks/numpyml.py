@@ -15,7 +15,7 @@ import numpyml
 from numpyml import Tensor, names, nested
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
-from numpyml.nn import Module, activations, layers, losses, model, optimizers
+from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers
 from numpyml.typing import Array
 
 NAME = "numpyml"
@@ -50,7 +50,7 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     return Apply(module) if ours in (model.ModuleList, model.ModuleDict) else module
 
 
-HOMES = (layers, activations, losses, model, optimizers)
+HOMES = (layers, activations, losses, model, optimizers, schedulers)
 
 
 def class_of(component: str) -> Any:
@@ -201,12 +201,12 @@ def change_option(optimizer: Any, group: int, name: str, value: Any) -> None:
     optimizer.param_groups[group][_ours(name)] = value
 
 
-def save(optimizer: Any) -> Any:
-    return optimizer.state_dict()
+def save(stepper: Any) -> Any:
+    return stepper.state_dict()
 
 
-def restore(optimizer: Any, saved: Any) -> None:
-    optimizer.load_state_dict(saved)
+def restore(stepper: Any, saved: Any) -> None:
+    stepper.load_state_dict(saved)
 
 
 def optimizer_state_dict(optimizer: Any) -> Mapping[str, Any]:
@@ -219,3 +219,19 @@ def optimizer_state_dict(optimizer: Any) -> Mapping[str, Any]:
 
 def zero_gradients(optimizer: Any) -> None:
     optimizer.zero_grad()
+
+
+# Schedules
+
+
+def scheduler(component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
+    return class_of(component)(optimizer, **options)
+
+
+def scheduler_step(scheduler: Any, metric: float | None = None) -> None:
+    scheduler.step() if metric is None else scheduler.step(metric)
+
+
+def rates(optimizer: Any) -> list[dict[str, Any]]:
+    names = {"lr": "learning_rate", "momentum": "momentum", "betas": "betas"}
+    return [{name: group[ours] for name, ours in names.items() if ours in group} for group in optimizer.param_groups]

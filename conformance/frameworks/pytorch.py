@@ -39,6 +39,8 @@ def require() -> None:
     warnings.filterwarnings("ignore", "Mean of empty slice")
     warnings.filterwarnings("ignore", "Support for mismatched")  # masks of two kinds in one call, both of them right
     warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch of the implementation, on by default
+    warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # schedules are stepped without optimizers
+    warnings.filterwarnings("ignore", "The epoch parameter in `scheduler.step")  # SequentialLR passes it itself
     torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
 
 
@@ -81,6 +83,31 @@ def call(made: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
 
     options = {name: converted(x) for name, x in further.items()}
     return made(*(nested.map_leaves(converted, x) for x in inputs), **options)
+
+
+def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
+    """The optimizer; a group holds lists of arrays under ``params`` and ``grads``, and options of its own."""
+    made = [{**group, "params": [tensor(p, True) for p in group["params"]]} for group in groups]
+    for group in made:
+        for p, g in zip(group["params"], group.pop("grads"), strict=True):
+            p.grad = tensor(g)
+    return attribute(component)(made, **options)
+
+
+def scheduler(component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
+    """The learning-rate schedule for this optimizer."""
+    return attribute(component)(optimizer, **options)
+
+
+def scheduler_step(scheduler: Any, metric: float | None = None) -> None:
+    """The next step."""
+    scheduler.step() if metric is None else scheduler.step(metric)
+
+
+def rates(optimizer: Any) -> list[dict[str, Any]]:
+    """Of every group the options that schedules set."""
+    names = ("lr", "momentum", "betas")
+    return [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]
 
 
 def applied(modules: Any) -> Any:

@@ -22,12 +22,12 @@ from conformance import contracts
 from conformance.divergences import ADDED, own
 from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
-from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 from conformance.strategies.coverage import REACHING, SHARP, purpose
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.errors import MissingPackageError
 from numpyml.names import PYTORCH_OPTIONS
-from numpyml.nn import Module, losses, optimizers
+from numpyml.nn import Module, losses, optimizers, schedulers
 
 # Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
 HELD_OTHERWISE = {
@@ -57,26 +57,11 @@ HELD_OTHERWISE = {
     "numpyml.generation.generate": "tests/test_generation.py",
     "numpyml.generation.probabilities": "tests/test_generation.py",
     "numpyml.generation.take_rows": "tests/test_generation.py",
-    **{
-        f"numpyml.nn.schedulers.{name}": "tests/harness/test_schedulers.py, beside PyTorch's, to the last bit"
-        for name in (
-            "CosineAnnealingLR",
-            "CosineAnnealingWarmRestarts",
-            "ExponentialLR",
-            "LambdaLR",
-            "LinearLR",
-            "MultiStepLR",
-            "OneCycleLR",
-            "ReduceLROnPlateau",
-            "Scheduler",
-            "SequentialLR",
-            "StepLR",
-        )
-    },
     "numpyml.nn.utils.clip_grad_norm_": "tests/harness/test_schedulers.py, beside PyTorch's",
     "numpyml.nn.utils.clip_grad_value_": "tests/harness/test_schedulers.py, beside PyTorch's",
     "numpyml.nn.losses.Loss": "the base of every loss",
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
+    "numpyml.nn.schedulers.Scheduler": "the base of every schedule",
 }
 
 
@@ -95,9 +80,9 @@ def public() -> dict[str, Any]:
 
 
 def components() -> Iterator[type[Any]]:
-    """Every layer, activation, loss, container and optimizer that numpyml defines, exported or forgotten."""
+    """Every layer, activation, loss, container, optimizer and schedule that numpyml defines, exported or forgotten."""
     modules()
-    for base in (Module, optimizers.Optimizer):
+    for base in (Module, optimizers.Optimizer, schedulers.Scheduler):
         for made in _descendants(base):
             if made.__module__.split(".")[0] == "numpyml" and not made.__name__.startswith("_") and not _abstract(made):
                 yield made
@@ -112,7 +97,7 @@ def _descendants(base: type[Any]) -> Iterator[type[Any]]:
 def _abstract(found: type[Any]) -> bool:
     if issubclass(found, Module):
         return issubclass(found, losses.Loss) and found.compute is Module.compute
-    return not issubclass(found, optimizers.Optimizer) or found.update is optimizers.Optimizer.update
+    return issubclass(found, optimizers.Optimizer) and found.update is optimizers.Optimizer.update
 
 
 def derivatives() -> Iterator[Callable[..., Any]]:
@@ -240,7 +225,7 @@ def title(function: Any) -> str:
     return f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"
 
 
-def option_problems(row: ModuleRow | OptimizerRow | InitialRow) -> Iterator[str]:
+def option_problems(row: ModuleRow | OptimizerRow | SchedulerRow | InitialRow) -> Iterator[str]:
     """Options without a strategy, strategies without an option or a purpose, and arguments of PyTorch's that are not
     ours."""
     ours = list(inspect.signature(row.ours).parameters)

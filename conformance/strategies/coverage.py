@@ -23,7 +23,7 @@ Choice = TypeVar("Choice")
 # The checks that must reach every promise themselves; the runner draws on until they do.
 REACHING = frozenset({
     "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory", "large",
-    "function_large", "initial_distribution",
+    "function_large", "initial_distribution", "schedule",
 })  # fmt: skip
 
 # The checks that plant errors, and the precisions in which they do.

@@ -1,0 +1,96 @@
+"""A drawn schedule of a scheduler's row: options, the optimizer's groups, and the metrics of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from conformance.frameworks import pytorch, scheduled, under_test
+from conformance.rows import SchedulerRow
+from conformance.strategies.arrays import seeds
+from conformance.strategies.coverage import Coverage, Draw, among, pick
+from numpyml.typing import Array
+
+STEPS = 60
+METRICS = (1.0, 0.99, 0.5, 1.2, 2.0, np.nan)
+OPTIMIZERS = ("optim.SGD", "optim.Adam")  # one with momentum, one with betas
+
+
+class SchedulerCase:
+    """Options of a schedule, and an optimizer with so many groups, each with an initial rate of its own."""
+
+    def __init__(
+        self, row: SchedulerRow, options: Mapping[str, Any], optimizer: str, groups: int, steps: int, seed: int
+    ) -> None:
+        self.row, self.options, self.optimizer = row, options, optimizer
+        self.groups, self.steps, self.seed = groups, steps, seed
+
+    @cached_property
+    def refusal(self) -> Exception | None:
+        """PyTorch's reason to refuse these options."""
+        try:
+            self.make(pytorch)
+        except ValueError as reason:
+            return reason
+        return None
+
+    def make(self, framework: Any) -> tuple[Any, Any]:
+        """The framework's optimizer and its schedule."""
+        groups = [
+            {"params": [np.ones(2)], "grads": [np.ones(2)], "lr": 0.1 * 3**i} for i in range(self.groups)
+        ]  # fmt: skip
+        optimizer = framework.optimizer(self.optimizer, groups, {})
+        return optimizer, scheduled(framework, self.row.torch, optimizer, self.options)
+
+    def ours(self, restart_at: int = -1) -> dict[str, Array]:
+        """The rates at every step by the framework under test; at one step all is saved and restored into new ones."""
+        return self._run(under_test(), restart_at)
+
+    def torch(self) -> dict[str, Array]:
+        """PyTorch's rates at every step."""
+        return self._run(pytorch)
+
+    def _run(self, framework: Any, restart_at: int = -1) -> dict[str, Array]:
+        optimizer, scheduler = self.make(framework)
+        metrics = np.random.default_rng(self.seed).choice(METRICS, self.steps)
+        history: dict[str, list[Any]] = {}
+        for step in range(self.steps + 1):
+            if step == restart_at:
+                saved = framework.save(optimizer), framework.save(scheduler)
+                optimizer, scheduler = self.make(framework)
+                framework.restore(optimizer, saved[0])
+                framework.restore(scheduler, saved[1])
+            for i, rates in enumerate(framework.rates(optimizer)):
+                for name, value in rates.items():
+                    history.setdefault(f"{name} of group {i}", []).append(value)
+            if step < self.steps:
+                framework.scheduler_step(scheduler, float(metrics[step]) if self.row.metric else None)
+        return {name: np.array(values, np.float64) for name, values in history.items()}
+
+    def coverage(self) -> Coverage:
+        """What the strategies promise of this case, and what it reaches."""
+        coverage = Coverage()
+        coverage.options(self.row.options, self.options)
+        if self.refusal:  # there was no step
+            coverage.reached = set()
+        return coverage
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return (
+            f"{self.row.name}({options})\n"
+            f"    of {self.optimizer} with {self.groups} groups, {self.steps} steps, seed = {self.seed}"
+        )
+
+
+@st.composite
+def scheduler_cases(draw: Draw, row: SchedulerRow) -> SchedulerCase:
+    """All options combined, with optimizers that have momentum or betas, of one group or two."""
+    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    optimizer = pick(draw, "optimizer", among(*OPTIMIZERS))
+    groups = pick(draw, "groups", among(2, 1))
+    return SchedulerCase(row, options, optimizer, groups, draw(st.integers(1, STEPS)), draw(seeds))

@@ -1,0 +1,124 @@
+"""Learning-rate schedules, one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.rows import Part, SchedulerRow
+from conformance.strategies.coverage import among, between
+from numpyml.nn import schedulers
+
+
+@dataclass(frozen=True)
+class Power:
+    """The function t -> base ** t, with a repr that is the same in every process."""
+
+    base: float
+
+    def __call__(self, t: int) -> float:
+        return self.base**t
+
+
+@dataclass(frozen=True)
+class Reciprocal:
+    """The function t -> 1 / (t + 1)."""
+
+    def __call__(self, t: int) -> float:
+        return 1 / (t + 1)
+
+
+factors = among(0.1, 0.5, 0.9, 1.0, 1.5)
+minima = among(0.0, 1e-5)
+flags = among(False, True)
+
+LINEAR = Part("optim.lr_scheduler.LinearLR", {"start_factor": 0.1, "total_iters": 5})
+EXPONENTIAL = Part("optim.lr_scheduler.ExponentialLR", {"gamma": 0.9})
+STEP = Part("optim.lr_scheduler.StepLR", {"step_size": 3})
+COSINE = Part("optim.lr_scheduler.CosineAnnealingLR", {"T_max": 20})
+RESTARTS = Part("optim.lr_scheduler.CosineAnnealingWarmRestarts", {"T_0": 7})
+RECIPROCAL = Part("optim.lr_scheduler.LambdaLR", {"lr_lambda": Reciprocal()})
+
+ROWS = [
+    SchedulerRow(
+        schedulers.LambdaLR,
+        "optim.lr_scheduler.LambdaLR",
+        {"lr_lambda": among(Power(0.9), Reciprocal(), [Power(0.5), Reciprocal()])},
+    ),
+    SchedulerRow(
+        schedulers.StepLR,
+        "optim.lr_scheduler.StepLR",
+        {"step_size": between(1, 9), "gamma": factors},
+    ),
+    SchedulerRow(
+        schedulers.MultiStepLR,
+        "optim.lr_scheduler.MultiStepLR",
+        {"milestones": among([3], [], [0, 7], [5, 5, 12], [30, 2]), "gamma": factors},
+    ),
+    SchedulerRow(
+        schedulers.ExponentialLR,
+        "optim.lr_scheduler.ExponentialLR",
+        {"gamma": factors},
+    ),
+    SchedulerRow(
+        schedulers.LinearLR,
+        "optim.lr_scheduler.LinearLR",
+        {
+            "start_factor": among(1 / 3, 0.01, 0.5, 1.0),
+            "end_factor": among(1.0, 0.3, 0.0),
+            "total_iters": between(1, 65),
+        },
+    ),
+    SchedulerRow(
+        schedulers.CosineAnnealingLR,
+        "optim.lr_scheduler.CosineAnnealingLR",
+        {"T_max": between(1, 65), "eta_min": minima},
+    ),
+    SchedulerRow(
+        schedulers.CosineAnnealingWarmRestarts,
+        "optim.lr_scheduler.CosineAnnealingWarmRestarts",
+        {"T_0": between(1, 20), "T_mult": between(1, 3), "eta_min": minima},
+    ),
+    SchedulerRow(
+        schedulers.OneCycleLR,
+        "optim.lr_scheduler.OneCycleLR",
+        {
+            "max_lr": among(0.1, 1.0, 3e-4, [0.1, 1.0]),
+            "total_steps": among(60, 61, 180, None),
+            "epochs": among(3, 5, None),
+            "steps_per_epoch": among(20, 31, None),
+            "pct_start": among(0.3, 0.1, 0.5),
+            "anneal_strategy": among("cos", "linear"),
+            "cycle_momentum": among(True, False),
+            "base_momentum": among(0.85, 0.5),
+            "max_momentum": among(0.95, 0.99),
+            "div_factor": among(25.0, 4.0),
+            "final_div_factor": among(1e4, 10.0),
+            "three_phase": flags,
+        },
+    ),
+    SchedulerRow(
+        schedulers.SequentialLR,
+        "optim.lr_scheduler.SequentialLR",
+        {
+            "schedulers": among(
+                [LINEAR, COSINE], [EXPONENTIAL, RESTARTS], [STEP, RECIPROCAL], [LINEAR, RESTARTS, EXPONENTIAL], [STEP]
+            ),
+            "milestones": among([5], [1], [20], [10, 30], []),
+        },
+    ),
+    SchedulerRow(
+        schedulers.ReduceLROnPlateau,
+        "optim.lr_scheduler.ReduceLROnPlateau",
+        {
+            "mode": among("min", "max"),
+            "factor": among(0.1, 0.5),
+            "patience": among(2, 0, 4, 10),
+            "threshold": among(1e-4, 0.1),
+            "threshold_mode": among("rel", "abs"),
+            "cooldown": between(0, 3),
+            "min_lr": among(0, 0.01, [0.05, 0.001]),
+            "eps": among(1e-8, 0.02),
+        },
+        metric=True,
+    ),
+]

@@ -1,0 +1,46 @@
+"""Wrong rates and momenta, and a restart that forgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.faults.fault import Fault
+from numpyml.nn import schedulers
+
+
+def _early(right: Any) -> Any:
+    return lambda self, base, now, t: right(self, base, now, t + 1)
+
+
+def _a_bit_more(right: Any) -> Any:
+    return lambda self, base, now, t: float(np.nextafter(right(self, base, now, t), np.inf)) if t == 1 else now
+
+
+def _constant_momentum(right: Any) -> Any:
+    def set_rates(self: Any, t: int) -> None:
+        cycle, self.cycle_momentum = self.cycle_momentum, False
+        right(self, t)
+        self.cycle_momentum = cycle
+
+    return set_rates
+
+
+def _nothing_loaded(right: Any) -> Any:
+    return lambda self, state: None
+
+
+FAULTS = [
+    Fault("decay a step early", "StepLR", "schedule", schedulers.StepLR, "rate", _early),
+    Fault("a rate off by one bit", "ExponentialLR", "schedule", schedulers.ExponentialLR, "rate", _a_bit_more),
+    Fault("constant momentum", "OneCycleLR", "schedule", schedulers.OneCycleLR, "_set", _constant_momentum),
+    Fault(
+        "a schedule restarts from nothing",
+        "CosineAnnealingLR",
+        "schedule_restart",
+        schedulers.Scheduler,
+        "load_state_dict",
+        _nothing_loaded,
+    ),
+]
