@@ -70,6 +70,7 @@ EXAMPLES = {
     "restart": 24,
     "schedule": 48,
     "schedule_restart": 16,
+    "scheduler_rejections": 8,
     "gradients_zeroed": 16,
     "optimizer_state_dict": 16,
     "function_resolution": 12,

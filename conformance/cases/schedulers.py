@@ -46,15 +46,21 @@ class SchedulerCase:
         optimizer = framework.optimizer(self.optimizer, groups, {})
         return optimizer, scheduled(framework, self.row.torch, optimizer, self.options)
 
+    def with_options(self, changes: Mapping[str, Any]) -> SchedulerCase:
+        """The same case with other values of some options."""
+        options = {**self.options, **changes}
+        return SchedulerCase(self.row, options, self.optimizer, self.groups, self.steps, self.seed)
+
     def ours(self, restart_at: int = -1) -> dict[str, Array]:
         """The rates at every step by the framework under test; at one step all is saved and restored into new ones."""
-        return self._run(under_test(), restart_at)
+        return self.run(under_test(), restart_at)
 
     def torch(self) -> dict[str, Array]:
         """PyTorch's rates at every step."""
-        return self._run(pytorch)
+        return self.run(pytorch)
 
-    def _run(self, framework: Any, restart_at: int = -1) -> dict[str, Array]:
+    def run(self, framework: Any, restart_at: int = -1) -> dict[str, Array]:
+        """The rates at every step, those of step 0 included."""
         optimizer, scheduler = self.make(framework)
         metrics = np.random.default_rng(self.seed).choice(METRICS, self.steps)
         history: dict[str, list[Any]] = {}

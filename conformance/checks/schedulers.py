@@ -6,8 +6,9 @@ import numpy as np
 
 from conformance.cases.schedulers import SchedulerCase
 from conformance.checks.modules import needs
+from conformance.checks.refusals import alike, spoilt_options
 from conformance.errors import Mismatch
-from conformance.frameworks import under_test
+from conformance.frameworks import pytorch, under_test
 from conformance.results.census import Note
 
 
@@ -47,4 +48,13 @@ def schedule_restart(case: SchedulerCase, note: Note) -> None:
             note.same(f"{name} after a restart, at step", resumed[name], expected)
 
 
-SCHEDULER_CHECKS = [schedule, schedule_restart]
+@needs("optimizer", "scheduler", "scheduler_step", "rates", "REJECTIONS")
+def scheduler_rejections(case: SchedulerCase, note: Note) -> None:
+    """An invalid option that PyTorch refuses, at construction or at a step, is refused by an error of its own."""
+    if accepted(case):
+        for invalid, options in spoilt_options(case.options):
+            changed = case.with_options(options)
+            alike(case.row.name, note, invalid, lambda c=changed: c.run(under_test()), lambda c=changed: c.run(pytorch))
+
+
+SCHEDULER_CHECKS = [schedule, schedule_restart, scheduler_rejections]

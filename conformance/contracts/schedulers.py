@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.records import Refused, Remark
 from conformance.rows import Part, SchedulerRow
 from conformance.strategies.coverage import among, between
 from numpyml.nn import schedulers
@@ -31,6 +32,10 @@ factors = among(0.1, 0.5, 0.9, 1.0, 1.5)
 minima = among(0.0, 1e-5)
 flags = among(False, True)
 
+# PyTorch uses whatever it is given, until an operation fails.
+RANGES = Refused(("option ",), "every option is validated at construction; PyTorch validates few")
+END = Remark("LinearLR: a rate ends at 0; PyTorch's may end below 0 by a rounding.")
+
 LINEAR = Part("optim.lr_scheduler.LinearLR", {"start_factor": 0.1, "total_iters": 5})
 EXPONENTIAL = Part("optim.lr_scheduler.ExponentialLR", {"gamma": 0.9})
 STEP = Part("optim.lr_scheduler.StepLR", {"step_size": 3})
@@ -48,16 +53,19 @@ ROWS = [
         schedulers.StepLR,
         "optim.lr_scheduler.StepLR",
         {"step_size": between(1, 9), "gamma": factors},
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.MultiStepLR,
         "optim.lr_scheduler.MultiStepLR",
         {"milestones": among([3], [], [0, 7], [5, 5, 12], [30, 2]), "gamma": factors},
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.ExponentialLR,
         "optim.lr_scheduler.ExponentialLR",
         {"gamma": factors},
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.LinearLR,
@@ -67,16 +75,19 @@ ROWS = [
             "end_factor": among(1.0, 0.3, 0.0),
             "total_iters": between(1, 65),
         },
+        differences=(RANGES, END),
     ),
     SchedulerRow(
         schedulers.CosineAnnealingLR,
         "optim.lr_scheduler.CosineAnnealingLR",
         {"T_max": between(1, 65), "eta_min": minima},
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.CosineAnnealingWarmRestarts,
         "optim.lr_scheduler.CosineAnnealingWarmRestarts",
         {"T_0": between(1, 20), "T_mult": between(1, 3), "eta_min": minima},
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.OneCycleLR,
@@ -95,6 +106,7 @@ ROWS = [
             "final_div_factor": among(1e4, 10.0),
             "three_phase": flags,
         },
+        differences=(RANGES,),
     ),
     SchedulerRow(
         schedulers.SequentialLR,
@@ -120,5 +132,6 @@ ROWS = [
             "eps": among(1e-8, 0.02),
         },
         metric=True,
+        differences=(RANGES,),
     ),
 ]

@@ -18,11 +18,11 @@ import numpyml
 from conformance import contracts, runner, test_conformance
 from conformance.results import completeness, floors
 from conformance.results.census import Note
-from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow
+from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow, SchedulerRow
 from conformance.strategies.coverage import REACHING, purpose
 from numpyml import names
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
-from numpyml.nn import Module, optimizers
+from numpyml.nn import Module, optimizers, schedulers
 
 TASKS = [(task.row, task.check) for task in runner.jobs()]
 
@@ -51,7 +51,7 @@ def test_nothing_is_missing() -> None:
 
 def test_every_name_of_pytorchs_is_answered_with_the_component_that_is_held_to_it() -> None:
     for row in contracts.rows():
-        if isinstance(row, (ModuleRow, OptimizerRow)):
+        if isinstance(row, (ModuleRow, OptimizerRow, SchedulerRow)):
             with pytest.raises(AttributeError, match=rf"; here it is numpyml\.nn\.\w+\.{row.ours.__name__}$"):
                 names.unknown("numpyml.nn")(row.torch.split(".")[-1])
 
@@ -285,7 +285,7 @@ def test_a_public_namespace_says_what_is_public(tmp_path: Path, monkeypatch: pyt
         assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which tells what is public"]
 
 
-@pytest.mark.parametrize("base", [Module, optimizers.Optimizer])
+@pytest.mark.parametrize("base", [Module, optimizers.Optimizer, schedulers.Scheduler])
 def test_a_component_that_nobody_exported_is_found(base: type, monkeypatch: pytest.MonkeyPatch) -> None:
     known = list(completeness.components())
     methods = {"__module__": "numpyml.nn.layers.forgotten", "update": lambda self: None}

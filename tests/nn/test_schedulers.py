@@ -24,6 +24,13 @@ def sgd(rate=0.1):
         (lambda o: schedulers.ReduceLROnPlateau(o, "less"), "mode to be one of 'min', 'max'"),
         (lambda o: schedulers.ReduceLROnPlateau(o, factor=1.0), "factor to be below 1"),
         (lambda o: schedulers.LambdaLR(o, [abs, abs]), "lr_lambda to be a function of t, or 1 of them"),
+        (lambda o: schedulers.LambdaLR(o, None), "lr_lambda to be a function of t, or a list of them"),
+        (lambda o: schedulers.MultiStepLR(o, None), "milestones to be a list of integers of 0 or more"),
+        (lambda o: schedulers.OneCycleLR(o, None, 9), "max_lr to be a finite number"),
+        (lambda o: schedulers.ReduceLROnPlateau(o, min_lr=None), "min_lr to be a finite number"),
+        (lambda o: schedulers.SequentialLR(o, None, []), "schedulers to be a list"),
+        (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3)], 4), "milestones to be a list"),
+        (lambda o: schedulers.SequentialLR(o, [schedulers.ReduceLROnPlateau(o)], []), "without ReduceLROnPlateau"),
         (lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(sgd(), 3)], []), "schedules of this optimizer"),
         (
             lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3)], [4]),

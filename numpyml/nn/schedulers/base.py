@@ -7,7 +7,7 @@ stepped in turn: their factors multiply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -87,6 +87,13 @@ class Scheduler(ExplainsKeywords):
                 "load the state_dict() of the same schedule"
             )
         vars(self).update(state)
+
+    def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str) -> list[Any]:
+        """The option for each group: one value for all of them, or a list."""
+        groups = len(getattr(optimizer, "param_groups", ()))
+        values = list(value) if isinstance(value, Iterable) else [value] * groups
+        require(len(values) == groups, self, name, value, f"{kind}, or {groups} of them")
+        return values
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.state_dict().items())})"

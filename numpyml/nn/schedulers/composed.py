@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from numpyml.nn.optimizers.base import Optimizer
@@ -24,6 +24,8 @@ class SequentialLR(Scheduler):
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[Scheduler], milestones: Sequence[int]) -> None:
+        for name, value in (("schedulers", schedulers), ("milestones", milestones)):
+            require(isinstance(value, Collection), self, name, value, "a list")
         own = [isinstance(s, Scheduler) and s.optimizer is optimizer for s in schedulers]
         require(bool(own) and all(own), self, "schedulers", schedulers, "schedules of this optimizer")
         plateau = any(isinstance(s, ReduceLROnPlateau) for s in schedulers)

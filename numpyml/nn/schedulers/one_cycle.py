@@ -46,8 +46,7 @@ class OneCycleLR(Scheduler):
             require(known, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
             total_steps = integer(self, "epochs", epochs, 1) * integer(self, "steps_per_epoch", steps_per_epoch, 1)
         self.total_steps = integer(self, "total_steps", total_steps, 1)
-        self.max_rates = [max_lr] * len(groups) if isinstance(max_lr, (int, float)) else list(max_lr)
-        require(len(self.max_rates) == len(groups), self, "max_lr", max_lr, f"a number, or {len(groups)} of them")
+        self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number")
         for rate in self.max_rates:
             positive(self, "max_lr", rate)
         self.pct_start = number(self, "pct_start", pct_start, 0, 1)

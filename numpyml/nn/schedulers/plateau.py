@@ -36,9 +36,9 @@ class ReduceLROnPlateau(Scheduler):
     ) -> None:  # fmt: skip
         number(self, "factor", factor, 0, 1)
         require(factor < 1, self, "factor", factor, "below 1")
-        groups = len(getattr(optimizer, "param_groups", ()))
-        self.min_rates = [min_lr] * groups if isinstance(min_lr, (int, float)) else list(min_lr)
-        require(len(self.min_rates) == groups, self, "min_lr", min_lr, f"a number, or {groups} of them")
+        self.min_rates = self._for_groups(optimizer, "min_lr", min_lr, "a number")
+        for rate in self.min_rates:
+            number(self, "min_lr", rate, -inf)
         self.mode, self.factor = choice(self, "mode", mode, ("min", "max")), factor
         self.patience, self.cooldown = integer(self, "patience", patience, 0), integer(self, "cooldown", cooldown, 0)
         self.threshold = number(self, "threshold", threshold)

@@ -25,11 +25,8 @@ class LambdaLR(Scheduler):
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
-        groups = len(getattr(optimizer, "param_groups", ()))
-        functions = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
-        valid = len(functions) == groups and all(map(callable, functions))
-        require(valid, self, "lr_lambda", lr_lambda, f"a function of t, or {groups} of them")
-        self.functions = functions
+        self.functions = self._for_groups(optimizer, "lr_lambda", lr_lambda, "a function of t")
+        require(all(map(callable, self.functions)), self, "lr_lambda", lr_lambda, "a function of t, or a list of them")
         super().__init__(optimizer)
 
     def _set(self, t: int) -> None:
@@ -73,6 +70,7 @@ class MultiStepLR(Scheduler):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        require(isinstance(milestones, Iterable), self, "milestones", milestones, "a list of integers of 0 or more")
         self.milestones = dict(Counter(integer(self, "milestones", t, 0) for t in milestones))
         self.gamma = number(self, "gamma", gamma)
         super().__init__(optimizer)
