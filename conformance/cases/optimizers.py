@@ -1,4 +1,4 @@
-"""One drawn trajectory of an optimizer's row."""
+"""A drawn trajectory of an optimizer's row: options, groups, parameters, and the gradients of every step."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from conformance.strategies.coverage import PRECISIONS, REFUSED, Coverage, Draw,
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.typing import Array
 
-FALL, FALLS = 0.7, 7  # of the learning rate, each time it changes; and after how many steps it does
-LARGE: list[Shape] = [(70_000,)]  # more than is worked on in one piece
-SAMPLE = 64  # elements of that
+DECAY, PERIOD = 0.7, 7  # the learning rate is multiplied by DECAY every PERIOD steps
+LARGE: list[Shape] = [(70_000,)]  # more than one block of the flat driver
+SAMPLE = 64  # elements of a large parameter that are compared
 SHAPES: list[list[Shape]] = [[(3,)], [(2, 3), (4,)], [(), (5,), (0, 3), (1, 2, 2)], [(4, 4)] * 3, LARGE]
-NEIGHBOURS = "neighbours"  # one behind the other in memory, where the framework has parameters that can lie so
-LAYOUTS = (NEIGHBOURS, "C", "fortran", "strided")
+ADJACENT = "adjacent"  # contiguous with the parameter before, where the framework allocates parameters so
+LAYOUTS = (ADJACENT, "C", "fortran", "strided")
 GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
 
 
 class OptimizerCase:
     """Options, groups, parameters and the gradients of every step.
 
-    ``own`` are options of the last parameter alone, ``changed`` those that one group gets on the way; ``layouts`` are
-    those of parameters and of gradients.
+    ``own`` are options of the last parameter alone, ``changed`` options that are set in one group between two steps;
+    ``layouts`` are the memory layouts of parameters and of gradients.
     """
 
     def __init__(
         self, row: OptimizerRow, options: Mapping[str, Any], own: Mapping[str, Any], shapes: list[Shape], kind: str,
         steps: int, dtype: Any, seed: int, changed: Mapping[str, Any] | None = None,
-        layouts: tuple[str, str] = (NEIGHBOURS, "C"),
+        layouts: tuple[str, str] = (ADJACENT, "C"),
     ) -> None:  # fmt: skip
         self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
         self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
@@ -65,48 +65,48 @@ class OptimizerCase:
         return given
 
     def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
-        """All parameters in one group, or, where a second group has options of its own, the last in that."""
+        """All parameters in one group; where ``own`` has options, the last parameter in a second one."""
         if not self.own or len(arrays) < 2:
             return [{key: arrays}]
         return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
 
     @cached_property
     def whole(self) -> list[dict[str, Any]]:
-        """All options of each group, as it begins."""
+        """All options of each group before the first step."""
         groups = self.groups(self.shapes, "params")
         return [{**self.options, **own} for own in ({}, self.own)[: len(groups)]]
 
     @property
     def turning(self) -> dict[str, Any]:
-        """The options, at the beginning, of the group in which some change."""
+        """The initial options of the group in which some change."""
         return self.whole[self.seed % len(self.whole)]
 
     def changes(self, step: int) -> list[tuple[int, str, Any]]:
-        """What is set before this step: group, option, value. The groups' learning rates fall in turn; after a third
-        of the steps one group's options become ``changed``."""
+        """What is set before this step: group, option, value. The groups' learning rates decay in turn; after a third
+        of the steps ``changed`` is set in one group."""
         if not self.changing or not step:
             return []
-        turn, groups = step // FALLS, len(self.whole)
+        turn, groups = step // PERIOD, len(self.whole)
         group = turn % groups
-        rate = self.whole[group]["learning_rate"] * FALL ** (turn // groups + (group > 0))
-        found = [(group, "learning_rate", rate)] * (step % FALLS == 0)
+        rate = self.whole[group]["learning_rate"] * DECAY ** (turn // groups + (group > 0))
+        changes = [(group, "learning_rate", rate)] * (step % PERIOD == 0)
         if step == max(1, self.steps // 3):
-            found += [(self.seed % groups, name, value) for name, value in self.changed.items()]
-        return [(group, *option) for group, name, value in found for option in torch_names({name: value}).items()]
+            changes += [(self.seed % groups, name, value) for name, value in self.changed.items()]
+        return [(group, *option) for group, name, value in changes for option in torch_names({name: value}).items()]
 
     def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
         """The framework's optimizer, and the parameters and gradients it works on.
 
-        numpyml's may be neighbours in memory: it runs through those in one pass.
+        numpyml's may be adjacent in memory: it updates those in one pass.
         """
         values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
-        if self.layouts[0] == NEIGHBOURS and framework is numpyml:
+        if self.layouts[0] == ADJACENT and framework is numpyml:
             from numpyml.nn import Parameter
 
             self.owners = [Parameter(x, dtype=x.dtype) for x in values]
             parameters, gradients = [p.data for p in self.owners], [p.grad for p in self.owners]
         else:
-            layout, other = (layout.replace(NEIGHBOURS, "C") for layout in self.layouts)
+            layout, other = (layout.replace(ADJACENT, "C") for layout in self.layouts)
             parameters = [_writeable(x, layout) for x in values]
             gradients = [_writeable(np.zeros_like(x), other) for x in values]
         groups = self.groups(parameters, "params")
@@ -155,13 +155,13 @@ class OptimizerCase:
             stepper.step()
             for i, p in enumerate(parameters):
                 state = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
-                for place, (name, x) in enumerate({"parameter": p, **state}.items()):
+                for shift, (name, x) in enumerate({"parameter": p, **state}.items()):
                     history.setdefault(f"{name} {i}", []).append(pytorch.array(x))
-                    self.rounded(x, np.roll(arrays[f"roundings {i}"][step], place))
+                    self.rounded(x, np.roll(arrays[f"roundings {i}"][step], shift))
         return {name: np.stack(xs) for name, xs in history.items()}
 
     def movement(self, arrays: Mapping[str, Array], straight: Mapping[str, Array]) -> dict[str, Array]:
-        """How far PyTorch's trajectory moves when what every step gives is rounded up or down by a unit."""
+        """How far PyTorch's trajectory moves when the results of every step are rounded up or down by one unit."""
         most = {name: np.zeros(x.shape) for name, x in straight.items()}
         for draw in range(DRAWS):
             rng = np.random.default_rng([self.seed, draw])
@@ -172,7 +172,7 @@ class OptimizerCase:
         return most
 
     def rounded(self, x: Any, ways: Array) -> None:
-        """A step takes in what the one before it gave: where the inputs are moved, that is moved, too."""
+        """Move the result of a step as an input is moved: it is the input of the next step."""
         if ways.any():
             x.detach().mul_(pytorch.tensor(1 + ways * float(np.finfo(self.dtype).eps)))
 
@@ -181,22 +181,22 @@ class OptimizerCase:
         return Problem(self.given, self.ours, self.torch, self.wide)
 
     def lies(self, layout: str) -> bool:
-        """Whether an array of these shapes can be laid out so."""
+        """Whether an array of these shapes can have this memory layout."""
         return any(LIES[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
 
     def sampled(self) -> Problem:
-        """The trajectory; of a large parameter a few elements, the last among them, which know nothing of the others:
-        the references step through these alone, the framework under test through all."""
+        """The trajectory; of a large parameter a sample of elements, the last among them. Updates are elementwise, so
+        the references compute the sample alone, the framework under test everything."""
         if self.shapes != LARGE:
             return self.problem()
         last = LARGE[0][0] - 1
-        places = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
-        given = {name: replace(x, values=x.values[..., places]) for name, x in self.given.items()}
+        indices = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
+        given = {name: replace(x, values=x.values[..., indices]) for name, x in self.given.items()}
 
         def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            """Of what came the precision alone is taken: the numbers are the case's own, which are not moved here."""
+            """The precision is that of the arrays; the values are the case's own, which are not moved here."""
             everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
-            return {name: x[..., places] for name, x in self.ours(everything).items()}
+            return {name: x[..., indices] for name, x in self.ours(everything).items()}
 
         return Problem(given, ours, self.torch, self.wide)
 
@@ -215,7 +215,7 @@ class OptimizerCase:
     def __repr__(self) -> str:
         return (
             f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
-            f"    changed on the way {dict(self.changed)}, layouts of parameters and gradients {self.layouts}\n"
+            f"    changed between steps {dict(self.changed)}, layouts of parameters and gradients {self.layouts}\n"
             f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
         )
 
@@ -228,7 +228,7 @@ def _writeable(x: Array, layout: str) -> Array:
 
 @st.composite
 def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
-    """All options combined, groups, changes on the way, memory layouts, gradients of every size."""
+    """All options combined, groups, changes between steps, memory layouts, gradients of every size."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
     shapes = pick(draw, "shapes", among(*(SHAPES[:3] if steps else SHAPES)))
     count = steps or (3 if shapes == LARGE else draw(st.integers(1, 40)))
@@ -246,7 +246,7 @@ def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerC
 
 OWN, CHANGED, PARAMETERS, THEIR_GRADIENTS = (
     "a group's own ",
-    "changed on the way: ",
+    "changed between steps: ",
     "parameters: ",
     "their gradients: ",
 )
@@ -263,28 +263,28 @@ def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:
 
 
 def _allowed(row: OptimizerRow, options: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
-    """Whether both sides take what has changed on the way, beside the other options of the group."""
+    """Whether both sides accept the changed options beside the other options of the group."""
     together = any(all(options[name] == value for name, value in pair) for pair in row.refused)
     return not together and not any(name in changed and changed[name] == value for name, value in row.at_first)
 
 
 def _purposes(case: OptimizerCase) -> tuple[list[str], list[str]]:
-    """What groups, changes and layouts are for, and what of it the numbers of this case can tell."""
+    """The labels of groups, changes and layouts, and those that the values of this case make visible."""
     names = sorted(case.options)
     promised = [OWN + name for name in names]
     promised += [CHANGED + name for name in names if case.changing and name != "learning_rate"]
     promised += [*(PARAMETERS + layout for layout in LAYOUTS), *(THEIR_GRADIENTS + layout for layout in LAYOUTS[1:])]
     reached = []
     if case.kind != "zero" and case.steps > 2:
-        reached += [OWN + name for name in case.own if _tells(name, case.whole[-1], case.options)]
-        reached += [CHANGED + name for name in case.changed if _tells(name, case.turning, case.changed)]
+        reached += [OWN + name for name in case.own if _visible(name, case.whole[-1], case.options)]
+        reached += [CHANGED + name for name in case.changed if _visible(name, case.turning, case.changed)]
     first, other = case.layouts
-    if first == NEIGHBOURS:
+    if first == ADJACENT:
         return promised, [*reached, *[PARAMETERS + first] * (len(case.shapes) > 1)]
     lying = [label + layout for label, layout in ((PARAMETERS, first), (THEIR_GRADIENTS, other)) if case.lies(layout)]
     return promised, [*reached, *lying]
 
 
-def _tells(name: str, group: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+def _visible(name: str, group: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
     """Whether a group differs from others in an option, and its parameters move."""
     return bool(group[name] != others[name] and group["learning_rate"])

@@ -1,4 +1,4 @@
-"""The checks of optimizers: fed identical gradients, both sides are compared at every step of a trajectory."""
+"""The checks of optimizers: with identical gradients, both sides are compared at every step of a trajectory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from numpyml.typing import Array
 
 
 def accepted(case: OptimizerCase, note: Note) -> bool:
-    """Whether PyTorch takes these options; where it refuses them, so must we."""
+    """Whether PyTorch accepts these options; where it refuses them, so must the framework."""
     arrays = arrays_of(case.problem(), np.dtype(np.float64))
     reasons = [_refusal(case, own) for own in ({}, case.own)]
     try:
         case.make(arrays, under_test())
     except getattr(under_test(), "REJECTIONS", ()) as refusal:
-        # PyTorch looks at a group's options later or never; numpyml holds a group to what PyTorch asks of an optimizer.
+        # PyTorch validates the options of a group late or never; numpyml as it does those of an optimizer.
         if not any(reasons):
             raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
         note.remarks.add(stricter(case.row.name, "option of a group"))
@@ -83,8 +83,8 @@ def long_trajectory(case: OptimizerCase, note: Note) -> None:
 
 @needs("optimizer", "step", "state")
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
-    """How sharp the eye is in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of
-    a trajectory; one of 64 must be noticed where few roundings came before. In float64 it is 1e-12 of the scale."""
+    """Sensitivity in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of a
+    trajectory; one of 64 must be detected after few roundings. In float64 it is 1e-12 of the scale."""
     case.dtype = np.dtype(np.float32)
     if accepted(case, note):
         note.sharpness(case.sampled(), case.dtype, case.seed)
@@ -92,7 +92,7 @@ def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
 
 @needs("optimizer", "step", "state", "save", "restore")
 def restart(case: OptimizerCase, note: Note) -> None:
-    """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
+    """Saved after half of the steps and loaded into a new optimizer, it continues with the same bits."""
     if accepted(case, note):
         arrays = arrays_of(case.problem(), case.dtype)
         straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
@@ -119,7 +119,7 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
 
 @needs("optimizer", "step", "optimizer_state_dict")
 def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
-    """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
+    """The state dict has PyTorch's keys, options, parameter indices and names of state arrays."""
     if accepted(case, note):
         arrays = arrays_of(case.problem(), case.dtype)
         framework = under_test()
@@ -132,11 +132,11 @@ def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
         framework.step(stepper)
         theirs.step()
         ours, expected = _keys(framework.optimizer_state_dict(stepper)), _keys(theirs.state_dict())
-        note.require(ours == expected, f"what is saved is {ours}, PyTorch's is {expected}")
+        note.require(ours == expected, f"the state dict has {ours}, PyTorch's has {expected}")
 
 
 def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of the state arrays by parameter, and the groups, without what is PyTorch's alone."""
+    """Names of the state arrays by parameter, and the groups, without PyTorch's implementation switches."""
     state = {
         i: sorted(name for name, x in one.items() if x is not None and name != "step")
         for i, one in saved["state"].items()
