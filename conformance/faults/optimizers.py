@@ -30,7 +30,7 @@ def _uncorrected(right: Any) -> Any:
 
 def _never_new(right: Any) -> Any:
     def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
-        run.new_state = frozenset()
+        run.new_state = ()
         right(self, p, g * (1 - 1e-9), state, scratch, run)
 
     return update

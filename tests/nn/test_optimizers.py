@@ -2,7 +2,10 @@
 
 import copy
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
 
@@ -191,6 +194,22 @@ def test_a_restored_optimizer_continues_with_the_same_bits(rng, kind, formula, o
     other.load_state_dict(saved[1])
     walk(b, other, steps[3:])
     assert all(np.array_equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_state_arrays_are_in_the_same_order_in_every_process(seed):
+    """Sets of strings are in another order in every process."""
+    code = """if True:
+        import numpy as np
+        from numpyml.nn.optimizers import Adam
+        optimizer = Adam([np.ones(2)], [np.ones(2)], amsgrad=True)
+        optimizer.step()
+        saved = optimizer.state_dict()
+        optimizer.load_state_dict(saved)
+        print(*saved["state"][0], *optimizer.state[0])"""
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == 2 * ["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
 
 
 def stepped(kind, **options):

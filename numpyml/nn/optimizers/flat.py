@@ -42,7 +42,7 @@ class Run:
         self.g = g
         self.step, arrays = states.get(first.index, (0, {}))
         self.state: dict[str, Array] = {name: np.zeros_like(p) for name in arrays}
-        self.new_state: frozenset[str] = frozenset()
+        self.new_state: tuple[str, ...] = ()
         for name, array in self.state.items():
             for entry in entries:
                 self._part(entry, array)[...] = states[entry.index][1][name]
@@ -68,7 +68,7 @@ class Run:
         gains on waiting for it.
         """
         names = optimizer.state_names(self.options)
-        self.new_state = frozenset(name for name in names if name not in self.state)
+        self.new_state = tuple(name for name in names if name not in self.state)
         for name in self.new_state:
             self.state[name] = np.zeros_like(self.p)
         self.step += 1
