@@ -32,7 +32,6 @@ factors = among(0.1, 0.5, 0.9, 1.0, 1.5)
 minima = among(0.0, 1e-5)
 flags = among(False, True)
 
-# PyTorch uses whatever it is given, until an operation fails.
 RANGES = Refused(("option ",), "every option is validated at construction; PyTorch validates few")
 END = Remark("LinearLR: a rate ends at 0; PyTorch's may end below 0 by a rounding.")
 
