@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.records import Refused, Remark
+from conformance.records import Refused, Remark, option
 from conformance.rows import Part, SchedulerRow
 from conformance.strategies.coverage import among, between
 from numpyml.nn import schedulers
@@ -32,8 +32,11 @@ factors = among(0.1, 0.5, 0.9, 1.0, 1.5)
 minima = among(0.0, 1e-5)
 flags = among(False, True)
 
-RANGES = Refused(("option ",), "every option is validated at construction; PyTorch validates few")
-END = Remark("LinearLR: a rate ends at 0; PyTorch's may end below 0 by a rounding.")
+
+def validated(names: str) -> Refused:
+    """Options that are validated at construction, and by PyTorch late or never."""
+    return Refused(option(names, ""), "options are validated at construction; PyTorch uses whatever it is given")
+
 
 LINEAR = Part("optim.lr_scheduler.LinearLR", {"start_factor": 0.1, "total_iters": 5})
 EXPONENTIAL = Part("optim.lr_scheduler.ExponentialLR", {"gamma": 0.9})
@@ -52,19 +55,19 @@ ROWS = [
         schedulers.StepLR,
         "optim.lr_scheduler.StepLR",
         {"step_size": between(1, 9), "gamma": factors},
-        differences=(RANGES,),
+        differences=(validated("step_size gamma"),),
     ),
     SchedulerRow(
         schedulers.MultiStepLR,
         "optim.lr_scheduler.MultiStepLR",
         {"milestones": among([3], [], [0, 7], [5, 5, 12], [30, 2]), "gamma": factors},
-        differences=(RANGES,),
+        differences=(validated("milestones gamma"),),
     ),
     SchedulerRow(
         schedulers.ExponentialLR,
         "optim.lr_scheduler.ExponentialLR",
         {"gamma": factors},
-        differences=(RANGES,),
+        differences=(validated("gamma"),),
     ),
     SchedulerRow(
         schedulers.LinearLR,
@@ -74,19 +77,22 @@ ROWS = [
             "end_factor": among(1.0, 0.3, 0.0),
             "total_iters": between(1, 65),
         },
-        differences=(RANGES, END),
+        differences=(
+            validated("start_factor end_factor total_iters"),
+            Remark("a rate ends at 0; PyTorch's may end below 0 by a rounding"),
+        ),
     ),
     SchedulerRow(
         schedulers.CosineAnnealingLR,
         "optim.lr_scheduler.CosineAnnealingLR",
         {"T_max": between(1, 65), "eta_min": minima},
-        differences=(RANGES,),
+        differences=(validated("T_max eta_min"),),
     ),
     SchedulerRow(
         schedulers.CosineAnnealingWarmRestarts,
         "optim.lr_scheduler.CosineAnnealingWarmRestarts",
         {"T_0": between(1, 20), "T_mult": between(1, 3), "eta_min": minima},
-        differences=(RANGES,),
+        differences=(validated("eta_min"),),
     ),
     SchedulerRow(
         schedulers.OneCycleLR,
@@ -105,7 +111,11 @@ ROWS = [
             "final_div_factor": among(1e4, 10.0),
             "three_phase": flags,
         },
-        differences=(RANGES,),
+        differences=(
+            validated(
+                "max_lr pct_start cycle_momentum base_momentum max_momentum div_factor final_div_factor three_phase"
+            ),
+        ),
     ),
     SchedulerRow(
         schedulers.SequentialLR,
@@ -131,6 +141,6 @@ ROWS = [
             "eps": among(1e-8, 0.02),
         },
         metric=True,
-        differences=(RANGES,),
+        differences=(validated("factor patience threshold cooldown min_lr eps"),),
     ),
 ]
