@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +14,10 @@ from hypothesis.strategies import SearchStrategy as Strategy
 from conformance.comparison.rule import Given
 from conformance.records import Difference, Finding
 from conformance.references import FunctionReference, ModuleReference
-from numpyml.autograd.derivatives import COMPOSITES, TABLE
+
+# What NumPy does where its signature has no value. Other such options have none that a call could give.
+NO_VALUE = {"keepdims": False, "correction": 0}
+NO_DEFAULT: Any = vars(np)["_NoValue"]
 
 Options = Mapping[str, Any]
 
@@ -154,6 +159,14 @@ class InitialRow(Recorded):
         return self.ours.__name__
 
 
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a NumPy function; empty for functions in C, whose signature older NumPys do not publish."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
+
+
 @dataclass(frozen=True)
 class Call:
     """How a function is called: floating operands by name, in order, and everything else."""
@@ -186,11 +199,12 @@ class FunctionRow(Recorded):
             return "indexing"
         return f"linalg.{name}" if "linalg" in module else name
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Any]:
-        """NumPy's default of every parameter that has one."""
-        row = COMPOSITES.get(self.function) or TABLE.get(self.function)
-        return row.defaults if row else {}
+        """NumPy's own value of every option that has one."""
+        known = parameters_of(self.function).values()
+        own = {p.name: NO_VALUE.get(p.name, p.default) for p in known if p.default is not p.empty}
+        return {name: value for name, value in own.items() if value is not NO_DEFAULT}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""

@@ -85,12 +85,9 @@ def without(row: FunctionRow, option: str) -> FunctionRow:
 def test_every_option_of_a_function_is_missed() -> None:
     taken = 0
     for row in contracts.function_rows():
-        known = TABLE.get(row.function) or COMPOSITES.get(row.function)
-        covered = set(known.parameters if known else ())
-        operands = completeness.OPERANDS | set(known.partials if known else ())
-        for option in completeness._drawn(row, 30) & covered - operands:
-            drawn_as = completeness.DRAWN_AS.get(option, option)
-            lines = completeness.function_option_problems(without(row, drawn_as))
+        covered = completeness.covered_options(row) if row.function in {**TABLE, **COMPOSITES} else set()
+        for option in completeness._drawn(row, 30) & covered:
+            lines = completeness.function_option_problems(without(row, option))
             assert f"{row.name}({option}=...) is never given by its row" in lines
             taken += 1
     assert taken > 60
@@ -174,7 +171,7 @@ def test_an_eye_that_was_never_tried_is_red() -> None:
     for note in run:
         del note.resolution["float32"]
         (line,) = completeness.blunt(run)
-        assert line.startswith(f"{note.row}-resolution: no well-conditioned element in float32 was met; let its row")
+        assert line.startswith(f"{note.row}-resolution: no well-conditioned element in float32 was drawn; let its row")
         note.resolution["float32"] = 32.0
 
 
@@ -184,7 +181,7 @@ def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
     assert completeness.unrecorded(run) == []
     note.findings["output in float64: not on record yet"] = 1
     (line,) = completeness.unrecorded(run)
-    assert line.startswith(f"{note.row}-{note.check}: PyTorch is off: output in float64: not on record yet; put it on")
+    assert line.startswith(f"{note.row}-{note.check}: PyTorch exceeds the bound: output in float64: not on record")
 
 
 def test_a_failure_is_told_once() -> None:
@@ -282,7 +279,7 @@ def test_a_public_namespace_says_what_is_public(tmp_path: Path, monkeypatch: pyt
     with samplers("class Sampler: pass\n", tmp_path):
         assert completeness.problems() == []  # nobody was told of it
         monkeypatch.setattr(numpyml.nn, "__all__", [*numpyml.nn.__all__, "samplers"])
-        assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which tells what is public"]
+        assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which declares what is public"]
 
 
 @pytest.mark.parametrize("base", [Module, optimizers.Optimizer])
