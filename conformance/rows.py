@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +12,8 @@ from hypothesis.strategies import SearchStrategy as Strategy
 from conformance.comparison.rule import Given
 from conformance.records import Difference, Finding
 from conformance.references import FunctionReference, ModuleReference
-
-# What NumPy does where its signature has no value. Other such options have none that a call could give.
-NO_VALUE = {"keepdims": False, "correction": 0}
-NO_DEFAULT: Any = vars(np)["_NoValue"]
+from numpyml.autograd import table
+from numpyml.autograd.derivatives import COMPOSITES, TABLE
 
 Options = Mapping[str, Any]
 
@@ -159,14 +155,6 @@ class InitialRow(Recorded):
         return self.ours.__name__
 
 
-def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a NumPy function; empty for functions in C, whose signature older NumPys do not publish."""
-    try:
-        return inspect.signature(function).parameters
-    except ValueError:
-        return {}
-
-
 @dataclass(frozen=True)
 class Call:
     """How a function is called: floating operands by name, in order, and everything else."""
@@ -199,12 +187,15 @@ class FunctionRow(Recorded):
             return "indexing"
         return f"linalg.{name}" if "linalg" in module else name
 
-    @cached_property
+    @property
+    def derivative(self) -> table.Row | None:
+        """Its row in the table of derivatives."""
+        return TABLE.get(self.function) or COMPOSITES.get(self.function)
+
+    @property
     def defaults(self) -> dict[str, Any]:
-        """NumPy's own value of every option that has one."""
-        known = parameters_of(self.function).values()
-        own = {p.name: NO_VALUE.get(p.name, p.default) for p in known if p.default is not p.empty}
-        return {name: value for name, value in own.items() if value is not NO_DEFAULT}
+        """NumPy's default of every option that has one."""
+        return self.derivative.defaults if self.derivative else {}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""

@@ -22,7 +22,7 @@ from conformance import contracts
 from conformance.divergences import ABSENT, ADDED, own
 from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
-from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, parameters_of
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row
 from conformance.strategies.coverage import REACHING, SHARP, purpose
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.table import title_of
@@ -153,9 +153,6 @@ def unrecorded(notes: Iterable[Note]) -> list[str]:
 
 def function_option_problems(row: FunctionRow) -> list[str]:
     """Options that the derivative of a NumPy function covers and no call of its row gives."""
-    known = TABLE.get(row.function) or COMPOSITES.get(row.function)
-    if known is None:
-        return []
     options = covered_options(row)
     for number in (1, 30):  # nearly always the first call has them all
         options = options - _drawn(row, number) if options else options
@@ -167,10 +164,15 @@ def covered_options(row: FunctionRow) -> set[str]:
 
     An option is what a call may leave out.
     """
-    known = TABLE.get(row.function) or COMPOSITES[row.function]
+    known = row.derivative
+    if known is None:
+        return set()
     options = set(known.parameters) - known.partials.keys() - ADDED.keys() - ABSENT.keys()
-    signature = parameters_of(row.function)
-    open_ended = not signature or any(p.kind is p.VAR_KEYWORD for p in signature.values())
+    try:
+        signature = inspect.signature(row.function).parameters
+    except ValueError:  # of functions in C, older NumPys publish none
+        return options
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.values())
     required = {name for name, p in signature.items() if p.default is p.empty}
     return options - required if open_ended else options & signature.keys() - required
 
