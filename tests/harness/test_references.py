@@ -298,7 +298,7 @@ def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any
 
 
 def test_gelu_and_its_gradient_have_all_their_digits() -> None:
-    """At points where a difference quotient of erfc would take thousands of digits, so the derivative is written out."""
+    """At points where a difference quotient of erfc would take thousands of digits; the derivative is written out."""
     reference = reference_of("nn.GELU")
     for x in (*TINY, *ORDINARY, -3.0, 1.5, 20.0, 40.0, -1.0, 1.0, -11.25, -11.1, -15.7, -40.0, -88.7):
         found = reference({"approximate": "none"}, {"x": np.array([x])}, {}, np.ones(1))
