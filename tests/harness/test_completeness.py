@@ -161,7 +161,7 @@ def test_of_one_component_only_its_own_checks_can_be_missing() -> None:
     assert len(lost) == sum(row == "Dense" for row, _ in TASKS) and all(line.startswith("Dense-") for line in lost)
 
 
-def test_an_eye_that_was_never_tried_is_red() -> None:
+def test_an_unmeasured_sensitivity_is_red() -> None:
     run = [note for note in notes() if note.check == "resolution"]
     for note in run:
         note.resolution = {"float32": 32.0, "float64": 32.0}
