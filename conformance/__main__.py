@@ -79,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         frameworks.use(frameworks.load(given.framework))
         if given.command == "list":
-            return listing()
+            from conformance.report import tables
+
+            print(tables.listing())
+            return 0
         if given.command == "explain":
             return explanation(given)
         return suite(given)
@@ -89,17 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it flushes
         return 0
-
-
-def listing() -> int:
-    """Every component, with what PyTorch calls it."""
-    from conformance import contracts
-    from conformance.rows import FunctionRow, peer
-
-    for row in contracts.rows():
-        print(f"{row.name:32}{'NumPy function' if isinstance(row, FunctionRow) else peer(row)}")
-    print(f"{'programs':32}random models, trained side by side")
-    return 0
 
 
 def explanation(given: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from hypothesis.strategies import SearchStrategy as Strategy
 from conformance.comparison.rule import Given
 from conformance.records import Difference, Finding
 from conformance.references import FunctionReference, ModuleReference
+from numpyml.autograd import table
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 
 Options = Mapping[str, Any]
@@ -201,10 +202,14 @@ class FunctionRow(Recorded):
         return f"linalg.{name}" if "linalg" in module else name
 
     @property
+    def derivative(self) -> table.Row | None:
+        """Its row in the table of derivatives."""
+        return TABLE.get(self.function) or COMPOSITES.get(self.function)
+
+    @property
     def defaults(self) -> dict[str, Any]:
-        """NumPy's default of every parameter that has one."""
-        row = COMPOSITES.get(self.function) or TABLE.get(self.function)
-        return row.defaults if row else {}
+        """NumPy's default of every option that has one."""
+        return self.derivative.defaults if self.derivative else {}
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""

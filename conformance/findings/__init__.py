@@ -1,4 +1,4 @@
 """Where PyTorch is wrong: the smallest script for each finding, which prints its answer and the true one.
 
-``conformance/divergences.py`` says which comparisons meet them.
+The rows in ``conformance/contracts`` say which answers of which components each one affects.
 """

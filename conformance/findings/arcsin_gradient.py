@@ -1,4 +1,4 @@
-"""The slope of arcsin, 1 / √(1 − x²): PyTorch squares x first, and the digits that tell x from 1 are rounded off."""
+"""The gradient of arcsin, 1 / √(1 − x²): PyTorch squares x first, which rounds off its difference from 1."""
 
 import mpmath
 import torch

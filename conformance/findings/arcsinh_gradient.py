@@ -1,4 +1,4 @@
-"""The slope of arcsinh, 1 / √(x² + 1): PyTorch squares x, which overflows."""
+"""The gradient of arcsinh, 1 / √(x² + 1): PyTorch squares x, which overflows."""
 
 import mpmath
 import torch

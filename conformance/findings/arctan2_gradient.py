@@ -1,4 +1,4 @@
-"""The slope of an angle, b / (a² + b²): PyTorch squares both, and small squares vanish or have few digits."""
+"""The gradient of arctan2, b / (a² + b²): PyTorch squares both, and small squares underflow or have few digits."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""Binary cross-entropy of a sure forecast that is right: PyTorch takes it from the logit, which is much larger."""
+"""Binary cross-entropy of a confident correct prediction: PyTorch subtracts it from the logit, which is much larger."""
 
 import mpmath
 import torch

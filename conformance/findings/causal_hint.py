@@ -1,6 +1,6 @@
 """A causal mask and the hint that it is causal, with a key of zeros added: the hint changes PyTorch's output.
 
-Every query may see the added key; under the hint, PyTorch hides all keys behind the query's place, that one too.
+Every query may attend to the added key; under the hint, PyTorch hides all keys after the query's position.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Cross-entropy of a sure forecast that is right, log Σ e^(x − max): PyTorch adds what is small to 1 first."""
+"""Cross-entropy of a confident correct prediction, log Σ e^(x − max): PyTorch adds a small number to 1 first."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""PyTorch has no cube root, and |x| to the power 1/3 is off by what 1/3 is rounded by, times log |x|."""
+"""PyTorch has no cube root. The error of |x| to the power 1/3 is the rounding of 1/3, times log |x|."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The slope of expm1 is eˣ: PyTorch adds 1 to the result, which is all but −1."""
+"""The gradient of expm1 is eˣ: PyTorch adds 1 to the result, which is nearly −1."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The slope of a power in b, a to the b times log a: PyTorch has few digits of it, as a subnormal."""
+"""The gradient of a power in b, a to the b times log a: PyTorch multiplies a subnormal power, which has few digits."""
 
 import mpmath
 import torch

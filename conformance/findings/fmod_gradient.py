@@ -1,4 +1,4 @@
-"""The slope of fmod in b, minus how often b fits into a: PyTorch rounds a / b, to 10 where b fits 9 times."""
+"""The gradient of fmod in b, minus the truncated quotient: PyTorch rounds a / b to 10, where b fits 9 times."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""fmod, what is left of a after b fitted into it: where a / b overflows, PyTorch's loop over long arrays gives NaN."""
+"""fmod, the remainder of the truncated quotient: where a / b overflows, PyTorch's loop over long arrays gives NaN."""
 
 from fractions import Fraction
 

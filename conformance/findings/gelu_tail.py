@@ -1,4 +1,4 @@
-"""GELU where x is negative: PyTorch adds 1 to an erf that is all but −1, and to a tanh likewise."""
+"""GELU of a negative x: PyTorch adds 1 to an erf that is nearly −1, and to a tanh likewise."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The slope of hypot, a / hypot(a, b): PyTorch divides by a result that has few digits, being subnormal."""
+"""The gradient of hypot, a / hypot(a, b): PyTorch divides by a result that is subnormal and has few digits."""
 
 import mpmath
 import torch

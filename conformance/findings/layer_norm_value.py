@@ -1,4 +1,4 @@
-"""LayerNorm of 1 and -1, times 1e20: PyTorch's squares overflow, and nothing but 0 is left."""
+"""LayerNorm of 1 and -1, times 1e20: PyTorch's squares overflow, and the result is 0."""
 
 import torch
 

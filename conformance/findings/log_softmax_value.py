@@ -1,4 +1,4 @@
-"""The logarithm of a share that is all but 1, −log Σ e^(x − max): PyTorch, like numpyml, adds what is small to 1."""
+"""The logarithm of a probability near 1, −log Σ e^(x − max): PyTorch, like numpyml, adds a small number to 1."""
 
 import mpmath
 import torch

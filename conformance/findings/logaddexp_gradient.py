@@ -1,4 +1,4 @@
-"""The slope of logaddexp, 1 / (1 + e^(b − a)): PyTorch lets the exponential overflow, and small slopes vanish."""
+"""The gradient of logaddexp, 1 / (1 + e^(b − a)): the exponential overflows in PyTorch, and the gradient is 0."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""Attention of a query that is NaN: over four axes, PyTorch's kernel gives 0, as of a query that may see no key."""
+"""Attention of a query of NaN: over four axes, PyTorch's kernel gives 0, as for a query that may attend to no key."""
 
 import torch
 

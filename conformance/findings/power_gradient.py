@@ -1,4 +1,4 @@
-"""The slope of a power in a, b times a to the b - 1: that of an even b is odd, and PyTorch rounds it to b."""
+"""The gradient of a power in a, b times a to the b − 1: for an even b that is odd, and PyTorch rounds b − 1 to b."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The gradient of a product is the product of the others: PyTorch divides the whole, which underflows."""
+"""The gradient of a product is the product of the others: PyTorch divides the whole product, which underflows."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The slope of 1 / x at 1e-20, times 1e-10: PyTorch squares 1e20 first, which is too large for float32."""
+"""The gradient of 1 / x at 1e-20, times 1e-10: PyTorch squares 1e20 first, which is too large for float32."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The slope of remainder in b, minus how often b fits into a: in PyTorch that overflows, and g times it is ∞."""
+"""The gradient of remainder in b, minus the floored quotient: in PyTorch that overflows, and g times it is ∞."""
 
 from fractions import Fraction
 

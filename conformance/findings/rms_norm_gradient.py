@@ -1,4 +1,4 @@
-"""RMSNorm's slope at (1, 2) times 1e16, along another element: the cube of the size overflows in PyTorch."""
+"""RMSNorm's gradient at (1, 2) times 1e16, by the other element: the cube of the norm overflows in PyTorch."""
 
 import torch
 

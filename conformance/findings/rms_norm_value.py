@@ -1,4 +1,4 @@
-"""RMSNorm of 1 and -1, times 1e20: PyTorch's squares overflow, and infinity divides what is left."""
+"""RMSNorm of 1 and -1, times 1e20: PyTorch's squares overflow, and the result is divided by infinity."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The slope of a sigmoid, σ (1 − σ): PyTorch has kept σ alone, which is 1 but for its last digits."""
+"""The gradient of a sigmoid, σ (1 − σ): PyTorch computes it from σ alone, which is nearly 1."""
 
 import mpmath
 import torch

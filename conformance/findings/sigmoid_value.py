@@ -1,4 +1,4 @@
-"""The sigmoid of -720, e^-720 or 2e-313: in PyTorch the exponential of 720 is infinite, and what it divides is 0."""
+"""The sigmoid of -720, e^-720 or 2e-313: in PyTorch the exponential of 720 is infinite, and 1 / ∞ is 0."""
 
 import mpmath
 import torch

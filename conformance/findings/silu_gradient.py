@@ -1,4 +1,4 @@
-"""The slope of SiLU, σ (1 + x (1 − σ)): PyTorch rounds 1 − σ, of which few digits are left, before x multiplies it."""
+"""The gradient of SiLU, σ (1 + x (1 − σ)): PyTorch rounds 1 − σ, which has few digits, before it multiplies by x."""
 
 import mpmath
 import torch

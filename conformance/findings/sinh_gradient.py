@@ -1,4 +1,4 @@
-"""The slope of sinh, times the incoming gradient: cosh overflows by itself, and not when it is multiplied."""
+"""The gradient of sinh, times the incoming gradient: cosh overflows, though the product does not."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The gradient of a softmax, p (g − Σ p g): PyTorch sums first, and of a p that is all but 1 nothing is left."""
+"""The gradient of a softmax, p (g − Σ p g): PyTorch sums first, and for p near 1 nearly all digits cancel."""
 
 import mpmath
 import torch

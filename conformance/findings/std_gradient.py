@@ -1,4 +1,4 @@
-"""The gradient of std, (x − mean) / (n std): PyTorch rounds the mean before it is taken from an x beside it."""
+"""The gradient of std, (x − mean) / (n std): PyTorch rounds the mean before it subtracts it from a close x."""
 
 import mpmath
 import torch

@@ -1,4 +1,4 @@
-"""The slope of tanh, 1 − tanh²: PyTorch has kept tanh alone, which is 1 but for its last digits."""
+"""The gradient of tanh, 1 − tanh²: PyTorch computes it from tanh alone, which is nearly 1."""
 
 import mpmath
 import torch

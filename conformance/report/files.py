@@ -13,7 +13,7 @@ NAMES = ("conformance.html", "conformance.md")
 
 
 def prepared(folder: Path, *names: str) -> None:
-    """Make the folder where it is missing; raise a Misuse, with the remedy, unless these files can be written to it."""
+    """Make the folder if it is missing; raise a Misuse, with the remedy, unless these files can be written to it."""
     if not folder.exists():
         try:
             folder.mkdir()
@@ -30,8 +30,8 @@ def prepared(folder: Path, *names: str) -> None:
         for path in (folder / name for name in names if (folder / name).exists()):
             path.open("ab").close()
     except OSError as error:
-        told = (error.strerror or str(error)).lower()
-        raise Misuse(f"cannot write to {folder}: {told}; choose another folder or change its permissions") from error
+        reason = (error.strerror or str(error)).lower()
+        raise Misuse(f"cannot write to {folder}: {reason}; choose another folder or change its permissions") from error
 
 
 def read(path: Path) -> Census:
@@ -41,12 +41,12 @@ def read(path: Path) -> Census:
     except OSError as error:
         raise Misuse(f"cannot read {path}: {error.strerror}; write one with --json {path}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Misuse(f"cannot read {path}: not a census that --json wrote ({told:.120}); write it again") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Misuse(f"cannot read {path}: not a census that --json wrote ({reason:.120}); write it again") from error
 
 
 def write(census: Census, folder: Path) -> list[Path]:
-    """The page and the Markdown table, into a folder that is there."""
+    """The page and the Markdown table, into an existing folder."""
     from conformance.report import page
 
     paths = [folder / name for name in NAMES]

@@ -75,7 +75,7 @@ class Figure:
 
 
 def figures(census: Census) -> list[Figure]:
-    """What is proven, in five numbers."""
+    """The result in five numbers."""
     lines, total = census.lines(), census.total()
     known = len(census.about.components)
     aside = [
@@ -89,21 +89,19 @@ def figures(census: Census) -> list[Figure]:
     ]
     worst = max(lines, key=lambda line: line.error, default=None)
     ran = sum(line.passed + line.failed > 0 for line in lines)
-    found = [
+    numbers = [
         Figure(f"{ran:,}", "components", f"of {known:,}" if known > ran else "all there are"),
         Figure(f"{total.passed:,}", "checks passed", ", ".join([f"{total.failed:,} failed", *aside])),
         Figure(f"{total.comparisons:,}", "comparisons", f"in {total.examples:,} examples"),
     ]
     if worst is not None and total.comparisons:
-        found.append(Figure(share(worst.error), "worst error, of what is allowed", f"in {worst.row}"))
+        numbers.append(Figure(share(worst.error), "worst error, of what is allowed", f"in {worst.row}"))
     for name in PRECISIONS:
         resolutions = [line.resolution[name] for line in lines if name in line.resolution]
         if resolutions:
             middle, largest = (planted(Line("", resolution={name: f(resolutions)}), name) for f in (median_high, max))
-            found.append(
-                Figure(f"{middle} ulps", f"smallest error noticed, {name}", f"median component; at worst {largest}")
-            )
-    return found
+            numbers.append(Figure(f"{middle} ulps", f"sensitivity, {name}", f"median component; at worst {largest}"))
+    return numbers
 
 
 def share(error: float) -> str:
@@ -169,7 +167,7 @@ def markdown(census: Census) -> str:
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
     ]
     head = ["Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps"]
-    head += ["PyTorch, ulps", "Notices, float32", "Notices, float64", ""]
+    head += ["PyTorch, ulps", "Sensitivity, float32", "Sensitivity, float64", ""]
     for group, members in parts(census).items():
         rows = [_row(head), "|---|---|" + "---:|" * 8 + "---|"]
         rows += [_row(_cells(part.line, part.peer)) for part in members]
@@ -177,17 +175,17 @@ def markdown(census: Census) -> str:
     out += ["## Total", "\n".join([_row(head), "|---|---|" + "---:|" * 8 + "---|", _row(_cells(total, ""))])]
     out.append(
         f"Worst error: in units of the one comparison rule, K = {about.k:g}; above 1 is a failure. Ulps: the largest "
-        f"error in units in the last place; >{MANY}: of ill-conditioned values, which move so far with the last place "
-        "of an input, or where PyTorch is off. Notices: the smallest error, planted in one element, that was always "
-        "noticed, in ulps."
+        f"error in units in the last place; >{MANY}: of ill-conditioned values, which move that far when an input "
+        "changes in its last place, or where PyTorch exceeds the bound. Sensitivity: the smallest error, planted in "
+        "one element, that was always detected, in ulps."
     )
     if about.incomplete:
         out += ["## Incomplete", "\n".join(f"- {_cell(line)}" for line in about.incomplete)]
     if census.failures:
         out += ["## Failures", *(f"{_cell(n.row)}, {_cell(n.check)}\n\n{_fenced(n.failure)}" for n in census.failures)]
     if total.findings:
-        found = [f"- {_cell(what)}: {counted(count, 'element')}" for what, count in sorted(total.findings.items())]
-        out += ["## Where PyTorch is the one that is off", "\n".join(found)]
+        findings = [f"- {_cell(what)}: {counted(count, 'element')}" for what, count in sorted(total.findings.items())]
+        out += ["## Where PyTorch exceeds the bound", "\n".join(findings)]
     return "\n\n".join(out) + "\n"
 
 
@@ -195,9 +193,9 @@ def _cells(line: Line, peer: str) -> list[str]:
     resolutions = [planted(line, name) for name in PRECISIONS]
     worst = [units(line.error) if line.comparisons else "-"]
     worst += [short(line.ulps), short(line.torch_ulps)] if line.measured else ["-"] * 2
-    said = ", ".join(marks(line))
+    remarks = ", ".join(marks(line))
     counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
-    return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{said}**" if line.failed else said]
+    return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{remarks}**" if line.failed else remarks]
 
 
 def _row(cells: Sequence[str]) -> str:

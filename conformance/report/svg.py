@@ -42,7 +42,7 @@ def spread(ours: Sequence[int], torch: Sequence[int], framework: str) -> Markup:
         '<svg class="plot" viewBox="0 0 364 126" role="img" aria-label="{}"><path class="grid" d="{}"/>{}'
         '<path class="torch area" d="{}"/><path class="ours line" d="{}"/></svg>'
     ).format(
-        f"Share of elements by error, {framework}: {_told(ours)}; PyTorch: {_told(torch)}",
+        f"Share of elements by error, {framework}: {_in_words(ours)}; PyTorch: {_in_words(torch)}",
         grid,
         Markup("").join(labels),
         _steps(torch, left, top + height, step, height),
@@ -155,7 +155,7 @@ def _number(y: float) -> str:
     return f"{y:.3g}"
 
 
-def _told(counts: Sequence[int]) -> str:
+def _in_words(counts: Sequence[int]) -> str:
     total = sum(counts)
     if not total:
         return "no elements"

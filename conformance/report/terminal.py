@@ -13,7 +13,7 @@ from conformance.results.census import SCRIPT, Census, Line, Note
 
 PRECISIONS = ("float32", "float64")
 WIDTHS = (30, 7, 10, 12, 8, 9, 9, 9, 9)  # and a mark
-ABOVE = f"{'':59}{'worst':>8}{'worst, in ulps':>18}{'notices, in ulps':>18}"
+ABOVE = f"{'':59}{'worst':>8}{'worst, in ulps':>18}{'sensitivity, ulps':>18}"
 HEAD = "".join(
     f"{title:{side}{width}}"
     for title, side, width in zip(
@@ -52,20 +52,20 @@ def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> 
 
 
 def failure(note: Note) -> str:
-    """A failing check: what was compared, the smallest example, expected and got."""
-    told, mark, script = note.failure.partition(SCRIPT)  # a script stays as it is, to be taken out
-    indented = told.replace("\n", "\n    ") + mark + script
+    """A failing check: what was compared, the smallest example, expected and received."""
+    message, mark, script = note.failure.partition(SCRIPT)  # a script is not indented: it can be copied
+    indented = message.replace("\n", "\n    ") + mark + script
     return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: {note.again}"
 
 
 def marks(line: Line) -> list[str]:
-    """What the row of a component says besides its numbers, the worst first."""
-    said = {"FAILED": line.failed, "not offered": line.not_offered, "in part": line.in_part}
-    return [f"{count} {what}" for what, count in said.items() if count]
+    """What the line of a component says besides its numbers, the worst first."""
+    counts = {"FAILED": line.failed, "not offered": line.not_offered, "in part": line.in_part}
+    return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def table(census: Census) -> str:
-    """THE table: per component what ran and the worst error, in units of the bound and in units in the last place."""
+    """The table: per component what ran and the worst error, in units of the bound and in units in the last place."""
     rule = "-" * sum(WIDTHS)
     head = HEAD[: sum(WIDTHS[:5])] + f"{census.about.framework:>{WIDTHS[5]}.{WIDTHS[5] - 1}}" + HEAD[sum(WIDTHS[:6]) :]
     lines = [ABOVE, head, rule]
@@ -102,7 +102,7 @@ def short(ulps: float) -> str:
 
 
 def planted(line: Line, precision: str) -> str:
-    """The smallest planted error that is always noticed: "none" where even the largest is not, "-" if unmeasured."""
+    """The smallest planted error that is always detected: "none" where even the largest is not, "-" if unmeasured."""
     ulps = line.resolution.get(precision)
     if ulps is None:
         return "-"
@@ -136,11 +136,13 @@ def headline(census: Census) -> str:
 
 
 def verdict(census: Census) -> str:
-    """What became of the checks, in a sentence."""
+    """The outcome of the checks, in a sentence."""
     total = census.total()
     if total.failed or census.about.incomplete:
-        said = [f"{total.failed:,} of {total.checks:,} checks FAILED"] if total.failed else []
-        return ", ".join([*said, *([counted(len(census.about.incomplete), "gap")] if census.about.incomplete else [])])
+        failed = [f"{total.failed:,} of {total.checks:,} checks FAILED"] if total.failed else []
+        return ", ".join(
+            [*failed, *([counted(len(census.about.incomplete), "gap")] if census.about.incomplete else [])]
+        )
     if not total.passed:
         return "nothing was compared"
     part = f", {total.in_part:,} of them on a part of the examples" if total.in_part else ""
@@ -156,20 +158,22 @@ def footer(census: Census) -> str:
     lines = [
         f"worst/bound: the largest error in units of the one comparison rule (K = {about.k:g}); above 1 is a failure.",
         f"worst, in ulps: the largest in units in the last place, and PyTorch's; >{MANY} of ill-conditioned values,",
-        "    which move so far with the last place of an input, or where PyTorch is off; - where none was measured.",
+        "    which move that far when an input changes in its last place, or where PyTorch exceeds the bound;",
+        "    - where none was measured.",
     ]
     if total.resolution:
-        lines.append("notices: the smallest error, planted in one element, that was always noticed; - of none planted.")
+        lines.append(
+            "sensitivity: the smallest error, planted in one element, that was always detected; - if none was."
+        )
     if total.findings:
-        found = counted(len(total.findings), "finding")
-        lines.append(f"{found}: there PyTorch is the one that is off; see conformance/findings/.")
+        lines.append(
+            f"{counted(len(total.findings), 'finding')}: PyTorch exceeds the bound; see conformance/findings/."
+        )
     lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
-    on_purpose = (lines for title, lines in about.differences.items() if title != WRONG)
-    differences = counted(sum(map(len, on_purpose)), "difference")
-    where = "conformance/divergences.py" if about.framework == "numpyml" else "in its adapter"
-    lines.append(
-        f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} on purpose ({where})"
-    )
+    documented = (lines for title, lines in about.differences.items() if title != WRONG)
+    differences = counted(sum(map(len, documented)), "documented difference")
+    where = "conformance/contracts/" if about.framework == "numpyml" else "in its adapter"
+    lines.append(f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} ({where})")
     lines.append(f"{counted(total.comparisons, 'comparison')}: {verdict(census)}")
     worst = f", the worst error at {total.error:.0%} of what is allowed" if census.holds else ""
     return "\n".join([*lines, f"{headline(census)}{worst}"])

@@ -19,59 +19,50 @@ import hypothesis
 
 import numpyml
 from conformance import contracts
-from conformance.divergences import ADDED, own
+from conformance.divergences import ABSENT, ADDED, own
 from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 from conformance.strategies.coverage import REACHING, SHARP, purpose
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
+from numpyml.autograd.table import title_of
 from numpyml.errors import MissingPackageError
 from numpyml.names import PYTORCH_OPTIONS
 from numpyml.nn import Module, losses, optimizers, schedulers
 
-# Public, and nothing that PyTorch's twin of it could be asked about: what holds it instead.
+# Public names without a row, by their path or that of their module, and what tests them instead.
 HELD_OTHERWISE = {
     "numpyml.Tensor": "every row of a function runs on Tensors",
     "numpyml.gradcheck": "tests/autograd/test_gradcheck.py",
     "numpyml.is_recording": "tests/autograd/test_tape.py",
     "numpyml.no_grad": "tests/autograd/test_tape.py",
     "numpyml.manual_seed": "the check same_seed",
+    "numpyml.save": "tests/test_checkpoint.py",
+    "numpyml.load": "tests/test_checkpoint.py",
+    "numpyml.data": "tests/harness/test_data.py, beside PyTorch's",
+    "numpyml.estimators": "tests/extras/test_estimators.py",
+    "numpyml.generation": "tests/test_generation.py",
+    "numpyml.kernels": "the components that call them, and tests/harness/test_erf.py against mpmath",
     "numpyml.nn.Buffer": "tests/nn/test_buffer.py, and tests/harness/test_buffers.py beside PyTorch",
     "numpyml.nn.Module": "the base of every layer",
     "numpyml.nn.Parameter": "every row with parameters",
-    "numpyml.nn.module.as_floats": "how every layer takes its data: the checks dtype_kept and rejections",
-    "numpyml.typing.Array": "a type",
-    "numpyml.save": "tests/test_checkpoint.py",
-    "numpyml.load": "tests/test_checkpoint.py",
-    **{
-        f"numpyml.data.{name}": "tests/harness/test_data.py, beside PyTorch's"
-        for name in ("ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split")
-    },
-    **{f"numpyml.training.{name}": "tests/test_training.py" for name in ("History", "Run", "fit")},
-    **{
-        f"numpyml.estimators.NeuralNet{kind}": "tests/extras/test_estimators.py" for kind in ("Classifier", "Regressor")
-    },
-    "numpyml.generation.Hypothesis": "tests/test_generation.py",
-    "numpyml.generation.beam_search": "tests/test_generation.py",
-    "numpyml.generation.choose": "tests/test_generation.py",
-    "numpyml.generation.generate": "tests/test_generation.py",
-    "numpyml.generation.probabilities": "tests/test_generation.py",
-    "numpyml.generation.take_rows": "tests/test_generation.py",
-    "numpyml.nn.utils.clip_grad_norm_": "tests/harness/test_schedulers.py, beside PyTorch's",
-    "numpyml.nn.utils.clip_grad_value_": "tests/harness/test_schedulers.py, beside PyTorch's",
     "numpyml.nn.losses.Loss": "the base of every loss",
+    "numpyml.nn.module": "how every layer takes its data: the checks dtype_kept and rejections",
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
     "numpyml.nn.schedulers.Scheduler": "the base of every schedule",
+    "numpyml.nn.utils": "tests/harness/test_schedulers.py, beside PyTorch's",
+    "numpyml.training": "tests/test_training.py",
+    "numpyml.typing": "types",
 }
 
 
 def modules() -> list[ModuleType]:
-    """Every module of numpyml, but those around a package that is not installed: they bring no component."""
-    found = [numpyml]
+    """Every module of numpyml, except those that need a package that is not installed: they have no component."""
+    imported = [numpyml]
     for module in pkgutil.walk_packages(numpyml.__path__, "numpyml."):
         with contextlib.suppress(MissingPackageError):
-            found.append(importlib.import_module(module.name))
-    return found
+            imported.append(importlib.import_module(module.name))
+    return imported
 
 
 def public() -> dict[str, Any]:
@@ -83,21 +74,21 @@ def components() -> Iterator[type[Any]]:
     """Every layer, activation, loss, container, optimizer and schedule that numpyml defines, exported or forgotten."""
     modules()
     for base in (Module, optimizers.Optimizer, schedulers.Scheduler):
-        for made in _descendants(base):
-            if made.__module__.split(".")[0] == "numpyml" and not made.__name__.startswith("_") and not _abstract(made):
-                yield made
+        for cls in _descendants(base):
+            if cls.__module__.split(".")[0] == "numpyml" and not cls.__name__.startswith("_") and not _abstract(cls):
+                yield cls
 
 
 def _descendants(base: type[Any]) -> Iterator[type[Any]]:
-    for made in base.__subclasses__():
-        yield made
-        yield from _descendants(made)
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _descendants(cls)
 
 
-def _abstract(found: type[Any]) -> bool:
-    if issubclass(found, Module):
-        return issubclass(found, losses.Loss) and found.compute is Module.compute
-    return issubclass(found, optimizers.Optimizer) and found.update is optimizers.Optimizer.update
+def _abstract(cls: type[Any]) -> bool:
+    if issubclass(cls, Module):
+        return issubclass(cls, losses.Loss) and cls.compute is Module.compute
+    return issubclass(cls, optimizers.Optimizer) and cls.update is optimizers.Optimizer.update
 
 
 def derivatives() -> Iterator[Callable[..., Any]]:
@@ -110,28 +101,27 @@ def problems(rows: Sequence[Row] | None = None) -> list[str]:
     """What has no row or no strategy, a line each."""
     rows = contracts.rows() if rows is None else rows
     held = {row.function if isinstance(row, FunctionRow) else row.ours for row in rows}
-    found = [f"{path} has no contract row" for path, thing in _to_hold().items() if thing not in held]
-    found += [f"{title(f)} has a derivative and no contract row" for f in derivatives() if f not in held]
+    lines = [f"{path} has no contract row" for path, thing in _to_hold().items() if thing not in held]
+    lines += [f"{title_of(f)} has a derivative and no contract row" for f in derivatives() if f not in held]
     for row in rows:
-        found += function_option_problems(row) if isinstance(row, FunctionRow) else option_problems(row)
+        lines += function_option_problems(row) if isinstance(row, FunctionRow) else option_problems(row)
     names = [row.name for row in rows]
-    untold = [m for m in public().values() if isinstance(m, ModuleType) and not hasattr(m, "__all__")]
-    found += [f"{m.__name__} has no __all__, which tells what is public" for m in untold]
-    return found + [f"two rows are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+    undeclared = [m for m in public().values() if isinstance(m, ModuleType) and not hasattr(m, "__all__")]
+    lines += [f"{m.__name__} has no __all__, which declares what is public" for m in undeclared]
+    return lines + [f"two rows are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
 
 
 def _to_hold() -> dict[str, Any]:
     """What must have a row, by its path."""
-    classes = {f"{made.__module__}.{made.__name__}": made for made in components()}
-    names = public()
-    known = {*classes.values(), *(names.get(path) for path in HELD_OTHERWISE)}
-    return classes | {
-        path: thing for path, thing in names.items() if not isinstance(thing, ModuleType) and thing not in known
-    }
+    classes = {f"{cls.__module__}.{cls.__name__}": cls for cls in components()}
+    names = {path: thing for path, thing in public().items() if not isinstance(thing, ModuleType)}
+    elsewhere = [thing for path, thing in names.items() if any(f"{path}.".startswith(f"{p}.") for p in HELD_OTHERWISE)]
+    known = {*classes.values(), *elsewhere}
+    return classes | {path: thing for path, thing in names.items() if thing not in known}
 
 
 def unreached(notes: Iterable[Note]) -> list[str]:
-    """What the strategies promise, and no case that a check passed on has held."""
+    """What the strategies promise, and no case of a check that passed has drawn."""
     return [
         f"{note.row}-{note.check}: {label} was promised and never drawn"
         for note in notes
@@ -141,10 +131,10 @@ def unreached(notes: Iterable[Note]) -> list[str]:
 
 
 def blunt(notes: Iterable[Note]) -> list[str]:
-    """Components of which no planted error can tell how sharp the eye is."""
+    """Components whose sensitivity to planted errors was not measured."""
     return [
-        f"{note.row}-{note.check}: no well-conditioned element in {precision} was met; let its row draw some: "
-        "conformance/contracts"
+        f"{note.row}-{note.check}: no well-conditioned element in {precision} was drawn; let its row draw "
+        "some: conformance/contracts"
         for note in notes
         if note.check in SHARP and note.outcome in ("passed", "nothing to compare")
         for precision in sorted(note.blind)
@@ -152,60 +142,45 @@ def blunt(notes: Iterable[Note]) -> list[str]:
 
 
 def unrecorded(notes: Iterable[Note]) -> list[str]:
-    """Answers in which PyTorch breaks the rule, and that neither script nor line is about."""
+    """Answers in which PyTorch exceeds the bound, without a finding on the row."""
     return [
-        f"{note.row}-{note.check}: PyTorch is off: {found}; put it on record: conformance/divergences.py"
+        f"{note.row}-{note.check}: PyTorch exceeds the bound: {answers}; add a Finding to its row: contracts/"
         for note in notes
-        for found in note.findings
-        if found.endswith(UNRECORDED)
+        for answers in note.findings
+        if answers.endswith(UNRECORDED)
     ]
-
-
-# Options of functions that a row draws under another name, and those that no row draws.
-DRAWN_AS = {
-    "indices_or_sections": "cuts",
-    "a_min": "spelling",
-    "a_max": "spelling",
-    "min": "spelling",
-    "max": "spelling",
-}
-NOT_DRAWN = {
-    "full_like.dtype": "every check runs in both precisions",
-    "full_like.device": "there is one",
-}
-NEWER = {"correction", "max", "min", "stable"}  # than NumPy 1
-OPERANDS = {"a", "b", "m", "arr", "values", "ary", "arys", "arrays", "tup"}  # of composites: no partials to tell
 
 
 def function_option_problems(row: FunctionRow) -> list[str]:
     """Options that the derivative of a NumPy function covers and no call of its row gives."""
-    known = TABLE.get(row.function) or COMPOSITES.get(row.function)
-    if known is None:
-        return []
-    there = _parameters(row.function)
-    options = set(known.parameters) - set(known.partials) - OPERANDS
+    options = covered_options(row)
     for number in (1, 30):  # nearly always the first call has them all
         options = options - _drawn(row, number) if options else options
-    return [
-        f"{row.name}({name}=...) is never given by its row"
-        for name in sorted(options)
-        if f"{row.name}.{name}" not in NOT_DRAWN and (name not in NEWER or not there or name in there)
-    ]
+    return [f"{row.name}({name}=...) is never given by its row" for name in sorted(options)]
 
 
-def _parameters(function: Any) -> set[str]:
-    """The names of a function's parameters in this NumPy; none where it does not tell all of them."""
-    try:
-        found = inspect.signature(function).parameters
-    except ValueError:
+def covered_options(row: FunctionRow) -> set[str]:
+    """The options of a NumPy function, in this version of it, that its row in the table of derivatives covers.
+
+    An option is what a call may leave out.
+    """
+    known = row.derivative
+    if known is None:
         return set()
-    return set() if any(p.kind == p.VAR_KEYWORD for p in found.values()) else set(found)
+    options = set(known.parameters) - known.partials.keys() - ADDED.keys() - ABSENT.keys()
+    try:
+        signature = inspect.signature(row.function).parameters
+    except ValueError:  # of functions in C, older NumPys publish none
+        return options
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.values())
+    required = {name for name, p in signature.items() if p.default is p.empty}
+    return options - required if open_ended else options & signature.keys() - required
 
 
 @cache
 def _drawn(row: FunctionRow, number: int) -> set[str]:
     """The names of everything that so many calls of this row are given."""
-    found: set[str] = set()
+    names: set[str] = set()
 
     @hypothesis.seed(0)
     @hypothesis.settings(
@@ -214,15 +189,10 @@ def _drawn(row: FunctionRow, number: int) -> set[str]:
     )  # fmt: skip
     @hypothesis.given(row.calls)
     def look(call: Any) -> None:
-        found.update(call.options, call.operands)
+        names.update(call.options, call.operands)
 
     look()
-    return found | {name for name, drawn_as in DRAWN_AS.items() if drawn_as in found}
-
-
-def title(function: Any) -> str:
-    """A function's name for a message."""
-    return f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"
+    return names
 
 
 def option_problems(row: ModuleRow | OptimizerRow | SchedulerRow | InitialRow) -> Iterator[str]:

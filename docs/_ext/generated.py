@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from conformance import divergences
 from conformance.contracts import rows
+from conformance.report import tables
 from conformance.rows import ModuleRow, OptimizerRow, peer
 
 
@@ -122,6 +123,13 @@ class Ours(Parsed):
         return [", ".join(told) + "."]
 
 
+class Components(Parsed):
+    """All components, by family."""
+
+    def write(self) -> list[str]:
+        return tables.components().splitlines()
+
+
 class Divergences(Parsed):
     """One kind of difference on record, or everything that concerns one component."""
 
@@ -173,6 +181,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "names": Names,
         "same-names": Same,
         "not-in-pytorch": Ours,
+        "components": Components,
         "divergences": Divergences,
         "held": About,
         "benchmarks": Benchmarks,

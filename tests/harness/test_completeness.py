@@ -21,7 +21,6 @@ from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow, SchedulerRow
 from conformance.strategies.coverage import REACHING, purpose
 from numpyml import names
-from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.nn import Module, optimizers, schedulers
 
 TASKS = [(task.row, task.check) for task in runner.jobs()]
@@ -85,12 +84,8 @@ def without(row: FunctionRow, option: str) -> FunctionRow:
 def test_every_option_of_a_function_is_missed() -> None:
     taken = 0
     for row in contracts.function_rows():
-        known = TABLE.get(row.function) or COMPOSITES.get(row.function)
-        covered = set(known.parameters if known else ())
-        operands = completeness.OPERANDS | set(known.partials if known else ())
-        for option in completeness._drawn(row, 30) & covered - operands:
-            drawn_as = completeness.DRAWN_AS.get(option, option)
-            lines = completeness.function_option_problems(without(row, drawn_as))
+        for option in completeness._drawn(row, 30) & completeness.covered_options(row):
+            lines = completeness.function_option_problems(without(row, option))
             assert f"{row.name}({option}=...) is never given by its row" in lines
             taken += 1
     assert taken > 60
@@ -166,7 +161,7 @@ def test_of_one_component_only_its_own_checks_can_be_missing() -> None:
     assert len(lost) == sum(row == "Dense" for row, _ in TASKS) and all(line.startswith("Dense-") for line in lost)
 
 
-def test_an_eye_that_was_never_tried_is_red() -> None:
+def test_an_unmeasured_sensitivity_is_red() -> None:
     run = [note for note in notes() if note.check == "resolution"]
     for note in run:
         note.resolution = {"float32": 32.0, "float64": 32.0}
@@ -174,7 +169,7 @@ def test_an_eye_that_was_never_tried_is_red() -> None:
     for note in run:
         del note.resolution["float32"]
         (line,) = completeness.blunt(run)
-        assert line.startswith(f"{note.row}-resolution: no well-conditioned element in float32 was met; let its row")
+        assert line.startswith(f"{note.row}-resolution: no well-conditioned element in float32 was drawn; let its row")
         note.resolution["float32"] = 32.0
 
 
@@ -184,7 +179,7 @@ def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
     assert completeness.unrecorded(run) == []
     note.findings["output in float64: not on record yet"] = 1
     (line,) = completeness.unrecorded(run)
-    assert line.startswith(f"{note.row}-{note.check}: PyTorch is off: output in float64: not on record yet; put it on")
+    assert line.startswith(f"{note.row}-{note.check}: PyTorch exceeds the bound: output in float64: not on record")
 
 
 def test_a_failure_is_told_once() -> None:
@@ -282,7 +277,7 @@ def test_a_public_namespace_says_what_is_public(tmp_path: Path, monkeypatch: pyt
     with samplers("class Sampler: pass\n", tmp_path):
         assert completeness.problems() == []  # nobody was told of it
         monkeypatch.setattr(numpyml.nn, "__all__", [*numpyml.nn.__all__, "samplers"])
-        assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which tells what is public"]
+        assert completeness.problems() == ["numpyml.nn.samplers has no __all__, which declares what is public"]
 
 
 @pytest.mark.parametrize("base", [Module, optimizers.Optimizer, schedulers.Scheduler])

@@ -15,6 +15,7 @@ from conformance.cases.modules import ModuleCase
 from conformance.comparison.rule import Given, arrays_of, references
 from conformance.strategies import calls as draws
 from conformance.strategies import coverage as reach
+from conformance.strategies import products
 from conformance.strategies.arrays import (
     HOLDS,
     LAYOUTS,
@@ -162,7 +163,7 @@ def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
 
 
 @hypothesis.settings(max_examples=300, database=None, deadline=None)
-@hypothesis.given(draws.tensordots() | draws.products("inner"))
+@hypothesis.given(products.tensordots() | products.products("inner"))
 def test_a_lone_zero_stands_beside_finite_factors(call: Any) -> None:
     a, b = (given.values for given in call.operands.values())
     for one, other in ((a, b), (b, a)):

@@ -14,8 +14,9 @@ from conformance.references.arithmetic import LN2, LN10, PI
 from conformance.references.kinds import elementwise, one, zero
 from conformance.rows import FunctionRow
 from conformance.strategies.arrays import EVERY, NASTY, ORDINARY
-from conformance.strategies.calls import clips, fills, on, powers, quotients, two, where
+from conformance.strategies.calls import clips, on, powers, quotients, two, where
 from conformance.strategies.coverage import among
+from conformance.strategies.reshaping import fills
 
 any_sign = on(kinds=NASTY)
 everything = on(kinds=EVERY)

@@ -12,19 +12,10 @@ from conformance.references.indexing import in_order, stable_order
 from conformance.references.kinds import linear, moves, selects
 from conformance.rows import FunctionRow, Large
 from conformance.strategies.arrays import NASTY, shapes
-from conformance.strategies.calls import (
-    axis_of,
-    axis_or_flat,
-    diagonals,
-    indexed,
-    matrices,
-    nonempty,
-    on,
-    places,
-    places_along_the_last,
-    sorts,
-)
+from conformance.strategies.axes import axis_of, axis_or_flat
+from conformance.strategies.calls import matrices, nonempty, on
 from conformance.strategies.coverage import among, between
+from conformance.strategies.indexing import diagonals, indexed, indices_along_the_last, indices_of, sorts
 
 row = FunctionRow
 
@@ -44,13 +35,13 @@ ROWS = [
     row(
         np.take,
         lambda t, a, indices, axis: scan(t.index_select, a, axis, False, tensor(indices)),
-        on(nonempty, axis=axis_or_flat, indices=places),
+        on(nonempty, axis=axis_or_flat, indices=indices_of),
         moves(np.take),
     ),
     row(
         np.take_along_axis,
         lambda t, arr, indices, axis: t.take_along_dim(arr, tensor(indices), axis),
-        on(shapes(1, 3, 1), axis=among(-1), indices=places_along_the_last),
+        on(shapes(1, 3, 1), axis=among(-1), indices=indices_along_the_last),
         moves(np.take_along_axis),
     ),
     row(np.sort, lambda t, a, axis, **_: ordered(t, *placed(a, axis)), sorts(), selects(stable_order, in_order)),

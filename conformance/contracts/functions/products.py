@@ -9,7 +9,8 @@ from conformance.references.kinds import multilinear
 from conformance.references.products import contraction, matrices, subscripts_of, tensordot_axes
 from conformance.rows import FunctionRow, Large
 from conformance.strategies.arrays import NASTY
-from conformance.strategies.calls import einsums, products, several, tensordots
+from conformance.strategies.calls import several
+from conformance.strategies.products import einsums, products, tensordots
 
 row = FunctionRow
 LONE_ZERO = Remark(

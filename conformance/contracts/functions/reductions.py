@@ -13,7 +13,8 @@ from conformance.references.kinds import linear, one
 from conformance.references.kinds import reduction as formula
 from conformance.rows import FunctionRow
 from conformance.strategies.arrays import NASTY, shapes
-from conformance.strategies.calls import axes_of, axis_or_flat, factors, norms, on, spreads
+from conformance.strategies.axes import axes_of, axis_or_flat
+from conformance.strategies.calls import factors, norms, on, spreads
 from conformance.strategies.coverage import among
 
 row = FunctionRow

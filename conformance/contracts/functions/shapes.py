@@ -10,26 +10,19 @@ from conformance.frameworks.pytorch import dims, picked, tensor
 from conformance.references.kinds import moves
 from conformance.rows import FunctionRow
 from conformance.strategies.arrays import NASTY, shapes
-from conformance.strategies.calls import (
-    axes_of,
-    axis_of,
-    axis_or_flat,
+from conformance.strategies.axes import axes_of, axis_of, axis_or_flat, extra_axes, orders_of, single_axes, two_axes
+from conformance.strategies.calls import on, several
+from conformance.strategies.coverage import between
+from conformance.strategies.reshaping import (
     broadcasts,
-    extra_axes,
-    on,
-    orders_of,
     pads,
     repeats,
     sections,
     sections_along,
-    several,
     shifts,
-    single_axes,
     tilings,
     turned,
-    two_axes,
 )
-from conformance.strategies.coverage import between
 
 row = FunctionRow
 

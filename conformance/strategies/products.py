@@ -1,0 +1,86 @@
+"""Calls of matrix and tensor products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from conformance.comparison.rule import Given
+from conformance.rows import Call
+from conformance.strategies.arrays import EXTREME, NASTY, Shape, floats, grows, shapes, side
+from conformance.strategies.coverage import Draw, among, mark, pick
+
+
+def multiplied(operands: Mapping[str, Given], **options: Any) -> Call:
+    """Operands of a sum of products. NumPy's dot skips a factor of 0 that is alone in its array, and so the NaN of 0
+    times ∞: such arrays are drawn beside finite ones."""
+    for name, operand in operands.items():
+        others = (other.values for key, other in operands.items() if key != name)
+        assume(operand.values.size != 1 or operand.values.any() or all(np.isfinite(x).all() for x in others))
+    return Call(operands, options)
+
+
+@st.composite
+def products(draw: Draw, form: str) -> Call:
+    """Two operands of a matrix product: vectors, matrices and batches of them."""
+    m, n, k = (draw(side(5, 100)) for _ in range(3))
+    batch = (2,) if grows() else draw(shapes(0, 2 if form == "matmul" else 1, 0, 3, name="batch"))
+    left = draw(st.sampled_from([(n,), (m, n), (*batch, m, n)]))
+    if form == "inner":
+        rights: list[Shape] = [(n,), (k, n)]
+    else:
+        other = tuple(1 if draw(st.booleans()) else b for b in batch)
+        rights = [(n,), (n, k), (*other, n, k)]
+        mark(["batches broadcast"], ["batches broadcast"] * (other != batch))
+    right = draw(st.sampled_from(rights))
+    forms = ("a vector", "a matrix", "a batch")
+    for name, most, own in (("a", 3, left), ("b", len(rights), right)):
+        mark((f"{name}: {form}" for form in forms[:most]), [f"{name}: {forms[min(len(own), 3) - 1]}"])
+    operands = {"a": draw(floats(left, NASTY)), "b": draw(floats(right, NASTY))}
+    return Call(operands) if form == "matmul" else multiplied(operands)
+
+
+@st.composite
+def tensordots(draw: Draw) -> Call:
+    """Two operands and the axes over which they are summed: how many, or which."""
+    shared = draw(shapes(1, 2, 1, 4, 64, name="shared"))
+    a, b = (*draw(shapes(0, 2, 0, 3, 32, name="left")), *shared), (*shared, *draw(shapes(0, 2, 0, 3, 32, name="right")))
+    axes: Any = len(shared)
+    if pick(draw, "axes given", among(False, True)):
+        axes = ([len(a) - len(shared) + i for i in range(len(shared))], list(range(len(shared))))
+    return multiplied({"a": draw(floats(a, NASTY)), "b": draw(floats(b, NASTY))}, axes=axes)
+
+
+EINSUMS = {
+    "ij,jk->ik": "ij jk",
+    "ij,kj": "ij kj",
+    "bij,bjk->bik": "bij bjk",
+    "i,i->": "i i",
+    "i,j->ij": "i j",
+    "ij->ji": "ij",
+    "ijk->i": "ijk",
+    "bhqd,bhkd->bhqk": "bhqd bhkd",
+    "ij,ij->i": "ij ij",
+    "ij,j,i->": "ij j i",
+    "ij,jk,kl->il": "ij jk kl",
+}
+
+MODEST = tuple(kind for kind in EXTREME if kind != "wide")
+
+
+@st.composite
+def einsums(draw: Draw) -> Call:
+    """An expression of the usual kinds, and operands that fit it."""
+    subscripts = pick(draw, "subscripts", among(*sorted(EINSUMS)))
+    letters = sorted(set(EINSUMS[subscripts]) - {" "})
+    sizes = {letter: draw(side(4, round(65_536 ** (1 / len(letters))))) for letter in letters}
+    kinds = NASTY if EINSUMS[subscripts].count(" ") < 2 else MODEST  # see the remark of einsum
+    operands = {
+        f"x{i}": draw(floats(tuple(sizes[letter] for letter in letters), kinds))
+        for i, letters in enumerate(EINSUMS[subscripts].split())
+    }
+    return multiplied(operands, subscripts=subscripts, optimize=pick(draw, "optimize", among(False, True)))
