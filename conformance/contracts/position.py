@@ -38,7 +38,7 @@ def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
 
 @st.composite
 def heads(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
-    """Queries or keys of several heads, and now and then their places."""
+    """Queries or keys of several heads, and sometimes their positions."""
     lead, length = pick(draw, "axes before", among((2, 3), (), (1,), (0, 2), (2, 1, 2))), draw(lengths)
     x = draw(floats((*lead, length, o["dim"]), NASTY))
     positions = pick(draw, "positions", among("from 0", "of all sequences", "of each"))

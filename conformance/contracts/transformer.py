@@ -54,11 +54,11 @@ def masks(
 
 
 def unmasked(inputs: Iterable[Given]) -> bool:
-    """Whether they hold NaN, beside which no mask is given."""
+    """Whether they hold NaN, beside which no mask is drawn."""
     return any(np.isnan(x.values).any() for x in inputs)
 
 
-def given(**further: Any) -> dict[str, Any]:
+def present(**further: Any) -> dict[str, Any]:
     """The arguments that are not None."""
     return {name: value for name, value in further.items() if value is not None}
 
@@ -87,7 +87,7 @@ def per_key(batch: int | None, length: int) -> tuple[int, ...]:
 
 @st.composite
 def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
-    """Query, key, value, and now and then a mask of floats, which has a gradient, too."""
+    """Query, key, value, and sometimes a mask of floats, which has a gradient, too."""
     L, S = draw(lengths), pick(draw, "keys", key_lengths)
     E, Ev = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     heads, shared = draw(st.integers(1, 2)), draw(st.integers(1, 2)) if options["enable_gqa"] else 1
@@ -105,11 +105,11 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
 
 @st.composite
 def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
-    """A mask of booleans, or of floats and -inf, where none is among the inputs and none is made."""
+    """A mask of booleans, or of floats and -inf, where none is among the inputs and none is causal."""
     if options["is_causal"] or len(inputs) == 4 or unmasked(inputs):
         return {}
     query, key = (x.values.shape for x in inputs[:2])
-    return given(attn_mask=draw(masks("attn_mask", (*query[:-1], key[-2]), seen=True, causal=True)))
+    return present(attn_mask=draw(masks("attn_mask", (*query[:-1], key[-2]), seen=True, causal=True)))
 
 
 # Multi-head attention
@@ -136,7 +136,7 @@ def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Given, ...]) -> 
     # Where keys are added, the hint makes PyTorch hide them, though no mask does: findings/causal_hint.py.
     hint = mask is not None and mask.kind == "causal" and not (o["add_bias_kv"] or o["add_zero_attn"])
     is_causal = hint and pick(draw, "is_causal", flags)
-    return given(
+    return present(
         need_weights=needed,
         average_attn_weights=pick(draw, "average_attn_weights", flags),
         attn_mask=mask,
@@ -194,7 +194,7 @@ def masked(draw: Draw, prefix: str, batch: int | None, L: int, S: int, names: tu
     mask = draw(masks(mask_name, (L, S), causal=True))
     padding = draw(masks(padding_name, per_key(batch, S)))
     is_causal = True if mask is not None and mask.kind == "causal" and pick(draw, causal_name, flags) else None
-    return given(**{mask_name: mask, padding_name: padding, causal_name: is_causal})
+    return present(**{mask_name: mask, padding_name: padding, causal_name: is_causal})
 
 
 ENCODER_MASKS = ("src_mask", "src_key_padding_mask", "is_causal")
@@ -224,14 +224,14 @@ def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Given, ...]) -> di
 
 
 def mixed(o: dict[str, Any]) -> bool:
-    """Whether a part given to Transformer, which takes the length first, sees batch and length change places."""
+    """Whether a custom part, which takes the length first, gets batch and length interchanged."""
     return o["batch_first"] and (o["custom_encoder"] is not None or o["custom_decoder"] is not None)
 
 
 def batch_first(o: dict[str, Any]) -> bool:
     copied = o.get("encoder_layer", o.get("decoder_layer"))
-    found: bool = o["batch_first"] if copied is None else copied.options.get("batch_first", False)
-    return found
+    first: bool = o["batch_first"] if copied is None else copied.options.get("batch_first", False)
+    return first
 
 
 UNSEEN_MASK = Refused(

@@ -1,4 +1,4 @@
-"""Nothing escapes: components are found by discovery, and whatever is missing is a line.
+"""Completeness: components are discovered, and a line says what is missing.
 
 Every public class, every function that writes initial values and every derivative has a row; every option has a
 strategy that says what it is for; every purpose is reached; and no check compares less than it used to.

@@ -98,8 +98,8 @@ def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.
     outside = {"-0": low >= 0, "0": low > 0, "-inf": low > -np.inf, "inf": high < np.inf}
     tests = {
         kind: {
-            told: test
-            for told, (label, test) in zip(_labels(kind), HOLDS[kind].items(), strict=True)
+            name: test
+            for name, (label, test) in zip(_labels(kind), HOLDS[kind].items(), strict=True)
             if not outside.get(label)
         }
         for kind in kinds
@@ -110,8 +110,8 @@ def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.
         given, dtype = drawn
         with np.errstate(all="ignore"):
             x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
-        found = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
-        return [*found, _lying(given.layout)] if x.size and LIES[given.layout](x) else found
+        held = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
+        return [*held, _lying(given.layout)] if x.size and LIES[given.layout](x) else held
 
     return Purpose((*(label for kind in tests for label in tests[kind]), *map(_lying, layouts)), of)
 

@@ -21,7 +21,7 @@ from conformance.report import tables
 from conformance.rows import ModuleRow, OptimizerRow, peer
 
 
-def found(path: str) -> Any:
+def resolved(path: str) -> Any:
     """What a dotted name leads to."""
     obj = locate(path)
     if obj is None:
@@ -48,7 +48,7 @@ class Equations(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        text = "\n".join(equations(found(self.arguments[0]))).rstrip()
+        text = "\n".join(equations(resolved(self.arguments[0]))).rstrip()
         if not text:
             raise self.error(f"{self.arguments[0]} has no equations in its docstring")
         return [nodes.literal_block(text, text, language="none")]
@@ -72,7 +72,7 @@ class Code(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         functions: list[Any] = []
-        for obj in map(found, self.arguments):
+        for obj in map(resolved, self.arguments):
             functions += [vars(obj)[name] for name in ("compute", "pullback")] if isinstance(obj, type) else [obj]
         text = "\n\n".join(inspect.cleandoc("\n" + inspect.getsource(written(function))) for function in functions)
         return [nodes.literal_block(text, text, language="python")]
@@ -83,7 +83,7 @@ def written(function: Any) -> Any:
     return inspect.getclosurevars(function).nonlocals.get("pullback", function)
 
 
-def place(obj: Any) -> str:
+def public_path(obj: Any) -> str:
     """Where a user finds it: ``layers.Dense``."""
     return f"{obj.__module__.split('.')[2]}.{obj.__name__}"
 
@@ -97,7 +97,7 @@ class Names(Parsed):
         return [
             "| ours | PyTorch |",
             "|---|---|",
-            *(f"| `{place(row.ours)}` | `{name}` |" for row, name in other),
+            *(f"| `{public_path(row.ours)}` | `{name}` |" for row, name in other),
         ]
 
 
@@ -116,11 +116,11 @@ class Same(Parsed):
 
 
 class Ours(Parsed):
-    """Components that PyTorch has not."""
+    """Components that PyTorch does not have."""
 
     def write(self) -> list[str]:
-        told = [f"`{row.name}`" for row in rows() if isinstance(row, ModuleRow) and not peer(row).startswith("torch.")]
-        return [", ".join(told) + "."]
+        names = [f"`{row.name}`" for row in rows() if isinstance(row, ModuleRow) and not peer(row).startswith("torch.")]
+        return [", ".join(names) + "."]
 
 
 class Components(Parsed):
@@ -158,7 +158,7 @@ class About(Parsed):
         (row,) = [row for row in rows() if row.name == name]
         theirs = peer(row)
         theirs = f"`{theirs}`" if theirs.startswith("torch.") else theirs
-        out = [f"`{name}` is held to {theirs}: `python -m conformance explain {name}` tells how."]
+        out = [f"`{name}` is held to {theirs}: `python -m conformance explain {name}` describes how."]
         if on_record := divergences.about(name):
             out += ["", "On record:", "", *(f"- {marked(line)}" for line in on_record)]
         return out
