@@ -121,8 +121,8 @@ def explanation(given: argparse.Namespace) -> int:
     for option, strategy in getattr(row, "options", {}).items():
         print(f"  option {option}: {' '.join(repr(strategy).split()):.150}")
     for task in tasks:
-        text = " ".join((runner.jobs()[task].check.__doc__ or "").split())
-        print(f"  {task.check} ({runner.examples_of(task, given.profile, given.examples)} examples)\n      {text}")
+        examples = runner.examples_of(task, given.profile, given.examples)
+        print(f"  {task.check} ({examples} examples)\n      {runner.jobs()[task].check.text}")
     print("\n" + (bound.__doc__ or ""))
     return 0
 

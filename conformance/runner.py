@@ -20,19 +20,13 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
-from conformance.cases.functions import function_cases, large_function_cases
-from conformance.cases.initial import initial_cases
-from conformance.cases.modules import large_cases, module_cases
-from conformance.cases.optimizers import optimizer_cases
-from conformance.checks.modules import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
-from conformance.checks.optimizers import OPTIMIZER_CHECKS
-from conformance.checks.randomness import INITIAL_CHECKS, RANDOM_CHECKS
-from conformance.checks.refusals import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
+from conformance.checks import functions, initial, large, modules, optimizers, randomness, refusals
+from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
-from conformance.programs.training import PROGRAM_CHECKS, programs
+from conformance.programs import training
 from conformance.results.census import Note
-from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row
+from conformance.rows import Row
 from conformance.strategies import coverage as reach
 from conformance.strategies.coverage import Strategy
 
@@ -44,42 +38,8 @@ if hasattr(_private, "_get_local_constants") and hasattr(_private, "Constants"):
     _private._get_local_constants = lambda: _NO_CONSTANTS
 
 SEED = 20_260_101
-PROFILES = {"quick": 0.25, "default": 1.0, "thorough": 12.0}  # of the examples below
-LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long trajectory
-EXAMPLES = {
-    "long_trajectory": 5,
-    "initial_values": 4,
-    "initial_distribution": 16,
-    "mask_statistics": 24,
-    "rejections": 16,
-    "function_rejections": 8,
-    "optimizer_rejections": 8,
-    "initial_rejections": 8,
-    "buffers": 16,
-    "large": 2,
-    "function_large": 2,
-    "modes": 12,
-    "trajectory": 64,
-    "lockstep_float64": 24,
-    "lockstep_float32": 20,
-    "training_float64": 8,
-    "training_float32": 6,
-    "state_dict": 24,
-    "restart": 24,
-    "gradients_zeroed": 16,
-    "optimizer_state_dict": 16,
-    "function_resolution": 12,
-    "resolution": 16,
-    "optimizer_resolution": 8,
-    "frozen": 32,
-}
-USUAL = 24
-CENTRAL = {"output": 80, "input_gradients": 80, "parameter_gradients": 56}
-COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
-PLAIN = ("mask_statistics",)  # but for these: of the few, none might drop anything
-PROGRAMS = "programs"
-OWN = (*INITIAL_CHECKS, *INITIAL_REJECTIONS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
-Check = Callable[[Any, Note], None]
+ORDER = (modules, functions, optimizers, initial, refusals, randomness, large, training)  # of the checks of a component
+PROGRAMS = training.Programs()
 
 
 @dataclass(frozen=True)
@@ -98,54 +58,43 @@ class Job:
     """A task, and all that it needs."""
 
     check: Check
+    row: Any
     cases: Strategy[Any]
-
-
-def _checks_of(row: Row, profile: str) -> list[tuple[Check, Strategy[Any]]]:
-    checks: list[Check]
-    many: list[tuple[Check, Strategy[Any]]]
-    if isinstance(row, FunctionRow):
-        many = [(function_large, large_function_cases(row))] if row.large else []
-        return [*((check, function_cases(row)) for check in (*FUNCTION_CHECKS, *FUNCTION_REJECTIONS)), *many]
-    if isinstance(row, InitialRow):
-        return [(check, initial_cases(row)) for check in (*INITIAL_CHECKS, *INITIAL_REJECTIONS)]
-    if isinstance(row, OptimizerRow):
-        long = {"long_trajectory": LONG[profile]}
-        checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
-        return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
-    plain = not row.container  # bad options of the parts inside are the parts' own
-    many = [(large, large_cases(row))] if row.large else []
-    checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
-    return [*((check, module_cases(row)) for check in checks), *many]
 
 
 @cache
 def jobs(profile: str = "default") -> dict[Task, Job]:
     """Every check of every row it fits, in the order of the table."""
-    found = {
-        Task(row.name, check.__name__): Job(check, cases)
-        for row in contracts.rows()
-        for check, cases in _checks_of(row, profile)
+    return {
+        Task(row.name, check.name): Job(check, row, check.cases(row, PROFILES[profile]))
+        for row in (*contracts.rows(), PROGRAMS)
+        for module in ORDER
+        for check in checks_of(module)
+        if check.fits(row)
     }
-    return found | {Task(PROGRAMS, check.__name__): Job(check, programs()) for check in PROGRAM_CHECKS}
 
 
 def examples_of(task: Task, profile: str, examples: int | None = None) -> int:
     """How many examples a check gets on a row."""
     if examples is not None:
         return examples
-    usual = CENTRAL.get(task.check) or EXAMPLES.get(task.check, USUAL)
-    composed = task.check not in PLAIN and any(row.name == task.row and row.composed for row in contracts.module_rows())
-    return max(2, round(usual * PROFILES[profile] * (COMPOSED if composed else 1)))
+    job = jobs(profile)[task]
+    return job.check.examples_on(job.row, PROFILES[profile])
+
+
+def note_of(task: Task) -> Note:
+    """The note of a task before it runs."""
+    check = jobs()[task].check
+    return Note(task.row, task.check, covers=check.covers, sensitivity=set(check.sensitivity))
 
 
 def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
     """Run one check on one row; a difference becomes the note's failure, shrunk."""
     pytorch.require()
-    job, note, framework = jobs(profile)[task], Note(task.row, task.check), under_test()
-    foreign = job.check in OWN and framework.NAME != "numpyml"
+    job, note, framework = jobs(profile)[task], note_of(task), under_test()
+    foreign = job.check.numpyml_only and framework.NAME != "numpyml"
     note.again = _again(task, profile, seed, examples)
-    if foreign or not offers(framework, *vars(job.check).get("needs", ())):
+    if foreign or not offers(framework, *job.check.needs):
         note.not_offered = examples_of(task, profile, examples)
         return note
 
@@ -163,7 +112,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
             hypothesis.assume(wanted is None or found.reached & wanted)
             try:
                 with np.errstate(all="ignore"):  # overflow is what some values are for
-                    job.check(case, note)
+                    job.check.run(case, note)
             except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
                 if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
                     note.not_offered += 1
@@ -179,9 +128,9 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
 
     try:
         search(examples_of(task, profile, examples))
-        if examples is None and task.check in reach.REACHING:
+        if examples is None and note.covers:
             top_up(note, search)
-        if examples is None and task.check in reach.SHARP:
+        if examples is None:
             sharpen(note, search)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"

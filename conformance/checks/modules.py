@@ -1,92 +1,68 @@
-"""The checks of modules and functions: one plain function for each property, run on every row it fits.
+"""The checks of modules: one plain function for each property, run on every row it fits.
 
-A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone; what it
-needs of that beyond the essential stands above it. What optimizers, bad calls, whole models and random numbers promise
-stands in trajectories.py, rejections.py, programs.py and randomness.py.
+A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from typing import Any, TypeVar
+from collections.abc import Container, Iterable
+from typing import Any
 
 import numpy as np
 
 from conformance import divergences, frameworks
 from conformance.cases.common import GY, listed
-from conformance.cases.functions import FunctionCase
 from conformance.cases.modules import CALLS, ModuleCase
+from conformance.checks.registry import BOTH, ESSENTIAL, check
 from conformance.comparison.rule import arrays_of
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import ModuleRow
 from conformance.twins.twin import twin
 
-Check = TypeVar("Check", bound=Callable[..., None])
 
-
-def needs(*names: str) -> Callable[[Check], Check]:
-    """What of the adapter a check calls; where that is missing, the check is not offered."""
-
-    def marked(check: Check) -> Check:
-        vars(check)["needs"] = names
-        return check
-
-    return marked
-
-
-ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
-
-# Modules
-
-
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, each of several, by the comparison rule."""
     answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
-    _all_there(["output" + f" {i}" * (i > 0) for i in range(case.outputs)], answers)
+    all_there(["output" + f" {i}" * (i > 0) for i in range(case.outputs)], answers)
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def input_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
     names = [f"gradient of {name}" for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
     answers = note.judge(case.problem(), case.dtype, case.seed, *names)
     if under_test().NAME == "numpyml":
-        _all_there(names, answers)
+        all_there(names, answers)
     note.not_offered += not set(names) <= set(answers)
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=56, covers=True)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
     names = [f"gradient of {name}" for name, _ in case.peer(np.float64).named_parameters()]
     if names:
         answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
-        _all_there(names, answers)
+        all_there(names, answers)
 
 
-def _all_there(names: Iterable[str], answers: Container[str]) -> None:
+def all_there(names: Iterable[str], answers: Container[str]) -> None:
     if lacking := [name for name in names if name not in answers]:
         raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
-@needs(*ESSENTIAL)
-def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=16, sensitivity=BOTH)
+def resolution(case: ModuleCase, note: Note) -> None:
     """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
     time; where the problem is well conditioned, one of 64 must be noticed."""
     case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
     note.sharpness(case.problem(), case.dtype, case.seed)
 
 
-@needs(*ESSENTIAL)
-def large(case: ModuleCase, note: Note) -> None:
-    """Output and gradients of large arrays, which may be computed in another way, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed)
-
-
-@needs(*ESSENTIAL, "dynamic")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic"))
 def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
     arrays = arrays_of(case.problem(), case.dtype)
@@ -98,7 +74,7 @@ def drivers_agree(case: ModuleCase, note: Note) -> None:
         note.same(f"{name}, explicit against dynamic", value, dynamic[name])
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL)
 def inputs_untouched(case: ModuleCase, note: Note) -> None:
     """Nothing that came in is written to, and no later call changes what an earlier one gave."""
     framework = under_test()
@@ -126,7 +102,7 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
             note.same("an array returned earlier, after a later call", x, copied)
 
 
-@needs(*ESSENTIAL, "zero_grad")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "zero_grad"))
 def accumulation(case: ModuleCase, note: Note) -> None:
     """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
     framework = under_test()
@@ -157,7 +133,7 @@ def accumulation(case: ModuleCase, note: Note) -> None:
         note.same(f"gradient of {name} after zero_grad", g, np.zeros_like(g))
 
 
-@needs(*ESSENTIAL, "dynamic", "used_twice")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic", "used_twice"))
 def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
     if case.row.composed:
@@ -177,7 +153,7 @@ def used_twice(case: ModuleCase, note: Note) -> None:
             note.same(f"gradient of {name}", framework.gradients(twice)[name], g + g)
 
 
-@needs(*ESSENTIAL, "freeze")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "freeze"), examples=32)
 def frozen(case: ModuleCase, note: Note) -> None:
     """A frozen parameter gets no gradient; the others and the inputs get the same bits as without it."""
     framework, arrays = under_test(), arrays_of(case.problem(), case.dtype)
@@ -197,7 +173,7 @@ def frozen(case: ModuleCase, note: Note) -> None:
             note.same(f"{name}, {chosen} frozen ({driver})", found[name], np.zeros_like(value) if idle else value)
 
 
-@needs("make", "train", "modes")
+@check(rows=ModuleRow, needs=("make", "train", "modes"), examples=12)
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
     module, made = case.make(), case.twin()
@@ -208,7 +184,7 @@ def modes(case: ModuleCase, note: Note) -> None:
         note.require(ours == [inner.training for inner in made.modules()], f"train({mode}) gave {ours}")
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL)
 def dtype_kept(case: ModuleCase, note: Note) -> None:
     """float32 stays float32 and float64 stays float64, through both drivers."""
     for driver in ("explicit", "dynamic"):
@@ -216,7 +192,7 @@ def dtype_kept(case: ModuleCase, note: Note) -> None:
             note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype} ({driver})")
 
 
-@needs(*ESSENTIAL, "state_dict", "load_state_dict")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict", "load_state_dict"))
 def state_dict(case: ModuleCase, note: Note) -> None:
     """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes no parameter."""
     framework = under_test()
@@ -241,7 +217,7 @@ def state_dict(case: ModuleCase, note: Note) -> None:
         _same_state(case, note, module, made, " after a call", case.buffers())
 
 
-@needs(*ESSENTIAL, "state_dict")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict"), examples=16)
 def buffers(case: ModuleCase, note: Note) -> None:
     """State that is no parameter, such as running statistics, by PyTorch's names after each of three calls: floats by
     the comparison rule, whole numbers to the bit."""
@@ -288,7 +264,7 @@ def _same_state(
             note.same(f"{name}{when}", x, theirs[name])
 
 
-@needs(*ESSENTIAL, "copies")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "copies"))
 def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
     framework = under_test()
@@ -312,7 +288,7 @@ MASKED = 256
 RANDOM = (0.05, 0.95)  # rates of which two such masks are never the same by chance
 
 
-@needs(*ESSENTIAL, "seed", "train")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "seed", "train"))
 def same_seed(case: ModuleCase, note: Note) -> None:
     """Two runs of one seed give the same bits, initial values, masks and all; another seed gives other ones."""
     framework = under_test()
@@ -346,89 +322,3 @@ def drawn_by_pytorch(case: ModuleCase) -> list[str]:
         made = built(pytorch, case.row.torch, case.options, case.dtype)
         runs.append({name: pytorch.array(x) for name, x in made.named_parameters()})
     return [name for name, x in runs[0].items() if not np.array_equal(x, runs[1][name])]
-
-
-MODULE_CHECKS = [
-    output,
-    input_gradients,
-    parameter_gradients,
-    resolution,
-    drivers_agree,
-    inputs_untouched,
-    accumulation,
-    used_twice,
-    frozen,
-    modes,
-    dtype_kept,
-    state_dict,
-    buffers,
-    copies,
-    same_seed,
-]
-
-# Functions
-
-
-@needs("NAMESPACE", "differentiate")
-def function_output(case: FunctionCase, note: Note) -> None:
-    """The value of the function, by the comparison rule."""
-    answers = note.judge(case.problem(times=0), case.dtype, case.seed, "output")
-    _all_there([f"output {i}" for i in range(len(case.given) - len(case.call.operands))], answers)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_gradients(case: FunctionCase, note: Note) -> None:
-    """The gradient of every operand that wants one, for a random incoming gradient."""
-    answers = note.judge(case.problem(), case.dtype, case.seed, "gradient")
-    _all_there([f"gradient of {name}" for name in case.variables], answers)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_resolution(case: FunctionCase, note: Note) -> None:
-    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
-    time; where the problem is well conditioned, one of 64 must be noticed."""
-    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
-    note.sharpness(case.problem(), case.dtype, case.seed)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_large(case: FunctionCase, note: Note) -> None:
-    """Value and gradients of large arrays, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_promises(case: FunctionCase, note: Note) -> None:
-    """Nothing is written to, the precision stays; where NumPy itself dispatches to the framework, the value is NumPy's
-    own to the bit, and two backwards add up.
-
-    A composite, which is written in other functions, may sum in another order: it is held to the rule, not to the bits.
-    """
-    from numpyml.autograd.derivatives import COMPOSITES
-
-    framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
-    operands = case.arrays(arrays)
-    before = [x.tobytes() for x in operands]
-    recorded = case.ours(arrays)
-    note.require([x.tobytes() for x in operands] == before, "an operand was written to")
-    for name, value in recorded.items():
-        note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype}")
-    if framework.NAMESPACE is not np:
-        return
-    with np.errstate(all="ignore"):
-        plain = case.function(np, arrays)(*case.differentiated(arrays))
-    composite = case.row.function in COMPOSITES
-    for i, y in enumerate(plain if isinstance(plain, (list, tuple)) else [plain]):
-        if not composite:
-            note.same(f"output {i}, on Tensors against arrays", recorded[f"output {i}"], np.asarray(y))
-    if composite or len(recorded) - len(case.variables) > 1:
-        note.judge(case.problem(times=2), case.dtype, case.seed, "gradient")
-        return
-    again = case.ours(arrays, times=2)
-    for name in case.variables:
-        once = recorded[f"gradient of {name}"]
-        note.same(f"gradient of {name} after two backwards", again[f"gradient of {name}"], once + once)
-
-
-FUNCTION_CHECKS = [function_output, function_gradients, function_resolution, function_promises]

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from conformance.cases.optimizers import OptimizerCase
-from conformance.checks.modules import needs
+from conformance.cases.optimizers import OptimizerCase, optimizer_cases
+from conformance.checks.registry import check
 from conformance.comparison.rule import arrays_of, off_scale
 from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import OptimizerRow
 from conformance.twins.twin import torch_optimizer
 from numpyml.typing import Array
+
+STEPS = ("optimizer", "step", "state")
 
 
 def accepted(case: OptimizerCase, note: Note) -> bool:
@@ -45,7 +48,7 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
     return None
 
 
-@needs("optimizer", "step", "state")
+@check(rows=OptimizerRow, needs=STEPS, examples=64, covers=True)
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
     alone move PyTorch's; float32 by the rule, of large arrays a sample."""
@@ -74,14 +77,14 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
             note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
 
-@needs("optimizer", "step", "state")
+@check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=STEPS, examples=5)
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
     """The same in float64 over 1,000 steps, or 10,000 in the thorough profile."""
     case.dtype = np.dtype(np.float64)
     trajectory(case, note)
 
 
-@needs("optimizer", "step", "state")
+@check(rows=OptimizerRow, needs=STEPS, examples=8, sensitivity=("float32",))
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
     """How sharp the eye is in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of
     a trajectory; one of 64 must be noticed where few roundings came before. In float64 it is 1e-12 of the scale."""
@@ -90,7 +93,7 @@ def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
         note.sharpness(case.sampled(), case.dtype, case.seed)
 
 
-@needs("optimizer", "step", "state", "save", "restore")
+@check(rows=OptimizerRow, needs=(*STEPS, "save", "restore"))
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
     if accepted(case, note):
@@ -100,7 +103,7 @@ def restart(case: OptimizerCase, note: Note) -> None:
             note.same(f"{name} after a restart", resumed[name], expected)
 
 
-@needs("optimizer", "step", "state", "zero_gradients")
+@check(rows=OptimizerRow, needs=(*STEPS, "zero_gradients"), examples=16)
 def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
     """zero_grad fills the gradients with zeros; a step writes to no gradient."""
     if accepted(case, note):
@@ -117,7 +120,7 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 
 
-@needs("optimizer", "step", "optimizer_state_dict")
+@check(rows=OptimizerRow, needs=("optimizer", "step", "optimizer_state_dict"), examples=16)
 def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
     """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
     if accepted(case, note):
@@ -146,6 +149,3 @@ def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
         for group in saved["param_groups"]
     ]
     return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
-
-
-OPTIMIZER_CHECKS = [trajectory, long_trajectory, optimizer_resolution, restart, gradients_zeroed, optimizer_state_dict]

@@ -14,12 +14,13 @@ from conformance.cases.functions import FunctionCase
 from conformance.cases.initial import InitialCase
 from conformance.cases.modules import ModuleCase
 from conformance.cases.optimizers import OptimizerCase
-from conformance.checks.modules import ESSENTIAL, needs
 from conformance.checks.optimizers import accepted
+from conformance.checks.registry import ESSENTIAL, check
 from conformance.comparison.rule import arrays_of
 from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.typing import Array
 
@@ -93,7 +94,8 @@ def spoilt_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, 
                 yield f"option {name}[{i}]: {word}", {name: (*right[:i], value, *right[i + 1 :])}
 
 
-@needs(*ESSENTIAL, "REJECTIONS")
+# Bad options of the parts inside a container are the parts' own.
+@check(rows=ModuleRow, where=lambda row: not row.container, needs=(*ESSENTIAL, "REJECTIONS"), examples=16)
 def rejections(case: ModuleCase, note: Note) -> None:
     """Both sides take a spoilt call, incoming gradient, option or state dict, or refuse it alike, but for the
     divergences on record."""
@@ -176,7 +178,7 @@ def _states_alike(case: ModuleCase, note: Note, module: Any, made: Any) -> None:
         alike(case.row.name, note, spoilt, lambda s=state: load(s), lambda s=peers: load_peer(s))
 
 
-@needs("optimizer", "step", "REJECTIONS")
+@check(rows=OptimizerRow, needs=("optimizer", "step", "REJECTIONS"), examples=8)
 def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
     """A spoilt option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is held
     to what PyTorch asks of the whole optimizer where that is on record."""
@@ -208,6 +210,7 @@ def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
         )  # fmt: skip
 
 
+@check(rows=InitialRow, numpyml_only=True, examples=8)
 def initial_rejections(case: InitialCase, note: Note) -> None:
     """A spoilt option, or an array of too few axes or of whole numbers, is refused as in PyTorch."""
 
@@ -230,7 +233,7 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
         )  # fmt: skip
 
 
-@needs("NAMESPACE", "differentiate", "REJECTIONS")
+@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate", "REJECTIONS"), examples=8)
 def function_rejections(case: FunctionCase, note: Note) -> None:
     """An operand of another shape, or a spoilt option, is refused where NumPy's own function refuses it, by an error of
     its own or NumPy's, and what NumPy takes goes back without one; an incoming gradient is refused as by PyTorch."""
@@ -320,9 +323,3 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
             return call(), None
         except Exception as error:  # noqa: BLE001  # which one it is, is what the check asks
             return None, error
-
-
-REJECTION_CHECKS = [rejections]
-FUNCTION_REJECTIONS = [function_rejections]
-OPTIMIZER_REJECTIONS = [optimizer_rejections]
-INITIAL_REJECTIONS = [initial_rejections]

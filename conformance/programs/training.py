@@ -18,6 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance import contracts
+from conformance.checks.registry import Profile, check
 from conformance.comparison.rule import STEPWISE, TRAINING, K
 from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
@@ -316,6 +317,17 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
 # The checks
 
 
+@dataclass(frozen=True)
+class Programs:
+    """What stands in a row's place: the programs are one component, which has no options of its own."""
+
+    name: str = "programs"
+
+
+def drawn(row: Programs, profile: Profile) -> Strategy[Program]:
+    return programs()
+
+
 def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
     """Run the script's own text, and hold every array it gives to what it allows."""
     case.check, case.dtype = check, dtype
@@ -333,24 +345,25 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
         note.curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", *zip(*curve, strict=True))
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True)
 def lockstep_float64(case: Program, note: Note) -> None:
     """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float64."""
     _compared(case, note, "lockstep", "float64")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=20)
 def lockstep_float32(case: Program, note: Note) -> None:
     """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float32."""
     _compared(case, note, "lockstep", "float32")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=8)
 def training_float64(case: Program, note: Note) -> None:
     """Each side on its own gradients: every loss of 100 steps agrees to 1e-10, as far as PyTorch's own does."""
     _compared(case, note, "free", "float64")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=6)
 def training_float32(case: Program, note: Note) -> None:
     """In float32 the loss strays from PyTorch's float64 curve no further than K times what PyTorch's float32 does."""
     _compared(case, note, "free", "float32")
-
-
-PROGRAM_CHECKS = [lockstep_float64, lockstep_float32, training_float64, training_float32]

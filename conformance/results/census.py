@@ -12,7 +12,6 @@ import numpy as np
 from conformance.comparison.rule import NOTICED, Problem, judge, sharpness
 from conformance.divergences import finding
 from conformance.errors import Mismatch
-from conformance.strategies.coverage import SHARP
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
@@ -61,6 +60,8 @@ class Note:
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: set[str] = field(default_factory=set)  # and what of it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
+    covers: bool = False  # whether it must reach every promise itself
+    sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors
 
     @property
     def outcome(self) -> str:
@@ -74,7 +75,7 @@ class Note:
     @property
     def blind(self) -> set[str]:
         """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
-        return SHARP.get(self.check, set()) - self.resolution.keys()
+        return self.sensitivity - self.resolution.keys()
 
     def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
         """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
@@ -297,7 +298,7 @@ class Census:
                 Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
                 for c in given["curves"]
             ]
-            for sets in ("remarks", "promised", "reached", "references"):
+            for sets in ("sensitivity", "remarks", "promised", "reached", "references"):
                 setattr(note, sets, set(given[sets]))
             census.notes.append(note)
         return census

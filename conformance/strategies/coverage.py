@@ -20,19 +20,6 @@ Strategy = st.SearchStrategy
 Draw = st.DrawFn
 Choice = TypeVar("Choice")
 
-# The checks that must reach every promise themselves; the runner draws on until they do.
-REACHING = frozenset({
-    "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory", "large",
-    "function_large", "initial_distribution",
-})  # fmt: skip
-
-# The checks that plant errors, and the precisions in which they do.
-SHARP = {
-    "resolution": {"float32", "float64"},
-    "function_resolution": {"float32", "float64"},
-    "optimizer_resolution": {"float32"},
-}
-
 
 @dataclass(frozen=True)
 class Purpose:
