@@ -12,12 +12,13 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, listed
+from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name, listed
+from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
-from conformance.strategies.arrays import VALUES, growing, incoming, laid_out, seeds, single
+from conformance.strategies.arrays import VALUES, Shape, growing, incoming, laid_out, seeds, single
 from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
 from numpyml.typing import Array
 
@@ -49,7 +50,7 @@ SPARSE = 6  # in one case of so many, zeros are among the parameters: what they 
 CALLS = 3  # after which buffers are looked at
 
 
-class ModuleCase:
+class ModuleCase(Case):
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
     def __init__(
@@ -76,7 +77,7 @@ class ModuleCase:
             raise NotOffered("there is no evaluation mode")
         if offers(framework, "inject_masks"):
             framework.inject_masks(module, lambda *given: dropout_mask(self.seed, *given))
-        elif self._drops:
+        elif self._rates:
             raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
             data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
@@ -129,8 +130,10 @@ class ModuleCase:
         return single(VALUES[kind](rng, shape) * self.row.spread(shape))
 
     @cached_property
-    def _drops(self) -> bool:
-        return self.training and bool(pytorch.dropping(built(pytorch, self.row.torch, self.options, self.dtype)))
+    def _rates(self) -> list[float]:
+        """The share that is dropped by each module inside that drops elements; in evaluation none does."""
+        inside = built(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
+        return [_rate(inner) for inner in pytorch.dropping(inside)] if self.training else []
 
     # What goes in
 
@@ -142,7 +145,7 @@ class ModuleCase:
         ]
 
     @cached_property
-    def given(self) -> dict[str, Given]:
+    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         """Every floating number that goes in, by name."""
         made = self.peer(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
@@ -150,9 +153,13 @@ class ModuleCase:
             given = {name: replace(x, kind="ordinary") for name, x in given.items()}
         given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
         ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
-        for i, y in enumerate(listed(ys)):
-            given[GY + f" {i}" * (i > 0)] = incoming(tuple(y.shape), self.seed, 7, i)
+        for answer, y in self.by_answer(ys).items():
+            given[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
         return given
+
+    def incoming(self, shape: Shape, i: int) -> Given:
+        """The incoming gradient of an output."""
+        return incoming(shape, self.seed, 7, i)
 
     def further(self, dtype: Any) -> dict[str, Any]:
         """What else the call is given: masks, read-only and in their memory layouts, and whatever is no array."""
@@ -161,20 +168,15 @@ class ModuleCase:
             for name, x in self.call.items()
         }
 
-    def gradients_of(self, arrays: Mapping[str, Array]) -> list[Array]:
-        """The incoming gradients, one for each output, in their memory layouts and read-only."""
-        return [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
-
-    @property
-    def outputs(self) -> int:
-        """How many outputs PyTorch's call has."""
-        return sum(name.startswith(GY) for name in self.given)
-
     # What comes out
+
+    def by_answer(self, ys: Any) -> dict[Answer, Any]:
+        """The outputs that are compared."""
+        return answers(listed(ys), {})
 
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
-    ) -> dict[str, Array]:
+    ) -> dict[Answer, Array]:
         """The answers of a module of some framework's, by one of its drivers."""
         gys, further = self.gradients_of(arrays), self.further(arrays[GY].dtype)
         with np.errstate(all="ignore"):
@@ -183,73 +185,74 @@ class ModuleCase:
             else:
                 ys = framework.forward(module, *self.arrays(arrays), **further)
                 gxs = framework.backward(module, *gys) if backward else []
-        found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
-        for name, given, gx in zip(self.names, self.inputs, gxs, strict=False):
-            if given.floating and gx is not None and self.row.differentiates(name):
-                found[f"gradient of {name}"] = np.asarray(gx)
+        inputs = zip(self.names, self.inputs, gxs, strict=False)
+        floating = {name: gx for name, given, gx in inputs if given.floating and gx is not None}
+        gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
         after = framework.parameters(module) if self.row.written else {}
-        found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
+        ours = answers(listed(ys), gradients) | {written(name): np.array(after[name]) for name in self.row.written}
         if not backward:
-            return found
-        return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+            return ours
+        return ours | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
 
-    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
+    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[Answer, Array]:
         """The framework's answers."""
         module = self.make(arrays[GY].dtype, arrays)
         return self.run(module, arrays, driver, under_test())
 
-    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[str, Array]:
+    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[Answer, Array]:
         """numpyml's answers, in the precision of the numbers that go in."""
         module = self.referee(arrays[GY].dtype, arrays)
         return {name: np.array(y) for name, y in self.run(module, arrays, driver, numpyml, backward).items()}
 
-    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
-        found = self._torch(arrays, backward)
+        theirs = self._torch(arrays, backward)
         logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
         if divergences.limits(self.row.name) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
             near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)}, backward)
-            for name, value in near.items():
+            for answer, value in near.items():
                 limit = np.where(np.abs(value) > largest**0.9, np.copysign(np.inf, value), value)
-                found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
-        return found
+                theirs[answer] = np.where(np.isnan(theirs[answer]), limit.astype(value.dtype), theirs[answer])
+        return theirs
 
-    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[str, Array]:
-        """PyTorch's answers, every result on the way rounded once more in a dtype."""
+    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[Answer, Array]:
+        """PyTorch's answers, every intermediate result rounded once more in a dtype."""
         from conformance.comparison.rounding import Rounded
 
         with Rounded(seed, dtype):
             return self._torch(arrays, backward)
 
-    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
+    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
         gys = self.gradients_of(arrays)
         made = self.peer(gys[0].dtype, arrays)
         inputs = [
             pytorch.tensor(x, requires_grad=self.row.differentiates(name))
             for name, x in zip(self.names, self.arrays(arrays), strict=True)
         ]
-        ys = listed(pytorch.call(made, inputs, self.further(gys[0].dtype)))
-        named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
-        named = [*named, *made.named_parameters()] if backward else []
-        found = pytorch.gradients(ys, [x for _, x in named], gys) if backward else []
-        after = {f"output, {name} after the call": pytorch.array(made.get_parameter(name)) for name in self.row.written}
-        outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
-        return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
+        ys = self.by_answer(pytorch.call(made, inputs, self.further(gys[0].dtype)))
+        theirs = {answer: pytorch.array(y) for answer, y in ys.items()}
+        theirs |= {written(name): pytorch.array(made.get_parameter(name)) for name in self.row.written}
+        if not backward:
+            return theirs
+        leaves = dict((*zip(self.names, inputs, strict=True), *made.named_parameters()))
+        leaves = {name: x for name, x in leaves.items() if x.requires_grad}
+        gradients = pytorch.gradients(list(ys.values()), list(leaves.values()), gys)
+        return theirs | {gradient(name): g for name, g in zip(leaves, gradients, strict=True)}
 
     def twice(self) -> Problem:
         """The gradients of m(x) + m(x), the one module standing twice in one graph."""
         once = self.problem()
 
-        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             framework, gys = under_test(), self.gradients_of(arrays)
             module = self.make(None, arrays)
             gxs = framework.used_twice(module, self.arrays(arrays), *gys, **self.further(gys[0].dtype))
-            found = {f"gradient of {name}": gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
-            return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+            of_inputs = {gradient(name): gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
+            return of_inputs | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
 
-        def doubled(run: Callable[..., Mapping[str, Array]]) -> Callable[..., Mapping[str, Array]]:
-            return lambda *given: {name: x + x for name, x in run(*given).items() if name.startswith("gradient")}
+        def doubled(run: Callable[..., Mapping[Answer, Array]]) -> Callable[..., Mapping[Answer, Array]]:
+            return lambda *inputs: {answer: x + x for answer, x in run(*inputs).items() if is_gradient(answer)}
 
         return Problem(once.given, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
 
@@ -276,19 +279,19 @@ class ModuleCase:
         """The buffers of floats after each of CALLS calls."""
         names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
 
-        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[str, Array]:
+        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[Answer, Array]:
             framework, dtype = framework or under_test(), arrays[GY].dtype
             module, further = self.make(dtype, arrays, framework), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
                 with np.errstate(all="ignore"):
                     framework.forward(module, *self.arrays(arrays), **further)
-                found: Mapping[str, Array] = framework.state_dict(module)
-                return found
+                state: Mapping[str, Array] = framework.state_dict(module)
+                return state
 
-            return told(step)
+            return history(step)
 
-        def theirs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def theirs(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             dtype = arrays[GY].dtype
             made, further = self.twin(dtype, arrays), self.further(dtype)
 
@@ -296,29 +299,31 @@ class ModuleCase:
                 pytorch.call(made, self.arrays(arrays), further)
                 return pytorch.buffers(made)
 
-            return told(step)
+            return history(step)
 
-        def told(step: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
-            found: dict[str, Array] = {}
+        def history(step: Callable[[], Mapping[str, Array]]) -> dict[Answer, Array]:
+            states: dict[Answer, Array] = {}
             for call in range(1, CALLS + 1):
                 now = step()  # the state itself, which the next call changes
-                found |= {f"{name}, call {call}": np.array(now[name]) for name in names if name in now}
-            return found
+                states |= {buffer(name, call): np.array(now[name]) for name in names if name in now}
+            return states
 
         return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
-    def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """What an independent reference answers."""
+    def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        """What an independent reference answers, which calls its answers by the words of :class:`Answer`."""
         inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
-        dropped = self.training and pytorch.dropping(self.twin())
+        dropping = self._rates and all(self._rates)
 
         def mask(p: float, shape: tuple[int, ...]) -> Array:
             return dropout_mask(self.seed, 0, p, shape, np.longdouble)
 
         options = {**self._settled, **self.further(np.longdouble)}
-        return formula(options, inputs, rest, gy, mask if dropped and all(map(_rate, dropped)) else None)
+        known = [output(), *map(written, self.row.written), *map(gradient, (*inputs, *rest))]
+        named = formula(options, inputs, rest, gy, mask if dropping else None)
+        return {answer: named[str(answer)] for answer in known if str(answer) in named}
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""

@@ -7,7 +7,7 @@ import numpy as np
 from conformance.cases.functions import FunctionCase
 from conformance.checks.modules import all_there
 from conformance.checks.registry import BOTH, check
-from conformance.comparison.rule import arrays_of
+from conformance.comparison.answers import gradient, is_gradient, is_output, output
 from conformance.frameworks import under_test
 from conformance.results.census import Note
 from conformance.rows import FunctionRow
@@ -16,23 +16,23 @@ from conformance.rows import FunctionRow
 @check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), covers=True)
 def function_output(case: FunctionCase, note: Note) -> None:
     """The value of the function, by the comparison rule."""
-    answers = note.judge(case.problem(times=0), case.dtype, case.seed, "output")
-    all_there([f"output {i}" for i in range(len(case.given) - len(case.call.operands))], answers)
+    answers = note.judge(case.problem(times=0), case.dtype, case.seed, is_output)
+    all_there(map(output, range(case.outputs)), answers)
 
 
 @check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), covers=True)
 def function_gradients(case: FunctionCase, note: Note) -> None:
     """The gradient of every operand that wants one, for a random incoming gradient."""
-    answers = note.judge(case.problem(), case.dtype, case.seed, "gradient")
-    all_there([f"gradient of {name}" for name in case.variables], answers)
+    answers = note.judge(case.problem(), case.dtype, case.seed, is_gradient)
+    all_there(map(gradient, case.variables), answers)
 
 
 @check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), examples=12, sensitivity=BOTH)
 def function_resolution(case: FunctionCase, note: Note) -> None:
-    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
-    time; where the problem is well conditioned, one of 64 must be noticed."""
-    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
-    note.sharpness(case.problem(), case.dtype, case.seed)
+    """Sensitivity, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last place of a
+    single element, one of 64 must be detected where the problem is well conditioned."""
+    case.ours(case.exact)  # what is not offered is not measured
+    note.plant(case.problem(), case.dtype, case.seed)
 
 
 @check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"))
@@ -45,13 +45,13 @@ def function_promises(case: FunctionCase, note: Note) -> None:
     from numpyml.autograd.derivatives import COMPOSITES
 
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     operands = case.arrays(arrays)
     before = [x.tobytes() for x in operands]
     recorded = case.ours(arrays)
     note.require([x.tobytes() for x in operands] == before, "an operand was written to")
-    for name, value in recorded.items():
-        note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype}")
+    for answer, value in recorded.items():
+        note.require(value.dtype == case.dtype, f"{answer} is {value.dtype}, expected {case.dtype}")
     if framework.NAMESPACE is not np:
         return
     with np.errstate(all="ignore"):
@@ -59,11 +59,11 @@ def function_promises(case: FunctionCase, note: Note) -> None:
     composite = case.row.function in COMPOSITES
     for i, y in enumerate(plain if isinstance(plain, (list, tuple)) else [plain]):
         if not composite:
-            note.same(f"output {i}, on Tensors against arrays", recorded[f"output {i}"], np.asarray(y))
+            note.same(f"{output(i)}, on Tensors against arrays", recorded[output(i)], np.asarray(y))
     if composite or len(recorded) - len(case.variables) > 1:
-        note.judge(case.problem(times=2), case.dtype, case.seed, "gradient")
+        note.judge(case.problem(times=2), case.dtype, case.seed, is_gradient)
         return
     again = case.ours(arrays, times=2)
-    for name in case.variables:
-        once = recorded[f"gradient of {name}"]
-        note.same(f"gradient of {name} after two backwards", again[f"gradient of {name}"], once + once)
+    for answer in map(gradient, case.variables):
+        once = recorded[answer]
+        note.same(f"{answer} after two backwards", again[answer], once + once)

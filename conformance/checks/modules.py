@@ -14,7 +14,8 @@ from conformance import divergences, frameworks
 from conformance.cases.common import GY, listed
 from conformance.cases.modules import CALLS, ModuleCase
 from conformance.checks.registry import BOTH, ESSENTIAL, check
-from conformance.comparison.rule import arrays_of
+from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, is_output
+from conformance.comparison.answers import output as answer_of_output
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
@@ -25,60 +26,60 @@ from conformance.twins.twin import twin
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, each of several, by the comparison rule."""
-    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
-    all_there(["output" + f" {i}" * (i > 0) for i in range(case.outputs)], answers)
+    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, is_output)
+    all_there(map(answer_of_output, range(case.outputs)), answers)
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def input_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
-    names = [f"gradient of {name}" for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
-    answers = note.judge(case.problem(), case.dtype, case.seed, *names)
+    gradients = [gradient(name) for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
+    answers = note.judge(case.problem(), case.dtype, case.seed, gradients.__contains__)
     if under_test().NAME == "numpyml":
-        all_there(names, answers)
-    note.not_offered += not set(names) <= set(answers)
+        all_there(gradients, answers)
+    note.not_offered += not set(gradients) <= set(answers)
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=56, covers=True)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
-    names = [f"gradient of {name}" for name, _ in case.peer(np.float64).named_parameters()]
-    if names:
-        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
-        all_there(names, answers)
+    gradients = [gradient(name) for name, _ in case.peer(np.float64).named_parameters()]
+    if gradients:
+        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, gradients.__contains__)
+        all_there(gradients, answers)
 
 
-def all_there(names: Iterable[str], answers: Container[str]) -> None:
-    if lacking := [name for name in names if name not in answers]:
+def all_there(expected: Iterable[Answer], answers: Container[Answer]) -> None:
+    if lacking := [answer for answer in expected if answer not in answers]:
         raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=16, sensitivity=BOTH)
 def resolution(case: ModuleCase, note: Note) -> None:
-    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
-    time; where the problem is well conditioned, one of 64 must be noticed."""
-    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
-    note.sharpness(case.problem(), case.dtype, case.seed)
+    """Sensitivity, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last place of a
+    single element, one of 64 must be detected where the problem is well conditioned."""
+    case.ours(case.exact)  # what is not offered is not measured
+    note.plant(case.problem(), case.dtype, case.seed)
 
 
 @check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic"))
 def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     explicit, dynamic = case.ours(arrays), case.ours(arrays, "dynamic")
-    for name in dynamic:  # a loss gives the gradient of its outputs alone
-        if name not in explicit and name != "gradient of targets":
-            raise Mismatch(f"{name}: there is none from the explicit driver")
-    for name, value in explicit.items():
-        note.same(f"{name}, explicit against dynamic", value, dynamic[name])
+    for answer in dynamic:  # a loss gives the gradient of its outputs alone
+        if answer not in explicit and answer != gradient("targets"):
+            raise Mismatch(f"{answer}: there is none from the explicit driver")
+    for answer, value in explicit.items():
+        note.same(f"{answer}, explicit against dynamic", value, dynamic[answer])
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL)
 def inputs_untouched(case: ModuleCase, note: Note) -> None:
     """Nothing that came in is written to, and no later call changes what an earlier one gave."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     module, inputs = case.make(None, arrays), case.arrays(arrays)
     gys, further = case.gradients_of(arrays), case.further(case.dtype)
 
@@ -106,7 +107,7 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
 def accumulation(case: ModuleCase, note: Note) -> None:
     """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
     thrice = [gy * 3 for gy in gys]
 
@@ -125,38 +126,38 @@ def accumulation(case: ModuleCase, note: Note) -> None:
     run(module, thrice)
     with np.errstate(all="ignore"):
         for name, g in framework.gradients(module).items():
-            note.same(f"gradient of {name} after two backwards", g, alone[0][name] + alone[1][name])
+            note.same(f"{gradient(name)} after two backwards", g, alone[0][name] + alone[1][name])
     framework.zero_grad(module)
     for name, g in framework.gradients(module).items():
         if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
-            note.require(g is held[name], f"the gradient of {name} is another array than before")
-        note.same(f"gradient of {name} after zero_grad", g, np.zeros_like(g))
+            note.require(g is held[name], f"the {gradient(name)} is another array than before")
+        note.same(f"{gradient(name)} after zero_grad", g, np.zeros_like(g))
 
 
 @check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic", "used_twice"))
 def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
     if case.row.composed:
-        note.judge(case.twice(), case.dtype, case.seed, "gradient")
+        note.judge(case.twice(), case.dtype, case.seed, is_gradient)
         return
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
     once, twice = case.make(None, arrays), case.make(None, arrays)
     _, gxs = framework.dynamic(once, inputs, *gys, **further)
     both = framework.used_twice(twice, inputs, *gys, **further)
     with np.errstate(all="ignore"):
-        for name, found, gx in zip(case.names, both, gxs, strict=True):
+        for name, sum_of_both, gx in zip(case.names, both, gxs, strict=True):
             if gx is not None:
-                note.same(f"gradient of {name}", found, gx + gx)
+                note.same(str(gradient(name)), sum_of_both, gx + gx)
         for name, g in framework.gradients(once).items():
-            note.same(f"gradient of {name}", framework.gradients(twice)[name], g + g)
+            note.same(str(gradient(name)), framework.gradients(twice)[name], g + g)
 
 
 @check(rows=ModuleRow, needs=(*ESSENTIAL, "freeze"), examples=32)
 def frozen(case: ModuleCase, note: Note) -> None:
     """A frozen parameter gets no gradient; the others and the inputs get the same bits as without it."""
-    framework, arrays = under_test(), arrays_of(case.problem(), case.dtype)
+    framework, arrays = under_test(), case.exact
     names = list(framework.parameters(case.make()))
     if not names:
         return
@@ -167,10 +168,10 @@ def frozen(case: ModuleCase, note: Note) -> None:
         module = case.make(None, arrays)
         for name in chosen:
             framework.freeze(module, name)
-        found = case.run(module, arrays, driver, framework)
-        for name, value in case.ours(arrays, driver).items():
-            idle = name.removeprefix("gradient of ") in chosen
-            note.same(f"{name}, {chosen} frozen ({driver})", found[name], np.zeros_like(value) if idle else value)
+        answers = case.run(module, arrays, driver, framework)
+        for answer, value in case.ours(arrays, driver).items():
+            idle = is_gradient(answer) and answer.of in chosen
+            note.same(f"{answer}, {chosen} frozen ({driver})", answers[answer], np.zeros_like(value) if idle else value)
 
 
 @check(rows=ModuleRow, needs=("make", "train", "modes"), examples=12)
@@ -188,8 +189,8 @@ def modes(case: ModuleCase, note: Note) -> None:
 def dtype_kept(case: ModuleCase, note: Note) -> None:
     """float32 stays float32 and float64 stays float64, through both drivers."""
     for driver in ("explicit", "dynamic"):
-        for name, value in case.ours(arrays_of(case.problem(), case.dtype), driver).items():
-            note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype} ({driver})")
+        for answer, value in case.ours(case.exact, driver).items():
+            note.require(value.dtype == case.dtype, f"{answer} is {value.dtype}, expected {case.dtype} ({driver})")
 
 
 @check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict", "load_state_dict"))
@@ -207,7 +208,7 @@ def state_dict(case: ModuleCase, note: Note) -> None:
             note.require(data is held[name], f"{name} is another array than before load_state_dict")
         note.require(not any(np.shares_memory(data, x) for x in state.values()), f"{name} is what was loaded, uncopied")
     _same_state(case, note, other, made, " after load_state_dict")
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs = case.arrays(arrays)
     with np.errstate(all="ignore"):
         framework.forward(module, *inputs, **case.further(case.dtype))
@@ -225,13 +226,13 @@ def buffers(case: ModuleCase, note: Note) -> None:
     floats = [name for name, x in expected.items() if x.dtype.kind == "f"]
     if floats:
         answers = note.judge(case.remembered(), case.dtype, case.seed)
-        if lacking := [name for name in floats if f"{name}, call 1" not in answers]:
+        if lacking := [name for name in floats if buffer(name, 1) not in answers]:
             raise Mismatch(f"{lacking[0]}: there is no such buffer")
     whole = [name for name in expected if name not in floats]
     if not whole:
         return
     framework, module, made = under_test(), case.make(), case.twin()
-    inputs, further = case.arrays(arrays_of(case.problem(), case.dtype)), case.further(case.dtype)
+    inputs, further = case.arrays(case.exact), case.further(case.dtype)
     for call in range(1, CALLS + 1):
         with np.errstate(all="ignore"):
             framework.forward(module, *inputs, **further)
@@ -239,7 +240,7 @@ def buffers(case: ModuleCase, note: Note) -> None:
         ours, theirs = framework.state_dict(module), pytorch.buffers(made)
         for name in whole:
             note.require(name in ours, f"{name}: there is no such buffer")
-            note.same(f"{name}, call {call}", ours[name], theirs[name])
+            note.same(str(buffer(name, call)), ours[name], theirs[name])
 
 
 def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def _same_state(
 def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, further = case.arrays(arrays), case.further(case.dtype)
     module = built(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
@@ -292,7 +293,7 @@ RANDOM = (0.05, 0.95)  # rates of which two such masks are never the same by cha
 def same_seed(case: ModuleCase, note: Note) -> None:
     """Two runs of one seed give the same bits, initial values, masks and all; another seed gives other ones."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     runs: list[dict[str, Any]] = []
     for seed in (case.seed, case.seed, (case.seed + 1) % 2**32):
         framework.seed(seed)

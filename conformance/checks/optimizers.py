@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from conformance.cases.optimizers import OptimizerCase, optimizer_cases
 from conformance.checks.registry import check
-from conformance.comparison.rule import arrays_of, off_scale
+from conformance.comparison.answers import Answer
+from conformance.comparison.histories import off_scale
+from conformance.comparison.rule import arrays_of
 from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch, under_test
@@ -48,6 +50,10 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
     return None
 
 
+def _words(answers: Iterable[Answer]) -> list[str]:
+    return sorted(map(str, answers))
+
+
 @check(rows=OptimizerRow, needs=STEPS, examples=64, covers=True)
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
@@ -60,19 +66,19 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
         return
     arrays = arrays_of(problem, np.dtype(np.float64))
     ours, theirs = case.ours(arrays), case.torch(arrays)
-    note.require(sorted(ours) == sorted(theirs), f"state arrays {sorted(ours)}, PyTorch has {sorted(theirs)}")
-    moved: dict[str, Array] = {}
-    for name, expected in theirs.items():
-        verdict = off_scale(name, ours[name], expected)
+    note.require(ours.keys() == theirs.keys(), f"state arrays {_words(ours)}, PyTorch has {_words(theirs)}")
+    movement: dict[Answer, Array] = {}
+    for answer, expected in theirs.items():
+        verdict = off_scale(answer, ours[answer], expected)
         if verdict.failure:  # unless PyTorch's own trajectory moves as far when its roundings fall otherwise
-            moved = moved or case.movement(arrays, theirs)
-            verdict = off_scale(name, ours[name], expected, moved[name])
+            movement = movement or case.movement(arrays, theirs)
+            verdict = off_scale(answer, ours[answer], expected, movement[answer])
         if verdict.failure:
             raise Mismatch(verdict.failure)
         note.record(verdict.compared, verdict.error)
     if case.steps > 20 and case.kind != "zero":
-        first = next((name for name, x in theirs.items() if x[0].size), "")
-        if first:
+        first = next((answer for answer, x in theirs.items() if x[0].size), None)
+        if first is not None:
             title = f"{case.row.name}, one number of {first}, {case.kind} gradients"
             note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
@@ -86,18 +92,19 @@ def long_trajectory(case: OptimizerCase, note: Note) -> None:
 
 @check(rows=OptimizerRow, needs=STEPS, examples=8, sensitivity=("float32",))
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
-    """How sharp the eye is in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of
-    a trajectory; one of 64 must be noticed where few roundings came before. In float64 it is 1e-12 of the scale."""
+    """Sensitivity in float32, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last
+    place of a single element of a trajectory, one of 64 must be detected where few roundings came before. In float64 it
+    is 1e-12 of the scale."""
     case.dtype = np.dtype(np.float32)
     if accepted(case, note):
-        note.sharpness(case.sampled(), case.dtype, case.seed)
+        note.plant(case.sampled(), case.dtype, case.seed)
 
 
 @check(rows=OptimizerRow, needs=(*STEPS, "save", "restore"))
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it goes on with the same bits."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
         for name, expected in straight.items():
             note.same(f"{name} after a restart", resumed[name], expected)
@@ -107,7 +114,7 @@ def restart(case: OptimizerCase, note: Note) -> None:
 def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
     """zero_grad fills the gradients with zeros; a step writes to no gradient."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         framework = under_test()
         stepper, _, gradients = case.make(arrays, framework)
         for i, g in enumerate(gradients):
@@ -124,7 +131,7 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
 def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
     """What is saved has PyTorch's keys, options and numbers of parameters; the state arrays go by PyTorch's names."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         framework = under_test()
         stepper, _, gradients = case.make(arrays, framework)
         parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]

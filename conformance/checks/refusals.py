@@ -16,7 +16,6 @@ from conformance.cases.modules import ModuleCase
 from conformance.cases.optimizers import OptimizerCase
 from conformance.checks.optimizers import accepted
 from conformance.checks.registry import ESSENTIAL, check
-from conformance.comparison.rule import arrays_of
 from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
 from conformance.results.census import Note
@@ -147,7 +146,7 @@ def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, input
         leaves = [x for x in (*tensors, *made.parameters()) if x.requires_grad]
         pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, gys)
 
-    right = case.gradients_of(arrays_of(case.problem(), case.dtype))
+    right = case.gradients_of(case.exact)
     drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
     if len(right) == 1 and offers(framework, "dynamic"):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
@@ -238,7 +237,7 @@ def function_rejections(case: FunctionCase, note: Note) -> None:
     """An operand of another shape, or a spoilt option, is refused where NumPy's own function refuses it, by an error of
     its own or NumPy's, and what NumPy takes goes back without one; an incoming gradient is refused as by PyTorch."""
     framework, name, function = under_test(), case.row.name, case.row.call
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
 
     def ours(xs: list[Array], options: Mapping[str, Any], ys: Any) -> Any:
         taken: list[Any] = []

@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.comparison.rule import STEPWISE, TRAINING, K
+from conformance.comparison.histories import STEPWISE, TRAINING
+from conformance.comparison.rule import K
 
 torch.set_num_threads(1)  # the arrays are small
 DRAWS = 2

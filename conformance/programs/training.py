@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from conformance import contracts
 from conformance.checks.registry import Profile, check
-from conformance.comparison.rule import STEPWISE, TRAINING, K
+from conformance.comparison.histories import STEPWISE, TRAINING
+from conformance.comparison.rule import K
 from conformance.contracts.losses import CLASSES
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch
@@ -209,10 +210,13 @@ class Program:
     def script(self) -> str:
         """Everything, as one file that runs on its own."""
         machinery = Path(__file__).with_name("sidebyside.py").read_text()
-        imports = "from conformance.comparison.rule import STEPWISE, TRAINING, K"
+        imports = (
+            "from conformance.comparison.histories import STEPWISE, TRAINING\n"
+            "from conformance.comparison.rule import K\n"
+        )
         assert imports in machinery
         body = machinery.replace(
-            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/comparison/rule.py"
+            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/comparison\n"
         )
         head, marker, tail = body.partition("import numpy as np\nimport torch\n")
         names = (

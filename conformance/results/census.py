@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance.comparison.rule import NOTICED, Problem, judge, sharpness
+from conformance.comparison.answers import Answer, Select, every
+from conformance.comparison.rule import Problem, judge
+from conformance.comparison.sensitivity import DETECTED, sensitivity
 from conformance.divergences import finding
 from conformance.errors import Mismatch
 
@@ -54,7 +56,7 @@ class Note:
     # How many elements are off by how many units in the last place, in the bins of SPREAD
     spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
     torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
-    # "float32" -> the smallest error planted in one element, in units in the last place, that is always noticed
+    # "float32" -> the smallest error planted in one element, in units in the last place, that is always detected
     resolution: dict[str, float] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
@@ -77,36 +79,37 @@ class Note:
         """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
         return self.sensitivity - self.resolution.keys()
 
-    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
-        """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
+    def judge(self, problem: Problem, dtype: Any, seed: int, select: Select = every) -> list[Answer]:
+        """Hold the answers, or some of them, to the comparison rule; returns which these were."""
         self.references.add(problem.reference(np.dtype(dtype)))
-        names = []
-        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",), self.error):
+        answers = []
+        for verdict in judge(problem, np.dtype(dtype), seed, select, self.error):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
-            names.append(verdict.what)
+            answers.append(verdict.answer)
             self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
             for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
-                for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
-                    spread[place] += int(n)
+                for i, n in enumerate(np.bincount(np.searchsorted(SPREAD, ulps)).tolist()):
+                    spread[i] += n
             if verdict.wrong:
                 precision = str(np.dtype(dtype))
-                reason = finding(self.row, verdict.what, precision) or UNRECORDED
-                found = f"{verdict.what} in {precision}: {reason}"
-                self.findings[found] = self.findings.get(found, 0) + verdict.wrong
-        return names
+                reason = finding(self.row, str(verdict.answer), precision) or UNRECORDED
+                line = f"{verdict.answer} in {precision}: {reason}"
+                self.findings[line] = self.findings.get(line, 0) + verdict.wrong
+        return answers
 
-    def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
-        """Plant errors, and keep the smallest that is always noticed where the problem is well conditioned."""
-        name = str(np.dtype(dtype))
-        for plant in sharpness(problem, np.dtype(dtype), seed):
+    def plant(self, problem: Problem, dtype: Any, seed: int) -> None:
+        """Plant errors, and keep the smallest that is always detected where the problem is well conditioned."""
+        precision = str(np.dtype(dtype))
+        for plant in sensitivity(problem, np.dtype(dtype), seed):
             if plant.conditioned:
                 self.require(
-                    plant.noticed <= NOTICED,
-                    f"{plant.what} in {name}: an error of {plant.noticed:g} units in the last place is the smallest "
-                    f"that is noticed, and the problem is well conditioned; it should be {NOTICED:g} or less",
+                    plant.smallest <= DETECTED,
+                    f"{plant.answer} {plant.element} in {precision}: the smallest error that is detected is "
+                    f"{plant.smallest:g} units in the last place, expected {DETECTED:g} or less: the problem is well "
+                    "conditioned",
                 )
-                self.resolution[name] = max(plant.noticed, self.resolution.get(name, 0.0))
+                self.resolution[precision] = max(plant.smallest, self.resolution.get(precision, 0.0))
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""
