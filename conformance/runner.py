@@ -227,7 +227,12 @@ def ready() -> None:
 def _use(framework: str | None) -> None:
     """What every worker begins with: a process that was spawned has forgotten it."""
     frameworks.use(frameworks.load(framework))
-    gc.freeze()  # what is imported stays; to look through it for garbage takes a worker a fourteenth of its time
+    _freeze()
+
+
+def _freeze() -> None:
+    """What is imported stays: to look through it for garbage takes a fourteenth of the time of a run."""
+    gc.freeze()
     gc.set_threshold(100_000, 20, 50)
 
 
@@ -236,8 +241,14 @@ def run_all(
 ) -> Iterator[Note]:
     """The notes of all tasks in their order, however many processes share the work."""
     if workers < 2 or len(wanted) < 8:
-        for task in wanted:
-            yield run(task, profile, seed, examples)
+        thresholds = gc.get_threshold()
+        _freeze()
+        try:
+            for task in wanted:
+                yield run(task, profile, seed, examples)
+        finally:
+            gc.unfreeze()
+            gc.set_threshold(*thresholds)
         return
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     with ProcessPoolExecutor(workers, context, _use, (framework,)) as pool:

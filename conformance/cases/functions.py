@@ -43,7 +43,7 @@ class FunctionCase(Case):
     @cached_property
     def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         given = dict(self.call.operands)
-        operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
+        operands = [pytorch.tensor(x.values) for x in given.values()]
         for i, y in enumerate(listed(self._torch(operands))):
             given[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
         return given
@@ -95,7 +95,7 @@ class FunctionCase(Case):
 
     def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[Answer, Array]:
         """PyTorch's answers; after no backward, of the function alone."""
-        operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
+        operands = [pytorch.tensor(arrays[name], requires_grad=times > 0) for name in self.call.operands]
         ys = listed(self._torch(operands))
         gys = [arrays[incoming_name(i)] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []

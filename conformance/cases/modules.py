@@ -18,8 +18,8 @@ from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
-from conformance.strategies.arrays import VALUES, Shape, growing, incoming, laid_out, seeds, single
-from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
+from conformance.strategies.arrays import VALUES, Shape, growing, grows, incoming, laid_out, seeds, single
+from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, Strategy, among, pick
 from numpyml.typing import Array
 
 
@@ -224,11 +224,11 @@ class ModuleCase(Case):
             return self._torch(arrays, backward)
 
     def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
-        gys = self.gradients_of(arrays)
+        gys = [x for name, x in arrays.items() if name.startswith(GY)]  # a tensor is in C order, whatever the layout
         made = self.peer(gys[0].dtype, arrays)
         inputs = [
-            pytorch.tensor(x, requires_grad=self.row.differentiates(name))
-            for name, x in zip(self.names, self.arrays(arrays), strict=True)
+            pytorch.tensor(arrays.get(name, x.values), requires_grad=self.row.differentiates(name))
+            for name, x in zip(self.names, self.inputs, strict=True)
         ]
         ys = self.by_answer(pytorch.call(made, inputs, self.further(gys[0].dtype)))
         theirs = {answer: pytorch.array(y) for answer, y in ys.items()}
@@ -351,11 +351,25 @@ def _rate(made: Any) -> float:
     return rate
 
 
+_INPUTS: dict[tuple[Any, ...], Strategy[tuple[Given, ...]]] = {}
+MOST = 512  # strategies that are held
+
+
+def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Given, ...]]:
+    """The row's strategy of inputs: to build a strategy takes Hypothesis longer than to draw from it."""
+    key = (row.inputs, repr(options), grows())
+    if key not in _INPUTS:
+        if len(_INPUTS) >= MOST:
+            _INPUTS.clear()
+        _INPUTS[key] = row.inputs(options)
+    return _INPUTS[key]
+
+
 @st.composite
 def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Options, inputs, precision and mode of a component."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
-    inputs = draw(row.inputs(options))
+    inputs = draw(_inputs(row, options))
     call = draw(row.call(options, inputs)) if row.call else {}
     return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
 
@@ -366,7 +380,7 @@ def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     large = pick(draw, "large", among(*row.large))
     options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
     with growing(large.growth):
-        inputs = draw(row.inputs(options))
+        inputs = draw(_inputs(row, options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
     case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
     case.large = large

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ class OptimizerCase(Case):
         parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(self.shapes))]
         stepper = torch_optimizer(self.row, self.groups(parameters, "params"), self.options)
         gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
-        rounding = [arrays[f"roundings {i}"].any() for i in range(len(self.shapes))]
+        roundings = [self.roundings(arrays[f"roundings {i}"]) for i in range(len(self.shapes))]
         history: dict[Answer, list[Array]] = {}
         for step in range(self.steps):
             for group, name, value in self.changes(step):
@@ -160,10 +160,22 @@ class OptimizerCase(Case):
                 states = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
                 for shift, (name, x) in enumerate({"parameter": p, **states}.items()):
                     history.setdefault(state(name, i), []).append(pytorch.array(x))
-                    if rounding[i]:  # a step takes in what the one before it gave: that is moved, too
-                        ways = np.roll(arrays[f"roundings {i}"][step], shift)
-                        x.detach().mul_(pytorch.tensor(1 + ways * float(np.finfo(self.dtype).eps)))
+                    if (factors := roundings[i]) is not None:  # a step takes in what the one before gave: that is moved
+                        x.detach().mul_(factors(shift)[step])
         return {name: np.stack(xs) for name, xs in history.items()}
+
+    def roundings(self, ways: Array) -> Callable[[int], Any] | None:
+        """The factors that round the arrays of each step up or down, others for each of them; None where none moves."""
+        if not ways.any():
+            return None
+        flat = ways.reshape(self.steps, -1)
+        unit = float(np.finfo(self.dtype).eps)
+
+        @cache
+        def factors(shift: int) -> Any:
+            return pytorch.tensor((1 + np.roll(flat, shift, 1) * unit).reshape(ways.shape))
+
+        return factors
 
     def movement(self, arrays: Mapping[str, Array], straight: Mapping[Answer, Array]) -> dict[Answer, Array]:
         """How far PyTorch's trajectory moves when what every step gives is rounded up or down by a unit."""

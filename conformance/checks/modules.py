@@ -14,7 +14,7 @@ from conformance import divergences, frameworks
 from conformance.cases.common import GY, listed
 from conformance.cases.modules import CALLS, ModuleCase
 from conformance.checks.registry import BOTH, ESSENTIAL, check
-from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, is_output
+from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
 from conformance.comparison.answers import output as answer_of_output
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
@@ -32,9 +32,10 @@ def output(case: ModuleCase, note: Note) -> None:
 
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def input_gradients(case: ModuleCase, note: Note) -> None:
-    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
+    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one. Where
+    no input is floating, what that driver gives."""
     gradients = [gradient(name) for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
-    answers = note.judge(case.problem(), case.dtype, case.seed, gradients.__contains__)
+    answers = note.judge(case.problem(), case.dtype, case.seed, gradients.__contains__ if gradients else every)
     if under_test().NAME == "numpyml":
         all_there(gradients, answers)
     note.not_offered += not set(gradients) <= set(answers)
