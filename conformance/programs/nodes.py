@@ -128,12 +128,13 @@ FUNCTIONS: dict[str, list[Line]] = {
 
 @dataclass(frozen=True)
 class Activation(Node):
-    """An activation module, by our name."""
+    """An activation module, by our name and PyTorch's."""
 
     name: str
+    torch: str
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
-        name = into.make(self.name.lower(), f"activations.{self.name}()", f"nn.{self.name}()")
+        name = into.make(self.name.lower(), f"activations.{self.name}()", f"{self.torch}()")
         return [same(f"x = {name}(x)")], width
 
 

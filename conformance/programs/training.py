@@ -7,6 +7,7 @@ needs numpy, torch and numpyml alone, and shows both frameworks step by step.
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,7 +23,7 @@ from conformance.checks.registry import Profile, check
 from conformance.comparison.histories import STEPWISE, TRAINING
 from conformance.comparison.rule import K
 from conformance.contracts.losses import CLASSES
-from conformance.errors import Mismatch
+from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import pytorch
 from conformance.programs.nodes import (
     FUNCTIONS,
@@ -48,13 +49,39 @@ from conformance.rows import ModuleRow, OptimizerRow
 from conformance.strategies.arrays import seeds
 from conformance.strategies.coverage import Coverage, Draw, Strategy
 from conformance.twins.twin import RENAMED, torch_optimizer
+from numpyml.errors import NumpymlError
 
 LOCKSTEP, FREE = 25, 100  # steps
 BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
 
 # The program
 
-TARGETS = {"BinaryCrossEntropyWithLogits": "chances", "CrossEntropyWithLogits": "classes"}  # of any other loss: values
+# Kinds of targets of a loss that takes outputs of shape (n, width): their source, and an example for (4, 3).
+TARGETS = {
+    "classes": ("rng.integers(0, {width}, len(x))", np.array([0, 2, 1, 1])),
+    "values": ("rng.standard_normal((len(x), {width}))", np.linspace(-2, 2, 12).reshape(4, 3)),
+    "probabilities": ("rng.integers(0, 2, (len(x), {width})).astype(float)", np.eye(4, 3)),
+}
+
+
+def targets_of(row: ModuleRow) -> str:
+    """The first kind of targets that a loss takes."""
+    for kind, (_, example) in TARGETS.items():
+        with contextlib.suppress(NumpymlError):
+            row.ours().forward(np.zeros((4, 3)), example)
+            return kind
+    raise Misuse(f"whole programs have no targets for {row.name}; add a kind: conformance/programs/training.py")
+
+
+def activations() -> list[Activation]:
+    """The activations that need no argument and keep the shape."""
+    found = []
+    for row in contracts.groups()["activations"]:
+        assert isinstance(row, ModuleRow)
+        with contextlib.suppress(TypeError, NumpymlError):
+            if row.ours().forward(np.ones((2, 3))).shape == (2, 3):
+                found.append(Activation(row.name, row.torch))
+    return found
 
 
 @dataclass
@@ -115,7 +142,7 @@ class Program:
     def source(self) -> str:
         """The model, the loss, the optimizer, one step of each side, and the data."""
         weighted = any(isinstance(value, np.ndarray) for value in self.loss_options.values())
-        kind = TARGETS.get(self.loss.name, "values")
+        kind = targets_of(self.loss)
         outputs = CLASSES if weighted or kind == "classes" else 2
         into = Class("Model", sequences=self.front is not None)
         lines, width = written([self.front] if self.front else [], into, self.features)
@@ -191,11 +218,7 @@ class Program:
             (n, self.features) if time is None else (n, time, self.features)
             for n, time in zip(BATCHES, times, strict=True)
         ]
-        targets = {
-            "values": f"rng.standard_normal((len(x), {outputs}))",
-            "chances": f"rng.integers(0, 2, (len(x), {outputs})).astype(float)",
-            "classes": f"rng.integers(0, {outputs}, len(x))",
-        }[kind]
+        targets = TARGETS[kind][0].format(width=outputs)
         rounded = "" if kind == "classes" else ".astype(np.float32).astype(float)"
         return (
             "def batches():\n"
@@ -258,7 +281,7 @@ widths = st.integers(2, 6)
 leaves = st.one_of(
     st.builds(Function, st.sampled_from(sorted(FUNCTIONS))),
     st.builds(Dense, widths, st.booleans(), st.sampled_from([False, False, True])),
-    st.builds(Activation, st.sampled_from(["ReLU", "Sigmoid", "Tanh", "SiLU", "GELU"])),
+    st.sampled_from(activations()),
     st.builds(Own),
     st.builds(Tied, widths),
     st.builds(Chain, st.lists(widths, min_size=1, max_size=3).map(tuple), st.booleans()),
