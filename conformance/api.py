@@ -59,7 +59,7 @@ def assert_conforms(
         module: a layer, a loss or a model.
         inputs: what its ``forward`` takes: arrays, of which the floating ones get a gradient.
         twin: the PyTorch module to compare with, in place of ``conformance.twin(module)``; its parameters have the
-            same names, and are given the same values.
+            same names, and take the same values.
         reference: or what PyTorch computes, where no module does: a function of tensors, of the inputs by position and
             of the parameters by name.
         seed: of the incoming gradient.
@@ -76,7 +76,7 @@ def assert_conforms(
         raise Misuse("assert_conforms expects twin= or reference=, got both")
     arrays = [_array(x) for x in inputs]
     with undisturbed(), np.errstate(all="ignore"):
-        return compared(OwnCase(module, arrays, twin if twin is not None else reference, seed))
+        return compare_all(OwnCase(module, arrays, twin if twin is not None else reference, seed))
 
 
 def _array(value: Any) -> Array:
@@ -104,10 +104,10 @@ def undisturbed() -> Iterator[None]:
 def cast(module: Module, dtype: Any) -> Module:
     """A copy of a module whose parameters and floating arrays have another dtype."""
     try:
-        made = copy.deepcopy(module)
+        copied = copy.deepcopy(module)
     except TypeError as error:
         raise Misuse(f"{type(module).__name__} cannot be copied, so it cannot be compared: {error}") from error
-    seen: dict[int, tuple[Any, Any]] = {}  # both, so that no number is given to another object
+    seen: dict[int, tuple[Any, Any]] = {}  # both, so that no id is taken by another object
 
     def other(value: Any) -> Any:
         if id(value) in seen:
@@ -125,7 +125,7 @@ def cast(module: Module, dtype: Any) -> Module:
             return type(value)(map(other, value))
         return {name: other(inner) for name, inner in value.items()} if type(value) is dict else value
 
-    result: Module = other(made)
+    result: Module = other(copied)
     return result
 
 
@@ -262,7 +262,7 @@ class Formula:
         return self.parameters.items()
 
 
-def compared(case: OwnCase) -> Conformity:
+def compare_all(case: OwnCase) -> Conformity:
     """Compare everything."""
     case.same_form()
     total = Conformity()

@@ -27,8 +27,7 @@ from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import training
 from conformance.results.census import Note
 from conformance.rows import Row
-from conformance.strategies import coverage as reach
-from conformance.strategies.coverage import Strategy
+from conformance.strategies.coverage import Strategy, fresh
 
 # Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
 # draw other cases than one of the checkout, and every number in the source would change them all.
@@ -98,18 +97,18 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         note.not_offered = examples_of(task, profile, examples)
         return note
 
-    def search(number: int, wanted: set[str] | None = None, again: int = 0) -> None:
-        """Run the check on so many cases: any, or those alone that hold something wanted."""
+    def search(number: int, labels: set[str] | None = None, again: int = 0) -> None:
+        """Run the check on so many cases: any, or those alone that hold one of these labels."""
 
         @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()) + again)
         @hypothesis.settings(
             max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
         )  # fmt: skip
-        @hypothesis.given(reach.fresh(job.cases, wanted or ()))
+        @hypothesis.given(fresh(job.cases, labels or ()))
         def example(case: Any) -> None:
-            found = case.coverage()
-            hypothesis.assume(wanted is None or found.reached & wanted)
+            coverage = case.coverage()
+            hypothesis.assume(labels is None or coverage.reached & labels)
             try:
                 with np.errstate(all="ignore"):  # overflow is what some values are for
                     job.check.run(case, note)
@@ -117,12 +116,12 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
                 if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
                     note.not_offered += 1
                     return
-                note.failure = f"{_told(error)}\n{case!r}"
+                note.failure = f"{_described(error)}\n{case!r}"
                 raise
             if not note.failure:
                 note.examples += 1
-                note.promised |= found.promised
-                note.reached |= found.reached
+                note.promised |= coverage.promised
+                note.reached |= coverage.reached
 
         example()
 
@@ -131,7 +130,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         if examples is None and note.covers:
             top_up(note, search)
         if examples is None:
-            sharpen(note, search)
+            measure_sensitivity(note, search)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
@@ -140,18 +139,18 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
 def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
     """The command that runs this component in the same way."""
     framework = under_test()
-    given = {
+    values = {
         "--profile": "" if profile == "default" else profile,
         "--seed": "" if seed == SEED else seed,
         "--examples": examples or "",
         "--framework": getattr(framework, "GIVEN", ""),
     }
-    options = "".join(f" {name} {value}" for name, value in given.items() if value != "")
+    options = "".join(f" {name} {value}" for name, value in values.items() if value != "")
     return f"python -m conformance --only {task.row}{options}"
 
 
 def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
-    """Go on until nothing promised is left that was not reached, or often enough nothing was found."""
+    """Go on until every promise was reached, or until several searches in turn reached no new one."""
     fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
     for again in count(1):
         missing, before = note.promised - note.reached, len(note.reached)
@@ -162,8 +161,8 @@ def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
         fruitless += len(note.reached) == before
 
 
-def sharpen(note: Note, search: Callable[[int, set[str], int], None]) -> None:
-    """Go on until errors were planted in well-conditioned elements of either precision, or often enough none was."""
+def measure_sensitivity(note: Note, search: Callable[[int, set[str], int], None]) -> None:
+    """Go on until errors were planted in well-conditioned elements of each precision, or several searches met none."""
     for again in range(1, 10):
         blind = note.blind
         if not blind or note.not_offered:
@@ -172,25 +171,25 @@ def sharpen(note: Note, search: Callable[[int, set[str], int], None]) -> None:
             search(2, blind, again)
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     if isinstance(error, Mismatch):
         return str(error)
     import traceback
 
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} (at {place.name}, {place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (at {frame.name}, {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
 
 
 def tasks(only: str | None = None) -> list[Task]:
     """The tasks of one component, or all."""
     row = row_of(only) if only is not None else None
-    found = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
-    if not found:
+    selection = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
+    if not selection:
         known = {name.lower(): name for name in names()}
         near = get_close_matches(str(only).lower(), known, 1)
         meant = f"; did you mean {known[near[0]]}?" if near else ";"
         raise Misuse(f"unknown component {only!r}{meant} `python -m conformance list` shows all {len(names())}")
-    return found
+    return selection
 
 
 def names() -> list[str]:
@@ -237,14 +236,14 @@ def _freeze() -> None:
 
 
 def run_all(
-    wanted: list[Task], profile: str, seed: int, examples: int | None, workers: int, framework: str | None = None
+    work: list[Task], profile: str, seed: int, examples: int | None, workers: int, framework: str | None = None
 ) -> Iterator[Note]:
     """The notes of all tasks in their order, however many processes share the work."""
-    if workers < 2 or len(wanted) < 8:
+    if workers < 2 or len(work) < 8:
         thresholds = gc.get_threshold()
         _freeze()
         try:
-            for task in wanted:
+            for task in work:
                 yield run(task, profile, seed, examples)
         finally:
             gc.unfreeze()
@@ -252,6 +251,6 @@ def run_all(
         return
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     with ProcessPoolExecutor(workers, context, _use, (framework,)) as pool:
-        waiting = [pool.submit(run, task, profile, seed, examples) for task in wanted]
+        waiting = [pool.submit(run, task, profile, seed, examples) for task in work]
         for future in waiting:
             yield future.result()

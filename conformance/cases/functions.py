@@ -62,7 +62,7 @@ class FunctionCase(Case):
         case, and where it is to be brief, defaults are left out."""
         options, operands = self.options(brief or self.seed % 2 == 1), self.arrays(arrays)
         most = max(x.ndim for x in operands)
-        # A plain operand of no axes beside one that has some is a Python number.
+        # A plain operand without axes, beside one that has some, is a Python number.
         whole = {
             name: x.item() if most > x.ndim == 0 else x for name, x in zip(self.call.operands, operands, strict=True)
         }
@@ -138,12 +138,12 @@ class FunctionCase(Case):
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage(self.large is not None)
+        coverage = Coverage(self.large is not None)
         if not self.large:
             for name, given in self.call.operands.items():
-                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
-            found.add("", PRECISIONS, self.dtype)
-        return found
+                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            coverage.add("", PRECISIONS, self.dtype)
+        return coverage
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())

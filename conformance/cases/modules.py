@@ -23,11 +23,11 @@ from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage,
 from numpyml.typing import Array
 
 
-def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    """The mask that PyTorch's Dropout draws in this place of a model whose masks restart at a seed."""
+def dropout_mask(seed: int, position: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The mask that PyTorch's Dropout draws at this position in a model whose masks restart at a seed."""
     import torch
 
-    pytorch.seed(seed % 2**31 + place)
+    pytorch.seed(seed % 2**31 + position)
     kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
     mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
     if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
@@ -35,19 +35,19 @@ def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype:
     return mask
 
 
-def restart_masks(made: Any, seed: int) -> None:
-    """Let every Dropout inside a PyTorch module draw the masks that :func:`dropout_mask` tells."""
-    for place, inner in enumerate(pytorch.dropping(made)):
+def restart_masks(module: Any, seed: int) -> None:
+    """Let every Dropout inside a PyTorch module draw the masks of :func:`dropout_mask`."""
+    for position, inner in enumerate(pytorch.dropping(module)):
 
-        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + place) -> tuple[Any, ...]:
+        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + position) -> tuple[Any, ...]:
             pytorch.seed(seed)
             return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
 
         inner.register_forward_pre_hook(restart)
 
 
-SPARSE = 6  # in one case of so many, zeros are among the parameters: what they meet may be ∞
-CALLS = 3  # after which buffers are looked at
+SPARSE = 6  # in one case of so many, zeros are among the parameters
+CALLS = 3  # after each of which buffers are compared
 
 
 class ModuleCase(Case):
@@ -85,30 +85,30 @@ class ModuleCase(Case):
 
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
-        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
-        restart_masks(made, self.seed)
-        return self.loaded(made.train(self.training), arrays)
+        peer = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        restart_masks(peer, self.seed)
+        return self.loaded(peer.train(self.training), arrays)
 
-    def loaded(self, made: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+    def loaded(self, peer: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module, its parameters as in ``arrays`` (else the case's own)."""
         import torch
 
         with torch.no_grad():
-            for name, p in made.named_parameters():
+            for name, p in peer.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
-        return made
+        return peer
 
     def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
-        made, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
-        if made is None:
-            made = self.twin(dtype, arrays)
-            self._peers[np.dtype(dtype)] = made, {name: x.clone() for name, x in made.named_buffers()}
-            return made
-        for name, x in made.named_buffers():  # what an earlier call left there
+        peer, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
+        if peer is None:
+            peer = self.twin(dtype, arrays)
+            self._peers[np.dtype(dtype)] = peer, {name: x.clone() for name, x in peer.named_buffers()}
+            return peer
+        for name, x in peer.named_buffers():  # what an earlier call left there
             x.copy_(buffers[name])
-        return self.loaded(made, arrays)
+        return self.loaded(peer, arrays)
 
     def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
         """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
@@ -121,7 +121,7 @@ class ModuleCase(Case):
         return module
 
     def options_in(self, dtype: Any) -> Mapping[str, Any]:
-        """The options; in another precision than the case's, what the case's decides is said."""
+        """The options; in another precision than the case's, with what that of the case decides."""
         return self.options if dtype is None or np.dtype(dtype) == self.dtype else self._settled
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
@@ -147,12 +147,12 @@ class ModuleCase(Case):
     @cached_property
     def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         """Every floating number that goes in, by name."""
-        made = self.peer(np.float64)
+        peer = self.peer(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
         if not self.row.tied:
             given = {name: replace(x, kind="ordinary") for name, x in given.items()}
-        given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
-        ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+        given |= {name: Given(pytorch.array(p)) for name, p in peer.named_parameters()}
+        ys = pytorch.call(peer, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
         for answer, y in self.by_answer(ys).items():
             given[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
         return given
@@ -162,7 +162,7 @@ class ModuleCase(Case):
         return incoming(shape, self.seed, 7, i)
 
     def further(self, dtype: Any) -> dict[str, Any]:
-        """What else the call is given: masks, read-only and in their memory layouts, and whatever is no array."""
+        """What else the call is given: masks, read-only and in their memory layouts, and whatever is not an array."""
         return {
             name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Given) else x
             for name, x in self.call.items()
@@ -225,17 +225,17 @@ class ModuleCase(Case):
 
     def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
         gys = [x for name, x in arrays.items() if name.startswith(GY)]  # a tensor is in C order, whatever the layout
-        made = self.peer(gys[0].dtype, arrays)
+        peer = self.peer(gys[0].dtype, arrays)
         inputs = [
             pytorch.tensor(arrays.get(name, x.values), requires_grad=self.row.differentiates(name))
             for name, x in zip(self.names, self.inputs, strict=True)
         ]
-        ys = self.by_answer(pytorch.call(made, inputs, self.further(gys[0].dtype)))
+        ys = self.by_answer(pytorch.call(peer, inputs, self.further(gys[0].dtype)))
         theirs = {answer: pytorch.array(y) for answer, y in ys.items()}
-        theirs |= {written(name): pytorch.array(made.get_parameter(name)) for name in self.row.written}
+        theirs |= {written(name): pytorch.array(peer.get_parameter(name)) for name in self.row.written}
         if not backward:
             return theirs
-        leaves = dict((*zip(self.names, inputs, strict=True), *made.named_parameters()))
+        leaves = dict((*zip(self.names, inputs, strict=True), *peer.named_parameters()))
         leaves = {name: x for name, x in leaves.items() if x.requires_grad}
         gradients = pytorch.gradients(list(ys.values()), list(leaves.values()), gys)
         return theirs | {gradient(name): g for name, g in zip(leaves, gradients, strict=True)}
@@ -272,8 +272,8 @@ class ModuleCase(Case):
 
     def buffers(self) -> dict[str, Any]:
         """PyTorch's state that is no parameter, by name, but for what is an option here."""
-        found = pytorch.buffers(self.twin())
-        return {name: x for name, x in found.items() if not divergences.option_not_state(self.row.name, name)}
+        buffers = pytorch.buffers(self.twin())
+        return {name: x for name, x in buffers.items() if not divergences.option_not_state(self.row.name, name)}
 
     def remembered(self) -> Problem:
         """The buffers of floats after each of CALLS calls."""
@@ -293,11 +293,11 @@ class ModuleCase(Case):
 
         def theirs(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             dtype = arrays[GY].dtype
-            made, further = self.twin(dtype, arrays), self.further(dtype)
+            peer, further = self.twin(dtype, arrays), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
-                pytorch.call(made, self.arrays(arrays), further)
-                return pytorch.buffers(made)
+                pytorch.call(peer, self.arrays(arrays), further)
+                return pytorch.buffers(peer)
 
             return history(step)
 
@@ -327,15 +327,15 @@ class ModuleCase(Case):
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage(self.large is not None)
+        coverage = Coverage(self.large is not None)
         settled = self.large.options if self.large else {}
-        found.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
+        coverage.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
         if not self.large:
             for name, given in zip(self.names, self.inputs, strict=False):
-                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
-            found.add("", PRECISIONS, self.dtype)
-        found.add("", MODES, self.training)
-        return found
+                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            coverage.add("", PRECISIONS, self.dtype)
+        coverage.add("", MODES, self.training)
+        return coverage
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -345,9 +345,9 @@ class ModuleCase(Case):
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
-def _rate(made: Any) -> float:
+def _rate(peer: Any) -> float:
     """The share that a PyTorch module drops."""
-    rate: float = next(getattr(made, name) for name in ("p", "dropout_p", "dropout") if hasattr(made, name))
+    rate: float = next(getattr(peer, name) for name in ("p", "dropout_p", "dropout") if hasattr(peer, name))
     return rate
 
 

@@ -91,10 +91,10 @@ class OptimizerCase(Case):
         turn, groups = step // FALLS, len(self.whole)
         group = turn % groups
         rate = self.whole[group]["learning_rate"] * FALL ** (turn // groups + (group > 0))
-        found = [(group, "learning_rate", rate)] * (step % FALLS == 0)
+        changes = [(group, "learning_rate", rate)] * (step % FALLS == 0)
         if step == max(1, self.steps // 3):
-            found += [(self.seed % groups, name, value) for name, value in self.changed.items()]
-        return [(group, *option) for group, name, value in found for option in torch_names({name: value}).items()]
+            changes += [(self.seed % groups, name, value) for name, value in self.changed.items()]
+        return [(group, *option) for group, name, value in changes for option in torch_names({name: value}).items()]
 
     def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
         """The framework's optimizer, and the parameters and gradients it works on.
@@ -202,27 +202,27 @@ class OptimizerCase(Case):
         if self.shapes != LARGE:
             return self.problem()
         last = LARGE[0][0] - 1
-        places = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
-        given = {name: replace(x, values=x.values[..., places]) for name, x in self.given.items()}
+        elements = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
+        given = {name: replace(x, values=x.values[..., elements]) for name, x in self.given.items()}
 
         def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             """Of what came the precision alone is taken: the numbers are the case's own, which are not moved here."""
             everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
-            return {name: x[..., places] for name, x in self.ours(everything).items()}
+            return {name: x[..., elements] for name, x in self.ours(everything).items()}
 
         return Problem(given, ours, self.torch, self.wide)
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage()
-        found.options(self.row.options, self.options)
-        found.add("", PRECISIONS, self.dtype)
+        coverage = Coverage()
+        coverage.options(self.row.options, self.options)
+        coverage.add("", PRECISIONS, self.dtype)
         groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
         for options in groups:
-            found.add("", pairs(self.row), options)
+            coverage.add("", pairs(self.row), options)
         if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.refused):
-            found.reached = {label for label in found.reached if label.endswith(REFUSED)}  # there was no step
-        return found
+            coverage.reached = {label for label in coverage.reached if label.endswith(REFUSED)}  # there was no step
+        return coverage
 
     def __repr__(self) -> str:
         return (

@@ -96,11 +96,11 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
         watched |= dict(zip((name for name in arrays if name.startswith(GY)), gys, strict=True))
         before = {name: x.tobytes() for name, x in watched.items()}
         y, gxs = driver(inputs, gys)
-        kept = [(x, np.array(x)) for x in (*listed(y), *gxs) if x is not None]
+        results = [(x, np.array(x)) for x in (*listed(y), *gxs) if x is not None]
         driver([np.roll(x, 1) for x in inputs], [-gy for gy in gys])
         for name, x in watched.items():
             note.require(x.tobytes() == before[name], f"{name} was written to")
-        for x, copied in kept:
+        for x, copied in results:
             note.same("an array returned earlier, after a later call", x, copied)
 
 
@@ -178,12 +178,12 @@ def frozen(case: ModuleCase, note: Note) -> None:
 @check(rows=ModuleRow, needs=("make", "train", "modes"), examples=12)
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
-    module, made = case.make(), case.twin()
+    module, peer = case.make(), case.twin()
     for mode in (False, True):
         under_test().train(module, mode)
-        made.train(mode)
+        peer.train(mode)
         ours = under_test().modes(module)
-        note.require(ours == [inner.training for inner in made.modules()], f"train({mode}) gave {ours}")
+        note.require(ours == [inner.training for inner in peer.modules()], f"train({mode}) gave {ours}")
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL)
@@ -199,30 +199,30 @@ def state_dict(case: ModuleCase, note: Note) -> None:
     """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes no parameter."""
     framework = under_test()
     module = case.make()
-    made = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
-    _same_state(case, note, module, made, "")
+    peer = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
+    _same_state(case, note, module, peer, "")
     other = built(framework, case.row.torch, case.options, case.dtype)
-    state, held = _torch_state(case, note, made), framework.parameters(other)
+    state, held = _torch_state(case, note, peer), framework.parameters(other)
     framework.load_state_dict(other, state)
     for name, data in framework.parameters(other).items():
         if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
             note.require(data is held[name], f"{name} is another array than before load_state_dict")
         note.require(not any(np.shares_memory(data, x) for x in state.values()), f"{name} is what was loaded, uncopied")
-    _same_state(case, note, other, made, " after load_state_dict")
+    _same_state(case, note, other, peer, " after load_state_dict")
     arrays = case.exact
     inputs = case.arrays(arrays)
     with np.errstate(all="ignore"):
         framework.forward(module, *inputs, **case.further(case.dtype))
         framework.backward(module, *case.gradients_of(arrays))
-    pytorch.call(made.train(case.training), inputs, case.further(case.dtype))
+    pytorch.call(peer.train(case.training), inputs, case.further(case.dtype))
     if not case.row.written:  # else see output, by the comparison rule
-        _same_state(case, note, module, made, " after a call", case.buffers())
+        _same_state(case, note, module, peer, " after a call", case.buffers())
 
 
 @check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict"), examples=16)
 def buffers(case: ModuleCase, note: Note) -> None:
     """State that is no parameter, such as running statistics, by PyTorch's names after each of three calls: floats by
-    the comparison rule, whole numbers to the bit."""
+    the comparison rule, integers to the bit."""
     expected = case.buffers()
     floats = [name for name, x in expected.items() if x.dtype.kind == "f"]
     if floats:
@@ -232,20 +232,20 @@ def buffers(case: ModuleCase, note: Note) -> None:
     whole = [name for name in expected if name not in floats]
     if not whole:
         return
-    framework, module, made = under_test(), case.make(), case.twin()
+    framework, module, peer = under_test(), case.make(), case.twin()
     inputs, further = case.arrays(case.exact), case.further(case.dtype)
     for call in range(1, CALLS + 1):
         with np.errstate(all="ignore"):
             framework.forward(module, *inputs, **further)
-        pytorch.call(made, inputs, further)
-        ours, theirs = framework.state_dict(module), pytorch.buffers(made)
+        pytorch.call(peer, inputs, further)
+        ours, theirs = framework.state_dict(module), pytorch.buffers(peer)
         for name in whole:
             note.require(name in ours, f"{name}: there is no such buffer")
             note.same(str(buffer(name, call)), ours[name], theirs[name])
 
 
-def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
-    theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
+def _torch_state(case: ModuleCase, note: Note, peer: Any) -> dict[str, Any]:
+    theirs = {name: pytorch.array(x) for name, x in peer.state_dict().items()}
     for name in list(theirs):
         if reason := divergences.option_not_state(case.row.name, name):
             note.remarks.add(reason)
@@ -254,10 +254,10 @@ def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
 
 
 def _same_state(
-    case: ModuleCase, note: Note, module: Any, made: Any, when: str, elsewhere: Container[str] = ()
+    case: ModuleCase, note: Note, module: Any, peer: Any, when: str, elsewhere: Container[str] = ()
 ) -> None:
     """The same keys, and the same bits but for what is held elsewhere: of buffers, see there."""
-    ours, theirs = under_test().state_dict(module), _torch_state(case, note, made)
+    ours, theirs = under_test().state_dict(module), _torch_state(case, note, peer)
     note.require(
         list(ours) == list(theirs), f"state_dict{when} has the keys {list(ours)}, PyTorch's has {list(theirs)}"
     )
@@ -321,6 +321,6 @@ def drawn_by_pytorch(case: ModuleCase) -> list[str]:
     runs = []
     for seed in (0, 1):
         pytorch.seed(seed)
-        made = built(pytorch, case.row.torch, case.options, case.dtype)
-        runs.append({name: pytorch.array(x) for name, x in made.named_parameters()})
+        peer = built(pytorch, case.row.torch, case.options, case.dtype)
+        runs.append({name: pytorch.array(x) for name, x in peer.named_parameters()})
     return [name for name, x in runs[0].items() if not np.array_equal(x, runs[1][name])]

@@ -107,21 +107,21 @@ SURE = 6  # standard deviations
 
 @check(rows=ModuleRow, where=drawn_alone, needs=("make", "seed", "masks"), fewer_composed=False)
 def mask_statistics(case: ModuleCase, note: Note) -> None:
-    """Masks of its own: what is kept is scaled by 1/(1 − p), the rate is right, and no element knows anything of those
-    up to 8 places away along an axis, nor of its like in another mask (six standard deviations)."""
+    """Masks of its own: what is not dropped is scaled by 1/(1 − p), the rate is right, and no element correlates with
+    those up to 8 positions away along an axis, nor with that of another mask (six standard deviations)."""
     framework, shape = under_test(), SHAPES[case.seed % len(SHAPES)]
     framework.seed(case.seed)
     module = built(framework, case.row.torch, case.options, case.dtype)
     known: list[Array] = []
     for several in zip(*(framework.masks(module, shape, case.dtype) for _ in range(MASKS)), strict=True):
         p, masks = several[0][0], np.stack([mask for _, mask in several])
-        scale, kept = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
-        off = np.abs(masks[kept] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
-        note.require(off <= np.spacing(scale), f"what is kept is off by {off} from 1/(1 - p) = {scale}, p = {p}")
-        spread, rate = np.sqrt(p * (1 - p)), 1 - kept.mean()
-        note.require(abs(rate - p) <= SURE * spread / np.sqrt(kept.size), f"dropped {rate:.4f} of them, p = {p}")
+        scale, alive = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
+        off = np.abs(masks[alive] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
+        note.require(off <= np.spacing(scale), f"what is not dropped is off by {off} from 1/(1 - p) = {scale}, p = {p}")
+        spread, rate = np.sqrt(p * (1 - p)), 1 - alive.mean()
+        note.require(abs(rate - p) <= SURE * spread / np.sqrt(alive.size), f"dropped {rate:.4f} of them, p = {p}")
         if spread:
-            known.append((kept - (1 - p)) / spread)
+            known.append((alive - (1 - p)) / spread)
             _independent(note, known[-1])
     if known:
         flat = np.concatenate(known).reshape(-1, known[0][0].size)
@@ -135,5 +135,5 @@ def _independent(note: Note, masks: Array) -> None:
         along = np.moveaxis(masks, axis, 0)
         for far in range(1, FAR + 1):
             pairs = along[far:] * along[:-far]
-            told = f"elements {far} places apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
-            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), told)
+            message = f"elements {far} positions apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
+            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), message)

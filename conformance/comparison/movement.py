@@ -126,7 +126,7 @@ def estimate(
     with np.errstate(all="ignore"):
         several = {name: (least[name] < ALONE * moves) | (moves == 0) for name, moves in movement.items()}
     start = DRAWS + 1
-    if any(places.any() for places in several.values()):
+    if any(elements.any() for elements in several.values()):
         swing = partial(swings, carrier=carrier)
         by_swings = [distances(draw, swing) for draw in range(start, start + SWINGS)]
         medians = {name: _median([moves[name] for moves in by_swings]) for name in value}

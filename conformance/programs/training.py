@@ -75,18 +75,18 @@ def targets_of(row: ModuleRow) -> str:
 
 def activations() -> list[Activation]:
     """The activations that need no argument and keep the shape."""
-    found = []
+    nodes = []
     for row in contracts.groups()["activations"]:
         assert isinstance(row, ModuleRow)
         with contextlib.suppress(TypeError, NumpymlError):
             if row.ours().forward(np.ones((2, 3))).shape == (2, 3):
-                found.append(Activation(row.name, row.torch))
-    return found
+                nodes.append(Activation(row.name, row.torch))
+    return nodes
 
 
 @dataclass
 class Program:
-    """A model, a loss, an optimizer and data; and how it is run, once a check has said it."""
+    """A model, a loss, an optimizer and data; and how it is run, which a check sets."""
 
     features: int
     front: Recurrent | None
@@ -122,22 +122,22 @@ class Program:
     @property
     def kinds(self) -> set[str]:
         """What this program is an example of."""
-        found = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
+        kinds = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
         if len(self.body) > 1:
-            found.add("sequence")
+            kinds.add("sequence")
         for node in self.nodes():
-            found.add(type(node).__name__.lower())
+            kinds.add(type(node).__name__.lower())
             if isinstance(node, (Function, Activation)):
-                found.add(node.name)
+                kinds.add(node.name)
             elif isinstance(node, Loop):
-                found.add(f"loop: {node.how}")
+                kinds.add(f"loop: {node.how}")
             elif isinstance(node, Branch):
-                found.add(f"branch: {node.condition}")
+                kinds.add(f"branch: {node.condition}")
             elif isinstance(node, Recurrent):
-                found |= {node.cell, f"pool: {node.pool}"}
+                kinds |= {node.cell, f"pool: {node.pool}"}
             elif isinstance(node, Dense) and node.frozen:
-                found.add("frozen")
-        return found
+                kinds.add("frozen")
+        return kinds
 
     def source(self) -> str:
         """The model, the loss, the optimizer, one step of each side, and the data."""
@@ -264,10 +264,10 @@ class Program:
 def _decided_by_data(node: Node) -> Node:
     """The node, where no computed value decides anything."""
     changes: dict[str, Any] = {}
-    for place in fields(node):
-        value = getattr(node, place.name)
+    for part in fields(node):
+        value = getattr(node, part.name)
         if isinstance(value, tuple) and value and isinstance(value[0], Node):
-            changes[place.name] = tuple(map(_decided_by_data, value))
+            changes[part.name] = tuple(map(_decided_by_data, value))
     if isinstance(node, Branch) and node.condition == "value":
         changes["condition"] = "data"
     if isinstance(node, Loop) and node.how == "until":
@@ -321,7 +321,7 @@ def programs(draw: Draw) -> Program:
         loss_options["reduction"] = "mean"
     optimizer = draw(st.sampled_from(contracts.optimizer_rows()))
     options = draw(st.fixed_dictionaries({**optimizer.options, "learning_rate": rates}).filter(_accepted(optimizer)))
-    if options.get("eps") == 0:  # over 0 a gradient of 0 is no number, and one of 1e-18, all rounding, a whole step
+    if options.get("eps") == 0:  # over 0 a gradient of 0 is NaN, and one of 1e-18, all rounding, a whole step
         options["eps"] = 1e-8
     second = draw(st.none() | rates)
     driver = draw(st.sampled_from(["explicit", "dynamic"]))
@@ -346,7 +346,7 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
 
 @dataclass(frozen=True)
 class Programs:
-    """What stands in a row's place: the programs are one component, which has no options of its own."""
+    """The row of whole programs: one component, which has no options of its own."""
 
     name: str = "programs"
 
@@ -364,7 +364,7 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
     for step, name, ours, theirs, room in names[check](SimpleNamespace(**names), dtype, case.steps):
         apart = names["distance"](ours, theirs)
         if not apart <= room:
-            raise Mismatch(names["told"](step, name, ours, theirs, room))
+            raise Mismatch(names["described"](step, name, ours, theirs, room))
         note.record(np.size(ours), apart / room if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))

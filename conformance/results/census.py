@@ -76,7 +76,7 @@ class Note:
 
     @property
     def blind(self) -> set[str]:
-        """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
+        """The precisions of which no well-conditioned element was met, so that no planted error was measured."""
         return self.sensitivity - self.resolution.keys()
 
     def judge(self, problem: Problem, dtype: Any, seed: int, select: Select = every) -> list[Answer]:
@@ -155,7 +155,7 @@ class Line:
     failed: int = 0
     not_offered: int = 0  # checks that the framework has no way to run
     in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
-    idle: int = 0  # checks that found nothing to compare: the parameter gradients of a layer without parameters
+    idle: int = 0  # checks with nothing to compare: the parameter gradients of a layer without parameters
     examples: int = 0
     comparisons: int = 0
     error: float = 0.0
@@ -293,22 +293,22 @@ class Census:
         about = dict(record["about"])
         about["components"] = {name: Component(**known) for name, known in about["components"].items()}
         census = cls(About(**about))
-        for given in record["checks"]:
-            note = Note(**given)
+        for written in record["checks"]:
+            note = Note(**written)
             note.error, note.ulps, note.torch_ulps = map(float, (note.error, note.ulps, note.torch_ulps))
             note.resolution = {name: float(ulps) for name, ulps in note.resolution.items()}
             note.curves = [
                 Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
-                for c in given["curves"]
+                for c in written["curves"]
             ]
             for sets in ("sensitivity", "remarks", "promised", "reached", "references"):
-                setattr(note, sets, set(given[sets]))
+                setattr(note, sets, set(written[sets]))
             census.notes.append(note)
         return census
 
 
 def _plain(value: Any) -> Any:
-    """Sets in order, NumPy's numbers as Python's, and no number that JSON lacks."""
+    """Sets in order, NumPy's numbers as Python's, and strings for numbers that JSON lacks."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -155,7 +155,7 @@ class _Longer(Purposeful):
     """As the strategy, or a number where what is drawn is to have many elements."""
 
     def __init__(self, strategy: Purposeful, number: int) -> None:
-        super().__init__(strategy.strategy, strategy.purpose, strategy.told)
+        super().__init__(strategy.strategy, strategy.purpose, strategy.words)
         self.number = number
 
     def do_draw(self, data: Any) -> Any:

@@ -17,7 +17,7 @@ import pytest
 from conformance import contracts, frameworks
 from conformance.__main__ import main
 from conformance.cases.functions import FunctionCase
-from conformance.checks.refusals import alike
+from conformance.checks.refusals import same_refusal
 from conformance.comparison.answers import output
 from conformance.comparison.rule import Given, arrays_of
 from conformance.errors import Mismatch, Misuse
@@ -311,21 +311,27 @@ def test_a_refusal_is_an_error_of_the_frameworks_own_and_what_is_not_offered_is_
     frameworks.use(SimpleNamespace(NAME="toy", REJECTIONS=(ValueError,)))
     try:
         note = Note("Dense", "rejections")
-        alike("Dense", note, "spoilt", raising(frameworks.NotOffered("it")), lambda: None)
+        same_refusal("Dense", note, "wrong", raising(frameworks.NotOffered("it")), lambda: None)
         assert note.comparisons == 0
-        alike("Dense", note, "spoilt", raising(ValueError("no")), raising(RuntimeError("no")))
+        same_refusal("Dense", note, "wrong", raising(ValueError("no")), raising(RuntimeError("no")))
         assert note.comparisons == 1
         with pytest.raises(Mismatch, match="PyTorch accepts it, it is refused: no"):
-            alike("Dense", note, "spoilt", raising(ValueError("no")), lambda: None)
+            same_refusal("Dense", note, "wrong", raising(ValueError("no")), lambda: None)
         with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):
-            alike("Dense", note, "spoilt", raising(TypeError("unsupported operand")), raising(RuntimeError("no")))
+            same_refusal(
+                "Dense", note, "wrong", raising(TypeError("unsupported operand")), raising(RuntimeError("no"))
+            )
         with pytest.raises(Mismatch, match=r"PyTorch refuses it \(no\), it is accepted"):
-            alike("Dense", note, "spoilt", lambda: None, raising(RuntimeError("no")))
-        alike("diff", note, "spoilt", raising(TypeError("no")), raising(TypeError("no")), peers="NumPy")
+            same_refusal("Dense", note, "wrong", lambda: None, raising(RuntimeError("no")))
+        same_refusal("diff", note, "wrong", raising(TypeError("no")), raising(TypeError("no")), peers="NumPy")
         assert note.comparisons == 2
         with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):  # not NumPy's words
-            alike("diff", note, "spoilt", raising(TypeError("by chance")), raising(TypeError("no")), peers="NumPy")
-        with pytest.raises(Mismatch, match="NumPy accepts it, it is refused: no"):  # on record of spoilt calls alone
-            alike("floor_divide", note, "incoming gradient", raising(ValueError("no")), lambda: None, True, "NumPy")
+            same_refusal(
+                "diff", note, "wrong", raising(TypeError("by chance")), raising(TypeError("no")), peers="NumPy"
+            )
+        with pytest.raises(Mismatch, match="NumPy accepts it, it is refused: no"):  # documented of invalid calls alone
+            same_refusal(
+                "floor_divide", note, "incoming gradient", raising(ValueError("no")), lambda: None, True, "NumPy"
+            )
     finally:
         frameworks.use(None)
