@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 import numpyml.random
-from conformance.cases.modules import dropout_mask, restart_masks
-from conformance.comparison.rule import Given, Problem, judge
+from conformance.cases.common import DTYPES, answers, incoming_name
+from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
+from conformance.comparison.answers import Answer, output
+from conformance.comparison.rule import Given, judge
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import numpyml as adapter
 from conformance.frameworks import pytorch
+from conformance.rows import ModuleRow
 from conformance.twins.twin import twin as twin_of
 from numpyml import Tensor
 from numpyml.autograd import tape
@@ -56,7 +59,7 @@ def assert_conforms(
         module: a layer, a loss or a model.
         inputs: what its ``forward`` takes: arrays, of which the floating ones get a gradient.
         twin: the PyTorch module to compare with, in place of ``conformance.twin(module)``; its parameters have the
-            same names, and are given the same values.
+            same names, and take the same values.
         reference: or what PyTorch computes, where no module does: a function of tensors, of the inputs by position and
             of the parameters by name.
         seed: of the incoming gradient.
@@ -71,10 +74,9 @@ def assert_conforms(
         raise Misuse(f"assert_conforms expects a numpyml module, got {type(module).__name__}")
     if twin is not None and reference is not None:
         raise Misuse("assert_conforms expects twin= or reference=, got both")
-    given = [_array(x) for x in inputs]
+    arrays = [_array(x) for x in inputs]
     with undisturbed(), np.errstate(all="ignore"):
-        call = Call(module, given, twin if twin is not None else reference, seed)
-        return call.conformity()
+        return compare_all(OwnCase(module, arrays, twin if twin is not None else reference, seed))
 
 
 def _array(value: Any) -> Array:
@@ -102,10 +104,10 @@ def undisturbed() -> Iterator[None]:
 def cast(module: Module, dtype: Any) -> Module:
     """A copy of a module whose parameters, buffers and arrays, where floating, have another dtype."""
     try:
-        made = copy.deepcopy(module)
+        copied = copy.deepcopy(module)
     except TypeError as error:
         raise Misuse(f"{type(module).__name__} cannot be copied, so it cannot be compared: {error}") from error
-    seen: dict[int, tuple[Any, Any]] = {}  # both, so that no number is given to another object
+    seen: dict[int, tuple[Any, Any]] = {}  # both, so that no id is taken by another object
 
     def other(value: Any) -> Any:
         if id(value) in seen:
@@ -126,162 +128,155 @@ def cast(module: Module, dtype: Any) -> Module:
             return type(value)(map(other, value))
         return {name: other(inner) for name, inner in value.items()} if type(value) is dict else value
 
-    result: Module = other(made)
+    result: Module = other(copied)
     return result
 
 
-class Call:
-    """A module, its inputs and what it is compared with."""
+class OwnCase(ModuleCase):
+    """A module of the user's own as a case: its numbers are those it has, its outputs those that are floats."""
 
     def __init__(self, module: Module, inputs: list[Array], reference: Any, seed: int) -> None:
-        self.module, self.inputs, self.reference, self.seed = module, inputs, reference, seed
-        several = len(inputs) > 1
-        self.names = [f"input {i}" if several else "the input" for i in range(len(inputs))]
-        self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        row = ModuleRow(type(module), "", {}, lambda options: st.nothing())
+        super().__init__(row, {}, tuple(map(Given, inputs)), np.float64, module.training, seed)
+        self.module, self.reference = module, reference
+        self.names = [f"input {i}" if len(inputs) > 1 else "the input" for i in range(len(inputs))]
 
-    @cached_property
-    def numbers(self) -> dict[str, Given]:
-        """Every floating number that goes in, but the incoming gradients."""
-        given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.dtype.kind == "f"}
-        given |= {name: p.data for name, p in self.module.named_parameters()}
-        return {name: Given(np.array(x, np.float64)) for name, x in given.items()}
+    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Module:
+        """A copy of the module, its parameters as in ``arrays``, its masks PyTorch's."""
+        copied = cast(self.module, dtype)
+        for name, p in copied.named_parameters():
+            p.data[...] = self.parameter(name, p.shape) if arrays is None else arrays[name]
+            p.zero_grad()
+        adapter.inject_masks(copied, lambda *which: dropout_mask(self.seed, *which))
+        return copied
 
-    def conformity(self) -> Conformity:
-        """Compare everything."""
-        found = Conformity()
-        start = {name: x.values for name, x in self.numbers.items()}
-        ours = [np.asarray(y.data) for y in self._forward(self._ours(start, np.float64), start)[1]]
-        theirs = [pytorch.array(y) for y in self._torch(start, np.float64)[1]]
-        self._same_form(ours, theirs)
-        self.floating = [i for i, y in enumerate(theirs) if y.dtype.kind == "f"]
-        if not self.floating:
-            raise Misuse(f"{type(self.module).__name__} gives no floating output, so there is no gradient to compare")
-        given = dict(self.numbers)
-        for i in self.floating:
-            gy = np.random.default_rng([self.seed, i]).standard_normal(theirs[i].shape)
-            given[f"incoming gradient {i}"] = Given(gy.astype(np.float32).astype(np.float64))
-        for dtype in map(np.dtype, (np.float32, np.float64)):
-            for driver in DRIVERS:
-                problem = Problem(given, partial(self.ours, driver=driver), self.torch, self.ours)
-                for verdict in judge(problem, dtype, self.seed):
-                    if verdict.failure:
-                        raise Mismatch(
-                            f"{type(self.module).__name__} does not conform ({dtype}, {driver} driver)\n"
-                            f"{verdict.failure}"
-                        )
-                    found.comparisons += verdict.compared
-                    found.error = max(found.error, verdict.error)
-                    found.ulps = max(found.ulps, float(verdict.ulps.max(initial=0)))
-                    found.torch_ulps = max(found.torch_ulps, float(verdict.torch_ulps.max(initial=0)))
-        return found
+    def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Module:
+        return self.make(dtype, arrays)  # a module of the user's may keep anything from one call to the next
 
-    def _same_form(self, ours: list[Array], theirs: list[Array]) -> None:
-        """As many outputs of the same shapes; those that are no floats are equal."""
+    def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+        return self.twin(dtype, arrays)  # so may PyTorch's
+
+    def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
+        return np.array(dict(self.module.named_parameters())[name].data, np.float64)
+
+    def incoming(self, shape: tuple[int, ...], i: int) -> Given:
+        gy = np.random.default_rng([self.seed, i]).standard_normal(shape)
+        return Given(gy.astype(np.float32).astype(np.float64))
+
+    def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module, or the function that is the reference in the shape of one."""
+        import torch
+
+        ours = self.make(dtype, arrays)
+        if self.reference is None:
+            theirs = twin_of(ours, dtype)
+        elif isinstance(self.reference, torch.nn.Module):
+            theirs = copy.deepcopy(self.reference).to(pytorch.tensor(np.empty(0, dtype)).dtype).train(self.training)
+            self._same_parameters(dict(theirs.named_parameters()))
+            self.loaded(theirs, arrays)
+        else:
+            theirs = Formula(self.reference, ours)
+        for (_, p), (_, own) in zip(theirs.named_parameters(), ours.named_parameters(), strict=True):
+            p.requires_grad_(own.requires_grad)
+        if not isinstance(theirs, Formula):
+            restart_masks(theirs, self.seed)
+        return theirs
+
+    def _same_parameters(self, theirs: Mapping[str, Any]) -> None:
+        """The reference has the module's parameters."""
+        ours = dict(self.module.named_parameters())
+        problems = [f"{name} is missing in it" for name in ours if name not in theirs]
+        problems += [f"{name} is not in {type(self.module).__name__}" for name in theirs if name not in ours]
+        problems += [
+            f"{name} has shape {tuple(theirs[name].shape)}, ours {p.shape}"
+            for name, p in ours.items()
+            if name in theirs and tuple(theirs[name].shape) != p.shape
+        ]
+        if problems:
+            raise Misuse("twin expects a PyTorch module with the same parameters: " + "; ".join(problems))
+
+    def by_answer(self, ys: Any) -> dict[Answer, Any]:
+        return {answer: y for answer, y in answers(_outputs(ys), {}).items() if y.is_floating_point()}
+
+    def run(
+        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
+    ) -> dict[Answer, Array]:
+        """numpyml's answers."""
+        gys = {i: arrays[incoming_name(i)] for i in range(len(arrays)) if incoming_name(i) in arrays}
+        if driver == "explicit":
+            ys = _outputs(module.forward(*self.arrays(arrays)))
+            gx = module.backward(*(gys.get(i, np.zeros(np.shape(y))) for i, y in enumerate(ys)))
+            gxs = gx if isinstance(gx, tuple) else (gx,)
+        else:
+            tensors, results = self.forward(module, arrays)
+            tape.backward([results[i] for i in gys], list(gys.values()))
+            ys = [y.data for y in results]
+            gxs = tuple(np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors)
+        named = zip(self.names, gxs, strict=False)  # a loss gives the gradient of its outputs alone
+        gradients = {name: np.asarray(gx) for name, gx in named if name in arrays and gx is not None}
+        gradients |= {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+        outputs = {output(i): np.asarray(ys[i]) for i in gys}
+        return outputs | answers([], gradients)
+
+    def forward(self, module: Module, arrays: Mapping[str, Array]) -> tuple[list[Tensor], list[Tensor]]:
+        """Inputs and outputs of the dynamic driver."""
+        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in self.arrays(arrays)]
+        try:
+            return tensors, _outputs(module(*tensors))
+        except NumpymlError as error:
+            raise Misuse(f"{type(module).__name__} cannot run on these inputs: {error}") from error
+
+    def same_form(self) -> None:
+        """As many outputs of the same shapes as PyTorch's, one float among them; those that are no floats are equal."""
+        name = type(self.module).__name__
+        arrays = {n: x.values.astype(np.float64) for n, x in zip(self.names, self.inputs, strict=True) if x.floating}
+        ours = [np.asarray(y.data) for y in self.forward(self.make(np.float64), arrays)[1]]
+        outputs = _outputs(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
+        if not all(hasattr(y, "is_floating_point") for y in outputs):
+            raise Misuse(f"the reference should give PyTorch tensors, got {type(outputs[0]).__name__}")
+        theirs = list(map(pytorch.array, outputs))
         forms = [[(y.shape, y.dtype.kind in "iu", y.dtype.kind == "b") for y in ys] for ys in (ours, theirs)]
         if forms[0] != forms[1]:
             shown = [", ".join(f"{y.dtype}{y.shape}" for y in ys) for ys in (ours, theirs)]
-            raise Mismatch(f"{type(self.module).__name__} gives {shown[0]}, PyTorch gives {shown[1]}")
+            raise Mismatch(f"{name} gives {shown[0]}, PyTorch gives {shown[1]}")
         for i, (y, expected) in enumerate(zip(ours, theirs, strict=True)):
             if y.dtype.kind != "f" and not np.array_equal(y, expected):
                 at = tuple(int(k) for k in np.argwhere(y != expected)[0])
                 raise Mismatch(f"output {i}{list(at)}: got {y[at]!r}, expected {expected[at]!r}")
+        if all(y.dtype.kind != "f" for y in theirs):
+            raise Misuse(f"{name} gives no floating output, so there is no gradient to compare")
 
-    # Ours
 
-    def _ours(self, arrays: Mapping[str, Array], dtype: Any) -> Module:
-        made = cast(self.module, dtype)
-        for name, p in made.named_parameters():
-            p.data[...] = arrays[name]
-            p.zero_grad()
-        adapter.inject_masks(made, lambda *given: dropout_mask(self.seed, *given))
-        return made
+def _outputs(y: Any) -> list[Any]:
+    return list(y) if isinstance(y, (tuple, list)) else [y]
 
-    def _given(self, arrays: Mapping[str, Array]) -> list[Array]:
-        """The inputs, read-only: whoever writes to what he was given is caught."""
-        found = [np.array(arrays.get(name, x)) for name, x in zip(self.names, self.inputs, strict=True)]
-        for x in found:
-            x.flags.writeable = False
-        return found
 
-    def _forward(self, made: Module, arrays: Mapping[str, Array]) -> tuple[list[Tensor], list[Tensor]]:
-        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in self._given(arrays)]
-        try:
-            y = made(*tensors)
-        except NumpymlError as error:
-            raise Misuse(f"{type(made).__name__} cannot run on these inputs: {error}") from error
-        return tensors, list(y) if isinstance(y, tuple) else [y]
+class Formula:
+    """A function of tensors and the parameters of a module, called and asked as a PyTorch module is."""
 
-    def ours(self, arrays: Mapping[str, Array], driver: str = "dynamic") -> dict[str, Array]:
-        """numpyml's answers."""
-        gys = {i: arrays[f"incoming gradient {i}"] for i in self.floating}
-        made = self._ours(arrays, next(iter(gys.values())).dtype)
-        if driver == "explicit":
-            y = made.forward(*self._given(arrays))
-            ys = list(y) if isinstance(y, tuple) else [y]
-            gx = made.backward(*(gys.get(i, np.zeros(np.shape(y))) for i, y in enumerate(ys)))
-            gxs = gx if isinstance(gx, tuple) else (gx,)
-        else:
-            tensors, outputs = self._forward(made, arrays)
-            tape.backward([outputs[i] for i in gys], list(gys.values()))
-            ys = [y.data for y in outputs]
-            gxs = tuple(np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors)
-        found = {self._output(i, len(ys)): np.asarray(ys[i]) for i in gys}
-        for name, gx in zip(self.names, gxs, strict=False):  # a loss gives the gradient of its outputs alone
-            if name in arrays and gx is not None:
-                found[f"gradient of {name}"] = np.asarray(gx)
-        return found | {f"gradient of {name}": p.grad for name, p in made.named_parameters() if p.requires_grad}
+    def __init__(self, function: Callable[..., Any], module: Module) -> None:
+        self.function = function
+        self.parameters = {name: pytorch.tensor(p.data, True) for name, p in module.named_parameters()}
 
-    def _output(self, i: int, several: int) -> str:
-        return f"output {i}" if several > 1 else "output"
+    def __call__(self, *inputs: Any) -> Any:
+        return self.function(*inputs, **self.parameters)
 
-    # PyTorch's
+    def named_parameters(self) -> Iterable[tuple[str, Any]]:
+        return self.parameters.items()
 
-    def _torch(self, arrays: Mapping[str, Array], dtype: Any) -> tuple[dict[str, Any], list[Any]]:
-        """Everything that gets a gradient, by name, and the outputs."""
-        import torch
 
-        inputs = [pytorch.tensor(x, requires_grad=True) for x in self._given(arrays)]
-        leaves = {name: x for name, x in zip(self.names, inputs, strict=True) if x.requires_grad}
-        if self.reference is None or isinstance(self.reference, torch.nn.Module):
-            made = self._module(arrays, dtype)
-            restart_masks(made, self.seed)
-            leaves |= {name: p for name, p in made.named_parameters() if p.requires_grad}
-            y = made(*inputs)
-        else:
-            parameters = {name: pytorch.tensor(arrays[name], p.requires_grad) for name, p in self._all()}
-            leaves |= {name: p for name, p in parameters.items() if p.requires_grad}
-            y = self.reference(*inputs, **parameters)
-        outputs = list(y) if isinstance(y, (tuple, list)) else [y]
-        if not all(isinstance(y, torch.Tensor) for y in outputs):
-            raise Misuse(f"the reference should give PyTorch tensors, got {type(outputs[0]).__name__}")
-        return leaves, outputs
-
-    def _all(self) -> list[tuple[str, Parameter]]:
-        return list(self.module.named_parameters())
-
-    def _module(self, arrays: Mapping[str, Array], dtype: Any) -> Any:
-        if self.reference is None:
-            return twin_of(self._ours(arrays, dtype), dtype)
-        made = copy.deepcopy(self.reference).to(pytorch.tensor(np.empty(0, dtype)).dtype)
-        own, state = dict(made.named_parameters()), made.state_dict()
-        problems = [f"{name} is missing in it" for name, _ in self._all() if name not in own]
-        problems += [f"{name} is not in {type(self.module).__name__}" for name in own if name not in dict(self._all())]
-        problems += [
-            f"{name} has shape {tuple(own[name].shape)}, ours {p.shape}"
-            for name, p in self._all()
-            if name in own and tuple(own[name].shape) != p.shape
-        ]
-        if problems:
-            raise Misuse("twin expects a PyTorch module with the same parameters: " + "; ".join(problems))
-        made.load_state_dict(state | {name: pytorch.tensor(arrays[name]) for name in own})
-        for name, p in self._all():
-            own[name].requires_grad_(p.requires_grad)
-        return made.train(self.module.training)
-
-    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """PyTorch's answers."""
-        gys = [arrays[f"incoming gradient {i}"] for i in self.floating]
-        leaves, ys = self._torch(arrays, gys[0].dtype)
-        found = pytorch.gradients([ys[i] for i in self.floating], list(leaves.values()), gys)
-        answers = {self._output(i, len(ys)): pytorch.array(ys[i]) for i in self.floating}
-        return answers | {f"gradient of {name}": g for name, g in zip(leaves, found, strict=True)}
+def compare_all(case: OwnCase) -> Conformity:
+    """Compare everything."""
+    case.same_form()
+    total = Conformity()
+    for dtype in DTYPES:
+        for driver in DRIVERS:
+            for verdict in judge(case.problem(driver), dtype, case.seed):
+                if verdict.failure:
+                    name = type(case.module).__name__
+                    raise Mismatch(f"{name} does not conform ({dtype}, {driver} driver)\n{verdict.failure}")
+                total.comparisons += verdict.compared
+                total.error = max(total.error, verdict.error)
+                total.ulps = max(total.ulps, float(verdict.ulps.max(initial=0)))
+                total.torch_ulps = max(total.torch_ulps, float(verdict.torch_ulps.max(initial=0)))
+    return total

@@ -1,4 +1,4 @@
-"""What the harness raises: a difference it found, and a call that makes no sense."""
+"""What the harness raises: a difference between two frameworks, and a call that cannot work."""
 
 from __future__ import annotations
 

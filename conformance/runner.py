@@ -20,23 +20,14 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
-from conformance.cases.functions import function_cases, large_function_cases
-from conformance.cases.initial import initial_cases
-from conformance.cases.modules import large_cases, module_cases
-from conformance.cases.optimizers import optimizer_cases
-from conformance.cases.schedulers import scheduler_cases
-from conformance.checks.modules import FUNCTION_CHECKS, MODULE_CHECKS, function_large, large
-from conformance.checks.optimizers import OPTIMIZER_CHECKS
-from conformance.checks.randomness import INITIAL_CHECKS, RANDOM_CHECKS
-from conformance.checks.refusals import FUNCTION_REJECTIONS, INITIAL_REJECTIONS, OPTIMIZER_REJECTIONS, REJECTION_CHECKS
-from conformance.checks.schedulers import SCHEDULER_CHECKS
+from conformance.checks import functions, initial, large, modules, optimizers, randomness, refusals, schedulers
+from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
-from conformance.programs.training import PROGRAM_CHECKS, programs
+from conformance.programs import training
 from conformance.results.census import Note
-from conformance.rows import FunctionRow, InitialRow, OptimizerRow, Row, SchedulerRow
-from conformance.strategies import coverage as reach
-from conformance.strategies.coverage import Strategy
+from conformance.rows import Row
+from conformance.strategies.coverage import Strategy, fresh
 
 # Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
 # draw other cases than one of the checkout, and every number in the source would change them all.
@@ -46,45 +37,18 @@ if hasattr(_private, "_get_local_constants") and hasattr(_private, "Constants"):
     _private._get_local_constants = lambda: _NO_CONSTANTS
 
 SEED = 20_260_101
-PROFILES = {"quick": 0.25, "default": 1.0, "thorough": 12.0}  # of the examples below
-LONG = {"quick": 300, "default": 1_000, "thorough": 10_000}  # steps of a long trajectory
-EXAMPLES = {
-    "long_trajectory": 5,
-    "initial_values": 4,
-    "initial_distribution": 16,
-    "mask_statistics": 24,
-    "rejections": 16,
-    "function_rejections": 8,
-    "optimizer_rejections": 8,
-    "initial_rejections": 8,
-    "buffers": 16,
-    "large": 2,
-    "function_large": 2,
-    "modes": 12,
-    "trajectory": 64,
-    "lockstep_float64": 24,
-    "lockstep_float32": 20,
-    "training_float64": 8,
-    "training_float32": 6,
-    "state_dict": 24,
-    "restart": 24,
-    "schedule": 48,
-    "schedule_restart": 16,
-    "scheduler_rejections": 8,
-    "gradients_zeroed": 16,
-    "optimizer_state_dict": 16,
-    "function_resolution": 12,
-    "resolution": 16,
-    "optimizer_resolution": 8,
-    "frozen": 32,
-}
-USUAL = 24
-CENTRAL = {"output": 80, "input_gradients": 80, "parameter_gradients": 56}
-COMPOSED = 0.2  # of these, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
-PLAIN = ("mask_statistics",)  # but for these: of the few, none might drop anything
-PROGRAMS = "programs"
-OWN = (*INITIAL_CHECKS, *INITIAL_REJECTIONS, *PROGRAM_CHECKS)  # they speak to numpyml itself, through no adapter
-Check = Callable[[Any, Note], None]
+ORDER = (
+    modules,
+    functions,
+    optimizers,
+    schedulers,
+    initial,
+    refusals,
+    randomness,
+    large,
+    training,
+)  # of the checks of a component
+PROGRAMS = training.Programs()
 
 
 @dataclass(frozen=True)
@@ -103,93 +67,80 @@ class Job:
     """A task, and all that it needs."""
 
     check: Check
+    row: Any
     cases: Strategy[Any]
-
-
-def _checks_of(row: Row, profile: str) -> list[tuple[Check, Strategy[Any]]]:
-    checks: list[Check]
-    many: list[tuple[Check, Strategy[Any]]]
-    if isinstance(row, FunctionRow):
-        many = [(function_large, large_function_cases(row))] if row.large else []
-        return [*((check, function_cases(row)) for check in (*FUNCTION_CHECKS, *FUNCTION_REJECTIONS)), *many]
-    if isinstance(row, InitialRow):
-        return [(check, initial_cases(row)) for check in (*INITIAL_CHECKS, *INITIAL_REJECTIONS)]
-    if isinstance(row, OptimizerRow):
-        long = {"long_trajectory": LONG[profile]}
-        checks = [*OPTIMIZER_CHECKS, *OPTIMIZER_REJECTIONS]
-        return [(check, optimizer_cases(row, long.get(check.__name__, 0))) for check in checks]
-    if isinstance(row, SchedulerRow):
-        return [(check, scheduler_cases(row)) for check in SCHEDULER_CHECKS]
-    plain = not row.container  # bad options of the parts inside are the parts' own
-    many = [(large, large_cases(row))] if row.large else []
-    checks = [*MODULE_CHECKS, *(REJECTION_CHECKS if plain else []), *(RANDOM_CHECKS if plain and not row.loss else [])]
-    return [*((check, module_cases(row)) for check in checks), *many]
 
 
 @cache
 def jobs(profile: str = "default") -> dict[Task, Job]:
     """Every check of every row it fits, in the order of the table."""
-    found = {
-        Task(row.name, check.__name__): Job(check, cases)
-        for row in contracts.rows()
-        for check, cases in _checks_of(row, profile)
+    return {
+        Task(row.name, check.name): Job(check, row, check.cases(row, PROFILES[profile]))
+        for row in (*contracts.rows(), PROGRAMS)
+        for module in ORDER
+        for check in checks_of(module)
+        if check.fits(row)
     }
-    return found | {Task(PROGRAMS, check.__name__): Job(check, programs()) for check in PROGRAM_CHECKS}
 
 
 def examples_of(task: Task, profile: str, examples: int | None = None) -> int:
     """How many examples a check gets on a row."""
     if examples is not None:
         return examples
-    usual = CENTRAL.get(task.check) or EXAMPLES.get(task.check, USUAL)
-    composed = task.check not in PLAIN and any(row.name == task.row and row.composed for row in contracts.module_rows())
-    return max(2, round(usual * PROFILES[profile] * (COMPOSED if composed else 1)))
+    job = jobs(profile)[task]
+    return job.check.examples_on(job.row, PROFILES[profile])
+
+
+def note_of(task: Task) -> Note:
+    """The note of a task before it runs."""
+    check = jobs()[task].check
+    return Note(task.row, task.check, covers=check.covers, sensitivity=set(check.sensitivity))
 
 
 def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
     """Run one check on one row; a difference becomes the note's failure, shrunk."""
     pytorch.require()
-    job, note, framework = jobs(profile)[task], Note(task.row, task.check), under_test()
-    foreign = job.check in OWN and framework.NAME != "numpyml"
+    job, note, framework = jobs(profile)[task], note_of(task), under_test()
+    foreign = job.check.numpyml_only and framework.NAME != "numpyml"
     note.again = _again(task, profile, seed, examples)
-    if foreign or not offers(framework, *vars(job.check).get("needs", ())):
+    if foreign or not offers(framework, *job.check.needs):
         note.not_offered = examples_of(task, profile, examples)
         return note
 
-    def search(number: int, wanted: set[str] | None = None, again: int = 0) -> None:
-        """Run the check on so many cases: any, or those alone that hold something wanted."""
+    def search(number: int, labels: set[str] | None = None, again: int = 0) -> None:
+        """Run the check on so many cases: any, or those alone that hold one of these labels."""
 
         @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()) + again)
         @hypothesis.settings(
             max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
         )  # fmt: skip
-        @hypothesis.given(reach.fresh(job.cases, wanted or ()))
+        @hypothesis.given(fresh(job.cases, labels or ()))
         def example(case: Any) -> None:
-            found = case.coverage()
-            hypothesis.assume(wanted is None or found.reached & wanted)
+            coverage = case.coverage()
+            hypothesis.assume(labels is None or coverage.reached & labels)
             try:
                 with np.errstate(all="ignore"):  # overflow is what some values are for
-                    job.check(case, note)
+                    job.check.run(case, note)
             except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
                 if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
                     note.not_offered += 1
                     return
-                note.failure = f"{_told(error)}\n{case!r}"
+                note.failure = f"{_described(error)}\n{case!r}"
                 raise
             if not note.failure:
                 note.examples += 1
-                note.promised |= found.promised
-                note.reached |= found.reached
+                note.promised |= coverage.promised
+                note.reached |= coverage.reached
 
         example()
 
     try:
         search(examples_of(task, profile, examples))
-        if examples is None and task.check in reach.REACHING:
+        if examples is None and note.covers:
             top_up(note, search)
-        if examples is None and task.check in reach.SHARP:
-            sharpen(note, search)
+        if examples is None:
+            measure_sensitivity(note, search)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
@@ -198,18 +149,18 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
 def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
     """The command that runs this component in the same way."""
     framework = under_test()
-    given = {
+    values = {
         "--profile": "" if profile == "default" else profile,
         "--seed": "" if seed == SEED else seed,
         "--examples": examples or "",
         "--framework": getattr(framework, "GIVEN", ""),
     }
-    options = "".join(f" {name} {value}" for name, value in given.items() if value != "")
+    options = "".join(f" {name} {value}" for name, value in values.items() if value != "")
     return f"python -m conformance --only {task.row}{options}"
 
 
 def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
-    """Go on until nothing promised is left that was not reached, or often enough nothing was found."""
+    """Go on until every promise was reached, or until several searches in turn reached no new one."""
     fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
     for again in count(1):
         missing, before = note.promised - note.reached, len(note.reached)
@@ -220,8 +171,8 @@ def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
         fruitless += len(note.reached) == before
 
 
-def sharpen(note: Note, search: Callable[[int, set[str], int], None]) -> None:
-    """Go on until errors were planted in well-conditioned elements of either precision, or often enough none was."""
+def measure_sensitivity(note: Note, search: Callable[[int, set[str], int], None]) -> None:
+    """Go on until errors were planted in well-conditioned elements of each precision, or several searches met none."""
     for again in range(1, 10):
         blind = note.blind
         if not blind or note.not_offered:
@@ -230,25 +181,25 @@ def sharpen(note: Note, search: Callable[[int, set[str], int], None]) -> None:
             search(2, blind, again)
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     if isinstance(error, Mismatch):
         return str(error)
     import traceback
 
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} (at {place.name}, {place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (at {frame.name}, {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
 
 
 def tasks(only: str | None = None) -> list[Task]:
     """The tasks of one component, or all."""
     row = row_of(only) if only is not None else None
-    found = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
-    if not found:
+    selection = [task for task in jobs() if only is None or task.row == (row.name if row else only)]
+    if not selection:
         known = {name.lower(): name for name in names()}
         near = get_close_matches(str(only).lower(), known, 1)
         meant = f"; did you mean {known[near[0]]}?" if near else ";"
         raise Misuse(f"unknown component {only!r}{meant} `python -m conformance list` shows all {len(names())}")
-    return found
+    return selection
 
 
 def names() -> list[str]:
@@ -285,20 +236,31 @@ def ready() -> None:
 def _use(framework: str | None) -> None:
     """What every worker begins with: a process that was spawned has forgotten it."""
     frameworks.use(frameworks.load(framework))
-    gc.freeze()  # what is imported stays; to look through it for garbage takes a worker a fourteenth of its time
+    _freeze()
+
+
+def _freeze() -> None:
+    """What is imported stays: to look through it for garbage takes a fourteenth of the time of a run."""
+    gc.freeze()
     gc.set_threshold(100_000, 20, 50)
 
 
 def run_all(
-    wanted: list[Task], profile: str, seed: int, examples: int | None, workers: int, framework: str | None = None
+    work: list[Task], profile: str, seed: int, examples: int | None, workers: int, framework: str | None = None
 ) -> Iterator[Note]:
     """The notes of all tasks in their order, however many processes share the work."""
-    if workers < 2 or len(wanted) < 8:
-        for task in wanted:
-            yield run(task, profile, seed, examples)
+    if workers < 2 or len(work) < 8:
+        thresholds = gc.get_threshold()
+        _freeze()
+        try:
+            for task in work:
+                yield run(task, profile, seed, examples)
+        finally:
+            gc.unfreeze()
+            gc.set_threshold(*thresholds)
         return
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     with ProcessPoolExecutor(workers, context, _use, (framework,)) as pool:
-        waiting = [pool.submit(run, task, profile, seed, examples) for task in wanted]
+        waiting = [pool.submit(run, task, profile, seed, examples) for task in work]
         for future in waiting:
             yield future.result()

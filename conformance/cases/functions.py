@@ -12,7 +12,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, listed
+from conformance.cases.common import DTYPES, Case, answers, incoming_name, listed
+from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
 from conformance.references.arithmetic import fold
@@ -23,7 +24,7 @@ from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, 
 from numpyml.typing import Array
 
 
-class FunctionCase:
+class FunctionCase(Case):
     """A NumPy function with drawn operands and options."""
 
     def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int, plain: Container[str] = ()) -> None:
@@ -40,11 +41,11 @@ class FunctionCase:
         return [laid_out(arrays[name], given.layout) for name, given in self.call.operands.items()]
 
     @cached_property
-    def given(self) -> dict[str, Given]:
+    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         given = dict(self.call.operands)
-        operands = [pytorch.tensor(x) for x in self.arrays({name: g.values for name, g in given.items()})]
+        operands = [pytorch.tensor(x.values) for x in given.values()]
         for i, y in enumerate(listed(self._torch(operands))):
-            given[f"{GY} {i}"] = incoming(tuple(y.shape), self.seed, i)
+            given[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
         return given
 
     def _torch(self, operands: Sequence[Any]) -> Any:
@@ -61,7 +62,7 @@ class FunctionCase:
         case, and where it is to be brief, defaults are left out."""
         options, operands = self.options(brief or self.seed % 2 == 1), self.arrays(arrays)
         most = max(x.ndim for x in operands)
-        # A plain operand of no axes beside one that has some is a Python number.
+        # A plain operand without axes, beside one that has some, is a Python number.
         whole = {
             name: x.item() if most > x.ndim == 0 else x for name, x in zip(self.call.operands, operands, strict=True)
         }
@@ -74,76 +75,75 @@ class FunctionCase:
 
     def _run(
         self, arrays: Mapping[str, Array], framework: Any, brief: bool = False, **options: Any
-    ) -> dict[str, Array]:
-        gys = [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+    ) -> dict[Answer, Array]:
+        gys = self.gradients_of(arrays)
         function = self.function(framework.NAMESPACE, arrays, brief)
         try:
             with np.errstate(all="ignore"):
-                found = framework.differentiate(function, self.differentiated(arrays), gys, **options)
+                ys, gxs = framework.differentiate(function, self.differentiated(arrays), gys, **options)
         except TypeError as error:
             if framework.NAME != "numpyml" and "unexpected keyword argument" in str(error):  # an option it has not
                 if not brief:
                     return self._run(arrays, framework, True, **options)
                 raise NotImplementedError(f"{self.row.name}: {error}") from error
             raise
-        ys, gxs = found
-        found = {f"output {i}": np.asarray(y) for i, y in enumerate(ys)}
-        return found | {f"gradient of {name}": np.asarray(g) for name, g in zip(self.variables, gxs, strict=True)}
+        return answers(map(np.asarray, ys), dict(zip(self.variables, map(np.asarray, gxs), strict=True)))
 
-    def ours(self, arrays: Mapping[str, Array], **options: Any) -> dict[str, Array]:
+    def ours(self, arrays: Mapping[str, Array], **options: Any) -> dict[Answer, Array]:
         """The framework's answers."""
         return self._run(arrays, under_test(), **options)
 
-    def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[Answer, Array]:
         """PyTorch's answers; after no backward, of the function alone."""
-        operands = [pytorch.tensor(x, requires_grad=times > 0) for x in self.arrays(arrays)]
+        operands = [pytorch.tensor(arrays[name], requires_grad=times > 0) for name in self.call.operands]
         ys = listed(self._torch(operands))
-        gys = [arrays[f"{GY} {i}"] for i in range(len(ys))]
+        gys = [arrays[incoming_name(i)] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []
-        found = {f"output {i}": pytorch.array(y) for i, y in enumerate(ys)}
-        found |= {f"gradient of {name}": times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
-        for name in [name for name in found if divergences.at_nan(self.row.name, name)]:
+        gradients = {name: times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
+        theirs = answers(map(pytorch.array, ys), gradients)
+        for answer in [answer for answer in theirs if divergences.at_nan(self.row.name, str(answer))]:
             x, *others = (arrays[operand] for operand in self.call.operands)
-            none = fold(np.isnan(found["output 0"]) * 1.0, found[name].shape) > 0 if others else np.isnan(x)
-            found[name] = np.where(none, np.nan, found[name]).astype(x.dtype)
-        return found
+            y = theirs[answer]
+            nan = fold(np.isnan(theirs[output()]) * 1.0, y.shape) > 0 if others else np.isnan(x)
+            theirs[answer] = np.where(nan, np.nan, y).astype(x.dtype)
+        return theirs
 
     def problem(self, times: int = 1) -> Problem:
         """The call, and as many backwards; with none, nobody but the framework computes gradients."""
         several: dict[str, Any] = {} if times < 2 else {"times": times}
         formula = self.row.reference
 
-        def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def referee(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             if formula is None:
                 return self._run(arrays, numpyml, **several)
             operands = {name: arrays[name] for name in self.call.operands}
             ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
-            found = {f"output {i}": y for i, y in enumerate(ys)}
-            found |= {f"gradient of {name}": times * gx for name, gx in gxs.items()}
-            ours = [name for name in found if divergences.at_nan(self.row.name, name, divergences.own().AT_NAN)]
-            if ours and not divergences.at_nan(self.row.name, ours[0]):
+            wide = answers(ys, {name: times * gx for name, gx in gxs.items()})
+            own = divergences.own().AT_NAN
+            ours = [answer for answer in wide if divergences.at_nan(self.row.name, str(answer), own)]
+            if ours and not divergences.at_nan(self.row.name, str(ours[0])):
                 # The formulas say NaN as numpyml does. A framework that has not put that on record is held to PyTorch.
                 theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, times)
-                for name in set(ours) & set(theirs):  # gradients are there after a backward alone
-                    found[name] = np.where(np.isnan(found[name]), theirs[name], found[name])
-            return found
+                for answer in set(ours) & set(theirs):  # gradients are there after a backward alone
+                    wide[answer] = np.where(np.isnan(wide[answer]), theirs[answer], wide[answer])
+            return wide
 
         return Problem(
             self.given,
             lambda arrays: self.ours(arrays, **several),
             lambda arrays: self.torch(arrays, times),
-            wide,
+            referee,
             formula=formula.how if formula else "",
         )
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage(self.large is not None)
+        coverage = Coverage(self.large is not None)
         if not self.large:
             for name, given in self.call.operands.items():
-                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
-            found.add("", PRECISIONS, self.dtype)
-        return found
+                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            coverage.add("", PRECISIONS, self.dtype)
+        return coverage
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())

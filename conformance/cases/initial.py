@@ -32,10 +32,10 @@ class InitialCase:
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage()
-        found.options(self.row.options, self.options)
-        found.add("", PRECISIONS, self.dtype)
-        return found
+        coverage = Coverage()
+        coverage.options(self.row.options, self.options)
+        coverage.add("", PRECISIONS, self.dtype)
+        return coverage
 
     def __repr__(self) -> str:
         return f"{self.row.name}({dict(self.options)}), {self.dtype}{self.shape}, seed = {self.seed}"

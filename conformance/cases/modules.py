@@ -12,22 +12,23 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, listed
+from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name, listed
+from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Given, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
-from conformance.strategies.arrays import VALUES, growing, incoming, laid_out, seeds, single
-from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, among, pick
+from conformance.strategies.arrays import VALUES, Shape, growing, grows, incoming, laid_out, seeds, single
+from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, Strategy, among, pick
 from numpyml import nested
 from numpyml.typing import Array
 
 
-def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    """The mask that PyTorch's Dropout draws in this place of a model whose masks restart at a seed."""
+def dropout_mask(seed: int, position: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The mask that PyTorch's Dropout draws at this position in a model whose masks restart at a seed."""
     import torch
 
-    pytorch.seed(seed % 2**31 + place)
+    pytorch.seed(seed % 2**31 + position)
     kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
     mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
     if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
@@ -35,22 +36,22 @@ def dropout_mask(seed: int, place: int, p: float, shape: tuple[int, ...], dtype:
     return mask
 
 
-def restart_masks(made: Any, seed: int) -> None:
-    """Let every Dropout inside a PyTorch module draw the masks that :func:`dropout_mask` tells."""
-    for place, inner in enumerate(pytorch.dropping(made)):
+def restart_masks(module: Any, seed: int) -> None:
+    """Let every Dropout inside a PyTorch module draw the masks of :func:`dropout_mask`."""
+    for position, inner in enumerate(pytorch.dropping(module)):
 
-        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + place) -> tuple[Any, ...]:
+        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + position) -> tuple[Any, ...]:
             pytorch.seed(seed)
             return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
 
         inner.register_forward_pre_hook(restart)
 
 
-SPARSE = 6  # in one case of so many, zeros are among the parameters: what they meet may be ∞
-CALLS = 3  # after which buffers are looked at
+SPARSE = 6  # in one case of so many, zeros are among the parameters
+CALLS = 3  # after each of which buffers are compared
 
 
-class ModuleCase:
+class ModuleCase(Case):
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
     def __init__(
@@ -79,7 +80,7 @@ class ModuleCase:
             raise NotOffered("there is no evaluation mode")
         if offers(framework, "inject_masks"):
             framework.inject_masks(module, lambda *given: dropout_mask(self.seed, *given))
-        elif self._drops:
+        elif self._rates:
             raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
             data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
@@ -87,30 +88,30 @@ class ModuleCase:
 
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
-        made = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
-        restart_masks(made, self.seed)
-        return self.loaded(made.train(self.training), arrays)
+        peer = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        restart_masks(peer, self.seed)
+        return self.loaded(peer.train(self.training), arrays)
 
-    def loaded(self, made: Any, arrays: Mapping[str, Array] | None = None) -> Any:
+    def loaded(self, peer: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module, its parameters as in ``arrays`` (else the case's own)."""
         import torch
 
         with torch.no_grad():
-            for name, p in made.named_parameters():
+            for name, p in peer.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
-        return made
+        return peer
 
     def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
-        made, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
-        if made is None:
-            made = self.twin(dtype, arrays)
-            self._peers[np.dtype(dtype)] = made, {name: x.clone() for name, x in made.named_buffers()}
-            return made
-        for name, x in made.named_buffers():  # what an earlier call left there
+        peer, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
+        if peer is None:
+            peer = self.twin(dtype, arrays)
+            self._peers[np.dtype(dtype)] = peer, {name: x.clone() for name, x in peer.named_buffers()}
+            return peer
+        for name, x in peer.named_buffers():  # what an earlier call left there
             x.copy_(buffers[name])
-        return self.loaded(made, arrays)
+        return self.loaded(peer, arrays)
 
     def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
         """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
@@ -123,7 +124,7 @@ class ModuleCase:
         return module
 
     def options_in(self, dtype: Any) -> Mapping[str, Any]:
-        """The options; in another precision than the case's, what the case's decides is said."""
+        """The options; in another precision than the case's, with what that of the case decides."""
         return self.options if dtype is None or np.dtype(dtype) == self.dtype else self._settled
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
@@ -132,8 +133,10 @@ class ModuleCase:
         return single(VALUES[kind](rng, shape) * self.row.spread(shape))
 
     @cached_property
-    def _drops(self) -> bool:
-        return self.training and bool(pytorch.dropping(built(pytorch, self.row.torch, self.options, self.dtype)))
+    def _rates(self) -> list[float]:
+        """The share that is dropped by each module inside that drops elements; in evaluation none does."""
+        inside = built(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
+        return [_rate(inner) for inner in pytorch.dropping(inside)] if self.training else []
 
     # What goes in
 
@@ -152,21 +155,25 @@ class ModuleCase:
         return list(gxs) if flat else nested.flatten_as(self.nesting, list(gxs))
 
     @cached_property
-    def given(self) -> dict[str, Given]:
+    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         """Every floating number that goes in, by name."""
-        made = self.peer(np.float64)
+        peer = self.peer(np.float64)
         given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
         if not self.row.tied:
             given = {name: replace(x, kind="ordinary") for name, x in given.items()}
-        given |= {name: Given(pytorch.array(p)) for name, p in made.named_parameters()}
-        ys = pytorch.call(made, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+        given |= {name: Given(pytorch.array(p)) for name, p in peer.named_parameters()}
+        ys = pytorch.call(peer, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
         self._outputs = nested.flatten(ys)[1]
-        for i, y in enumerate(listed(ys)):
-            given[GY + f" {i}" * (i > 0)] = incoming(tuple(y.shape), self.seed, 7, i)
+        for answer, y in self.by_answer(ys).items():
+            given[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
         return given
 
+    def incoming(self, shape: Shape, i: int) -> Given:
+        """The incoming gradient of an output."""
+        return incoming(shape, self.seed, 7, i)
+
     def further(self, dtype: Any) -> dict[str, Any]:
-        """What else the call is given: masks, read-only and in their memory layouts, and whatever is no array."""
+        """What else the call is given: masks, read-only and in their memory layouts, and whatever is not an array."""
         return {
             name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Given) else x
             for name, x in self.call.items()
@@ -179,16 +186,15 @@ class ModuleCase:
         gys: list[Any] = nested.unflatten([part for part in outputs if part is not None], flat)
         return gys
 
-    @property
-    def outputs(self) -> int:
-        """How many outputs PyTorch's call has."""
-        return sum(name.startswith(GY) for name in self.given)
-
     # What comes out
+
+    def by_answer(self, ys: Any) -> dict[Answer, Any]:
+        """The outputs that are compared."""
+        return answers(listed(ys), {})
 
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
-    ) -> dict[str, Array]:
+    ) -> dict[Answer, Array]:
         """The answers of a module of some framework's, by one of its drivers."""
         gys, further = self.gradients_of(arrays), self.further(arrays[GY].dtype)
         with np.errstate(all="ignore"):
@@ -197,74 +203,75 @@ class ModuleCase:
             else:
                 ys = framework.forward(module, *self.arrays(arrays), **further)
                 gxs = framework.backward(module, *gys) if backward else []
-        found = {"output" + f" {i}" * (i > 0): y for i, y in enumerate(listed(ys))}
-        for name, given, gx in zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False):
-            if given.floating and gx is not None and self.row.differentiates(name):
-                found[f"gradient of {name}"] = np.asarray(gx)
+        inputs = zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False)
+        floating = {name: gx for name, given, gx in inputs if given.floating and gx is not None}
+        gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
         after = framework.parameters(module) if self.row.written else {}
-        found |= {f"output, {name} after the call": np.array(after[name]) for name in self.row.written}
+        ours = answers(listed(ys), gradients) | {written(name): np.array(after[name]) for name in self.row.written}
         if not backward:
-            return found
-        return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+            return ours
+        return ours | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
 
-    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[str, Array]:
+    def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[Answer, Array]:
         """The framework's answers."""
         module = self.make(arrays[GY].dtype, arrays)
         return self.run(module, arrays, driver, under_test())
 
-    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[str, Array]:
+    def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[Answer, Array]:
         """numpyml's answers, in the precision of the numbers that go in."""
         module = self.referee(arrays[GY].dtype, arrays)
         return {name: np.array(y) for name, y in self.run(module, arrays, driver, numpyml, backward).items()}
 
-    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
-        found = self._torch(arrays, backward)
+        theirs = self._torch(arrays, backward)
         logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
         if divergences.limits(self.row.name) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
             near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)}, backward)
-            for name, value in near.items():
+            for answer, value in near.items():
                 limit = np.where(np.abs(value) > largest**0.9, np.copysign(np.inf, value), value)
-                found[name] = np.where(np.isnan(found[name]), limit.astype(value.dtype), found[name])
-        return found
+                theirs[answer] = np.where(np.isnan(theirs[answer]), limit.astype(value.dtype), theirs[answer])
+        return theirs
 
-    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[str, Array]:
-        """PyTorch's answers, every result on the way rounded once more in a dtype."""
+    def rounded(self, arrays: Mapping[str, Array], dtype: Any, seed: int, backward: bool = True) -> dict[Answer, Array]:
+        """PyTorch's answers, every intermediate result rounded once more in a dtype."""
         from conformance.comparison.rounding import Rounded
 
         with Rounded(seed, dtype):
             return self._torch(arrays, backward)
 
-    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[str, Array]:
-        gys = listed(self.gradients_of(arrays))
-        made = self.peer(gys[0].dtype, arrays)
+    def _torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
+        gys = [x for name, x in arrays.items() if name.startswith(GY)]  # a tensor is in C order, whatever the layout
+        peer = self.peer(gys[0].dtype, arrays)
         inputs = [
-            pytorch.tensor(x, requires_grad=self.row.differentiates(name))
-            for name, x in zip(self.names, listed(self.arrays(arrays)), strict=True)
+            pytorch.tensor(arrays.get(name, x.values), requires_grad=self.row.differentiates(name))
+            for name, x in zip(self.names, self.inputs, strict=True)
         ]
-        ys = listed(pytorch.call(made, nested.unflatten(self.nesting, inputs), self.further(gys[0].dtype)))
-        named = [(name, x) for name, x in zip(self.names, inputs, strict=True) if x.requires_grad]
-        named = [*named, *made.named_parameters()] if backward else []
-        found = pytorch.gradients(ys, [x for _, x in named], gys) if backward else []
-        after = {f"output, {name} after the call": pytorch.array(made.get_parameter(name)) for name in self.row.written}
-        outputs = {"output" + f" {i}" * (i > 0): pytorch.array(y) for i, y in enumerate(ys)}
-        return outputs | after | {f"gradient of {name}": g for (name, _), g in zip(named, found, strict=True)}
+        ys = self.by_answer(pytorch.call(peer, nested.unflatten(self.nesting, inputs), self.further(gys[0].dtype)))
+        theirs = {answer: pytorch.array(y) for answer, y in ys.items()}
+        theirs |= {written(name): pytorch.array(peer.get_parameter(name)) for name in self.row.written}
+        if not backward:
+            return theirs
+        leaves = dict((*zip(self.names, inputs, strict=True), *peer.named_parameters()))
+        leaves = {name: x for name, x in leaves.items() if x.requires_grad}
+        gradients = pytorch.gradients(list(ys.values()), list(leaves.values()), gys)
+        return theirs | {gradient(name): g for name, g in zip(leaves, gradients, strict=True)}
 
     def twice(self) -> Problem:
         """The gradients of m(x) + m(x), the one module standing twice in one graph."""
         once = self.problem()
 
-        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             framework, gys = under_test(), self.gradients_of(arrays)
             module = self.make(None, arrays)
             further = self.further(arrays[GY].dtype)
             gxs = self.aligned(framework.used_twice(module, self.arrays(arrays), *gys, **further))
-            found = {f"gradient of {name}": gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
-            return found | {f"gradient of {name}": np.array(g) for name, g in framework.gradients(module).items()}
+            of_inputs = {gradient(name): gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
+            return of_inputs | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
 
-        def doubled(run: Callable[..., Mapping[str, Array]]) -> Callable[..., Mapping[str, Array]]:
-            return lambda *given: {name: x + x for name, x in run(*given).items() if name.startswith("gradient")}
+        def doubled(run: Callable[..., Mapping[Answer, Array]]) -> Callable[..., Mapping[Answer, Array]]:
+            return lambda *inputs: {answer: x + x for answer, x in run(*inputs).items() if is_gradient(answer)}
 
         return Problem(once.given, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
 
@@ -284,68 +291,70 @@ class ModuleCase:
 
     def buffers(self) -> dict[str, Any]:
         """PyTorch's state that is no parameter, by name, but for what is an option here."""
-        found = pytorch.buffers(self.twin())
-        return {name: x for name, x in found.items() if not divergences.option_not_state(self.row.name, name)}
+        buffers = pytorch.buffers(self.twin())
+        return {name: x for name, x in buffers.items() if not divergences.option_not_state(self.row.name, name)}
 
     def remembered(self) -> Problem:
         """The buffers of floats after each of CALLS calls."""
         names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
 
-        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[str, Array]:
+        def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[Answer, Array]:
             framework, dtype = framework or under_test(), arrays[GY].dtype
             module, further = self.make(dtype, arrays, framework), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
                 with np.errstate(all="ignore"):
                     framework.forward(module, *self.arrays(arrays), **further)
-                found: Mapping[str, Array] = framework.state_dict(module)
-                return found
+                state: Mapping[str, Array] = framework.state_dict(module)
+                return state
 
-            return told(step)
+            return history(step)
 
-        def theirs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def theirs(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             dtype = arrays[GY].dtype
-            made, further = self.twin(dtype, arrays), self.further(dtype)
+            peer, further = self.twin(dtype, arrays), self.further(dtype)
 
             def step() -> Mapping[str, Array]:
-                pytorch.call(made, self.arrays(arrays), further)
-                return pytorch.buffers(made)
+                pytorch.call(peer, self.arrays(arrays), further)
+                return pytorch.buffers(peer)
 
-            return told(step)
+            return history(step)
 
-        def told(step: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
-            found: dict[str, Array] = {}
+        def history(step: Callable[[], Mapping[str, Array]]) -> dict[Answer, Array]:
+            states: dict[Answer, Array] = {}
             for call in range(1, CALLS + 1):
                 now = step()  # the state itself, which the next call changes
-                found |= {f"{name}, call {call}": np.array(now[name]) for name in names if name in now}
-            return found
+                states |= {buffer(name, call): np.array(now[name]) for name in names if name in now}
+            return states
 
         return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
-    def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """What an independent reference answers."""
+    def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        """What an independent reference answers, which calls its answers by the words of :class:`Answer`."""
         inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
-        dropped = self.training and pytorch.dropping(self.twin())
+        dropping = self._rates and all(self._rates)
 
         def mask(p: float, shape: tuple[int, ...]) -> Array:
             return dropout_mask(self.seed, 0, p, shape, np.longdouble)
 
         options = {**self._settled, **self.further(np.longdouble)}
-        return formula(options, inputs, rest, gy, mask if dropped and all(map(_rate, dropped)) else None)
+        known = [output(), *map(written, self.row.written), *map(gradient, (*inputs, *rest))]
+        named = formula(options, inputs, rest, gy, mask if dropping else None)
+        return {answer: named[str(answer)] for answer in known if str(answer) in named}
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage(self.large is not None)
+        coverage = Coverage(self.large is not None)
         settled = self.large.options if self.large else {}
-        found.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
+        coverage.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
         if not self.large:
             for name, given in zip(self.names, self.inputs, strict=False):
-                found.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
-            found.add("", PRECISIONS, self.dtype)
-        found.add("", MODES, self.training)
-        return found
+                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            coverage.add("", PRECISIONS, self.dtype)
+        coverage.add("", MODES, self.training)
+        return coverage
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -355,17 +364,31 @@ class ModuleCase:
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
-def _rate(made: Any) -> float:
+def _rate(peer: Any) -> float:
     """The share that a PyTorch module drops."""
-    rate: float = next(getattr(made, name) for name in ("p", "dropout_p", "dropout") if hasattr(made, name))
+    rate: float = next(getattr(peer, name) for name in ("p", "dropout_p", "dropout") if hasattr(peer, name))
     return rate
+
+
+_INPUTS: dict[tuple[Any, ...], Strategy[tuple[Given, ...]]] = {}
+MOST = 512  # strategies that are held
+
+
+def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Given, ...]]:
+    """The row's strategy of inputs: to build a strategy takes Hypothesis longer than to draw from it."""
+    key = (row.inputs, repr(options), grows())
+    if key not in _INPUTS:
+        if len(_INPUTS) >= MOST:
+            _INPUTS.clear()
+        _INPUTS[key] = row.inputs(options)
+    return _INPUTS[key]
 
 
 @st.composite
 def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Options, inputs, precision and mode of a component."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
-    inputs = draw(row.inputs(options))
+    inputs = draw(_inputs(row, options))
     call = draw(row.call(options, inputs)) if row.call else {}
     return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
 
@@ -376,7 +399,7 @@ def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     large = pick(draw, "large", among(*row.large))
     options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
     with growing(large.growth):
-        inputs = draw(row.inputs(options))
+        inputs = draw(_inputs(row, options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
     case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
     case.large = large

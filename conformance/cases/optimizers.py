@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.cases.common import DTYPES
-from conformance.comparison.rule import DRAWS, ROUNDINGS, Given, Problem, arrays_of
+from conformance.cases.common import DTYPES, Case
+from conformance.comparison.answers import Answer, state
+from conformance.comparison.movement import DRAWS, ROUNDINGS
+from conformance.comparison.rule import Given, Problem, arrays_of
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
 from conformance.strategies.arrays import LIES, Shape, laid_out, seeds, single
@@ -28,7 +30,7 @@ LAYOUTS = (ADJACENT, "C", "fortran", "strided")
 GRADIENTS = ("ordinary", "ordinary", "sparse", "zero", "huge", "small", "mixed")
 
 
-class OptimizerCase:
+class OptimizerCase(Case):
     """Options, groups, parameters and the gradients of every step.
 
     ``own`` are options of the last parameter alone, ``changed`` options that are set in one group between two steps;
@@ -46,7 +48,7 @@ class OptimizerCase:
         self.changing = offers(under_test(), "change_option")
 
     @cached_property
-    def given(self) -> dict[str, Given]:
+    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
         rng = np.random.default_rng(self.seed)
         given = {}
         for i, shape in enumerate(self.shapes):
@@ -114,16 +116,16 @@ class OptimizerCase:
             group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
         return framework.optimizer(self.row.torch, groups, torch_names(self.options)), parameters, gradients
 
-    def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[str, Array]:
+    def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[Answer, Array]:
         """Every parameter and state array at every step."""
         return self._run(arrays, under_test(), reload_at)
 
-    def wide(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def wide(self, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return self._run(arrays, numpyml)
 
-    def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[str, Array]:
+    def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[Answer, Array]:
         stepper, parameters, gradients = self.make(arrays, framework)
-        history: dict[str, list[Array]] = {}
+        history: dict[Answer, list[Array]] = {}
         for step in range(self.steps):
             if step == reload_at:
                 saved, before = framework.save(stepper), [np.array(p) for p in parameters]
@@ -139,14 +141,15 @@ class OptimizerCase:
             states = framework.state(stepper)
             for i, p in enumerate(parameters):
                 for name, x in {"parameter": p, **states[i]}.items():
-                    history.setdefault(f"{name} {i}", []).append(np.array(x))
+                    history.setdefault(state(name, i), []).append(np.array(x))
         return {name: np.stack(xs) for name, xs in history.items()}
 
-    def torch(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def torch(self, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(self.shapes))]
         stepper = torch_optimizer(self.row, self.groups(parameters, "params"), self.options)
         gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
-        history: dict[str, list[Array]] = {}
+        roundings = [self.roundings(arrays[f"roundings {i}"]) for i in range(len(self.shapes))]
+        history: dict[Answer, list[Array]] = {}
         for step in range(self.steps):
             for group, name, value in self.changes(step):
                 stepper.param_groups[group][name] = value
@@ -154,13 +157,27 @@ class OptimizerCase:
                 p.grad = g[step].clone()
             stepper.step()
             for i, p in enumerate(parameters):
-                state = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
-                for shift, (name, x) in enumerate({"parameter": p, **state}.items()):
-                    history.setdefault(f"{name} {i}", []).append(pytorch.array(x))
-                    self.rounded(x, np.roll(arrays[f"roundings {i}"][step], shift))
+                states = {name: x for name, x in stepper.state[p].items() if name != "step" and x is not None}
+                for shift, (name, x) in enumerate({"parameter": p, **states}.items()):
+                    history.setdefault(state(name, i), []).append(pytorch.array(x))
+                    if (factors := roundings[i]) is not None:  # a step takes in what the one before gave: that is moved
+                        x.detach().mul_(factors(shift)[step])
         return {name: np.stack(xs) for name, xs in history.items()}
 
-    def movement(self, arrays: Mapping[str, Array], straight: Mapping[str, Array]) -> dict[str, Array]:
+    def roundings(self, ways: Array) -> Callable[[int], Any] | None:
+        """The factors that round the arrays of each step up or down, others for each of them; None where none moves."""
+        if not ways.any():
+            return None
+        flat = ways.reshape(self.steps, -1)
+        unit = float(np.finfo(self.dtype).eps)
+
+        @cache
+        def factors(shift: int) -> Any:
+            return pytorch.tensor((1 + np.roll(flat, shift, 1) * unit).reshape(ways.shape))
+
+        return factors
+
+    def movement(self, arrays: Mapping[str, Array], straight: Mapping[Answer, Array]) -> dict[Answer, Array]:
         """How far PyTorch's trajectory moves when the results of every step are rounded up or down by one unit."""
         most = {name: np.zeros(x.shape) for name, x in straight.items()}
         for draw in range(DRAWS):
@@ -170,11 +187,6 @@ class OptimizerCase:
             for name, x in self.torch({**arrays, **ways}).items():
                 np.maximum(most[name], np.abs(x - straight[name]), out=most[name])
         return most
-
-    def rounded(self, x: Any, ways: Array) -> None:
-        """Move the result of a step as an input is moved: it is the input of the next step."""
-        if ways.any():
-            x.detach().mul_(pytorch.tensor(1 + ways * float(np.finfo(self.dtype).eps)))
 
     def problem(self) -> Problem:
         """The trajectory."""
@@ -193,7 +205,7 @@ class OptimizerCase:
         indices = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
         given = {name: replace(x, values=x.values[..., indices]) for name, x in self.given.items()}
 
-        def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             """The precision is that of the arrays; the values are the case's own, which are not moved here."""
             everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
             return {name: x[..., indices] for name, x in self.ours(everything).items()}
@@ -202,15 +214,15 @@ class OptimizerCase:
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""
-        found = Coverage()
-        found.options(self.row.options, self.options)
-        found.add("", PRECISIONS, self.dtype)
+        coverage = Coverage()
+        coverage.options(self.row.options, self.options)
+        coverage.add("", PRECISIONS, self.dtype)
         groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
         for options in groups:
-            found.add("", pairs(self.row), options)
+            coverage.add("", pairs(self.row), options)
         if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.refused):
-            found.reached = {label for label in found.reached if label.endswith(REFUSED)}  # there was no step
-        return found
+            coverage.reached = {label for label in coverage.reached if label.endswith(REFUSED)}  # there was no step
+        return coverage
 
     def __repr__(self) -> str:
         return (

@@ -1,109 +1,87 @@
-"""The checks of modules and functions: one plain function for each property, run on every row it fits.
+"""The checks of modules: one plain function for each property, run on every row it fits.
 
-A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone; what it
-needs of that beyond the essential stands above it. What optimizers, bad calls, whole models and random numbers promise
-stands in trajectories.py, rejections.py, programs.py and randomness.py.
+A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from typing import Any, TypeVar
+from collections.abc import Container, Iterable
+from typing import Any
 
 import numpy as np
 
 from conformance import divergences, frameworks
 from conformance.cases.common import GY, listed
-from conformance.cases.functions import FunctionCase
 from conformance.cases.modules import CALLS, ModuleCase
-from conformance.comparison.rule import arrays_of
+from conformance.checks.registry import BOTH, ESSENTIAL, check
+from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
+from conformance.comparison.answers import output as answer_of_output
 from conformance.errors import Mismatch
 from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import ModuleRow
 from conformance.twins.twin import twin
 from numpyml.nested import map_leaves
 
-Check = TypeVar("Check", bound=Callable[..., None])
 
-
-def needs(*names: str) -> Callable[[Check], Check]:
-    """What of the adapter a check calls; where that is missing, the check is not offered."""
-
-    def marked(check: Check) -> Check:
-        vars(check)["needs"] = names
-        return check
-
-    return marked
-
-
-ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")
-
-# Modules
-
-
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def output(case: ModuleCase, note: Note) -> None:
     """The output, each of several, by the comparison rule."""
-    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, "output")
-    _all_there(["output" + f" {i}" * (i > 0) for i in range(case.outputs)], answers)
+    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, is_output)
+    all_there(map(answer_of_output, range(case.outputs)), answers)
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
 def input_gradients(case: ModuleCase, note: Note) -> None:
-    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one."""
-    names = [f"gradient of {name}" for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
-    answers = note.judge(case.problem(), case.dtype, case.seed, *names)
+    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one. Where
+    no input is floating, what that driver gives."""
+    gradients = [gradient(name) for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
+    answers = note.judge(case.problem(), case.dtype, case.seed, gradients.__contains__ if gradients else every)
     if under_test().NAME == "numpyml":
-        _all_there(names, answers)
-    note.not_offered += not set(names) <= set(answers)
+        all_there(gradients, answers)
+    note.not_offered += not set(gradients) <= set(answers)
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=56, covers=True)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
-    names = [f"gradient of {name}" for name, _ in case.peer(np.float64).named_parameters()]
-    if names:
-        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, *names)
-        _all_there(names, answers)
+    gradients = [gradient(name) for name, _ in case.peer(np.float64).named_parameters()]
+    if gradients:
+        answers = note.judge(case.problem("explicit"), case.dtype, case.seed, gradients.__contains__)
+        all_there(gradients, answers)
 
 
-def _all_there(names: Iterable[str], answers: Container[str]) -> None:
-    if lacking := [name for name in names if name not in answers]:
+def all_there(expected: Iterable[Answer], answers: Container[Answer]) -> None:
+    if lacking := [answer for answer in expected if answer not in answers]:
         raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
-@needs(*ESSENTIAL)
-def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
-    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
-    time; where the problem is well conditioned, one of 64 must be noticed."""
-    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
-    note.sharpness(case.problem(), case.dtype, case.seed)
+@check(rows=ModuleRow, needs=ESSENTIAL, examples=16, sensitivity=BOTH)
+def resolution(case: ModuleCase, note: Note) -> None:
+    """Sensitivity, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last place of a
+    single element, one of 64 must be detected where the problem is well conditioned."""
+    case.ours(case.exact)  # what is not offered is not measured
+    note.plant(case.problem(), case.dtype, case.seed)
 
 
-@needs(*ESSENTIAL)
-def large(case: ModuleCase, note: Note) -> None:
-    """Output and gradients of large arrays, which may be computed in another way, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed)
-
-
-@needs(*ESSENTIAL, "dynamic")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic"))
 def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     explicit, dynamic = case.ours(arrays), case.ours(arrays, "dynamic")
-    for name in dynamic:  # a loss gives the gradient of its outputs alone
-        if name not in explicit and name != "gradient of targets":
-            raise Mismatch(f"{name}: there is none from the explicit driver")
-    for name, value in explicit.items():
-        note.same(f"{name}, explicit against dynamic", value, dynamic[name])
+    for answer in dynamic:  # a loss gives the gradient of its outputs alone
+        if answer not in explicit and answer != gradient("targets"):
+            raise Mismatch(f"{answer}: there is none from the explicit driver")
+    for answer, value in explicit.items():
+        note.same(f"{answer}, explicit against dynamic", value, dynamic[answer])
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL)
 def inputs_untouched(case: ModuleCase, note: Note) -> None:
     """Nothing that came in is written to, and no later call changes what an earlier one gave."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     module, inputs = case.make(None, arrays), case.arrays(arrays)
     gys, further = case.gradients_of(arrays), case.further(case.dtype)
 
@@ -119,19 +97,19 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
         watched |= dict(zip((name for name in arrays if name.startswith(GY)), listed(gys), strict=True))
         before = {name: x.tobytes() for name, x in watched.items()}
         y, gxs = driver(inputs, gys)
-        kept = [(x, np.array(x)) for x in (*listed(y), *listed(gxs))]
+        results = [(x, np.array(x)) for x in (*listed(y), *listed(gxs))]
         driver(map_leaves(lambda x: np.roll(x, 1), inputs), map_leaves(np.negative, gys))
         for name, x in watched.items():
             note.require(x.tobytes() == before[name], f"{name} was written to")
-        for x, copied in kept:
+        for x, copied in results:
             note.same("an array returned earlier, after a later call", x, copied)
 
 
-@needs(*ESSENTIAL, "zero_grad")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "zero_grad"))
 def accumulation(case: ModuleCase, note: Note) -> None:
     """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
     thrice = map_leaves(lambda gy: gy * 3, gys)
 
@@ -150,38 +128,38 @@ def accumulation(case: ModuleCase, note: Note) -> None:
     run(module, thrice)
     with np.errstate(all="ignore"):
         for name, g in framework.gradients(module).items():
-            note.same(f"gradient of {name} after two backwards", g, alone[0][name] + alone[1][name])
+            note.same(f"{gradient(name)} after two backwards", g, alone[0][name] + alone[1][name])
     framework.zero_grad(module)
     for name, g in framework.gradients(module).items():
         if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
-            note.require(g is held[name], f"the gradient of {name} is another array than before")
-        note.same(f"gradient of {name} after zero_grad", g, np.zeros_like(g))
+            note.require(g is held[name], f"the {gradient(name)} is another array than before")
+        note.same(f"{gradient(name)} after zero_grad", g, np.zeros_like(g))
 
 
-@needs(*ESSENTIAL, "dynamic", "used_twice")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic", "used_twice"))
 def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
     if case.row.composed:
-        note.judge(case.twice(), case.dtype, case.seed, "gradient")
+        note.judge(case.twice(), case.dtype, case.seed, is_gradient)
         return
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
     once, twice = case.make(None, arrays), case.make(None, arrays)
     _, gxs = framework.dynamic(once, inputs, *gys, **further)
     both = framework.used_twice(twice, inputs, *gys, **further)
     with np.errstate(all="ignore"):
-        for name, found, gx in zip(case.names, case.aligned(both), case.aligned(gxs), strict=True):
+        for name, sum_of_both, gx in zip(case.names, case.aligned(both), case.aligned(gxs), strict=True):
             if gx is not None:
-                note.same(f"gradient of {name}", found, gx + gx)
+                note.same(str(gradient(name)), sum_of_both, gx + gx)
         for name, g in framework.gradients(once).items():
-            note.same(f"gradient of {name}", framework.gradients(twice)[name], g + g)
+            note.same(str(gradient(name)), framework.gradients(twice)[name], g + g)
 
 
-@needs(*ESSENTIAL, "freeze")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "freeze"), examples=32)
 def frozen(case: ModuleCase, note: Note) -> None:
     """A frozen parameter gets no gradient; the others and the inputs get the same bits as without it."""
-    framework, arrays = under_test(), arrays_of(case.problem(), case.dtype)
+    framework, arrays = under_test(), case.exact
     names = list(framework.parameters(case.make()))
     if not names:
         return
@@ -192,83 +170,83 @@ def frozen(case: ModuleCase, note: Note) -> None:
         module = case.make(None, arrays)
         for name in chosen:
             framework.freeze(module, name)
-        found = case.run(module, arrays, driver, framework)
-        for name, value in case.ours(arrays, driver).items():
-            idle = name.removeprefix("gradient of ") in chosen
-            note.same(f"{name}, {chosen} frozen ({driver})", found[name], np.zeros_like(value) if idle else value)
+        answers = case.run(module, arrays, driver, framework)
+        for answer, value in case.ours(arrays, driver).items():
+            idle = is_gradient(answer) and answer.of in chosen
+            note.same(f"{answer}, {chosen} frozen ({driver})", answers[answer], np.zeros_like(value) if idle else value)
 
 
-@needs("make", "train", "modes")
+@check(rows=ModuleRow, needs=("make", "train", "modes"), examples=12)
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
-    module, made = case.make(), case.twin()
+    module, peer = case.make(), case.twin()
     for mode in (False, True):
         under_test().train(module, mode)
-        made.train(mode)
+        peer.train(mode)
         ours = under_test().modes(module)
-        note.require(ours == [inner.training for inner in made.modules()], f"train({mode}) gave {ours}")
+        note.require(ours == [inner.training for inner in peer.modules()], f"train({mode}) gave {ours}")
 
 
-@needs(*ESSENTIAL)
+@check(rows=ModuleRow, needs=ESSENTIAL)
 def dtype_kept(case: ModuleCase, note: Note) -> None:
     """float32 stays float32 and float64 stays float64, through both drivers."""
     for driver in ("explicit", "dynamic"):
-        for name, value in case.ours(arrays_of(case.problem(), case.dtype), driver).items():
-            note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype} ({driver})")
+        for answer, value in case.ours(case.exact, driver).items():
+            note.require(value.dtype == case.dtype, f"{answer} is {value.dtype}, expected {case.dtype} ({driver})")
 
 
-@needs(*ESSENTIAL, "state_dict", "load_state_dict")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict", "load_state_dict"))
 def state_dict(case: ModuleCase, note: Note) -> None:
     """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes no parameter."""
     framework = under_test()
     module = case.make()
-    made = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
-    _same_state(case, note, module, made, "")
+    peer = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
+    _same_state(case, note, module, peer, "")
     other = built(framework, case.row.torch, case.options, case.dtype)
-    state, held = _torch_state(case, note, made), framework.parameters(other)
+    state, held = _torch_state(case, note, peer), framework.parameters(other)
     framework.load_state_dict(other, state)
     for name, data in framework.parameters(other).items():
         if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
             note.require(data is held[name], f"{name} is another array than before load_state_dict")
         note.require(not any(np.shares_memory(data, x) for x in state.values()), f"{name} is what was loaded, uncopied")
-    _same_state(case, note, other, made, " after load_state_dict")
-    arrays = arrays_of(case.problem(), case.dtype)
+    _same_state(case, note, other, peer, " after load_state_dict")
+    arrays = case.exact
     inputs = case.arrays(arrays)
     with np.errstate(all="ignore"):
         framework.forward(module, *inputs, **case.further(case.dtype))
         framework.backward(module, *case.gradients_of(arrays))
-    pytorch.call(made.train(case.training), inputs, case.further(case.dtype))
+    pytorch.call(peer.train(case.training), inputs, case.further(case.dtype))
     if not case.row.written:  # else see output, by the comparison rule
-        _same_state(case, note, module, made, " after a call", case.buffers())
+        _same_state(case, note, module, peer, " after a call", case.buffers())
 
 
-@needs(*ESSENTIAL, "state_dict")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict"), examples=16)
 def buffers(case: ModuleCase, note: Note) -> None:
     """State that is no parameter, such as running statistics, by PyTorch's names after each of three calls: floats by
-    the comparison rule, whole numbers to the bit."""
+    the comparison rule, integers to the bit."""
     expected = case.buffers()
     floats = [name for name, x in expected.items() if x.dtype.kind == "f"]
     if floats:
         answers = note.judge(case.remembered(), case.dtype, case.seed)
-        if lacking := [name for name in floats if f"{name}, call 1" not in answers]:
+        if lacking := [name for name in floats if buffer(name, 1) not in answers]:
             raise Mismatch(f"{lacking[0]}: there is no such buffer")
     whole = [name for name in expected if name not in floats]
     if not whole:
         return
-    framework, module, made = under_test(), case.make(), case.twin()
-    inputs, further = case.arrays(arrays_of(case.problem(), case.dtype)), case.further(case.dtype)
+    framework, module, peer = under_test(), case.make(), case.twin()
+    inputs, further = case.arrays(case.exact), case.further(case.dtype)
     for call in range(1, CALLS + 1):
         with np.errstate(all="ignore"):
             framework.forward(module, *inputs, **further)
-        pytorch.call(made, inputs, further)
-        ours, theirs = framework.state_dict(module), pytorch.buffers(made)
+        pytorch.call(peer, inputs, further)
+        ours, theirs = framework.state_dict(module), pytorch.buffers(peer)
         for name in whole:
             note.require(name in ours, f"{name}: there is no such buffer")
-            note.same(f"{name}, call {call}", ours[name], theirs[name])
+            note.same(str(buffer(name, call)), ours[name], theirs[name])
 
 
-def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
-    theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
+def _torch_state(case: ModuleCase, note: Note, peer: Any) -> dict[str, Any]:
+    theirs = {name: pytorch.array(x) for name, x in peer.state_dict().items()}
     for name in list(theirs):
         if reason := divergences.option_not_state(case.row.name, name):
             note.remarks.add(reason)
@@ -277,10 +255,10 @@ def _torch_state(case: ModuleCase, note: Note, made: Any) -> dict[str, Any]:
 
 
 def _same_state(
-    case: ModuleCase, note: Note, module: Any, made: Any, when: str, elsewhere: Container[str] = ()
+    case: ModuleCase, note: Note, module: Any, peer: Any, when: str, elsewhere: Container[str] = ()
 ) -> None:
     """The same keys, and the same bits but for what is held elsewhere: of buffers, see there."""
-    ours, theirs = under_test().state_dict(module), _torch_state(case, note, made)
+    ours, theirs = under_test().state_dict(module), _torch_state(case, note, peer)
     note.require(
         list(ours) == list(theirs), f"state_dict{when} has the keys {list(ours)}, PyTorch's has {list(theirs)}"
     )
@@ -289,11 +267,11 @@ def _same_state(
             note.same(f"{name}{when}", x, theirs[name])
 
 
-@needs(*ESSENTIAL, "copies")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "copies"))
 def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     inputs, further = case.arrays(arrays), case.further(case.dtype)
     module = built(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
@@ -313,11 +291,11 @@ MASKED = 256
 RANDOM = (0.05, 0.95)  # rates of which two such masks are never the same by chance
 
 
-@needs(*ESSENTIAL, "seed", "train")
+@check(rows=ModuleRow, needs=(*ESSENTIAL, "seed", "train"))
 def same_seed(case: ModuleCase, note: Note) -> None:
     """Two runs of one seed give the same bits, initial values, masks and all; another seed gives other ones."""
     framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
     runs: list[dict[str, Any]] = []
     for seed in (case.seed, case.seed, (case.seed + 1) % 2**32):
         framework.seed(seed)
@@ -344,92 +322,6 @@ def drawn_by_pytorch(case: ModuleCase) -> list[str]:
     runs = []
     for seed in (0, 1):
         pytorch.seed(seed)
-        made = built(pytorch, case.row.torch, case.options, case.dtype)
-        runs.append({name: pytorch.array(x) for name, x in made.named_parameters()})
+        peer = built(pytorch, case.row.torch, case.options, case.dtype)
+        runs.append({name: pytorch.array(x) for name, x in peer.named_parameters()})
     return [name for name, x in runs[0].items() if not np.array_equal(x, runs[1][name])]
-
-
-MODULE_CHECKS = [
-    output,
-    input_gradients,
-    parameter_gradients,
-    resolution,
-    drivers_agree,
-    inputs_untouched,
-    accumulation,
-    used_twice,
-    frozen,
-    modes,
-    dtype_kept,
-    state_dict,
-    buffers,
-    copies,
-    same_seed,
-]
-
-# Functions
-
-
-@needs("NAMESPACE", "differentiate")
-def function_output(case: FunctionCase, note: Note) -> None:
-    """The value of the function, by the comparison rule."""
-    answers = note.judge(case.problem(times=0), case.dtype, case.seed, "output")
-    _all_there([f"output {i}" for i in range(len(case.given) - len(case.call.operands))], answers)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_gradients(case: FunctionCase, note: Note) -> None:
-    """The gradient of every operand that wants one, for a random incoming gradient."""
-    answers = note.judge(case.problem(), case.dtype, case.seed, "gradient")
-    _all_there([f"gradient of {name}" for name in case.variables], answers)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_resolution(case: FunctionCase, note: Note) -> None:
-    """How sharp the eye is: errors of 1, 2, 4, ... units in the last place are planted in single elements, one at a
-    time; where the problem is well conditioned, one of 64 must be noticed."""
-    case.ours(arrays_of(case.problem(), case.dtype))  # what is not offered is not measured
-    note.sharpness(case.problem(), case.dtype, case.seed)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_large(case: FunctionCase, note: Note) -> None:
-    """Value and gradients of large arrays, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed)
-
-
-@needs("NAMESPACE", "differentiate")
-def function_promises(case: FunctionCase, note: Note) -> None:
-    """Nothing is written to, the precision stays; where NumPy itself dispatches to the framework, the value is NumPy's
-    own to the bit, and two backwards add up.
-
-    A composite, which is written in other functions, may sum in another order: it is held to the rule, not to the bits.
-    """
-    from numpyml.autograd.derivatives import COMPOSITES
-
-    framework = under_test()
-    arrays = arrays_of(case.problem(), case.dtype)
-    operands = case.arrays(arrays)
-    before = [x.tobytes() for x in operands]
-    recorded = case.ours(arrays)
-    note.require([x.tobytes() for x in operands] == before, "an operand was written to")
-    for name, value in recorded.items():
-        note.require(value.dtype == case.dtype, f"{name} is {value.dtype}, expected {case.dtype}")
-    if framework.NAMESPACE is not np:
-        return
-    with np.errstate(all="ignore"):
-        plain = case.function(np, arrays)(*case.differentiated(arrays))
-    composite = case.row.function in COMPOSITES
-    for i, y in enumerate(plain if isinstance(plain, (list, tuple)) else [plain]):
-        if not composite:
-            note.same(f"output {i}, on Tensors against arrays", recorded[f"output {i}"], np.asarray(y))
-    if composite or len(recorded) - len(case.variables) > 1:
-        note.judge(case.problem(times=2), case.dtype, case.seed, "gradient")
-        return
-    again = case.ours(arrays, times=2)
-    for name in case.variables:
-        once = recorded[f"gradient of {name}"]
-        note.same(f"gradient of {name} after two backwards", again[f"gradient of {name}"], once + once)
-
-
-FUNCTION_CHECKS = [function_output, function_gradients, function_resolution, function_promises]

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from conformance.cases.optimizers import OptimizerCase
-from conformance.checks.modules import needs
-from conformance.comparison.rule import arrays_of, off_scale
+from conformance.cases.optimizers import OptimizerCase, optimizer_cases
+from conformance.checks.registry import check
+from conformance.comparison.answers import Answer
+from conformance.comparison.histories import off_scale
+from conformance.comparison.rule import arrays_of
 from conformance.divergences import ABSENT, stricter
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import OptimizerRow
 from conformance.twins.twin import torch_optimizer
 from numpyml.typing import Array
+
+STEPS = ("optimizer", "step", "state")
 
 
 def accepted(case: OptimizerCase, note: Note) -> bool:
     """Whether PyTorch accepts these options; where it refuses them, so must the framework."""
     arrays = arrays_of(case.problem(), np.dtype(np.float64))
-    reasons = [_refusal(case, own) for own in ({}, case.own)]
+    reasons = [_refusal(case, own) for own in ({}, case.own)[: 1 + bool(case.own)]]
     try:
         case.make(arrays, under_test())
     except getattr(under_test(), "REJECTIONS", ()) as refusal:
@@ -45,7 +50,11 @@ def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
     return None
 
 
-@needs("optimizer", "step", "state")
+def _words(answers: Iterable[Answer]) -> list[str]:
+    return sorted(map(str, answers))
+
+
+@check(rows=OptimizerRow, needs=STEPS, examples=64, covers=True)
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
     alone move PyTorch's; float32 by the rule, of large arrays a sample."""
@@ -57,54 +66,54 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
         return
     arrays = arrays_of(problem, np.dtype(np.float64))
     ours, theirs = case.ours(arrays), case.torch(arrays)
-    note.require(sorted(ours) == sorted(theirs), f"state arrays {sorted(ours)}, PyTorch has {sorted(theirs)}")
-    moved: dict[str, Array] = {}
-    for name, expected in theirs.items():
-        verdict = off_scale(name, ours[name], expected)
+    note.require(ours.keys() == theirs.keys(), f"state arrays {_words(ours)}, PyTorch has {_words(theirs)}")
+    movement: dict[Answer, Array] = {}
+    for answer, expected in theirs.items():
+        verdict = off_scale(answer, ours[answer], expected)
         if verdict.failure:  # unless PyTorch's own trajectory moves as far when its roundings fall otherwise
-            moved = moved or case.movement(arrays, theirs)
-            verdict = off_scale(name, ours[name], expected, moved[name])
+            movement = movement or case.movement(arrays, theirs)
+            verdict = off_scale(answer, ours[answer], expected, movement[answer])
         if verdict.failure:
             raise Mismatch(verdict.failure)
         note.record(verdict.compared, verdict.error)
     if case.steps > 20 and case.kind != "zero":
-        first = next((name for name, x in theirs.items() if x[0].size), "")
-        if first:
+        first = next((answer for answer, x in theirs.items() if x[0].size), None)
+        if first is not None:
             title = f"{case.row.name}, one number of {first}, {case.kind} gradients"
             note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
 
-@needs("optimizer", "step", "state")
+@check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=STEPS, examples=5)
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
     """The same in float64 over 1,000 steps, or 10,000 in the thorough profile."""
     case.dtype = np.dtype(np.float64)
     trajectory(case, note)
 
 
-@needs("optimizer", "step", "state")
+@check(rows=OptimizerRow, needs=STEPS, examples=8, sensitivity=("float32",))
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
     """Sensitivity in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of a
     trajectory; one of 64 must be detected after few roundings. In float64 it is 1e-12 of the scale."""
     case.dtype = np.dtype(np.float32)
     if accepted(case, note):
-        note.sharpness(case.sampled(), case.dtype, case.seed)
+        note.plant(case.sampled(), case.dtype, case.seed)
 
 
-@needs("optimizer", "step", "state", "save", "restore")
+@check(rows=OptimizerRow, needs=(*STEPS, "save", "restore"))
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it continues with the same bits."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         straight, resumed = case.ours(arrays), case.ours(arrays, case.steps // 2)
         for name, expected in straight.items():
             note.same(f"{name} after a restart", resumed[name], expected)
 
 
-@needs("optimizer", "step", "state", "zero_gradients")
+@check(rows=OptimizerRow, needs=(*STEPS, "zero_gradients"), examples=16)
 def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
     """zero_grad fills the gradients with zeros; a step writes to no gradient."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         framework = under_test()
         stepper, _, gradients = case.make(arrays, framework)
         for i, g in enumerate(gradients):
@@ -117,11 +126,11 @@ def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 
 
-@needs("optimizer", "step", "optimizer_state_dict")
+@check(rows=OptimizerRow, needs=("optimizer", "step", "optimizer_state_dict"), examples=16)
 def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
     """The state dict has PyTorch's keys, options, parameter indices and names of state arrays."""
     if accepted(case, note):
-        arrays = arrays_of(case.problem(), case.dtype)
+        arrays = case.exact
         framework = under_test()
         stepper, _, gradients = case.make(arrays, framework)
         parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]
@@ -146,6 +155,3 @@ def _keys(saved: Mapping[str, Any]) -> dict[str, Any]:
         for group in saved["param_groups"]
     ]
     return {**saved, "state": {i: names for i, names in state.items() if names}, "param_groups": groups}
-
-
-OPTIMIZER_CHECKS = [trajectory, long_trajectory, optimizer_resolution, restart, gradients_zeroed, optimizer_state_dict]

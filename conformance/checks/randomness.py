@@ -1,4 +1,4 @@
-"""The checks of what is random: initial values, of arrays and of modules, and masks."""
+"""The checks of what is random in modules: initial values and masks."""
 
 from __future__ import annotations
 
@@ -6,40 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from conformance.cases.initial import InitialCase
 from conformance.cases.modules import ModuleCase
-from conformance.checks.modules import needs
+from conformance.checks.registry import check
 from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import ModuleRow
 from numpyml.typing import Array
 
 DRAWN = 4_000  # numbers of every parameter of a module, at least
-MORE, ROUNDS = 12_000, 1_000  # of an array alone, if no more rounds than these give as many
 ERRORS = 5  # standard errors: a false alarm in 1.7 million
-
-
-def initial_distribution(case: InitialCase, note: Note) -> None:
-    """Values of PyTorch's distribution, written in place in the array's precision; a seed repeats them, another gives
-    others."""
-    from numpyml import manual_seed
-
-    manual_seed(case.seed)
-    pytorch.seed(case.seed % 2**31)
-    array = np.full(case.shape, np.nan, case.dtype)
-    note.require(case.ours(array) is array, "another array came back than was given")
-    note.require(np.isfinite(array).all(), "not every element was written")
-    for how, generator in (("manual_seed", None), ("a generator", np.random.default_rng(case.seed))):
-        manual_seed(case.seed)
-        note.same(f"values of a second run, by {how}", case.ours(np.zeros_like(array), generator), array)
-    if array.size:
-        rounds = max(-(-DRAWN // array.size), min(-(-MORE // array.size), ROUNDS))
-        theirs = np.concatenate([case.torch().ravel() for _ in range(rounds)])
-        if np.ptp(theirs):
-            manual_seed((case.seed + 1) % 2**32)
-            note.require(not np.array_equal(case.ours(np.zeros_like(array)), array), "another seed gives the same")
-        ours = np.concatenate([np.array(case.ours(array)).ravel() for _ in range(rounds)])
-        same_distribution(note, "values", ours, theirs)
-        no_more_repeats(note, "values", [ours], [theirs])
 
 
 def same_distribution(note: Note, what: str, ours: Array, theirs: Array) -> None:
@@ -89,10 +64,15 @@ def _coincidences(x: Array) -> float:
     return x.size**2 / 2 * 0.3 * spacing / deviation if deviation else 0.0
 
 
+def drawn_alone(row: ModuleRow) -> bool:
+    """Whether what is random in it is its own: a loss has nothing random, and the parts of a container are rows."""
+    return not row.loss and not row.container
+
+
 MODULES = 16  # in which repeated numbers are counted
 
 
-@needs("make", "parameters", "seed")
+@check(rows=ModuleRow, where=drawn_alone, needs=("make", "parameters", "seed"), examples=4)
 def initial_values(case: ModuleCase, note: Note) -> None:
     """Every parameter starts from PyTorch's distribution, by extremes, mean, deviation and shape, and no number of a
     module comes more often than in PyTorch's."""
@@ -125,23 +105,23 @@ FAR = 8
 SURE = 6  # standard deviations
 
 
-@needs("make", "seed", "masks")
+@check(rows=ModuleRow, where=drawn_alone, needs=("make", "seed", "masks"), fewer_composed=False)
 def mask_statistics(case: ModuleCase, note: Note) -> None:
-    """Masks of its own: what is kept is scaled by 1/(1 − p), the rate is right, and no element knows anything of those
-    up to 8 places away along an axis, nor of its like in another mask (six standard deviations)."""
+    """Masks of its own: what is not dropped is scaled by 1/(1 − p), the rate is right, and no element correlates with
+    those up to 8 positions away along an axis, nor with that of another mask (six standard deviations)."""
     framework, shape = under_test(), SHAPES[case.seed % len(SHAPES)]
     framework.seed(case.seed)
     module = built(framework, case.row.torch, case.options, case.dtype)
     known: list[Array] = []
     for several in zip(*(framework.masks(module, shape, case.dtype) for _ in range(MASKS)), strict=True):
         p, masks = several[0][0], np.stack([mask for _, mask in several])
-        scale, kept = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
-        off = np.abs(masks[kept] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
-        note.require(off <= np.spacing(scale), f"what is kept is off by {off} from 1/(1 - p) = {scale}, p = {p}")
-        spread, rate = np.sqrt(p * (1 - p)), 1 - kept.mean()
-        note.require(abs(rate - p) <= SURE * spread / np.sqrt(kept.size), f"dropped {rate:.4f} of them, p = {p}")
+        scale, alive = case.dtype.type(1 / (1 - p) if p < 1 else 1), masks != 0
+        off = np.abs(masks[alive] - scale).max(initial=0)  # PyTorch divides by 1 − p as it was rounded
+        note.require(off <= np.spacing(scale), f"what is not dropped is off by {off} from 1/(1 - p) = {scale}, p = {p}")
+        spread, rate = np.sqrt(p * (1 - p)), 1 - alive.mean()
+        note.require(abs(rate - p) <= SURE * spread / np.sqrt(alive.size), f"dropped {rate:.4f} of them, p = {p}")
         if spread:
-            known.append((kept - (1 - p)) / spread)
+            known.append((alive - (1 - p)) / spread)
             _independent(note, known[-1])
     if known:
         flat = np.concatenate(known).reshape(-1, known[0][0].size)
@@ -155,9 +135,5 @@ def _independent(note: Note, masks: Array) -> None:
         along = np.moveaxis(masks, axis, 0)
         for far in range(1, FAR + 1):
             pairs = along[far:] * along[:-far]
-            told = f"elements {far} places apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
-            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), told)
-
-
-INITIAL_CHECKS = [initial_distribution]
-RANDOM_CHECKS = [initial_values, mask_statistics]
+            message = f"elements {far} positions apart on axis {axis - 1} correlate: {pairs.mean():.2g}"
+            note.require(abs(pairs.mean()) <= SURE / np.sqrt(pairs.size), message)

@@ -1,4 +1,4 @@
-"""What PyTorch rejects, the framework rejects, by an error of its own: valid calls, spoilt in one way each."""
+"""Invalid calls, each valid but for one thing: what PyTorch refuses, the framework refuses by an error of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from conformance.cases.functions import FunctionCase
 from conformance.cases.initial import InitialCase
 from conformance.cases.modules import ModuleCase
 from conformance.cases.optimizers import OptimizerCase
-from conformance.checks.modules import ESSENTIAL, needs
 from conformance.checks.optimizers import accepted
-from conformance.comparison.rule import arrays_of
+from conformance.checks.registry import ESSENTIAL, check
 from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.nested import flatten, map_leaves, unflatten
 from numpyml.typing import Array
@@ -36,7 +36,7 @@ OPTIONS: dict[str, Any] = {
 
 
 NUMPY = "NumPy"
-AS_IT_SHOULD = "incoming gradient as it should be"
+VALID_GRADIENT = "incoming gradient as it should be"
 HINTS = ("is_causal", "src_is_causal", "tgt_is_causal", "memory_is_causal")
 
 
@@ -50,8 +50,8 @@ def misshapen(x: Array) -> dict[str, Array]:
     return ways
 
 
-def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
-    """Each input in turn, spoilt in each way."""
+def invalid_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+    """Each input in turn, made invalid in each way."""
     hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
     flat = listed(inputs)
     for i, (name, x) in enumerate(zip(case.names, flat, strict=True)):
@@ -61,7 +61,7 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
         if x.dtype.kind == "f":
             ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
         else:
-            wide = x.astype(np.int64)  # 8 bits have no number out of range, unsigned ones none below 0
+            wide = x.astype(np.int64)  # no 8-bit integer is out of range, no unsigned one below 0
             ways |= {"out of range": wide + 1000, "negative": wide - 50, "as fractions": x + 0.5}
         if name == "targets" and x.dtype.kind == "f":
             ways |= {"above 1": x + 2, "below 0": x - 2}
@@ -69,7 +69,7 @@ def spoilt_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, 
             yield f"{role} {way}{hinted}", unflatten(case.nesting, [y if j == i else z for j, z in enumerate(flat)])
 
 
-def spoilt_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
+def invalid_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each incoming gradient in turn, in another shape than its output."""
     flat, nesting = flatten(gys)
     for i, gy in enumerate(flat):
@@ -77,7 +77,7 @@ def spoilt_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
             yield f"incoming gradient {way}", unflatten(nesting, [y if j == i else z for j, z in enumerate(flat)])
 
 
-def spoilt_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
+def invalid_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
     """A state dict with an entry too many; and, of a name in it, without that entry, or with another shape there."""
     yield "state with an entry more", {**state, "nobody's": np.ones(1, np.float32)}
     if name:
@@ -86,8 +86,8 @@ def spoilt_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, 
             yield f"state with an entry {way}", {**state, name: x}
 
 
-def spoilt_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each option in turn, spoilt in each way; of a pair, each of the two as well."""
+def invalid_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each option in turn, made invalid in each way; of a pair, each of the two as well."""
     for name, right in options.items():
         for word, value in OPTIONS.items():
             yield f"option {name}: {word}", {name: value}
@@ -96,23 +96,24 @@ def spoilt_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, 
                 yield f"option {name}[{i}]: {word}", {name: (*right[:i], value, *right[i + 1 :])}
 
 
-@needs(*ESSENTIAL, "REJECTIONS")
+# Bad options of the parts inside a container are the parts' own.
+@check(rows=ModuleRow, where=lambda row: not row.container, needs=(*ESSENTIAL, "REJECTIONS"), examples=16)
 def rejections(case: ModuleCase, note: Note) -> None:
-    """Both sides take a spoilt call, incoming gradient, option or state dict, or refuse it alike, but for the
-    divergences on record."""
+    """Both sides accept or both refuse an invalid call, incoming gradient, option or state dict, but for the documented
+    differences."""
     framework = under_test()
-    module, made = case.make(), case.twin()
+    module, peer = case.make(), case.twin()
     inputs = case.arrays(
         {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
     )
     further = case.further(case.dtype)
-    for spoilt, arrays in spoilt_inputs(case, inputs):
-        alike(
+    for what, arrays in invalid_inputs(case, inputs):
+        same_refusal(
             case.row.name,
             note,
-            spoilt,
+            what,
             lambda xs=arrays: framework.forward(module, *xs, **further),
-            lambda xs=arrays: pytorch.call(made, xs, further),
+            lambda xs=arrays: pytorch.call(peer, xs, further),
         )
     for name in case.row.options:
         for word, value in OPTIONS.items():
@@ -121,17 +122,17 @@ def rejections(case: ModuleCase, note: Note) -> None:
             def run(side: Any, options: dict[str, Any] = changed) -> Any:
                 return built(side, case.row.torch, options, case.dtype)
 
-            alike(
+            same_refusal(
                 case.row.name, note, f"option {name}: {word}",
                 lambda make=run: framework.forward(make(framework), *inputs, **further),
                 lambda make=run: pytorch.call(make(pytorch), inputs, further),
             )  # fmt: skip
-    _gradients_alike(case, note, module, made, inputs)
+    _invalid_gradients(case, note, module, peer, inputs)
     if offers(framework, "state_dict", "load_state_dict"):
-        _states_alike(case, note, module, made)
+        _invalid_states(case, note, module, peer)
 
 
-def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, inputs: list[Array]) -> None:
+def _invalid_gradients(case: ModuleCase, note: Note, module: Any, peer: Any, inputs: list[Array]) -> None:
     """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver; one of the
     output's is not."""
     framework, further = under_test(), case.further(case.dtype)
@@ -145,46 +146,48 @@ def _gradients_alike(case: ModuleCase, note: Note, module: Any, made: Any, input
 
     def theirs(gys: list[Array]) -> None:
         tensors = map_leaves(lambda x: pytorch.tensor(x, requires_grad=True), inputs)
-        leaves = [x for x in (*listed(tensors), *made.parameters()) if x.requires_grad]
-        pytorch.gradients(listed(pytorch.call(made, tensors, further)), leaves, listed(gys))
+        leaves = [x for x in (*listed(tensors), *peer.parameters()) if x.requires_grad]
+        pytorch.gradients(listed(pytorch.call(peer, tensors, further)), leaves, listed(gys))
 
-    right = case.gradients_of(arrays_of(case.problem(), case.dtype))
+    right = case.gradients_of(case.exact)
     drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
     if len(listed(right)) == 1 and offers(
         framework, "dynamic"
     ):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
     for driver, ours in drivers.items():
-        alike(
-            case.row.name, note, AS_IT_SHOULD + driver, lambda run=ours: run(right), lambda: theirs(right), valid=True
+        same_refusal(
+            case.row.name, note, VALID_GRADIENT + driver, lambda run=ours: run(right), lambda: theirs(right), valid=True
         )
-    for spoilt, gys in spoilt_gradients(right):
+    for what, gys in invalid_gradients(right):
         for driver, ours in drivers.items():
-            alike(case.row.name, note, spoilt + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
+            same_refusal(case.row.name, note, what + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
 
 
-def _states_alike(case: ModuleCase, note: Note, module: Any, made: Any) -> None:
+def _invalid_states(case: ModuleCase, note: Note, module: Any, peer: Any) -> None:
     """A state dict that is not the module's is refused as in PyTorch; its own is not."""
     framework = under_test()
     ours = {name: np.array(x) for name, x in framework.state_dict(module).items()}
-    theirs = {name: pytorch.array(x) for name, x in made.state_dict().items()}
+    theirs = {name: pytorch.array(x) for name, x in peer.state_dict().items()}
     name = list(ours)[case.seed % len(ours)] if ours else ""
 
     def load(state: Mapping[str, Array]) -> None:
         framework.load_state_dict(module, state)
 
     def load_peer(state: Mapping[str, Array]) -> None:
-        made.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
+        peer.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
 
-    alike(case.row.name, note, "state as it should be", lambda: load(ours), lambda: load_peer(theirs), valid=True)
-    for (spoilt, state), (_, peers) in zip(spoilt_states(ours, name), spoilt_states(theirs, name), strict=True):
-        alike(case.row.name, note, spoilt, lambda s=state: load(s), lambda s=peers: load_peer(s))
+    same_refusal(
+        case.row.name, note, "state as it should be", lambda: load(ours), lambda: load_peer(theirs), valid=True
+    )
+    for (what, state), (_, peers) in zip(invalid_states(ours, name), invalid_states(theirs, name), strict=True):
+        same_refusal(case.row.name, note, what, lambda s=state: load(s), lambda s=peers: load_peer(s))
 
 
-@needs("optimizer", "step", "REJECTIONS")
+@check(rows=OptimizerRow, needs=("optimizer", "step", "REJECTIONS"), examples=8)
 def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
-    """A spoilt option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is held
-    to what PyTorch asks of the whole optimizer where that is on record."""
+    """An invalid option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is
+    held to what PyTorch asks of the whole optimizer where that is documented."""
     if not accepted(case, note):
         return
     framework, name = under_test(), case.row.name
@@ -204,17 +207,18 @@ def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
             p.grad = p.detach().clone()
         stepper.step()
 
-    for spoilt, wrong in spoilt_options(case.options):
+    for what, wrong in invalid_options(case.options):
         whole = {**case.options, **wrong}
-        alike(name, note, spoilt, lambda o=whole: ours(o, {}), lambda o=whole: theirs(o, {}))
+        same_refusal(name, note, what, lambda o=whole: ours(o, {}), lambda o=whole: theirs(o, {}))
         peers = (whole, {}) if as_whole else (case.options, wrong)
-        alike(
-            name, note, f"{spoilt}, of a group", lambda w=wrong: ours(case.options, w), lambda p=peers: theirs(*p)
+        same_refusal(
+            name, note, f"{what}, of a group", lambda w=wrong: ours(case.options, w), lambda p=peers: theirs(*p)
         )  # fmt: skip
 
 
+@check(rows=InitialRow, numpyml_only=True, examples=8)
 def initial_rejections(case: InitialCase, note: Note) -> None:
-    """A spoilt option, or an array of too few axes or of whole numbers, is refused as in PyTorch."""
+    """An invalid option, or an array of too few axes or of integers, is refused as in PyTorch."""
 
     def ours(array: Array, options: Mapping[str, Any]) -> Any:
         return case.row.ours(np.array(array), **options)
@@ -224,23 +228,23 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
 
     right = np.zeros((3, 2), case.dtype)
     calls: dict[str, tuple[Array, Mapping[str, Any]]] = {
-        spoilt: (right, {**case.options, **wrong}) for spoilt, wrong in spoilt_options(case.options)
+        what: (right, {**case.options, **wrong}) for what, wrong in invalid_options(case.options)
     }
     calls |= {f"array of {axes} axes": (np.zeros((3,) * axes, case.dtype), case.options) for axes in range(3)}
     calls["array of integers"] = np.zeros((3, 2), np.int64), case.options
-    for spoilt, (array, options) in calls.items():
-        alike(
-            case.row.name, note, spoilt,
+    for what, (array, options) in calls.items():
+        same_refusal(
+            case.row.name, note, what,
             lambda x=array, o=options: ours(x, o), lambda x=array, o=options: theirs(x, o),
         )  # fmt: skip
 
 
-@needs("NAMESPACE", "differentiate", "REJECTIONS")
+@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate", "REJECTIONS"), examples=8)
 def function_rejections(case: FunctionCase, note: Note) -> None:
-    """An operand of another shape, or a spoilt option, is refused where NumPy's own function refuses it, by an error of
-    its own or NumPy's, and what NumPy takes goes back without one; an incoming gradient is refused as by PyTorch."""
+    """An operand of another shape, or an invalid option, is refused where NumPy's own function refuses it, by an error
+    of its own or NumPy's; what NumPy accepts has a backward. An incoming gradient is refused as by PyTorch."""
     framework, name, function = under_test(), case.row.name, case.row.call
-    arrays = arrays_of(case.problem(), case.dtype)
+    arrays = case.exact
 
     def ours(xs: list[Array], options: Mapping[str, Any], ys: Any) -> Any:
         taken: list[Any] = []
@@ -256,38 +260,38 @@ def function_rejections(case: FunctionCase, note: Note) -> None:
                 raise
         return taken[0]
 
-    for spoilt, xs, options in spoilt_calls(case, [arrays[operand] for operand in case.call.operands]):
+    for what, xs, options in invalid_calls(case, [arrays[operand] for operand in case.call.operands]):
         numpys = partial(function, np, *xs, **options)
         ys, _ = _outcome(numpys)
-        alike(name, note, spoilt, partial(ours, xs, options, ys), numpys, peers=NUMPY)
+        same_refusal(name, note, what, partial(ours, xs, options, ys), numpys, peers=NUMPY)
     right = {key: x for key, x in arrays.items() if key not in case.call.operands}
 
     def back(side: Callable[[dict[str, Array]], Any], gys: list[Array]) -> None:
         side({**arrays, **dict(zip(right, gys, strict=True))})
 
-    for spoilt, gys in [(AS_IT_SHOULD, list(right.values())), *spoilt_gradients(list(right.values()))]:
+    for what, gys in [(VALID_GRADIENT, list(right.values())), *invalid_gradients(list(right.values()))]:
         ours_back, torchs = partial(back, case.ours, gys), partial(back, case.torch, gys)
-        alike(name, note, spoilt, ours_back, torchs, valid=spoilt == AS_IT_SHOULD)
+        same_refusal(name, note, what, ours_back, torchs, valid=what == VALID_GRADIENT)
 
 
-def spoilt_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, list[Array], dict[str, Any]]]:
-    """Each operand in turn in another shape, then each option in turn spoilt."""
+def invalid_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, list[Array], dict[str, Any]]]:
+    """Each operand in turn in another shape, then each option in turn invalid."""
     options = dict(case.call.options)
     for i, x in enumerate(xs):
         for way, y in misshapen(x).items():
             yield f"operand {way}", [y if j == i else z for j, z in enumerate(xs)], options
-    for spoilt, wrong in spoilt_options(options):
-        yield spoilt, xs, {**options, **wrong}
+    for what, wrong in invalid_options(options):
+        yield what, xs, {**options, **wrong}
 
 
 Call = Callable[..., Any]  # of nothing; what a lambda keeps of its loop is an argument to the type checker
 
 
-def alike(
-    name: str, note: Note, spoilt: str, ours: Call, theirs: Call, valid: bool = False, peers: str = "PyTorch"
+def same_refusal(
+    name: str, note: Note, what: str, ours: Call, theirs: Call, valid: bool = False, peers: str = "PyTorch"
 ) -> None:
     """Whether one call of a component is refused on both sides or on neither; a valid one on neither, since who refuses
-    every call would refuse the spoilt ones, too. Where NumPy is the peer, its own error will do."""
+    every call would refuse the invalid ones, too. Where NumPy is the peer, its own error will do."""
     framework = under_test()
     mine, refusal = _outcome(ours)
     if isinstance(refusal, NotImplementedError) and framework.NAME != "numpyml":
@@ -295,24 +299,24 @@ def alike(
         return
     peer, reason = _outcome(theirs)
     if valid and reason is not None:
-        raise Mismatch(f"{spoilt}: {peers} refuses it: {reason}")
+        raise Mismatch(f"{what}: {peers} refuses it: {reason}")
     numpys = peers == NUMPY and (type(refusal), str(refusal)) == (type(reason), str(reason))
     if refusal is not None and not numpys and not isinstance(refusal, framework.REJECTIONS):
-        raise Mismatch(f"{spoilt}: {type(refusal).__name__} instead of an error of its own: {refusal}")
+        raise Mismatch(f"{what}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:
-        excuse = divergences.laxer(name, spoilt)
-        if not excuse:
-            raise Mismatch(f"{spoilt}: {peers} refuses it ({reason}), it is accepted")
-        note.remarks.add(excuse)
+        difference = divergences.laxer(name, what)
+        if not difference:
+            raise Mismatch(f"{what}: {peers} refuses it ({reason}), it is accepted")
+        note.remarks.add(difference)
     if refusal is not None and reason is None:
-        excuse = "" if valid else divergences.stricter(name, spoilt)
-        if not excuse:
-            raise Mismatch(f"{spoilt}: {peers} accepts it, it is refused: {refusal}")
-        note.remarks.add(excuse)
+        difference = "" if valid else divergences.stricter(name, what)
+        if not difference:
+            raise Mismatch(f"{what}: {peers} accepts it, it is refused: {refusal}")
+        note.remarks.add(difference)
     if refusal is None and reason is None and peer is not None:
         for y, other in zip(listed(mine), listed(peer), strict=True):
-            if np.shape(y) != np.shape(other) and not divergences.laxer(name, spoilt):
-                raise Mismatch(f"{spoilt}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
+            if np.shape(y) != np.shape(other) and not divergences.laxer(name, what):
+                raise Mismatch(f"{what}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
     note.record(1)
 
 
@@ -325,9 +329,3 @@ def _outcome(call: Any) -> tuple[Any, Exception | None]:
             return call(), None
         except Exception as error:  # noqa: BLE001  # which one it is, is what the check asks
             return None, error
-
-
-REJECTION_CHECKS = [rejections]
-FUNCTION_REJECTIONS = [function_rejections]
-OPTIMIZER_REJECTIONS = [optimizer_rejections]
-INITIAL_REJECTIONS = [initial_rejections]

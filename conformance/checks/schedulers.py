@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.cases.schedulers import SchedulerCase
-from conformance.checks.modules import needs
-from conformance.checks.refusals import alike, spoilt_options
+from conformance.checks.refusals import invalid_options, same_refusal
+from conformance.checks.registry import check
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch, under_test
 from conformance.results.census import Note
+from conformance.rows import SchedulerRow
+
+RATES = ("optimizer", "scheduler", "scheduler_step", "rates")
 
 
 def accepted(case: SchedulerCase) -> bool:
@@ -25,7 +28,7 @@ def accepted(case: SchedulerCase) -> bool:
     return True
 
 
-@needs("optimizer", "scheduler", "scheduler_step", "rates")
+@check(rows=SchedulerRow, needs=RATES, examples=48, covers=True)
 def schedule(case: SchedulerCase, note: Note) -> None:
     """The learning rate of every group, and its momentum or betas, at every step: PyTorch's to the last bit. A rate
     that PyTorch's rounding takes below 0 is 0."""
@@ -39,7 +42,7 @@ def schedule(case: SchedulerCase, note: Note) -> None:
         note.same(f"{name} at step", ours[name], np.where(rounding, 0.0, expected))
 
 
-@needs("optimizer", "scheduler", "scheduler_step", "rates", "save", "restore")
+@check(rows=SchedulerRow, needs=(*RATES, "save", "restore"), examples=16)
 def schedule_restart(case: SchedulerCase, note: Note) -> None:
     """Saved after half of the steps and restored into a new optimizer and schedule, it continues with the same bits."""
     if accepted(case):
@@ -48,13 +51,12 @@ def schedule_restart(case: SchedulerCase, note: Note) -> None:
             note.same(f"{name} after a restart, at step", resumed[name], expected)
 
 
-@needs("optimizer", "scheduler", "scheduler_step", "rates", "REJECTIONS")
+@check(rows=SchedulerRow, needs=(*RATES, "REJECTIONS"), examples=8)
 def scheduler_rejections(case: SchedulerCase, note: Note) -> None:
     """An invalid option that PyTorch refuses, at construction or at a step, is refused by an error of its own."""
     if accepted(case):
-        for invalid, options in spoilt_options(case.options):
+        for invalid, options in invalid_options(case.options):
             changed = case.with_options(options)
-            alike(case.row.name, note, invalid, lambda c=changed: c.run(under_test()), lambda c=changed: c.run(pytorch))
-
-
-SCHEDULER_CHECKS = [schedule, schedule_restart, scheduler_rejections]
+            same_refusal(
+                case.row.name, note, invalid, lambda c=changed: c.run(under_test()), lambda c=changed: c.run(pytorch)
+            )

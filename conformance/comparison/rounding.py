@@ -1,4 +1,4 @@
-"""PyTorch with every result on the way rounded once more, forwards and backwards, as no computation can avoid."""
+"""PyTorch with every intermediate result rounded once more, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Rounded(TorchDispatchMode):
         return False  # nothing is compiled here, and to say so takes PyTorch longer than to compute
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if _copies(func):
-            return found
-        return type(found)(map(self.moved, found)) if isinstance(found, (list, tuple)) else self.moved(found)
+            return result
+        return type(result)(map(self.moved, result)) if isinstance(result, (list, tuple)) else self.moved(result)
 
     def moved(self, y: Any) -> Any:
         """The numbers, each a rounding unit up or down."""

@@ -1,4 +1,4 @@
-"""Defects on purpose: each breaks numpyml in one place, and the suite must turn red."""
+"""Defects on purpose: each breaks numpyml at one point, and the suite must fail."""
 
 from __future__ import annotations
 

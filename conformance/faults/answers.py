@@ -46,12 +46,12 @@ def _transposed(right: Any) -> Any:
         w = self.weight.data
         if w.shape[0] != w.shape[1]:
             return right(self, x)
-        kept = np.array(w)
-        w[...] = kept.T
+        saved = np.array(w)
+        w[...] = saved.T
         try:
             return right(self, x)
         finally:
-            w[...] = kept
+            w[...] = saved
 
     return compute
 

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong piece of code that takes the place of a right one, the component where it shows, and the check meant."""
+    """A wrong piece of code in place of a right one, the component where it shows, and the check that must see it."""
 
     name: str
     component: str

@@ -13,10 +13,10 @@ from numpyml.nn import init, layers
 
 def _in_pairs(right: Any) -> Any:
     def mask(self: Any, shape: Any, dtype: Any) -> Any:
-        kept = right(self, shape, dtype)
-        flat = kept.reshape(-1)
+        drawn = right(self, shape, dtype)
+        flat = drawn.reshape(-1)
         flat[1::2] = flat[: flat.size - 1 : 2]
-        return kept
+        return drawn
 
     return mask
 
@@ -49,10 +49,10 @@ def _one_for_all(right: Any) -> Any:
 
 def _in_fours(right: Any) -> Any:
     def mask(self: Any, shape: Any, dtype: Any) -> Any:
-        kept = right(self, shape, dtype)
-        blocks = kept.reshape(-1)[: kept.size // 4 * 4].reshape(-1, 4)
+        drawn = right(self, shape, dtype)
+        blocks = drawn.reshape(-1)[: drawn.size // 4 * 4].reshape(-1, 4)
         blocks[:, 2:] = blocks[:, :2]
-        return kept
+        return drawn
 
     return mask
 
@@ -73,7 +73,7 @@ def _spread(right: Any) -> Any:
     return normal_
 
 
-def _alike(right: Any) -> Any:
+def _equal_rows(right: Any) -> Any:
     def kaiming_uniform_(array: Any, a: float = 0.0, generator: Any = None) -> Any:
         right(array, a, generator)
         array[...] = array[:1]
@@ -111,10 +111,10 @@ FAULTS = [
     Fault("float64 masks scaled in float32", "Dropout", "mask_statistics", layers.Dropout, "mask", _coarse),
     Fault("every mask used twice", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_turn),
     Fault("one mask for a whole batch", "Dropout", "mask_statistics", layers.Dropout, "mask", _one_for_all),
-    Fault("masks that repeat after two places", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_fours),
+    Fault("masks that repeat after two elements", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_fours),
     Fault("initial weights too large", "Dense", "initial_values", init, "kaiming_uniform_", _too_wide),
     Fault("standard deviation 15% too large", "Embedding", "initial_values", init, "normal_", _spread),
-    Fault("neurons that start alike", "Dense", "initial_values", init, "kaiming_uniform_", _alike),
+    Fault("neurons that start equal", "Dense", "initial_values", init, "kaiming_uniform_", _equal_rows),
     Fault("a seed that is ignored", "Dense", "same_seed", numpyml, "manual_seed", _one_seed),
     Fault("masks that no seed repeats", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),
 ]

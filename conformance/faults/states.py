@@ -34,7 +34,7 @@ def _reordered(right: Any) -> Any:
     return lambda self: dict(reversed(right(self).items()))
 
 
-def _kept(right: Any) -> Any:
+def _uncopied(right: Any) -> Any:
     def load_state_dict(self: Any, state: Any) -> None:
         right(self, state)
         for name, parameter in self.named_parameters():
@@ -49,9 +49,9 @@ class _Shared(np.ndarray[Any, Any]):
 
 
 def _rebuilt(data: Any, grad: Any) -> Any:
-    made = Parameter(data, dtype=data.dtype)
-    made._grad = grad
-    return made
+    parameter = Parameter(data, dtype=data.dtype)
+    parameter._grad = grad
+    return parameter
 
 
 def _sharing(right: Any) -> Any:
@@ -63,6 +63,6 @@ FAULTS = [
     Fault("zero_grad does nothing", "Dense", "accumulation", Parameter, "zero_grad", _unsummed),
     Fault("train stops at the first module", "Sequential", "modes", module.Module, "train", _shallow),
     Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
-    Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _kept),
+    Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _uncopied),
     Fault("a copy shares its gradients", "Dense", "copies", Parameter, "__reduce__", _sharing),
 ]

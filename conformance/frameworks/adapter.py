@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,6 +142,11 @@ def offers(adapter: Any, *names: str) -> bool:
     return all(hasattr(adapter, name) for name in names)
 
 
+@cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
 def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
     """What the maker of a component gives for ``first`` and those of the options that it names: for :meth:`make` and
     :meth:`optimizer`.
@@ -149,8 +155,7 @@ def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapp
     """
     if component not in makers:
         raise NotOffered(component)
-    named = inspect.signature(makers[component]).parameters
-    defaults = inspect.signature(pytorch.attribute(component)).parameters
+    named, defaults = _parameters(makers[component]), _parameters(pytorch.attribute(component))
     for name in options.keys() - named.keys():
         if not np.array_equal(options[name], defaults[name].default):
             raise NotOffered(f"{component}({name}={options[name]!r})")

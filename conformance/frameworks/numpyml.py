@@ -6,7 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Apply(Module):
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     """Our class under our names."""
     ours = class_of(component)
-    parameters = inspect.signature(ours).parameters
+    parameters = _parameters(ours)
     arguments = {_ours(name): value for name, value in options.items()}
     if "dtype" in parameters:
         arguments["dtype"] = dtype
@@ -53,6 +53,12 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
 HOMES = (layers, activations, losses, model, optimizers, schedulers)
 
 
+@cache
+def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind).parameters
+
+
+@cache
 def class_of(component: str) -> Any:
     """Our class for a component of PyTorch's, such as "nn.Linear"."""
     theirs = component.rpartition(".")[2]

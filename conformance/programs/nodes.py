@@ -26,15 +26,15 @@ class Class:
     name: str
     sequences: bool = False  # what comes in is (rows, steps, features), not (rows, features)
     outermost: bool = True
-    made: list[Line] = field(default_factory=list)
+    attributes: list[Line] = field(default_factory=list)
     inner: list[str] = field(default_factory=list)  # finished classes of modules inside, ours and theirs
-    taken: int = 0
+    count: int = 0  # of names so far
 
     def make(self, stem: str, ours: str, theirs: str) -> str:
         """An attribute, by its name."""
-        self.taken += 1
-        name = f"self.{stem}{self.taken}"
-        self.made.append((f"{name} = {ours}", f"{name} = {theirs}"))
+        self.count += 1
+        name = f"self.{stem}{self.count}"
+        self.attributes.append((f"{name} = {ours}", f"{name} = {theirs}"))
         return name
 
     def dense(self, n: int, m: int, bias: bool = True) -> str:
@@ -47,7 +47,7 @@ class Class:
         for i, (prefix, base, start) in enumerate(
             (("Our", "Module", []), ("Their", "nn.Module", ["super().__init__()"]))
         ):
-            init = textwrap.indent("\n".join([*start, *(pair[i] for pair in self.made)] or ["pass"]), " " * 8)
+            init = textwrap.indent("\n".join([*start, *(pair[i] for pair in self.attributes)] or ["pass"]), " " * 8)
             forward = textwrap.indent("\n".join(["x = inputs", *(pair[i] for pair in lines), "return x"]), " " * 8)
             written.append(
                 f"class {prefix}{self.name}({base}):\n"
@@ -128,12 +128,13 @@ FUNCTIONS: dict[str, list[Line]] = {
 
 @dataclass(frozen=True)
 class Activation(Node):
-    """An activation module, by our name."""
+    """An activation module, by our name and PyTorch's."""
 
     name: str
+    torch: str
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
-        name = into.make(self.name.lower(), f"activations.{self.name}()", f"nn.{self.name}()")
+        name = into.make(self.name.lower(), f"activations.{self.name}()", f"{self.torch}()")
         return [same(f"x = {name}(x)")], width
 
 
@@ -148,7 +149,7 @@ class Dense(Node):
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
         name = into.dense(width, self.width, self.bias)
         if self.frozen:
-            into.made.append(same(f"{name}.requires_grad_(False)"))
+            into.attributes.append(same(f"{name}.requires_grad_(False)"))
         return [same(f"x = {name}(x)")], self.width
 
 
@@ -206,8 +207,8 @@ class Residual(Node):
     body: tuple[Node, ...]
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
-        into.taken += 1
-        skip = f"skip{into.taken}"
+        into.count += 1
+        skip = f"skip{into.count}"
         lines, _ = written(self.body, into, width, keep=True)
         return [same(f"{skip} = x"), *lines, same(f"x = {skip} + x")], width
 
@@ -264,8 +265,8 @@ class Block(Node):
     body: tuple[Node, ...]
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
-        into.taken += 1
-        inside = Class(f"{into.name}Block{into.taken}", outermost=False)
+        into.count += 1
+        inside = Class(f"{into.name}Block{into.count}", outermost=False)
         lines, width = written(self.body, inside, width)
         into.inner.append(inside.finish(lines))
         name = into.make("block", f"Our{inside.name}(dtype)", f"Their{inside.name}(dtype)")

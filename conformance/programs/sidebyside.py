@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.comparison.rule import STEPWISE, TRAINING, K
+from conformance.comparison.histories import STEPWISE, TRAINING
+from conformance.comparison.rule import K
 
 torch.set_num_threads(1)  # the arrays are small
 DRAWS = 2
@@ -49,7 +50,7 @@ def array(x: Any) -> Array:
 
 
 def distance(a: Any, b: Any) -> float:
-    """The largest |a - b|: infinite where one is no number and the other is, or the shapes differ."""
+    """The largest |a - b|: infinite where one alone is NaN, or the shapes differ."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return np.inf
@@ -80,11 +81,11 @@ def nudged(x: Any, dtype: Any, rng: np.random.Generator) -> Any:
 def gradients(step: Step, side: SimpleNamespace, x: Any, t: Any) -> Arrays:
     """Loss, output and the gradient of every parameter, by name."""
     value, y = step(side.net, side.loss, x, t)
-    found = {"loss": array(value), "output": array(y)}
+    answers = {"loss": array(value), "output": array(y)}
     for name, p in side.named:
         if p.requires_grad:
-            found[f"gradient of {name}"] = np.zeros(tuple(p.shape)) if p.grad is None else array(p.grad)
-    return found
+            answers[f"gradient of {name}"] = np.zeros(tuple(p.shape)) if p.grad is None else array(p.grad)
+    return answers
 
 
 def parameters(side: SimpleNamespace) -> Arrays:
@@ -97,10 +98,10 @@ def state(side: SimpleNamespace) -> Arrays:
     states = side.optimizer.state
     if not isinstance(states, list):
         states = [states.get(p, {}) for _, p in side.named]
-    found: Arrays = {}
+    arrays: Arrays = {}
     for (name, _), own in zip(side.named, states, strict=True):
-        found |= {(name, key): array(x) for key, x in own.items() if key != "step" and x is not None}
-    return found
+        arrays |= {(name, key): array(x) for key, x in own.items() if key != "step" and x is not None}
+    return arrays
 
 
 def our_side(program: Any, dtype: Any) -> SimpleNamespace:
@@ -131,7 +132,7 @@ def take(side: SimpleNamespace, values: Arrays, grads: Any = (), states: Any = (
 
 
 def data(batch: Sequence[Array], dtype: Any) -> list[Array]:
-    """A batch in our precision; class indices stay whole numbers."""
+    """A batch in our precision; class indices stay integers."""
     return [x.astype(dtype) if x.dtype.kind == "f" else x for x in batch]
 
 
@@ -192,18 +193,18 @@ def curve(
     step: Step, side: SimpleNamespace, batches: Sequence[Any], steps: int, nudge: np.random.Generator | None = None
 ) -> Array:
     """The loss at every step, up to where it runs away."""
-    found = []
-    kept = (lambda x: x) if nudge is None else (lambda x: nudged(x, side.dtype, nudge))
+    losses = []
+    save = (lambda x: x) if nudge is None else (lambda x: nudged(x, side.dtype, nudge))
     for i in range(1, steps + 1):
-        with torch.autograd.graph.saved_tensors_hooks(kept, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda x: x):
             value, _ = step(side.net, side.loss, *batches[i % len(batches)])
-        found.append(float(array(value)))
-        if not abs(found[-1]) < RUNAWAY:
+        losses.append(float(array(value)))
+        if not abs(losses[-1]) < RUNAWAY:
             break
         side.optimizer.step()
         if nudge is not None:
             take(side, {name: moved(x, side.dtype, nudge) for name, x in parameters(side).items()})
-    return np.array(found)
+    return np.array(losses)
 
 
 def free(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
@@ -244,7 +245,7 @@ def free(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
         yield i + 1, "loss", mine[i], expected[i], room
 
 
-def told(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
+def described(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
     """Where the two are farthest apart, in words."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     if ours.shape != theirs.shape:
@@ -252,9 +253,9 @@ def told(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
     with np.errstate(all="ignore"):
         apart = np.nan_to_num(np.abs(ours - theirs), nan=np.inf)
     at = np.unravel_index(np.argmax(np.where(ours == theirs, 0, apart)), ours.shape)
-    place = f"{name}[{', '.join(map(str, map(int, at)))}]" if at else name
+    element = f"{name}[{', '.join(map(str, map(int, at)))}]" if at else name
     return (
-        f"step {step}, {place}: numpyml {ours[at]:.17g}, PyTorch {theirs[at]:.17g}; "
+        f"step {step}, {element}: numpyml {ours[at]:.17g}, PyTorch {theirs[at]:.17g}; "
         f"off by {distance(ours, theirs):.3g}, allowed is {room:.3g}"
     )
 
@@ -268,7 +269,7 @@ def show(program: Any, how: Callable[..., Iterator[Comparison]], dtype: Any, ste
         if name == "loss":
             print(f"{step:5}{float(ours):26.17g}{float(theirs):26.17g}")
         if not distance(ours, theirs) <= room:
-            print(f"\nThey differ.\n{told(step, name, ours, theirs, room)}")
+            print(f"\nThey differ.\n{described(step, name, ours, theirs, room)}")
             return 1
     print(f"\nThey agree: {compared:,} numbers compared.")
     return 0

@@ -7,6 +7,7 @@ needs numpy, torch and numpyml alone, and shows both frameworks step by step.
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -18,9 +19,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance import contracts
-from conformance.comparison.rule import STEPWISE, TRAINING, K
+from conformance.checks.registry import Profile, check
+from conformance.comparison.histories import STEPWISE, TRAINING
+from conformance.comparison.rule import K
 from conformance.contracts.losses import CLASSES
-from conformance.errors import Mismatch
+from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import pytorch
 from conformance.programs.nodes import (
     FUNCTIONS,
@@ -46,6 +49,7 @@ from conformance.rows import ModuleRow, OptimizerRow
 from conformance.strategies.arrays import seeds
 from conformance.strategies.coverage import Coverage, Draw, Strategy
 from conformance.twins.twin import torch_optimizer
+from numpyml.errors import NumpymlError
 from numpyml.names import PYTORCH_OPTIONS
 
 LOCKSTEP, FREE = 25, 100  # steps
@@ -53,12 +57,37 @@ BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each s
 
 # The program
 
-TARGETS = {"BinaryCrossEntropyWithLogits": "chances", "CrossEntropyWithLogits": "classes"}  # of any other loss: values
+# Kinds of targets of a loss that takes outputs of shape (n, width): their source, and an example for (4, 3).
+TARGETS = {
+    "classes": ("rng.integers(0, {width}, len(x))", np.array([0, 2, 1, 1])),
+    "values": ("rng.standard_normal((len(x), {width}))", np.linspace(-2, 2, 12).reshape(4, 3)),
+    "probabilities": ("rng.integers(0, 2, (len(x), {width})).astype(float)", np.eye(4, 3)),
+}
+
+
+def targets_of(row: ModuleRow) -> str:
+    """The first kind of targets that a loss takes."""
+    for kind, (_, example) in TARGETS.items():
+        with contextlib.suppress(NumpymlError):
+            row.ours().forward(np.zeros((4, 3)), example)
+            return kind
+    raise Misuse(f"whole programs have no targets for {row.name}; add a kind: conformance/programs/training.py")
+
+
+def activations() -> list[Activation]:
+    """The activations that need no argument and keep the shape."""
+    nodes = []
+    for row in contracts.groups()["activations"]:
+        assert isinstance(row, ModuleRow)
+        with contextlib.suppress(TypeError, NumpymlError):
+            if row.ours().forward(np.ones((2, 3))).shape == (2, 3):
+                nodes.append(Activation(row.name, row.torch))
+    return nodes
 
 
 @dataclass
 class Program:
-    """A model, a loss, an optimizer and data; and how it is run, once a check has said it."""
+    """A model, a loss, an optimizer and data; and how it is run, which a check sets."""
 
     features: int
     front: Recurrent | None
@@ -94,27 +123,27 @@ class Program:
     @property
     def kinds(self) -> set[str]:
         """What this program is an example of."""
-        found = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
+        kinds = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
         if len(self.body) > 1:
-            found.add("sequence")
+            kinds.add("sequence")
         for node in self.nodes():
-            found.add(type(node).__name__.lower())
+            kinds.add(type(node).__name__.lower())
             if isinstance(node, (Function, Activation)):
-                found.add(node.name)
+                kinds.add(node.name)
             elif isinstance(node, Loop):
-                found.add(f"loop: {node.how}")
+                kinds.add(f"loop: {node.how}")
             elif isinstance(node, Branch):
-                found.add(f"branch: {node.condition}")
+                kinds.add(f"branch: {node.condition}")
             elif isinstance(node, Recurrent):
-                found |= {node.cell, f"pool: {node.pool}"}
+                kinds |= {node.cell, f"pool: {node.pool}"}
             elif isinstance(node, Dense) and node.frozen:
-                found.add("frozen")
-        return found
+                kinds.add("frozen")
+        return kinds
 
     def source(self) -> str:
         """The model, the loss, the optimizer, one step of each side, and the data."""
         weighted = any(isinstance(value, np.ndarray) for value in self.loss_options.values())
-        kind = TARGETS.get(self.loss.name, "values")
+        kind = targets_of(self.loss)
         outputs = CLASSES if weighted or kind == "classes" else 2
         into = Class("Model", sequences=self.front is not None)
         lines, width = written([self.front] if self.front else [], into, self.features)
@@ -190,11 +219,7 @@ class Program:
             (n, self.features) if time is None else (n, time, self.features)
             for n, time in zip(BATCHES, times, strict=True)
         ]
-        targets = {
-            "values": f"rng.standard_normal((len(x), {outputs}))",
-            "chances": f"rng.integers(0, 2, (len(x), {outputs})).astype(float)",
-            "classes": f"rng.integers(0, {outputs}, len(x))",
-        }[kind]
+        targets = TARGETS[kind][0].format(width=outputs)
         rounded = "" if kind == "classes" else ".astype(np.float32).astype(float)"
         return (
             "def batches():\n"
@@ -209,10 +234,13 @@ class Program:
     def script(self) -> str:
         """Everything, as one file that runs on its own."""
         machinery = Path(__file__).with_name("sidebyside.py").read_text()
-        imports = "from conformance.comparison.rule import STEPWISE, TRAINING, K"
+        imports = (
+            "from conformance.comparison.histories import STEPWISE, TRAINING\n"
+            "from conformance.comparison.rule import K\n"
+        )
         assert imports in machinery
         body = machinery.replace(
-            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/comparison/rule.py"
+            imports, f"STEPWISE, TRAINING, K = {STEPWISE}, {TRAINING}, {K}  # conformance/comparison\n"
         )
         head, marker, tail = body.partition("import numpy as np\nimport torch\n")
         names = (
@@ -237,10 +265,10 @@ class Program:
 def _decided_by_data(node: Node) -> Node:
     """The node, where no computed value decides anything."""
     changes: dict[str, Any] = {}
-    for place in fields(node):
-        value = getattr(node, place.name)
+    for part in fields(node):
+        value = getattr(node, part.name)
         if isinstance(value, tuple) and value and isinstance(value[0], Node):
-            changes[place.name] = tuple(map(_decided_by_data, value))
+            changes[part.name] = tuple(map(_decided_by_data, value))
     if isinstance(node, Branch) and node.condition == "value":
         changes["condition"] = "data"
     if isinstance(node, Loop) and node.how == "until":
@@ -254,7 +282,7 @@ widths = st.integers(2, 6)
 leaves = st.one_of(
     st.builds(Function, st.sampled_from(sorted(FUNCTIONS))),
     st.builds(Dense, widths, st.booleans(), st.sampled_from([False, False, True])),
-    st.builds(Activation, st.sampled_from(["ReLU", "Sigmoid", "Tanh", "SiLU", "GELU"])),
+    st.sampled_from(activations()),
     st.builds(Own),
     st.builds(Tied, widths),
     st.builds(Chain, st.lists(widths, min_size=1, max_size=3).map(tuple), st.booleans()),
@@ -294,7 +322,7 @@ def programs(draw: Draw) -> Program:
         loss_options["reduction"] = "mean"
     optimizer = draw(st.sampled_from(contracts.optimizer_rows()))
     options = draw(st.fixed_dictionaries({**optimizer.options, "learning_rate": rates}).filter(_accepted(optimizer)))
-    if options.get("eps") == 0:  # over 0 a gradient of 0 is no number, and one of 1e-18, all rounding, a whole step
+    if options.get("eps") == 0:  # over 0 a gradient of 0 is NaN, and one of 1e-18, all rounding, a whole step
         options["eps"] = 1e-8
     second = draw(st.none() | rates)
     driver = draw(st.sampled_from(["explicit", "dynamic"]))
@@ -317,6 +345,17 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
 # The checks
 
 
+@dataclass(frozen=True)
+class Programs:
+    """The row of whole programs: one component, which has no options of its own."""
+
+    name: str = "programs"
+
+
+def drawn(row: Programs, profile: Profile) -> Strategy[Program]:
+    return programs()
+
+
 def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
     """Run the script's own text, and hold every array it gives to what it allows."""
     case.check, case.dtype = check, dtype
@@ -326,7 +365,7 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
     for step, name, ours, theirs, room in names[check](SimpleNamespace(**names), dtype, case.steps):
         apart = names["distance"](ours, theirs)
         if not apart <= room:
-            raise Mismatch(names["told"](step, name, ours, theirs, room))
+            raise Mismatch(names["described"](step, name, ours, theirs, room))
         note.record(np.size(ours), apart / room if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))
@@ -334,24 +373,25 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
         note.curve(f"{case.loss.name}, {case.optimizer.name}, {dtype}", *zip(*curve, strict=True))
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True)
 def lockstep_float64(case: Program, note: Note) -> None:
     """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float64."""
     _compared(case, note, "lockstep", "float64")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=20)
 def lockstep_float32(case: Program, note: Note) -> None:
     """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float32."""
     _compared(case, note, "lockstep", "float32")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=8)
 def training_float64(case: Program, note: Note) -> None:
     """Each side on its own gradients: every loss of 100 steps agrees to 1e-10, as far as PyTorch's own does."""
     _compared(case, note, "free", "float64")
 
 
+@check(rows=Programs, cases=drawn, numpyml_only=True, examples=6)
 def training_float32(case: Program, note: Note) -> None:
     """In float32 the loss strays from PyTorch's float64 curve no further than K times what PyTorch's float32 does."""
     _compared(case, note, "free", "float32")
-
-
-PROGRAM_CHECKS = [lockstep_float64, lockstep_float32, training_float64, training_float32]

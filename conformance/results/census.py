@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from conformance.comparison.rule import NOTICED, Problem, judge, sharpness
+from conformance.comparison.answers import Answer, Select, every
+from conformance.comparison.rule import Problem, judge
+from conformance.comparison.sensitivity import DETECTED, sensitivity
 from conformance.divergences import finding
 from conformance.errors import Mismatch
-from conformance.strategies.coverage import SHARP
 
 # The upper ends of the bins: exact, half a unit in the last place, 1, 2, ..., 2^20, and whatever is more.
 SPREAD = (0.0, 0.5, *(2.0**k for k in range(21)), float("inf"))
@@ -55,12 +56,14 @@ class Note:
     # How many elements are off by how many units in the last place, in the bins of SPREAD
     spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
     torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
-    # "float32" -> the smallest error planted in one element, in units in the last place, that is always noticed
+    # "float32" -> the smallest error planted in one element, in units in the last place, that is always detected
     resolution: dict[str, float] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: set[str] = field(default_factory=set)  # and what of it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
+    covers: bool = False  # whether it must reach every promise itself
+    sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors
 
     @property
     def outcome(self) -> str:
@@ -73,39 +76,40 @@ class Note:
 
     @property
     def blind(self) -> set[str]:
-        """The precisions of which no well-conditioned element was met, so that no planted error told anything."""
-        return SHARP.get(self.check, set()) - self.resolution.keys()
+        """The precisions of which no well-conditioned element was met, so that no planted error was measured."""
+        return self.sensitivity - self.resolution.keys()
 
-    def judge(self, problem: Problem, dtype: Any, seed: int, *prefixes: str) -> list[str]:
-        """Hold the answers whose names start with a prefix to the comparison rule; give back their names."""
+    def judge(self, problem: Problem, dtype: Any, seed: int, select: Select = every) -> list[Answer]:
+        """Hold the answers, or some of them, to the comparison rule; returns which these were."""
         self.references.add(problem.reference(np.dtype(dtype)))
-        names = []
-        for verdict in judge(problem, np.dtype(dtype), seed, prefixes or ("",), self.error):
+        answers = []
+        for verdict in judge(problem, np.dtype(dtype), seed, select, self.error):
             if verdict.failure:
                 raise Mismatch(verdict.failure)
-            names.append(verdict.what)
+            answers.append(verdict.answer)
             self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
             for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
-                for place, n in zip(*np.unique(np.searchsorted(SPREAD, ulps), return_counts=True), strict=True):
-                    spread[place] += int(n)
+                for i, n in enumerate(np.bincount(np.searchsorted(SPREAD, ulps)).tolist()):
+                    spread[i] += n
             if verdict.wrong:
                 precision = str(np.dtype(dtype))
-                reason = finding(self.row, verdict.what, precision) or UNRECORDED
-                found = f"{verdict.what} in {precision}: {reason}"
-                self.findings[found] = self.findings.get(found, 0) + verdict.wrong
-        return names
+                reason = finding(self.row, str(verdict.answer), precision) or UNRECORDED
+                line = f"{verdict.answer} in {precision}: {reason}"
+                self.findings[line] = self.findings.get(line, 0) + verdict.wrong
+        return answers
 
-    def sharpness(self, problem: Problem, dtype: Any, seed: int) -> None:
-        """Plant errors, and keep the smallest that is always noticed where the problem is well conditioned."""
-        name = str(np.dtype(dtype))
-        for plant in sharpness(problem, np.dtype(dtype), seed):
+    def plant(self, problem: Problem, dtype: Any, seed: int) -> None:
+        """Plant errors, and keep the smallest that is always detected where the problem is well conditioned."""
+        precision = str(np.dtype(dtype))
+        for plant in sensitivity(problem, np.dtype(dtype), seed):
             if plant.conditioned:
                 self.require(
-                    plant.noticed <= NOTICED,
-                    f"{plant.what} in {name}: an error of {plant.noticed:g} units in the last place is the smallest "
-                    f"that is noticed, and the problem is well conditioned; it should be {NOTICED:g} or less",
+                    plant.smallest <= DETECTED,
+                    f"{plant.answer} {plant.element} in {precision}: the smallest error that is detected is "
+                    f"{plant.smallest:g} units in the last place, expected {DETECTED:g} or less: the problem is well "
+                    "conditioned",
                 )
-                self.resolution[name] = max(plant.noticed, self.resolution.get(name, 0.0))
+                self.resolution[precision] = max(plant.smallest, self.resolution.get(precision, 0.0))
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""
@@ -151,7 +155,7 @@ class Line:
     failed: int = 0
     not_offered: int = 0  # checks that the framework has no way to run
     in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
-    idle: int = 0  # checks that found nothing to compare: the parameter gradients of a layer without parameters
+    idle: int = 0  # checks with nothing to compare: the parameter gradients of a layer without parameters
     examples: int = 0
     comparisons: int = 0
     error: float = 0.0
@@ -289,22 +293,22 @@ class Census:
         about = dict(record["about"])
         about["components"] = {name: Component(**known) for name, known in about["components"].items()}
         census = cls(About(**about))
-        for given in record["checks"]:
-            note = Note(**given)
+        for written in record["checks"]:
+            note = Note(**written)
             note.error, note.ulps, note.torch_ulps = map(float, (note.error, note.ulps, note.torch_ulps))
             note.resolution = {name: float(ulps) for name, ulps in note.resolution.items()}
             note.curves = [
                 Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
-                for c in given["curves"]
+                for c in written["curves"]
             ]
-            for sets in ("remarks", "promised", "reached", "references"):
-                setattr(note, sets, set(given[sets]))
+            for sets in ("sensitivity", "remarks", "promised", "reached", "references"):
+                setattr(note, sets, set(written[sets]))
             census.notes.append(note)
         return census
 
 
 def _plain(value: Any) -> Any:
-    """Sets in order, NumPy's numbers as Python's, and no number that JSON lacks."""
+    """Sets in order, NumPy's numbers as Python's, and strings for numbers that JSON lacks."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (set, frozenset)):

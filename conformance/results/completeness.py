@@ -23,7 +23,7 @@ from conformance.divergences import ABSENT, ADDED, own
 from conformance.frameworks import pytorch
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
-from conformance.strategies.coverage import REACHING, SHARP, purpose
+from conformance.strategies.coverage import purpose
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.table import title_of
 from numpyml.errors import MissingPackageError
@@ -125,7 +125,7 @@ def unreached(notes: Iterable[Note]) -> list[str]:
     return [
         f"{note.row}-{note.check}: {label} was promised and never drawn"
         for note in notes
-        if note.check in REACHING and not note.failure
+        if note.covers and not note.failure
         for label in sorted(note.promised - note.reached)
     ]
 
@@ -136,7 +136,7 @@ def blunt(notes: Iterable[Note]) -> list[str]:
         f"{note.row}-{note.check}: no well-conditioned element in {precision} was drawn; let its row draw "
         "some: conformance/contracts"
         for note in notes
-        if note.check in SHARP and note.outcome in ("passed", "nothing to compare")
+        if note.outcome in ("passed", "nothing to compare")
         for precision in sorted(note.blind)
     ]
 

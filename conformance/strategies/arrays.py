@@ -155,7 +155,7 @@ class _Longer(Purposeful):
     """As the strategy, or a number where what is drawn is to have many elements."""
 
     def __init__(self, strategy: Purposeful, number: int) -> None:
-        super().__init__(strategy.strategy, strategy.purpose, strategy.told)
+        super().__init__(strategy.strategy, strategy.purpose, strategy.words)
         self.number = number
 
     def do_draw(self, data: Any) -> Any:
@@ -184,7 +184,8 @@ def shapes(
 ) -> Strategy[Shape]:
     """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
     lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
-    small = st.integers(least, most).flatmap(lambda n: st.lists(lengths, min_size=n, max_size=n))
+    small_of = {n: st.lists(lengths, min_size=n, max_size=n) for n in range(least, most + 1)}
+    small = st.integers(least, most).flatmap(small_of.__getitem__)
     long = st.lists(st.integers(7, 33), min_size=max(least, 1), max_size=max(1, least, min(most, 3)))
     drawn = st.one_of(small, small, long) if most else small
     labels: dict[str, Callable[..., bool]] = {
@@ -203,7 +204,7 @@ def shapes(
         mark((name + label for label in labels), (name + label for label, holds in labels.items() if holds(shape)))
         return shape
 
-    usable = drawn.map(tuple).filter(lambda shape: np.prod(shape, dtype=float) <= elements and fits(shape))
+    usable = drawn.map(tuple).filter(lambda shape: prod(shape) <= elements and fits(shape))
     return usable.map(marked)
 
 

@@ -2,8 +2,8 @@
 
 A strategy has a purpose: the values or classes of values that it exists for, by labels such as ``bias=False``,
 ``axis: from the back`` or ``x: nan``. They are promised as soon as the strategy is part of a case, drawn or not, and
-reached when a check has passed on a case that holds one: arrays are asked themselves, flags, strides and all, not what
-was meant with them. A promise that no case kept is red (:func:`conformance.results.completeness.unreached`).
+reached when a check has passed on a case that holds one: the arrays themselves are looked at, with flags and
+strides. A promise that no case kept is red (:func:`conformance.results.completeness.unreached`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,6 @@ Strategy = st.SearchStrategy
 Draw = st.DrawFn
 Choice = TypeVar("Choice")
 
-# The checks that must reach every promise themselves; the runner draws on until they do.
-REACHING = frozenset({
-    "output", "input_gradients", "parameter_gradients", "function_output", "function_gradients", "trajectory", "large",
-    "function_large", "initial_distribution", "schedule",
-})  # fmt: skip
-
-# The checks that plant errors, and the precisions in which they do.
-SHARP = {
-    "resolution": {"float32", "float64"},
-    "function_resolution": {"float32", "float64"},
-    "optimizer_resolution": {"float32"},
-}
-
 
 @dataclass(frozen=True)
 class Purpose:
@@ -45,16 +32,16 @@ class Purpose:
 class Purposeful(Strategy[Any]):
     """A strategy that says what it is for."""
 
-    def __init__(self, strategy: Strategy[Any], purpose: Purpose, told: str = "") -> None:
+    def __init__(self, strategy: Strategy[Any], purpose: Purpose, words: str = "") -> None:
         super().__init__()
         self.strategy, self.purpose = strategy, purpose
-        self.told = told or ", ".join(label.lstrip("=: ") for label in purpose.labels)
+        self.words = words or ", ".join(label.lstrip("=: ") for label in purpose.labels)
 
     def do_draw(self, data: Any) -> Any:
         return data.draw(self.strategy)
 
     def __repr__(self) -> str:
-        return self.told
+        return self.words
 
 
 def purposeful(strategy: Strategy[Any], labels: Iterable[str], of: Callable[[Any], Iterable[str]]) -> Purposeful:
@@ -73,7 +60,7 @@ def among(*values: Any) -> Purposeful:
 
 
 def between(low: int, high: int) -> Purposeful:
-    """A whole number; promised are both ends, and 0 where it lies between them."""
+    """An integer; promised are both ends, and 0 where it lies between them."""
     marks = {low, high, *({0} if low <= 0 <= high else ())}
     purpose = Purpose(tuple(map(equals, sorted(marks))), lambda n: [equals(n)] if n in marks else [])
     return Purposeful(st.integers(low, high), purpose, f"{low} to {high}")
@@ -112,7 +99,7 @@ def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
 
 @st.composite
 def fresh(draw: Draw, cases: Strategy[Any], wanted: Collection[str] = ()) -> Any:
-    """The cases, each with the labels of its own draw alone; drawn with an eye to wanted ones."""
+    """The cases, each with the labels of its own draw alone; drawn so that they hold a wanted one, where possible."""
     _promised.clear()
     _reached.clear()
     _wanted.update(wanted)
@@ -159,15 +146,15 @@ def pairs(row: Any) -> Purpose:
     """Every two values of two options of an optimizer, together; those that both sides refuse, refused."""
     refused = {_pair(*pair) for pair in row.refused}
 
-    def told(pair: str) -> str:
+    def label(pair: str) -> str:
         return pair + REFUSED if pair in refused else pair
 
     values = [[name + label for label in known.labels] for name, s in row.options.items() if (known := purpose(s))]
-    every = [told(f"{a} & {b}") for one, other in combinations(values, 2) for a in one for b in other]
+    every = [label(f"{a} & {b}") for one, other in combinations(values, 2) for a in one for b in other]
 
     def of(options: Mapping[str, Any]) -> list[str]:
         held = [name + equals(options[name]) for name in row.options]
-        return [told(f"{a} & {b}") for a, b in combinations(held, 2)]
+        return [label(f"{a} & {b}") for a, b in combinations(held, 2)]
 
     return Purpose(tuple(every), of)
 

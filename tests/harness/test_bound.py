@@ -1,4 +1,4 @@
-"""The comparison rule sees what it must, and nothing else."""
+"""The comparison rule detects what it must, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.comparison.rule import (
-    FURTHER,
-    NOTICED,
-    STEPWISE,
-    Given,
-    Problem,
-    Run,
-    Verdict,
-    judge,
-    off_scale,
-    references,
-    sharpness,
-)
+from conformance.comparison.answers import Answer, output, state
+from conformance.comparison.histories import STEPWISE, off_scale
+from conformance.comparison.movement import FURTHER
+from conformance.comparison.rule import Given, Problem, Run, Verdict, judge, references
+from conformance.comparison.sensitivity import DETECTED, sensitivity
 from numpyml.typing import Array
 
+OUTPUT, STATE = output(), state("parameter", 0)
 VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 
 
-def squares(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {"output": arrays["x"] * arrays["x"]}
+def squares(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+    return {OUTPUT: arrays["x"] * arrays["x"]}
 
 
 def planted(relative: float) -> Any:
-    def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         y = np.array(arrays["x"] * arrays["x"])
         if y.dtype != np.longdouble:
             y[2] *= y.dtype.type(1 + relative)
-        return {"output": y}
+        return {OUTPUT: y}
 
     return ours
 
@@ -54,41 +47,41 @@ def test_the_same_formula_passes(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_error_of_64_units_in_the_last_place_of_one_element_is_noticed(dtype: Any) -> None:
+def test_an_error_of_64_units_in_the_last_place_of_one_element_is_detected(dtype: Any) -> None:
     found = verdict(planted(64 * float(np.finfo(dtype).eps)), dtype)
     assert found.failure.startswith("output[2]")
     assert found.error > 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_formula_wrong_in_every_precision_is_noticed(dtype: Any) -> None:
-    def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": arrays["x"] * arrays["x"] * arrays["x"].dtype.type(1 + 1e-5)}
+def test_a_formula_wrong_in_every_precision_is_detected(dtype: Any) -> None:
+    def wrong(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: arrays["x"] * arrays["x"] * arrays["x"].dtype.type(1 + 1e-5)}
 
     assert verdict(wrong, dtype).failure
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_must_stand_where_the_reference_has_it(value: float) -> None:
-    def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         y = np.array(arrays["x"] * arrays["x"])
         y[1] = value
-        return {"output": y}
+        return {OUTPUT: y}
 
     assert "output[1]" in verdict(ours, np.float32).failure
     holes = Given(np.array([value, 1.0, 2.0]))
     assert not verdict(squares, np.float32, given=holes).failure
     assert verdict(
-        lambda arrays: {"output": np.nan_to_num(squares(arrays)["output"], posinf=1.0)}, np.float32, given=holes
+        lambda arrays: {OUTPUT: np.nan_to_num(squares(arrays)[OUTPUT], posinf=1.0)}, np.float32, given=holes
     ).failure
 
 
 def sums(order: Any) -> Any:
     """One sum of many products, in this order of addition."""
 
-    def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def run(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         terms = arrays["x"] * arrays["y"]
-        return {"output": np.reshape(order(terms), (1,))}
+        return {OUTPUT: np.reshape(order(terms), (1,))}
 
     return run
 
@@ -105,7 +98,7 @@ def test_a_long_sum_may_move_by_the_sum_of_what_its_terms_move(dtype: Any) -> No
     problem = Problem(TERMS, sums(np.sum), sums(np.sum), sums(np.sum))
     exact = {name: given.values.astype(dtype) for name, given in TERMS.items()}
     moves = [
-        float(references(problem, exact, np.dtype(dtype), seed, ["output"])["output"].movement[0]) for seed in range(9)
+        float(references(problem, exact, np.dtype(dtype), seed, [OUTPUT])[OUTPUT].movement[0]) for seed in range(9)
     ]
     assert worst / 6 < np.median(moves) < 2 * worst
     assert min(moves) > worst / 20  # eight random signs show a fiftieth
@@ -121,7 +114,7 @@ def test_plain_addition_of_thousands_of_terms_is_no_error() -> None:
 def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() -> None:
     calls: list[int] = []
 
-    def counted(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    def counted(arrays: Mapping[str, Array]) -> Mapping[Answer, Array]:
         calls.append(1)
         return sums(np.sum)(arrays)
 
@@ -153,38 +146,38 @@ def test_an_element_that_hangs_on_one_number_moves_by_what_that_number_moves_it(
     x = Given(np.linspace(0.1, 5, 2000).astype(np.float32).astype(np.float64))
     problem = Problem({"x": x}, squares, squares, squares)
     exact = {"x": x.values.astype(np.float32)}
-    movement = references(problem, exact, np.dtype(np.float32), 1, ["output"])["output"].movement
+    movement = references(problem, exact, np.dtype(np.float32), 1, [OUTPUT])[OUTPUT].movement
     assert (movement <= 2.001 * x.values * np.spacing(exact["x"])).all()
 
 
 def test_a_difference_moves_by_what_both_its_numbers_move() -> None:
-    def differ(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": arrays["x"] - arrays["y"]}
+    def differ(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: arrays["x"] - arrays["y"]}
 
     given = {"x": Given(np.full(200, 1.3)), "y": Given(np.full(200, 1.2))}
     exact = {name: g.values.astype(np.float32) for name, g in given.items()}
     problem = Problem(given, differ, differ, differ)
-    movement = references(problem, exact, np.dtype(np.float32), 1, ["output"])["output"].movement
+    movement = references(problem, exact, np.dtype(np.float32), 1, [OUTPUT])[OUTPUT].movement
     assert (movement > 1.9 * np.spacing(np.float32(1.2))).mean() > 0.95
 
 
 def test_two_numbers_that_went_the_same_way_in_every_draw_move_their_difference_all_the_same() -> None:
-    def differ(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": arrays["x"][:1] - arrays["x"][1:]}
+    def differ(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: arrays["x"][:1] - arrays["x"][1:]}
 
     problem = Problem({"x": Given(np.full(2, 1.3))}, differ, differ, differ)
     exact = {"x": np.full(2, np.float32(1.3))}
-    found = [references(problem, exact, np.dtype(np.float32), seed, ["output"])["output"] for seed in range(1000)]
+    found = [references(problem, exact, np.dtype(np.float32), seed, [OUTPUT])[OUTPUT] for seed in range(1000)]
     assert all(held.movement[0] > 0 for held in found)
 
 
 def test_two_numbers_that_all_but_cancelled_in_every_draw_are_no_error() -> None:
-    def mean(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def mean(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         x, y = (arrays[name].astype(np.longdouble) for name in "xy")
-        return {"output": (0.49 * x + 0.51 * y).astype(arrays["x"].dtype)}
+        return {OUTPUT: (0.49 * x + 0.51 * y).astype(arrays["x"].dtype)}
 
-    def off(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": mean(arrays)["output"] + np.spacing(np.float32(1.2)) / 2}
+    def off(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: mean(arrays)[OUTPUT] + np.spacing(np.float32(1.2)) / 2}
 
     given = {"x": Given(np.full(4000, 1.3)), "y": Given(np.full(4000, -1.2))}  # in one of 256, eight draws cancel
     (found,) = judge(Problem(given, off, mean, mean), np.dtype(np.float32), 1)
@@ -193,31 +186,28 @@ def test_two_numbers_that_all_but_cancelled_in_every_draw_are_no_error() -> None
 
 
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:
-    def near_one(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": 1 / (1 - arrays["x"])}
+    def near_one(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: 1 / (1 - arrays["x"])}
 
-    def other_way(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": -1 / (arrays["x"] * arrays["x"].dtype.type(1) - 1)}
+    def other_way(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: -1 / (arrays["x"] * arrays["x"].dtype.type(1) - 1)}
 
     close = Given(np.array([1 - 2.0**-20, 0.5]))
     assert not verdict(other_way, np.float32, near_one, close).failure
 
 
-def test_another_shape_or_precision_is_noticed() -> None:
-    assert "shape" in verdict(lambda arrays: {"output": squares(arrays)["output"][None]}, np.float32).failure
-    assert (
-        "float64"
-        in verdict(lambda arrays: {"output": squares(arrays)["output"].astype(np.float64)}, np.float32).failure
-    )
+def test_another_shape_or_precision_is_detected() -> None:
+    assert "shape" in verdict(lambda arrays: {OUTPUT: squares(arrays)[OUTPUT][None]}, np.float32).failure
+    assert "float64" in verdict(lambda arrays: {OUTPUT: squares(arrays)[OUTPUT].astype(np.float64)}, np.float32).failure
 
 
 def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_only_there() -> None:
-    def by_square(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def by_square(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         with np.errstate(all="ignore"):
-            return {"output": np.sqrt(arrays["x"] * arrays["x"])}
+            return {OUTPUT: np.sqrt(arrays["x"] * arrays["x"])}
 
-    def straight(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": np.abs(arrays["x"])}
+    def straight(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: np.abs(arrays["x"])}
 
     large = Given(np.array([2.0**80, 1.0]))
     assert not verdict(by_square, np.float32, by_square, large).failure
@@ -228,34 +218,34 @@ def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_onl
 def test_nothing_is_said_where_no_number_of_the_precision_would_be_wrong() -> None:
     """Σ 1/x of subnormal numbers that all but cancel: too large for float32, and PyTorch says 0.3."""
 
-    def ours(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         with np.errstate(all="ignore"):
-            return {"output": np.sum(1 / arrays["x"], keepdims=True)}
+            return {OUTPUT: np.sum(1 / arrays["x"], keepdims=True)}
 
-    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        found = ours(arrays)["output"]
-        return {"output": np.full_like(found, 0.3) if found.dtype == np.float32 else found}
+    def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        found = ours(arrays)[OUTPUT]
+        return {OUTPUT: np.full_like(found, 0.3) if found.dtype == np.float32 else found}
 
     sums = Given(np.array([1e-41, -1.5e-41]).astype(np.float32).astype(np.float64))
-    assert np.isnan(ours({"x": sums.values.astype(np.float32)})["output"]).all()
+    assert np.isnan(ours({"x": sums.values.astype(np.float32)})[OUTPUT]).all()
     found = verdict(ours, np.float32, torch, sums)
     assert not found.failure and found.compared == 0
     assert "output[0]" in verdict(ours, np.float32, lambda arrays: infinite(ours(arrays)), sums).failure
 
 
-def infinite(answers: dict[str, Array]) -> dict[str, Array]:
+def infinite(answers: dict[Answer, Array]) -> dict[Answer, Array]:
     """PyTorch as it should be: the answer is too large, so it is ∞."""
-    y = answers["output"]
-    return {"output": np.full_like(y, np.inf) if y.dtype == np.float32 else y}
+    y = answers[OUTPUT]
+    return {OUTPUT: np.full_like(y, np.inf) if y.dtype == np.float32 else y}
 
 
 @pytest.mark.parametrize("lost", [np.inf, -np.inf, np.nan])
 def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
-    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        y = np.array(squares(arrays)["output"])
+    def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        y = np.array(squares(arrays)[OUTPUT])
         if y.dtype == np.float32:
             y[1], y[2] = lost, y[2] * np.float32(1 + 1e-5)
-        return {"output": y}
+        return {OUTPUT: y}
 
     assert verdict(squares, np.float32).wrong == 0
     assert verdict(squares, np.float32, torch).wrong == 2
@@ -265,11 +255,11 @@ def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
 
 
 def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
-    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        y = np.array(squares(arrays)["output"])
+    def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        y = np.array(squares(arrays)[OUTPUT])
         if y.dtype == np.float64:
             y[1] = np.nan
-        return {"output": y}
+        return {OUTPUT: y}
 
     def held(ours: Any, formula: str) -> str:
         (found,) = judge(Problem({"x": VALUES}, ours, torch, squares, formula=formula), np.dtype(np.float32), 1)
@@ -277,18 +267,18 @@ def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
 
     assert not held(squares, "a formula")
     assert "output[1]" in held(squares, "")  # of numpyml's own code nothing counts that PyTorch does not confirm
-    wrong = {"output": squares({"x": VALUES.values.astype(np.float32)})["output"] * np.float32(1 + 1e-5)}
-    wrong["output"][[0, 2, 3]] = np.square(VALUES.values.astype(np.float32))[[0, 2, 3]]
+    wrong = {OUTPUT: squares({"x": VALUES.values.astype(np.float32)})[OUTPUT] * np.float32(1 + 1e-5)}
+    wrong[OUTPUT][[0, 2, 3]] = np.square(VALUES.values.astype(np.float32))[[0, 2, 3]]
     assert "output[1]" in held(lambda arrays: wrong, "a formula")
 
 
 @pytest.mark.parametrize("theirs", [np.nan, np.inf])
 def test_nothing_is_asked_where_pytorch_is_not_finite(theirs: float) -> None:
-    def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        y = np.array(squares(arrays)["output"])
+    def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        y = np.array(squares(arrays)[OUTPUT])
         if y.dtype == np.float32:
             y[1] = theirs
-        return {"output": y}
+        return {OUTPUT: y}
 
     found = verdict(torch, np.float32, torch)
     assert not found.failure and found.compared == VALUES.values.size - 1 and found.wrong == 1
@@ -301,11 +291,11 @@ def test_nothing_is_asked_below_the_smallest_normal_number() -> None:
     tiny = float(np.finfo(np.float32).tiny)
 
     def off(theirs: float, ours: float) -> str:
-        def torch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            return {"output": arrays["x"] * arrays["x"].dtype.type(theirs)}
+        def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+            return {OUTPUT: arrays["x"] * arrays["x"].dtype.type(theirs)}
 
-        def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            return {"output": arrays["x"] * np.float32(ours)} if arrays["x"].dtype == np.float32 else torch(arrays)
+        def wrong(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+            return {OUTPUT: arrays["x"] * np.float32(ours)} if arrays["x"].dtype == np.float32 else torch(arrays)
 
         return verdict(wrong, np.float32, torch, Given(np.array([1.0, 2.0]))).failure
 
@@ -316,10 +306,10 @@ def test_nothing_is_asked_below_the_smallest_normal_number() -> None:
 @pytest.mark.parametrize("theirs", [np.nan, -np.inf])
 def test_where_pytorch_has_another_infinity_or_none_a_formula_decides(theirs: float) -> None:
     def with_one(value: float) -> Any:
-        def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
-            y = np.array(squares(arrays)["output"])
+        def run(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+            y = np.array(squares(arrays)[OUTPUT])
             y[1] = value
-            return {"output": y}
+            return {OUTPUT: y}
 
         return run
 
@@ -331,42 +321,42 @@ def test_where_pytorch_has_another_infinity_or_none_a_formula_decides(theirs: fl
 
 
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
-    def wrong(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}
+    def wrong(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: arrays["x"] * arrays["x"] * (1 + arrays["x"].dtype.type(2.0**-45))}
 
     assert "computed in extended precision" in verdict(wrong, np.float64).failure
 
 
 def test_an_answer_that_pytorch_has_not_is_told() -> None:
-    problem = Problem({"x": VALUES}, lambda arrays: {"another": arrays["x"]}, squares, squares)
+    problem = Problem({"x": VALUES}, lambda arrays: {state("another", 0): arrays["x"]}, squares, squares)
     (found,) = judge(problem, np.dtype(np.float32), 1)
-    assert found.failure == "another: there is no such thing in PyTorch"
+    assert found.failure == "another 0: there is no such thing in PyTorch"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_planted_errors_are_noticed_as_soon_as_they_should(dtype: Any) -> None:
-    def twice(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": arrays["x"] + arrays["x"]}
+def test_planted_errors_are_detected_as_soon_as_they_should(dtype: Any) -> None:
+    def twice(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: arrays["x"] + arrays["x"]}
 
-    plants = list(sharpness(Problem({"x": VALUES}, twice, twice, twice), np.dtype(dtype), 1))
-    assert len(plants) == 4 and all(plant.conditioned and 1 < plant.noticed <= NOTICED for plant in plants)
+    plants = list(sensitivity(Problem({"x": VALUES}, twice, twice, twice), np.dtype(dtype), 1))
+    assert len(plants) == 4 and all(plant.conditioned and 1 < plant.smallest <= DETECTED for plant in plants)
 
-    def steep(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {"output": 1 / (1 - arrays["x"])}
+    def steep(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: 1 / (1 - arrays["x"])}
 
     near = {"x": Given(np.array([1 - 2.0**-20]))}
-    (plant,) = sharpness(Problem(near, steep, steep, steep), np.dtype(dtype), 1)
-    assert not plant.conditioned and plant.noticed > NOTICED
+    (plant,) = sensitivity(Problem(near, steep, steep, steep), np.dtype(dtype), 1)
+    assert not plant.conditioned and plant.smallest > DETECTED
 
 
 def test_a_history_is_held_to_the_scale_of_its_array_at_every_step() -> None:
     expected = np.tile([1.0, 1e-9], (20, 1))
     got = expected.copy()
     got[7, 1] += STEPWISE / 2
-    assert not off_scale("state", got, expected).failure
+    assert not off_scale(STATE, got, expected).failure
     got[7, 1] += STEPWISE
-    assert "step 8, element [1]" in off_scale("state", got, expected).failure
-    assert not off_scale("state", got, expected, np.full(expected.shape, STEPWISE)).failure
+    assert "step 8, element [1]" in off_scale(STATE, got, expected).failure
+    assert not off_scale(STATE, got, expected, np.full(expected.shape, STEPWISE)).failure
     got[7, 1] = np.nan
-    assert off_scale("state", got, expected).failure
-    assert "shape" in off_scale("state", got[:-1], expected).failure
+    assert off_scale(STATE, got, expected).failure
+    assert "shape" in off_scale(STATE, got[:-1], expected).failure

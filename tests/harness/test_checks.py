@@ -62,6 +62,6 @@ def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
     indirect=["stubborn"],
 )
 @pytest.mark.parametrize("component", ["Dense", "ReLU"])
-def test_who_refuses_every_call_has_not_refused_the_spoilt_ones(stubborn: None, said: str, component: str) -> None:
+def test_who_refuses_every_call_fails(stubborn: None, said: str, component: str) -> None:
     note = runner.run(runner.Task(component, "rejections"), "quick", examples=4)
     assert note.failure.startswith(said)

@@ -60,17 +60,17 @@ def test_misuse_is_one_line_and_exit_code_2(
 def test_a_folder_that_cannot_be_written_is_known_before_any_run(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conformance.__main__.ran", lambda given: pytest.fail("it ran"))
+    monkeypatch.setattr("conformance.__main__.census_of_run", lambda options: pytest.fail("it ran"))
     assert main(arguments) == 2
     assert "cannot write to /proc" in capsys.readouterr().err
 
 
-def test_explain_tells_the_examples_of_the_run_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    told = {}
+def test_explain_gives_the_examples_of_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {}
     for options in ((), ("--profile", "quick"), ("--examples", "7")):
         assert main(["explain", "nn.Linear", *options]) == 0
-        told[options] = re.findall(r"  output \((\d+) examples\)", capsys.readouterr().out)
-    assert list(told.values()) == [["80"], ["20"], ["7"]]
+        counts[options] = re.findall(r"  output \((\d+) examples\)", capsys.readouterr().out)
+    assert list(counts.values()) == [["80"], ["20"], ["7"]]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_without_the_supported_pytorch_it_says_so_at_once(stub: str, said: str, 
         assert line.splitlines()[-1] == ran.stderr.strip().replace("conformance: ", "conformance.errors.Misuse: ", 1)
 
 
-def test_a_fault_is_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_printed_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     from conformance.faults import faults
 
     with faults()[0].planted():

@@ -19,7 +19,7 @@ from conformance import contracts, runner, test_conformance
 from conformance.results import completeness, floors
 from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow, SchedulerRow
-from conformance.strategies.coverage import REACHING, purpose
+from conformance.strategies.coverage import purpose
 from numpyml import names
 from numpyml.nn import Module, optimizers, schedulers
 
@@ -28,8 +28,10 @@ TASKS = [(task.row, task.check) for task in runner.jobs()]
 
 def notes() -> list[Note]:
     """What a run of the whole suite could have written down."""
-    made = [Note(row, check, examples=9, comparisons=100) for row, check in TASKS]
+    made = [runner.note_of(task) for task in runner.jobs()]
     for note in made:
+        note.examples, note.comparisons = 9, 100
+        note.resolution = dict.fromkeys(note.sensitivity, 32.0)
         row = runner.row_of(note.row)
         options = getattr(row, "options", {})
         note.promised = {name + label for name, s in options.items() for label in purpose(s).labels} | {"x: nan"}
@@ -107,7 +109,7 @@ def test_every_label_is_missed() -> None:
     assert completeness.unreached(run) == []
     taken = 0
     for note in run:
-        if note.check not in REACHING:
+        if not note.covers:
             continue
         for label in sorted(note.promised):
             note.reached.remove(label)
@@ -163,8 +165,6 @@ def test_of_one_component_only_its_own_checks_can_be_missing() -> None:
 
 def test_an_unmeasured_sensitivity_is_red() -> None:
     run = [note for note in notes() if note.check == "resolution"]
-    for note in run:
-        note.resolution = {"float32": 32.0, "float64": 32.0}
     assert completeness.blunt(run) == []
     for note in run:
         del note.resolution["float32"]

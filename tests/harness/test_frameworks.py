@@ -17,7 +17,8 @@ import pytest
 from conformance import contracts, frameworks
 from conformance.__main__ import main
 from conformance.cases.functions import FunctionCase
-from conformance.checks.refusals import alike
+from conformance.checks.refusals import same_refusal
+from conformance.comparison.answers import output
 from conformance.comparison.rule import Given, arrays_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import made
@@ -201,7 +202,7 @@ def test_an_option_that_a_framework_lacks_is_asked_of_it_at_other_values_alone(s
         for offset in (0, 1):
             case = trace_of(seed, offset=offset, axis1=0, axis2=1)
             arrays = arrays_of(case.problem(), case.dtype)
-            assert case.ours(arrays)["output 0"] == np.trace(np.eye(3), offset)
+            assert case.ours(arrays)[output()] == np.trace(np.eye(3), offset)
         case = trace_of(seed, offset=0, axis1=1, axis2=0)
         with pytest.raises(NotImplementedError, match=r"trace: .*unexpected keyword argument 'axis1'"):
             case.ours(arrays)
@@ -310,21 +311,25 @@ def test_a_refusal_is_an_error_of_the_frameworks_own_and_what_is_not_offered_is_
     frameworks.use(SimpleNamespace(NAME="toy", REJECTIONS=(ValueError,)))
     try:
         note = Note("Dense", "rejections")
-        alike("Dense", note, "spoilt", raising(frameworks.NotOffered("it")), lambda: None)
+        same_refusal("Dense", note, "wrong", raising(frameworks.NotOffered("it")), lambda: None)
         assert note.comparisons == 0
-        alike("Dense", note, "spoilt", raising(ValueError("no")), raising(RuntimeError("no")))
+        same_refusal("Dense", note, "wrong", raising(ValueError("no")), raising(RuntimeError("no")))
         assert note.comparisons == 1
         with pytest.raises(Mismatch, match="PyTorch accepts it, it is refused: no"):
-            alike("Dense", note, "spoilt", raising(ValueError("no")), lambda: None)
+            same_refusal("Dense", note, "wrong", raising(ValueError("no")), lambda: None)
         with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):
-            alike("Dense", note, "spoilt", raising(TypeError("unsupported operand")), raising(RuntimeError("no")))
+            same_refusal("Dense", note, "wrong", raising(TypeError("unsupported operand")), raising(RuntimeError("no")))
         with pytest.raises(Mismatch, match=r"PyTorch refuses it \(no\), it is accepted"):
-            alike("Dense", note, "spoilt", lambda: None, raising(RuntimeError("no")))
-        alike("diff", note, "spoilt", raising(TypeError("no")), raising(TypeError("no")), peers="NumPy")
+            same_refusal("Dense", note, "wrong", lambda: None, raising(RuntimeError("no")))
+        same_refusal("diff", note, "wrong", raising(TypeError("no")), raising(TypeError("no")), peers="NumPy")
         assert note.comparisons == 2
         with pytest.raises(Mismatch, match="TypeError instead of an error of its own"):  # not NumPy's words
-            alike("diff", note, "spoilt", raising(TypeError("by chance")), raising(TypeError("no")), peers="NumPy")
-        with pytest.raises(Mismatch, match="NumPy accepts it, it is refused: no"):  # on record of spoilt calls alone
-            alike("floor_divide", note, "incoming gradient", raising(ValueError("no")), lambda: None, True, "NumPy")
+            same_refusal(
+                "diff", note, "wrong", raising(TypeError("by chance")), raising(TypeError("no")), peers="NumPy"
+            )
+        with pytest.raises(Mismatch, match="NumPy accepts it, it is refused: no"):  # documented of invalid calls alone
+            same_refusal(
+                "floor_divide", note, "incoming gradient", raising(ValueError("no")), lambda: None, True, "NumPy"
+            )
     finally:
         frameworks.use(None)

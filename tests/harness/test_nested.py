@@ -15,6 +15,7 @@ import torch
 from conformance import contracts, frameworks
 from conformance.cases.modules import ModuleCase
 from conformance.checks import modules as checks
+from conformance.checks.registry import checks_of
 from conformance.comparison.rule import Given
 from conformance.errors import Mismatch
 from conformance.frameworks import counterparts
@@ -38,7 +39,7 @@ class Step(torch.nn.LSTMCell):
 
 
 ROW = CompositeRow(LSTMCell, "counterparts.Step", {}, lambda o: None)  # type: ignore[arg-type, return-value]
-CHECKS = [check for check in checks.MODULE_CHECKS if check is not checks.resolution]
+CHECKS = [check.run for check in checks_of(checks) if check.run is not checks.resolution]
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +83,9 @@ def test_spoilt_parts_of_a_nested_input_are_refused() -> None:
 
 
 def checks_of_inputs(inputs: Any) -> Iterator[tuple[str, Any]]:
-    from conformance.checks.refusals import spoilt_inputs
+    from conformance.checks.refusals import invalid_inputs
 
-    return spoilt_inputs(case(), inputs)
+    return invalid_inputs(case(), inputs)
 
 
 FAULTS = {

@@ -20,9 +20,9 @@ from conformance.errors import Mismatch
 from conformance.faults import Fault
 from conformance.faults.answers import scaled
 from conformance.faults.fault import partial_replaced
+from conformance.programs import sidebyside
 from conformance.programs.nodes import (
     FUNCTIONS,
-    Activation,
     Block,
     Branch,
     Chain,
@@ -38,10 +38,11 @@ from conformance.programs.nodes import (
 )
 from conformance.programs.training import (
     Program,
+    activations,
     lockstep_float32,
     lockstep_float64,
     programs,
-    sidebyside,
+    targets_of,
     training_float32,
     training_float64,
 )
@@ -55,8 +56,7 @@ CHECKS = [lockstep_float64, lockstep_float32, training_float64, training_float32
 EVERYTHING = {
     "sequence", "residual", "shared", "loop: number", "loop: rows", "loop: until", "branch: shape", "branch: data",
     "branch: value", "recurrent", "plain", "gated", "pool: last", "pool: mean", "pool: attention", "block", "chain",
-    "tied", "own", "dense", "frozen", "ReLU", "Sigmoid", "Tanh", "SiLU",
-    "GELU", "explicit", "dynamic", "groups", "one group",
+    "tied", "own", "dense", "frozen", "explicit", "dynamic", "groups", "one group",
 }  # fmt: skip
 
 
@@ -85,14 +85,21 @@ def test_every_kind_is_reached() -> None:
 
     draw()
     rows = {row.name for row in [*LOSSES, *optimizer_rows()]}
-    assert (EVERYTHING | rows | set(FUNCTIONS)) - found == set()
+    assert (EVERYTHING | rows | set(FUNCTIONS) | {node.name for node in activations()}) - found == set()
+
+
+def test_activations_and_targets_come_from_the_rows() -> None:
+    assert {"ReLU", "Sigmoid", "Tanh", "SiLU", "GELU"} <= {node.name for node in activations()}
+    kinds = {row.name: targets_of(row) for row in LOSSES}
+    assert kinds["CrossEntropyWithLogits"] == "classes" and kinds["MeanSquaredError"] == "values"
+    assert kinds["BinaryCrossEntropyWithLogits"] == "probabilities"
 
 
 CELLS = [Recurrent(3, cell, pool) for cell in ("plain", "gated") for pool in ("last", "mean", "attention")]
 TANH = Function("tanh")
 NODES = [
     *map(Function, FUNCTIONS),
-    *map(Activation, ("ReLU", "Sigmoid", "Tanh", "SiLU", "GELU")),
+    *activations(),
     Dense(4, bias=False),
     Dense(4, frozen=True),
     Own(),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from conformance import contracts, runner
+from conformance.cases.modules import module_cases
 from conformance.cases.optimizers import OptimizerCase
 from conformance.comparison.rule import Given
 from conformance.results import completeness
@@ -23,10 +24,13 @@ RELU = runner.row_of("ReLU")
 TASK = runner.Task("ReLU", "output")
 
 
-def ran(monkeypatch: pytest.MonkeyPatch, row: ModuleRow, check: Any = None, examples: int | None = None) -> Note:
+def ran(
+    monkeypatch: pytest.MonkeyPatch, row: ModuleRow, check: Any = None, examples: int | None = None, cases: Any = None
+) -> Note:
     """The note of a run of this row, in ReLU's place."""
     job = runner.jobs("quick")[TASK]
-    changed = runner.Job(check or job.check, runner.module_cases(row))
+    drawn = module_cases(row) if cases is None else cases
+    changed = runner.Job(replace(job.check, run=check) if check else job.check, row, drawn)
     monkeypatch.setitem(runner.jobs("quick"), TASK, changed)
     return runner.run(TASK, "quick", examples=examples)
 
@@ -50,16 +54,13 @@ def test_between_promises_its_ends_and_zero(low: int, high: int, labels: tuple[s
 
 def test_a_rare_value_is_drawn_until_it_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     rare = purposeful(st.integers(0, 60), ["=60"], lambda n: [f"={n}"] if n == 60 else [])
-    monkeypatch.setattr(runner, "module_cases", lambda row: cases(row, rare))
-    note = ran(monkeypatch, RELU)
+    note = ran(monkeypatch, RELU, cases=with_another(RELU, rare))
     assert "n=60" in note.reached and completeness.unreached([note]) == []
     assert note.examples > runner.examples_of(runner.Task("ReLU", "output"), "quick")
 
 
 @st.composite
-def cases(draw: Any, row: ModuleRow, extra: Any) -> Any:
-    from conformance.cases.modules import module_cases
-
+def with_another(draw: Any, row: ModuleRow, extra: Any) -> Any:
     reach.pick(draw, "n", extra)
     return draw(module_cases(row))
 

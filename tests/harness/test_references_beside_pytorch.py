@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from conformance.cases.common import answers as by_answer
 from conformance.cases.functions import FunctionCase, function_cases
 from conformance.cases.modules import ModuleCase, module_cases
 from conformance.comparison.rule import Given
@@ -75,8 +76,7 @@ def of_function(case: FunctionCase, reference: FunctionReference) -> Iterator[st
     operands = {name: arrays[name] for name in case.call.operands}
     gys = [x for name, x in arrays.items() if name not in operands]
     outputs, gradients = reference(operands, case.call.options, gys)
-    found = {f"output {i}": y for i, y in enumerate(outputs)} | {f"gradient of {n}": g for n, g in gradients.items()}
-    yield from disagreements(found, case.torch(arrays))
+    yield from disagreements(by_answer(outputs, gradients), case.torch(arrays))
 
 
 def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:

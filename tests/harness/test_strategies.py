@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from conformance import contracts, runner
 from conformance.cases.functions import MANY, FunctionCase
 from conformance.cases.modules import ModuleCase
+from conformance.comparison.answers import output
 from conformance.comparison.rule import Given, arrays_of, references
 from conformance.strategies import calls as draws
 from conformance.strategies import coverage as reach
@@ -176,8 +177,8 @@ def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[flo
     options = {"dim": 2, "max_len": 2, "base": 2.0, "interleaved": True}
     case = ModuleCase(row, options, (Given(np.array([signs] * 2), kind="signed zeros"),), np.float32, True, 0)
     problem = case.problem()
-    held = references(problem, arrays_of(problem, np.dtype(np.float32)), np.dtype(np.float32), 0, ["output"])
-    assert (held["output"].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them
+    held = references(problem, arrays_of(problem, np.dtype(np.float32)), np.dtype(np.float32), 0, [output()])
+    assert (held[output()].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them
 
 
 def test_infinite_numbers_are_not_divided_by_extreme_ones_nor_any_by_subnormals() -> None:
