@@ -1,6 +1,6 @@
 """No alarm on correct code: seeds that nobody has seen, one whole run after another, until so many cases have passed.
 
-    python tests/harness/campaign.py [--cases 100000] [--seed N] [--profile default] [--jobs 2]
+    python tools/campaign.py [--cases 100000] [--seed N] [--profile default] [--jobs 2]
 
 Begins with the seed N (by default one that the clock chooses) and counts up. The exit code is 1 as soon as a check has
 failed, in whichever run, or has not reached what it promises; the cases up to there are counted. The suite's own seed,

@@ -1,4 +1,4 @@
-"""Derive the coefficients of numpyml/kernels/erf.py: `python tests/harness/mills.py` prints them.
+"""Derive the coefficients of numpyml/kernels/erf.py: `python tools/erf_coefficients.py` prints them.
 
 R(t) = Φ(−t) e^(t²/2) is fitted by P(t) / Q(t) on three times as many points as there are coefficients, closer together
 near 0. Each step solves P − R Q = 0 for the coefficients, by least squares weighted so that what counts is the
