@@ -52,7 +52,6 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|np|collections|typing|torch|sklearn|tokenizers|os|pathlib|types|contextlib)\b.*"),
     (r"py:.*", r"(ArrayLike|Axis|DTypeLike|NDArray|Array|Any|Callable|Generator|dtype|random\.Generator|Path|Buffers)"),
-    (r"py:.*", r"(ArrayLike|Axis|DTypeLike|NDArray|Array|Any|Callable|Generator|dtype|random\.Generator|Path|Buffers)"),
     (r"py:.*", r"TypeAliasForwardRef|.*\.[MT]|.*\bNode|.*\._\w+|numpyml\.nn\.optimizers\.flat\.Run"),
 ]
 
