@@ -1,9 +1,9 @@
-"""``python -m benchmarks``: training steps, Transformers and memory beside PyTorch's, and the cost of the import.
+"""``python -m benchmarks``: training steps, Transformers and memory beside PyTorch's, and the time of the import.
 
-Each framework runs in a process of its own: the threads that PyTorch leaves spinning would slow NumPy's matrix products
-down. They alternate, so that both see the same machine; the ratio is the median of the ratios of neighbouring runs.
-Each runs at the setting that was fastest in a first look at all of them: PyTorch with its threads and its ways to run
-the case, numpyml with the threads of NumPy's matrix products (a second one loses where other programs run).
+Each framework runs in a process of its own, since PyTorch's spinning threads slow NumPy's matrix products. The
+processes alternate, so that both see the same load; the ratio is the median of the ratios of adjacent runs. Each
+framework has the setting that was fastest in a first run of all: PyTorch's number of threads and implementation, the
+number of threads of NumPy's matrix products.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ THREADS = sorted({1, os.cpu_count() or 1})
 
 
 def settings(case: Case) -> dict[str, list[Setting]]:
-    """All that is tried for each framework."""
+    """The settings to try for each framework."""
     return {
         "numpyml": [Setting(n) for n in THREADS],
         "pytorch": [Setting(n, way) for n, way in itertools.product(THREADS, case.ways)],
@@ -33,7 +33,7 @@ def settings(case: Case) -> dict[str, list[Setting]]:
 
 
 def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str, Any]:
-    """What a worker measured."""
+    """The measurements of a worker process."""
     command = [sys.executable, "-m", f"benchmarks.with_{framework}", case, str(seconds)]
     command += [str(setting.threads), setting.way] if framework == "pytorch" else []
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(setting.threads)}
@@ -42,8 +42,8 @@ def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str
     return result
 
 
-def steps(names: list[str], rounds: int, seconds: float, kept: Path | None = None) -> None:
-    """Print a row for each case; with a file, put its numbers there as well, beside those of other cases."""
+def steps(names: list[str], rounds: int, seconds: float, file: Path | None = None) -> None:
+    """Print a row for each case; with a file, store its numbers there, beside those of other cases."""
     print(
         f"{'one step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
         "peak beyond the start (MiB): numpyml, PyTorch; each at its best"
@@ -65,19 +65,19 @@ def steps(names: list[str], rounds: int, seconds: float, kept: Path | None = Non
             f"{our_peak:6.1f}, {their_peak:.1f}; {best['numpyml']}; {best['pytorch']}",
             flush=True,
         )
-        if kept is not None:
-            found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-            found[name] = {
+        if file is not None:
+            results = json.loads(file.read_text("utf-8")) if file.exists() else {}
+            results[name] = {
                 "title": case.title, "target": case.target, "rounds": rounds,
                 "microseconds": [round(ours, 1), round(theirs, 1)], "ratios": [round(ratio, 4) for ratio in ratios],
                 "peak_mib": [round(our_peak, 1), round(their_peak, 1)],
                 "settings": [str(best["numpyml"]), str(best["pytorch"])],
             }  # fmt: skip
-            kept.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
+            file.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def imports(rounds: int) -> None:
-    """Print what ``import numpyml`` costs beside ``import numpy``, as whole processes less an empty one's time."""
+    """Print the time of ``import numpyml`` beside that of ``import numpy``."""
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     times: dict[str, list[float]] = {"numpy": [], "numpyml": []}
     for _ in range(rounds):
@@ -90,14 +90,14 @@ def imports(rounds: int) -> None:
 
 
 def rounds(text: str) -> int:
-    """How many pairs of runs."""
+    """The number of pairs of runs."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
     return int(text)
 
 
 def duration(text: str) -> float:
-    """How many seconds."""
+    """A number of seconds."""
     try:
         seconds = float(text)
     except ValueError:
@@ -112,13 +112,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--rounds", type=rounds, default=5, help="pairs of runs for each case")
     parser.add_argument("--seconds", type=duration, default=2.0, help="timed in each run")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers there, for benchmarks.plot")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the numbers there, for benchmarks.plot")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]!r}; expected one of {', '.join(CASES)}")
     if options.json is not None and not options.json.parent.is_dir():
-        parser.error(f"--json expects a file in a folder that is there, got {options.json}")
+        parser.error(f"--json expects a file in an existing folder, got {options.json}")
     steps(options.cases or list(CASES), options.rounds, options.seconds, options.json)
     imports(2 * options.rounds + 1)
 

@@ -1,4 +1,4 @@
-"""What is timed: whole training steps, from the forward to the updated parameters, and what trained models are for."""
+"""The benchmark cases: whole training steps, and inference with trained models."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Protocol
 
 
 class Case(Protocol):
-    """A model, what it is given, and the share of PyTorch's time that it may take."""
+    """A model, its data, and the target: the share of PyTorch's time that it may take."""
 
     name: str
     target: float
-    ways: tuple[str, ...]  # that PyTorch is tried in
+    ways: tuple[str, ...]  # PyTorch's implementations to try
 
     @property
     def title(self) -> str:
-        """How the table calls it."""
+        """The name in the table."""
 
     @property
     def flops(self) -> float:
-        """Of the matrix products: forward, and where it is trained gradients of weights and of all but the data."""
+        """Of the matrix products: forward, and in training the gradients of weights and activations."""
 
     @property
     def small(self) -> Case:
-        """The same in small: run once before memory is looked at, it brings in the code of both frameworks."""
+        """A small version: run once before memory is measured, so that all code is loaded."""
 
 
 OPTIMIZERS = ("fused", "foreach", "single")
@@ -63,7 +63,7 @@ TOKENS = 512
 
 @dataclass(frozen=True)
 class Language:
-    """The GPT of examples/gpt: a training step, its gradients clipped, or the writing of so many tokens by sampling."""
+    """The GPT of examples/gpt: a training step with gradient clipping, or the sampling of ``writes`` tokens."""
 
     name: str
     width: int
@@ -83,17 +83,17 @@ class Language:
 
     @property
     def size(self) -> dict[str, int]:
-        """As the example's models take it."""
+        """The arguments of the example's models."""
         return {"width": self.width, "heads": self.heads, "depth": self.depth, "time": self.time}
 
     @property
     def flops(self) -> float:
         prompt = self.time - self.writes
-        places = self.batch * (self.time - 1 if self.writes else self.time)
+        positions = self.batch * (self.time - 1 if self.writes else self.time)
         reads = self.writes or self.batch * self.time  # of which the logits are taken
         seen = (self.time + prompt) / 2 if self.writes else self.time
-        per_place = 2 * self.depth * (12 * self.width**2 + 2 * seen * self.width)
-        forward = places * per_place + 2 * reads * self.width * TOKENS
+        per_position = 2 * self.depth * (12 * self.width**2 + 2 * seen * self.width)
+        forward = positions * per_position + 2 * reads * self.width * TOKENS
         return forward if self.writes else 3 * forward
 
     @property
@@ -147,10 +147,10 @@ CASES: dict[str, Case] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """How a framework is set up."""
+    """The settings of a framework."""
 
     threads: int
-    way: str = ""  # of PyTorch: how its optimizer walks over the parameters, how its Transformer is run
+    way: str = ""  # of PyTorch: the implementation of its optimizer or its Transformer
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -158,5 +158,5 @@ class Setting:
 
 
 def example(task: str) -> None:
-    """Bring the modules of an example in sight; they import each other as scripts do."""
+    """Make the modules of an example importable; they import each other as scripts do."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / task))

@@ -1,6 +1,6 @@
-"""When a DataLoader's thread pays: milliseconds of a training step by the number of batches made ahead.
+"""Gain of a DataLoader's thread: milliseconds per training step by the number of prefetched batches.
 
-``python -m benchmarks.loading``: a batch of arrays in memory, and one that is waited for, as for a file.
+``python -m benchmarks.loading``: batches of arrays in memory, and batches with a delay, as from files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AHEAD = (0, 1, 2)
 
 
 class Waiting(ArrayDataset):
-    """Arrays that take their time."""
+    """Arrays whose batches take a given time."""
 
     def __init__(self, seconds: float, *arrays: Any) -> None:
         super().__init__(*arrays)
@@ -38,7 +38,7 @@ def seconds_a_step(dataset: ArrayDataset, columns: int, hidden: int, rows: int, 
     loss_fn = losses.CrossEntropyWithLogits()
     optim = optimizers.Adam(net.parameters(), net.gradients())
     loader = DataLoader(dataset, rows, shuffle=True, prefetch=ahead)
-    found = []
+    times = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         for x, y in loader:
@@ -46,8 +46,8 @@ def seconds_a_step(dataset: ArrayDataset, columns: int, hidden: int, rows: int, 
             optim.zero_grad()
             net.backward(loss_fn.backward(), input_gradient=False)
             optim.step()
-        found.append((time.perf_counter() - began) / len(loader))
-    return min(found)
+        times.append((time.perf_counter() - began) / len(loader))
+    return min(times)
 
 
 def main() -> None:

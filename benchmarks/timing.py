@@ -1,4 +1,4 @@
-"""Time a step inside a worker process, and print what was measured as JSON."""
+"""Time a step inside a worker process, and print the measurements as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.cases import Case
 Step = Callable[[], SupportsFloat]
 
 
-def report(made: Callable[[Case], Step], case: Case, seconds: float) -> None:
-    """Make the case and run its step for a while to warm up, then for ``seconds``; print medians.
+def report(make: Callable[[Case], Step], case: Case, seconds: float) -> None:
+    """Make the case, run its step to warm up, then for ``seconds``; print medians.
 
-    The peak of memory is what the first steps take beyond what was there before them: the model and its data. For a
-    training step it holds the gradients and the optimizer's state, which are first touched there, in both frameworks.
+    The peak of memory is that of the first steps, less the memory of the model and its data. For a training step it
+    includes the gradients and the optimizer's state, which both frameworks first write there.
     """
-    made(case.small)()
-    step = made(case)
+    make(case.small)()
+    step = make(case)
     before = resident_from_now_on()
     for _ in range(3):
         step()
@@ -52,7 +52,7 @@ def report(made: Callable[[Case], Step], case: Case, seconds: float) -> None:
 
 
 def resident_from_now_on() -> float:
-    """MiB that are resident, after the kernel was told to forget their peak; NaN where it cannot be told."""
+    """Reset the peak of resident memory, and return the resident MiB; NaN where that is not possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
     except OSError:

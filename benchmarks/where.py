@@ -1,7 +1,7 @@
-"""``python -m benchmarks.where CASE``: where numpyml spends a step's time, operation by operation.
+"""``python -m benchmarks.where CASE``: the time of numpyml's step, by operation.
 
-For each operation the least processor time it was seen to take, without what it called in turn, so that other programs
-disturb the figures little; the sum of them is what the step would take if nothing ever disturbed it.
+For each operation the least processor time of all its calls, without that of the operations it calls. Other programs
+hardly affect these figures; their sum is the time of an undisturbed step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: a second one would count as time spent
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: process_time counts every thread
 
 from benchmarks import with_numpyml
 from benchmarks.cases import CASES
@@ -22,14 +22,14 @@ from numpyml.autograd import tape
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.base import Optimizer
 
-Name = tuple[str, int]  # an operation, and which of its calls in a step
+Name = tuple[str, int]  # an operation, and the number of its call in a step
 least: dict[Name, float] = defaultdict(lambda: float("inf"))
 calls: Counter[str] = Counter()
-inside: list[float] = []  # for each operation that is running, the time of those it called
+inside: list[float] = []  # for each running operation, the time of those it called
 
 
 def timed(function: Callable[..., Any], name: str | Callable[..., str]) -> Callable[..., Any]:
-    """The function, its time without that of the timed ones it calls noted under the name."""
+    """The function, its time recorded under the name, without that of the timed functions it calls."""
 
     def run(*args: Any, **options: Any) -> Any:
         title = name if isinstance(name, str) else name(*args)
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
-    step = with_numpyml.made(CASES[options.case])
+    step = with_numpyml.make(CASES[options.case])
     for _ in range(3):
         step()
     for kind in set(subclasses(Module)):
@@ -67,10 +67,10 @@ def main() -> None:
             if half in vars(kind):
                 setattr(kind, half, timed(vars(kind)[half], f"{kind.__name__.lstrip('_')}.{half}"))
     rows.Row.pullback = timed(rows.Row.pullback, lambda row, *_: f"numpy.{row.function.__name__}, pulled back")
-    tape.backward = timed(tape.backward, "the walk back, sums of gradients")
+    tape.backward = timed(tape.backward, "tape, sums of gradients")
     Optimizer.step, Optimizer.zero_grad = timed(Optimizer.step, "step"), timed(Optimizer.zero_grad, "zero_grad")
     with_numpyml.clip_grad_norm_ = timed(with_numpyml.clip_grad_norm_, "clip_grad_norm_")
-    whole = timed(step, "all else")
+    whole = timed(step, "everything else")
     for _ in range(options.steps):
         calls.clear()
         whole()

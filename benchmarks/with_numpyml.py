@@ -80,12 +80,12 @@ def sentences(case: Sentences, rng: np.random.Generator) -> Step:
     return step
 
 
-def made(case: Case) -> Step:
-    """A new model, and what is done with it again and again."""
+def make(case: Case) -> Step:
+    """A new model, and its step."""
     numpyml.manual_seed(0)
     kinds: dict[type, Any] = {Perceptron: perceptron, Language: language, Sentences: sentences}
     return kinds[type(case)](case, np.random.default_rng(0))
 
 
 if __name__ == "__main__":
-    report(made, CASES[sys.argv[1]], float(sys.argv[2]))
+    report(make, CASES[sys.argv[1]], float(sys.argv[2]))

@@ -76,21 +76,21 @@ class InPlace:
 
     def __init__(self, net: Any) -> None:
         self.net = net
-        self.places, width = net.place.weight.shape
+        self.length, width = net.position.weight.shape
         heads = net.blocks[0].attention.num_heads
-        self.kept = torch.empty(len(net.blocks), 2, 1, heads, self.places, width // heads)
+        self.cache = torch.empty(len(net.blocks), 2, 1, heads, self.length, width // heads)
 
     def step(self, tokens: torch.Tensor, past: int) -> tuple[torch.Tensor, int]:
         net, now = self.net, past + tokens.shape[1]
-        x = net.token(tokens) + net.place.weight[past:now]
-        for block, (keys, values) in zip(net.blocks, self.kept, strict=True):
+        x = net.token(tokens) + net.position.weight[past:now]
+        for block, (keys, values) in zip(net.blocks, self.cache, strict=True):
             attention = block.attention
             qkv = nn.functional.linear(block.norm1(x), attention.in_proj_weight, attention.in_proj_bias)
             q, keys[:, :, past:now], values[:, :, past:now] = (block.heads(y) for y in qkv.chunk(3, dim=-1))
             k, v = keys[:, :, :now], values[:, :, :now]
             y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=not past)
             x = x + attention.out_proj(y.transpose(1, 2).reshape(x.shape))
-            x = x + block.think(block.norm2(x))
+            x = x + block.mlp(block.norm2(x))
         return net.head(net.norm(x[:, -1])), now
 
 
@@ -114,12 +114,12 @@ def sentences(case: Sentences, way: str) -> Step:
 def main(case: Case, seconds: float, setting: Setting) -> None:
     torch.set_num_threads(setting.threads)
 
-    def made(case: Case) -> Step:
+    def make(case: Case) -> Step:
         torch.manual_seed(0)
         kinds: dict[type, Any] = {Perceptron: perceptron, Language: language, Sentences: sentences}
         return kinds[type(case)](case, setting.way)
 
-    report(made, case, seconds)
+    report(make, case, seconds)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "DTypeLike")}
+autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "Axis", "DTypeLike")}
 autodoc_mock_imports = ["sklearn", "torch"]  # hundreds of megabytes for base classes and annotations
 maximum_signature_line_length = 88
 add_module_names = False
@@ -51,7 +51,7 @@ napoleon_use_param = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|np|collections|typing|torch|sklearn|tokenizers|os|pathlib|types|contextlib)\b.*"),
-    (r"py:.*", r"(ArrayLike|DTypeLike|NDArray|Array|Any|Callable|Generator|dtype|random\.Generator|Path|Buffers)"),
+    (r"py:.*", r"(ArrayLike|Axis|DTypeLike|NDArray|Array|Any|Callable|Generator|dtype|random\.Generator|Path|Buffers)"),
     (r"py:.*", r"TypeAliasForwardRef|.*\.[MT]|.*\bNode|.*\._\w+|numpyml\.nn\.optimizers\.flat\.Run"),
 ]
 

@@ -39,31 +39,31 @@ def listing():
         print(f"{name}\n    {facts['doc']}\n    data   {facts['DATA']}\n    claim  {facts['CLAIM']}")
 
 
-def plot_of(given):
+def plot_of(options):
     """Where the curves go, or Misuse, before anything is trained for them."""
-    if given.plot is None:
-        given.plot = tasks.FOLDER.parent / "reports" / f"{given.task}.svg"
-        given.plot.parent.mkdir(exist_ok=True)
+    if options.plot is None:
+        options.plot = tasks.FOLDER.parent / "reports" / f"{options.task}.svg"
+        options.plot.parent.mkdir(exist_ok=True)
     kinds = (".svg", ".png", ".pdf")
-    if given.plot.suffix not in kinds:
-        raise Misuse(f"--plot expects a file that ends in one of {', '.join(kinds)}, got {given.plot}")
-    if not given.plot.parent.is_dir():
-        raise Misuse(f"--plot expects a file in a folder that is there, got {given.plot}")
-    return given.plot
+    if options.plot.suffix not in kinds:
+        raise Misuse(f"--plot expects a file that ends in one of {', '.join(kinds)}, got {options.plot}")
+    if not options.plot.parent.is_dir():
+        raise Misuse(f"--plot expects a file in an existing folder, got {options.plot}")
+    return options.plot
 
 
 def main(arguments=None):
-    given = parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        if given.command == "list":
+        if options.command == "list":
             listing()
         else:
-            tasks.known(given.task)
-            path = plot_of(given)
-            tasks.require(given.task, tasks.FOLDER / "comparison.py", *tasks.halves(given.task))
+            tasks.known(options.task)
+            path = plot_of(options)
+            tasks.require(options.task, tasks.FOLDER / "comparison.py", *tasks.halves(options.task))
             from examples import comparison  # needs PyTorch, Matplotlib and tqdm, which `list` does not
 
-            comparison.compare(given, path)
+            comparison.compare(options, path)
     except Misuse as error:
         print(f"examples: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""What every task runs first: a half that is run alone, as a script, names all packages it lacks in one line."""
+"""What every task runs first: a half that is run alone, as a script, lists all missing packages in one line."""
 
 import sys
 from pathlib import Path

@@ -1,13 +1,13 @@
-"""Both halves of a task, trained from the same weights on the same data: losses, predictions and figures side by side.
+"""Train both halves of a task from the same weights on the same data, and compare losses, predictions and scores.
 
-What a half offers, and all it has to:
+The functions of a half:
 
     build(dtype)            a new model
     train(net, data)        a generator that trains it and yields the loss of every step
-    predict(net, data)      an array, its predictions on what was held out
+    predict(net, data)      an array, its predictions for the held-out data
 
-What they share stands in ``task.py``: ``data(dtype)``, and ``scores(predictions, data)``, figures by name. Where a task
-has VARIANTS, ``train`` takes one as its third argument. A model that comes trained has no ``train``.
+They share ``task.py``: ``data(dtype)``, and ``scores(predictions, data)``, a dict. Where a task has VARIANTS, ``train``
+takes one as its third argument. A pretrained model has no ``train``.
 """
 
 import sys
@@ -25,12 +25,12 @@ import numpyml
 from examples import tasks
 from numpyml.nn import layers
 
-torch.set_num_threads(1)  # threads that wait for work would slow NumPy's down
+torch.set_num_threads(1)  # PyTorch's waiting threads spin, and slow NumPy's down
 SHOWN = 8
 
 
 class Run:
-    """What one half made of the task: its losses, its predictions, and the figures that come of these."""
+    """The losses, predictions and scores of one half."""
 
     def __init__(self, losses, predictions, scores):
         self.losses, self.predictions, self.scores = np.asarray(losses), np.asarray(predictions), scores
@@ -38,9 +38,9 @@ class Run:
 
 @contextmanager
 def shared_masks(seed):
-    """Every dropout, also PyTorch's, takes its masks from numpyml's generator, from ``seed`` on.
+    """Every dropout, PyTorch's too, draws its masks from numpyml's generator, seeded with ``seed``.
 
-    So two halves that run the same layers in the same order drop the same elements.
+    Two halves that run the same layers in the same order then drop the same elements.
     """
 
     def dropout(x, p=0.5, training=True, inplace=False):
@@ -57,7 +57,7 @@ def shared_masks(seed):
 
 
 class Comparison:
-    """The halves of a task, and how to run them from the same start."""
+    """The halves of a task, run from the same start."""
 
     def __init__(self, name):
         self.name = name
@@ -66,7 +66,7 @@ class Comparison:
         self.variants = getattr(self.task, "VARIANTS", (None,)) if self.trains else (None,)
 
     def start(self, seed):
-        """Initial weights, as numpyml draws them in float32; a float64 holds each of them as well."""
+        """Initial weights, drawn by numpyml in float32, and exact in float64."""
         numpyml.manual_seed(seed)
         return next(iter(self.halves.values())).build(np.float32).state_dict()
 
@@ -76,16 +76,16 @@ class Comparison:
         net = half.build(getattr(torch if theirs else np, dtype))
         net.load_state_dict({key: torch.tensor(w) if theirs else w for key, w in start.items()})
         data = self.task.data(np.dtype(dtype))
-        options = () if variant is None else (variant,)
+        arguments = () if variant is None else (variant,)
         with shared_masks(seed):
-            training = islice(half.train(net, data, *options), steps) if self.trains else ()
+            training = islice(half.train(net, data, *arguments), steps) if self.trains else ()
             losses = list(watched(training, label if variant is None else f"{label}, {variant}", steps))
         predictions = half.predict(net, data)
         return Run(losses, predictions, self.task.scores(predictions, data))
 
 
 def watched(training, what, steps):
-    """Pass the losses on: with a bar on a terminal, elsewhere with a line at the end."""
+    """Yield the losses, with a progress bar on a terminal and a line at the end elsewhere."""
     terminal = sys.stderr.isatty()
     count = 0
     with tqdm(training, what, steps, leave=False, disable=not terminal, unit=" steps", dynamic_ncols=True) as bar:
@@ -98,7 +98,7 @@ def watched(training, what, steps):
 
 
 def apart(a, b):
-    """The distance of each number from the other's, relative to that; 0 where they are the same."""
+    """Elementwise distance of a from b, relative to b; 0 where they are equal."""
     a, b = np.atleast_1d(np.asarray(a, np.float64)), np.atleast_1d(np.asarray(b, np.float64))
     shorter = min(len(a), len(b))  # one may have ended before the other
     a, b = a[:shorter], b[:shorter]
@@ -107,18 +107,18 @@ def apart(a, b):
 
 
 def largest(distances):
-    """The largest number, and where it stands."""
+    """The largest number, and its index."""
     i = int(np.argmax(distances))
     return f"{distances.flat[i]:.1e}", i
 
 
-def told(prediction):
-    """A prediction in a few characters: a number, or of several the place of the largest, and how large it is."""
+def short(prediction):
+    """A prediction in a few characters: a number, or the index and the value of the largest of several."""
     prediction = np.asarray(prediction)
     if prediction.ndim == 0:
         return f"{prediction}" if prediction.dtype.kind in "iub" else f"{prediction:.7g}"
     if prediction.size == 1:
-        return told(prediction.reshape(()))
+        return short(prediction.reshape(()))
     return f"{prediction.argmax()} ({prediction.max():.7g})"
 
 
@@ -147,7 +147,7 @@ def show_predictions(runs, data):
     expected = getattr(data, "y_test", None)
     row("held out", *names, *(["expected"] if expected is not None else []))
     for i in range(min(SHOWN, len(predictions[-1]))):
-        row(i + 1, *(told(one[i]) for one in predictions), *([told(expected[i])] if expected is not None else []))
+        row(i + 1, *(short(one[i]) for one in predictions), *([short(expected[i])] if expected is not None else []))
     scale = np.max(np.abs(predictions[-1])) or 1
     for one, other in combinations(names, 2):
         distance = np.max(np.abs(runs[one].predictions - runs[other].predictions) / scale)
@@ -160,13 +160,13 @@ def show_scores(runs):
         print(f"{figure}: " + ", ".join(f"{name} {run.scores[figure]:.4f}" for name, run in runs.items()))
 
 
-def draw(path, found, title, floor):
-    """The curves over each other, and below them their distance; a column for each variant."""
+def draw(path, results, title, floor):
+    """The curves, and below them their distance; a column for each variant."""
     mpl.rcParams.update({"svg.hashsalt": "examples", "svg.fonttype": "none"})  # the same runs, the same file
-    figure = Figure(figsize=(max(6.4, 3.2 * len(found)), 4.8), layout="constrained")
+    figure = Figure(figsize=(max(6.4, 3.2 * len(results)), 4.8), layout="constrained")
     figure.suptitle(title)
-    axes = figure.subplots(2, len(found), sharex="col", squeeze=False)
-    for (above, below), (variant, runs) in zip(axes.T, found.items(), strict=True):
+    axes = figure.subplots(2, len(results), sharex="col", squeeze=False)
+    for (above, below), (variant, runs) in zip(axes.T, results.items(), strict=True):
         curves = {name: curve(run) for name, run in runs.items()}
         *ours, theirs = curves
         above.plot(curves[theirs], linewidth=4, alpha=0.35, label=theirs)
@@ -187,12 +187,12 @@ def draw(path, found, title, floor):
 
 
 def curve(run):
-    """The losses; of a model that came trained, all its predictions, from the smallest."""
+    """The losses; of a pretrained model all its predictions, sorted."""
     return run.losses if run.losses.size else np.sort(run.predictions, axis=None)
 
 
 def show_strays(comparison, starts, steps):
-    """How far each half strays from the same training in float64, by its own roundings; luck decides, so a median."""
+    """The distance of each half from the same training in float64, by its roundings: a median over starts."""
     for variant in comparison.variants:
         strays = {label: [] for label in comparison.halves}
         exact = []
@@ -200,34 +200,34 @@ def show_strays(comparison, starts, steps):
             start = comparison.start(seed)
             *ours, reference = (comparison.run(n, start, "float64", seed, steps, variant) for n in comparison.halves)
             exact += [apart(run.losses, reference.losses).max() for run in ours]
-            for label, found in strays.items():
+            for label, distances in strays.items():
                 run = comparison.run(label, start, "float32", seed, steps, variant)
-                found.append(apart(run.losses, reference.losses).max())
+                distances.append(apart(run.losses, reference.losses).max())
         print(f"largest distances of the loss at any step, {starts} starts" + (f", {variant}" if variant else ""))
         print(f"    float64, from PyTorch, at worst: {max(exact):.1e}")
-        for label, found in strays.items():
-            print(f"    {label} in float32, from PyTorch in float64, median: {median(found):.2e}")
+        for label, distances in strays.items():
+            print(f"    {label} in float32, from PyTorch in float64, median: {median(distances):.2e}")
 
 
-def compare(given, path):
-    """What ``python -m examples compare`` does."""
-    comparison = Comparison(given.task)
-    print(tasks.facts(given.task)["doc"])
-    same = "with the same data and the same dropout masks, from seed 0" if comparison.trains else "which came trained"
-    print(f"In {given.dtype}, from the same weights, {same}.\n")
-    found, start = {}, comparison.start(0)
+def compare(options, path):
+    """Run ``python -m examples compare``."""
+    comparison = Comparison(options.task)
+    print(tasks.facts(options.task)["doc"])
+    same = "with the same data and the same dropout masks, from seed 0" if comparison.trains else "which are pretrained"
+    print(f"In {options.dtype}, from the same weights, {same}.\n")
+    results, start = {}, comparison.start(0)
     for variant in comparison.variants:
         halves = comparison.halves
-        runs = {name: comparison.run(name, start, given.dtype, 0, given.steps, variant) for name in halves}
-        found[variant] = runs
+        runs = {name: comparison.run(name, start, options.dtype, 0, options.steps, variant) for name in halves}
+        results[variant] = runs
         if variant:
             print(variant)
         if comparison.trains:
             show_losses(runs)
-        show_predictions(runs, comparison.task.data(np.dtype(given.dtype)))
+        show_predictions(runs, comparison.task.data(np.dtype(options.dtype)))
         show_scores(runs)
         print()
-    if given.starts:
-        show_strays(comparison, given.starts, given.steps)
-    draw(path, found, f"{given.task}, {given.dtype}", {"float32": 1e-9, "float64": 1e-17}[given.dtype])
+    if options.starts:
+        show_strays(comparison, options.starts, options.steps)
+    draw(path, results, f"{options.task}, {options.dtype}", {"float32": 1e-9, "float64": 1e-17}[options.dtype])
     print(f"curves: {path}")

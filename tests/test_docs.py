@@ -196,7 +196,7 @@ def test_files_that_pages_name_are_there() -> None:
     for page, text in PAGES.items():
         prose = FENCE.sub("", text)
         links = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose) if not link.startswith("http")]
-        named = re.findall(r"`((?:numpyml|conformance|tests|examples|benchmarks|docs)/[\w/.]*)`", prose)
+        named = re.findall(r"`((?:numpyml|conformance|tests|tools|examples|benchmarks|docs)/[\w/.]*)`", prose)
         absent = [link for link in links if not ((DOCS / page).parent / link).exists()]
         absent += [name for name in named if not (DOCS.parent / name).exists()]
         if absent:

@@ -40,6 +40,9 @@ def test_contributing_names_only_environments_that_are_there(tox):
     assert set(re.findall(r"-e ([\w-]+)", text)) - known == set()
 
 
-def test_the_hooks_have_the_versions_of_tox(tox):
+def test_hooks_have_the_versions_of_the_lint_extra(tox):
     hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
-    assert set(re.findall(r'"(ruff[^"]+)"', hooks)) == {tox["testenv:lint"]["deps"].strip()}
+    (extra,) = re.findall(r"^lint = \[(.*)\]$", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    versions = {name.partition(">")[0]: name for name in re.findall(r'"([^"]+)"', extra)}
+    assert set(re.findall(r'"(ruff[^"]+)"', hooks)) == {versions["ruff"]}
+    assert tox["testenv:lint"]["deps"].strip() == versions["pre-commit"]

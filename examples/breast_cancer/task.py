@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 DATA = "scikit-learn's breast cancer data; three quarters to train on"
-CLAIM = "96 % of the 143 tumours held out are told right"
+CLAIM = "96 % of the 143 tumours held out are classified correctly"
 
 
 def data(dtype=np.float32, seed=0):
@@ -21,12 +21,12 @@ def data(dtype=np.float32, seed=0):
     X_train, X_test, y_train, y_test = train_test_split(
         measurements, benign, test_size=0.25, stratify=benign, random_state=seed
     )
-    scaler = StandardScaler().fit(X_train)  # the test tumours have no say in it
+    scaler = StandardScaler().fit(X_train)  # fitted without the test tumours
     X_train, X_test = (scaler.transform(X).astype(dtype) for X in (X_train, X_test))
     y_train, y_test = (y[:, np.newaxis].astype(dtype) for y in (y_train, y_test))
     return SimpleNamespace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test, seed=seed)
 
 
 def scores(predictions, data):
-    """Figures from the logits of the tumours that were held out."""
+    """Scores from the logits of the held-out tumours."""
     return {"accuracy on 143 tumours": np.mean((predictions > 0) == data.y_test)}

@@ -1,4 +1,4 @@
-"""Breast cancer, 569 tumours by 30 measurements: benign or malignant? Train on three quarters, report on the rest."""
+"""Breast cancer, 569 tumours by 30 measurements: benign or malignant? Trained on three quarters, tested on the rest."""
 
 import argparse
 
@@ -35,7 +35,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the tumours held out."""
+    """Logits of the held-out tumours."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)

@@ -1,4 +1,4 @@
-"""Breast cancer, 569 tumours by 30 measurements: benign or malignant? Train on three quarters, report on the rest."""
+"""Breast cancer, 569 tumours by 30 measurements: benign or malignant? Trained on three quarters, tested on the rest."""
 
 import argparse
 
@@ -36,7 +36,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the tumours held out."""
+    """Logits of the held-out tumours."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

@@ -1,24 +1,24 @@
-"""CartPole, a pole to be balanced, learnt by trial: deep Q-learning, Huber's loss, target network, replay buffer."""
+"""CartPole by deep Q-learning, with Huber's loss, a target network and a replay buffer."""
 
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import gymnasium
 import numpy as np
 
 DATA = "Gymnasium's CartPole-v1, and nothing but what happens in it"
 CLAIM = "solved: a mean return of at least 475, of 500, in 100 episodes that start where no training episode did"
-STEPS, WARM_UP, SYNC, CHECK = 30_000, 1_000, 50, 500  # the target follows soon: worth travels a step back with each
+STEPS, WARM_UP, SYNC, CHECK = 30_000, 1_000, 50, 500  # SYNC is small: values propagate one step back per sync
 BATCH, RATE, DISCOUNT = 64, 1e-3, 0.99
-STATES = np.array([1.2, 1.0, 0.1, 1.0])  # place, speed, angle, spin: divided by these, all about as large
-REWARD = 0.05  # of a step, so that a state is worth 5 at most, which new weights soon reach, and not 100
+STATES = np.array([1.2, 1.0, 0.1, 1.0])  # position, velocity, angle, angular velocity: scales to similar size
+REWARD = 0.05  # per step: the value of a state is at most 5, which initial weights reach sooner than 100
 
 
 class Memory:
-    """A ring of what happened: state, action, reward, the state after it, and whether that was the end."""
+    """Replay buffer: state, action, reward, next state, and whether the episode ended."""
 
     def __init__(self, dtype, size=100_000):
         self.count = 0
@@ -41,7 +41,7 @@ class Memory:
 
 
 def exploration(step):
-    """How often the cart is pushed anywhere: from always to every 25th time."""
+    """Probability of a random action, from 1 to 1/25."""
     return max(0.04, 1 - 0.96 * step / 6_000)
 
 
@@ -54,7 +54,7 @@ def carts(count, dtype):
 
 
 def data(dtype=np.float32, seed=0):
-    """A cart to train with, a memory for it, carts to tell by when to stop, and others to report on."""
+    """A training environment, its replay buffer, environments for early stopping, and others for the report."""
     return SimpleNamespace(
         cart=gymnasium.wrappers.TransformReward(*carts(1, dtype), lambda reward: REWARD * reward),
         memory=Memory(dtype),
@@ -65,7 +65,7 @@ def data(dtype=np.float32, seed=0):
 
 
 def returns(choose, carts, first):
-    """How many steps each cart is kept going, of 500; ``choose`` maps states (n, 4) to actions (n,).
+    """Steps that each pole stays up, at most 500; ``choose`` maps states (n, 4) to actions (n,).
 
     They start from the seeds ``first``, ``first + 1``, ...
     """
@@ -82,5 +82,5 @@ def returns(choose, carts, first):
 
 
 def scores(predictions, data):
-    """Figures from the returns of the episodes that were not trained on."""
+    """Scores from the returns of the test episodes."""
     return {"mean return of 100 episodes": predictions.mean()}

@@ -1,4 +1,4 @@
-"""CartPole by deep Q-learning: what is a push worth, now and later? (Mnih et al. 2015, doi:10.1038/nature14236)"""
+"""CartPole by deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
 import argparse
 from copy import deepcopy
@@ -12,7 +12,7 @@ from numpyml.nn import activations, layers, losses, model, optimizers, scheduler
 
 
 def build(dtype=np.float32):
-    """State of the cart -> what it is worth to push it to the left, and to the right."""
+    """State -> value of each action, left and right."""
     return model.Sequential(
         layers.Dense(4, 128, dtype=dtype),
         activations.ReLU(),
@@ -23,14 +23,14 @@ def build(dtype=np.float32):
 
 
 def best(net, states):
-    """The push that is worth most, in each of the states."""
+    """The action of largest value in each state."""
     with numpyml.no_grad():
         return net.forward(states).argmax(axis=1)
 
 
 def train(net, data):
     """The loss of every update."""
-    target, top, kept = deepcopy(net), 0, None
+    target, top, weights = deepcopy(net), 0, None
     loss_fn = losses.Huber()
     optim = optimizers.Adam(net.parameters(), net.gradients(), learning_rate=task.RATE)
     schedule = schedulers.LinearLR(optim, 1.0, 0.0, total_iters=task.STEPS)
@@ -39,7 +39,7 @@ def train(net, data):
     for step in range(task.STEPS):
         action = rng.integers(2) if rng.random() < task.exploration(step) else best(net, state[None])[0]
         after, reward, fallen, cut_off, _ = data.cart.step(int(action))
-        data.memory.add(state, action, reward, after, fallen)  # cut off, it would have gone on being worth something
+        data.memory.add(state, action, reward, after, fallen)  # a truncated episode is not terminal
         state = data.cart.reset()[0] if fallen or cut_off else after
         if step % task.SYNC == 0:
             target.load_state_dict(net.state_dict())
@@ -48,7 +48,7 @@ def train(net, data):
         if step % task.CHECK == 0:
             mean = task.returns(lambda states: best(net, states), data.validation, first=20_000).mean()
             if mean > top:
-                top, kept = mean, deepcopy(net.state_dict())
+                top, weights = mean, deepcopy(net.state_dict())
             if top == 500:
                 break
         states, actions, rewards, after_them, fallen = data.memory.sample(rng)
@@ -62,11 +62,11 @@ def train(net, data):
         optim.step()
         schedule.step()
         yield loss.item()
-    net.load_state_dict(kept)
+    net.load_state_dict(weights)
 
 
 def predict(net, data):
-    """The returns of the episodes that were not trained on."""
+    """The returns of the test episodes."""
     return task.returns(lambda states: best(net, states), data.held_out, first=10_000)
 
 

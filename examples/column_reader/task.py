@@ -1,10 +1,10 @@
-"""Handwritten digits read column by column, only where there is ink: a recurrent model, sequences of 2 to 8 columns."""
+"""Handwritten digits read column by column by a recurrent model: sequences of 2 to 8 columns with ink."""
 
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -42,5 +42,5 @@ def data(dtype=np.float32, seed=0):
 
 
 def scores(predictions, data):
-    """Figures from the logits of the images that were held out."""
+    """Scores from the logits of the held-out images."""
     return {"accuracy on 450 images": np.mean(predictions.argmax(axis=1) == data.y_test)}

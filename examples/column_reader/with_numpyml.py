@@ -1,4 +1,4 @@
-"""Handwritten digits read column by column: the same two layers at every column, and a sequence ends when it ends."""
+"""Handwritten digits read column by column: the same two layers at every column, sequences of any length."""
 
 import argparse
 
@@ -11,21 +11,21 @@ from numpyml.nn import Module, layers, losses, optimizers
 
 
 class Reader(Module):
-    """Remembers what it has read, and at the end says what it was."""
+    """Recurrent classifier of sequences."""
 
     def __init__(self, width, dtype):
         self.width = width
-        self.read = layers.Dense(8, width, dtype=dtype)
-        self.remember = layers.Dense(width, width, bias=False, dtype=dtype)
-        self.answer = layers.Dense(width, 10, dtype=dtype)
+        self.input = layers.Dense(8, width, dtype=dtype)
+        self.hidden = layers.Dense(width, width, bias=False, dtype=dtype)
+        self.output = layers.Dense(width, 10, dtype=dtype)
 
     def forward(self, x, lengths):
         """(batch, time, 8), (batch,) -> logits (batch, 10)."""
         h = np.zeros((len(x), self.width), x.dtype)
         for t in range(max(lengths)):
-            new = np.tanh(self.read(x[:, t]) + self.remember(h))
-            h = np.where((t < lengths)[:, None], new, h)  # who has come to the end keeps what is there
-        return self.answer(h)
+            new = np.tanh(self.input(x[:, t]) + self.hidden(h))
+            h = np.where((t < lengths)[:, None], new, h)  # finished sequences keep their state
+        return self.output(h)
 
 
 def build(dtype=np.float32):
@@ -49,7 +49,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test, data.lengths_test)

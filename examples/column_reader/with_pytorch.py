@@ -1,4 +1,4 @@
-"""Handwritten digits read column by column: the same two layers at every column, and a sequence ends when it ends."""
+"""Handwritten digits read column by column: the same two layers at every column, sequences of any length."""
 
 import argparse
 
@@ -11,22 +11,22 @@ from torch import optim as optimizers
 
 
 class Reader(nn.Module):
-    """Remembers what it has read, and at the end says what it was."""
+    """Recurrent classifier of sequences."""
 
     def __init__(self, width, dtype):
         super().__init__()
         self.width = width
-        self.read = nn.Linear(8, width, dtype=dtype)
-        self.remember = nn.Linear(width, width, bias=False, dtype=dtype)
-        self.answer = nn.Linear(width, 10, dtype=dtype)
+        self.input = nn.Linear(8, width, dtype=dtype)
+        self.hidden = nn.Linear(width, width, bias=False, dtype=dtype)
+        self.output = nn.Linear(width, 10, dtype=dtype)
 
     def forward(self, x, lengths):
         """(batch, time, 8), (batch,) -> logits (batch, 10)."""
         h = torch.zeros((len(x), self.width), dtype=x.dtype)
         for t in range(max(lengths)):
-            new = torch.tanh(self.read(x[:, t]) + self.remember(h))
-            h = torch.where((t < lengths)[:, None], new, h)  # who has come to the end keeps what is there
-        return self.answer(h)
+            new = torch.tanh(self.input(x[:, t]) + self.hidden(h))
+            h = torch.where((t < lengths)[:, None], new, h)  # finished sequences keep their state
+        return self.output(h)
 
 
 def build(dtype=torch.float32):
@@ -50,7 +50,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test), from_numpy(data.lengths_test)).numpy()

@@ -1,4 +1,4 @@
-"""Dates in twenty formats, rewritten as ISO 8601: letters in, letters out, and each date has one right answer."""
+"""Dates in twenty formats, rewritten as ISO 8601, letter by letter."""
 
 import re
 import runpy
@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from zlib import crc32
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 
 DATA = "drawn as they are needed: dates of four centuries; of the answers a tenth is never trained on"
 CLAIM = "99 % of 1,000 held-out dates come out right in every letter, greedily and with a beam"
 
-MONTHS, WEEKDAYS = list(month_name)[1:], list(day_name)  # English, as long as nobody sets a locale
+MONTHS, WEEKDAYS = list(month_name)[1:], list(day_name)  # English, unless a locale is set
 FORMATS = [
     *("{d} {month} {y}", "{d}{th} {month} {y}", "the {d}{th} of {month}, {y}", "{weekday}, {d} {month} {y}"),
     *("{d} {mon} {y}", "{day} {d} {mon} {y}", "{dd}-{mon}-{y}", "{d}.{m}.{y}", "{dd}.{mm}.{y}"),
@@ -46,13 +46,13 @@ def pair(rng):
 
 
 def pairs(rng, count, held_out=False):
-    """So many, of the answers to train on or of those held out."""
-    found = []
-    while len(found) < count:
+    """``count`` pairs, of the training answers or of the held-out ones."""
+    drawn = []
+    while len(drawn) < count:
         written, answer = pair(rng)
         if (crc32(answer.encode()) % 10 == 0) == held_out:
-            found.append((written, answer))
-    return found
+            drawn.append((written, answer))
+    return drawn
 
 
 def encoded(texts):
@@ -69,8 +69,8 @@ def decoded(row):
 
 
 def rows_of(cache, rows):
-    """For beams: these rows of every array, or tensor, in a cache."""
-    return tuple(kept[rows] for kept in cache)
+    """For beam search: the given rows of every array or tensor in a cache."""
+    return tuple(array[rows] for array in cache)
 
 
 def as_number(iso):
@@ -80,7 +80,7 @@ def as_number(iso):
 
 
 def data(dtype=np.float32, seed=0):
-    """Batches for every step, and what is held out; whole numbers, whatever the dtype of the model is."""
+    """Batches for every step, and the held-out dates; integers, whatever the dtype of the model."""
     rng = np.random.default_rng(seed)
     held_out = pairs(np.random.default_rng([seed, 1]), HELD_OUT, held_out=True)
 
@@ -96,10 +96,10 @@ def data(dtype=np.float32, seed=0):
 
 
 def scores(predictions, data):
-    """Figures from the dates held out, as numbers."""
+    """Scores from the held-out dates, as numbers."""
     return {"exact match of 1,000, greedy": np.mean(predictions == data.y_test)}
 
 
 def rate(step):
-    """What the learning rate is multiplied by: it rises to 1, then falls to 0."""
+    """Factor of the learning rate: it rises to 1, then falls to 0."""
     return min((step + 1) / WARM_UP, (STEPS - step) / (STEPS - WARM_UP))

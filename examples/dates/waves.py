@@ -1,11 +1,11 @@
-"""What PyTorch has no class for: ``layers.SinusoidalPositionalEncoding``."""
+"""``layers.SinusoidalPositionalEncoding``, which PyTorch has no class for."""
 
 import numpy as np
 from torch import from_numpy, nn
 
 
 class Waves(nn.Module):
-    """To each vector, sines and cosines of its place."""
+    """Adds sines and cosines of the position to each vector."""
 
     def __init__(self, width, longest, dtype):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Dates in twenty formats, rewritten as ISO 8601 by a Transformer: trained, then decoding greedily and by beams."""
+"""Dates in twenty formats, rewritten as ISO 8601 by a Transformer: training, greedy decoding, beam search."""
 
 import argparse
 import sys
@@ -8,23 +8,23 @@ import numpy as np
 import task
 
 import torch
-from numpyml.generation import beam_search, generate  # which ask for the next token's logits, and not who made them
+from numpyml.generation import beam_search, generate  # any framework's model can be decoded
 from torch import nn
 
 from torch.optim import Adam, lr_scheduler
 from waves import Waves
 
-torch.backends.mha.set_fastpath_enabled(False)  # it warns of nested tensors, which padding turns into
+torch.backends.mha.set_fastpath_enabled(False)  # it warns of nested tensors, which it makes from padding
 
 
 class Translator(nn.Module):
-    """One table of tokens, which reads and writes; places as waves; an encoder and a decoder."""
+    """Encoder-decoder with one embedding table for input and output, and sinusoidal positions."""
 
     def __init__(self, width, heads, depth, dtype):
         super().__init__()
         self.token = nn.Embedding(len(task.TOKENS), width, dtype=dtype)
         nn.init.normal_(self.token.weight, std=width**-0.5)
-        self.place = Waves(width, task.LONGEST, dtype)
+        self.position = Waves(width, task.LONGEST, dtype)
         self.transformer = nn.Transformer(
             width, heads, depth, depth, 4 * width, dropout=0.0, activation="gelu", batch_first=True, dtype=dtype
         )
@@ -32,15 +32,15 @@ class Translator(nn.Module):
         self.head.weight = self.token.weight
 
     def forward(self, source, target):
-        """(batch, length) twice -> logits of what comes after each token of the target, (batch · length, tokens)."""
-        memory, padding = self.read(source)
+        """(batch, length) twice -> logits of the token after each target token, (batch · length, tokens)."""
+        memory, padding = self.encode(source)
         logits = self.write(target, memory, padding)
         return logits.reshape(-1, logits.shape[-1])
 
     def embed(self, tokens):
-        return self.place(self.token(tokens) * self.token.embedding_dim**0.5)
+        return self.position(self.token(tokens) * self.token.embedding_dim**0.5)
 
-    def read(self, source):
+    def encode(self, source):
         padding = source == task.PAD
         return self.transformer.encoder(self.embed(source), src_key_padding_mask=padding), padding
 
@@ -50,7 +50,7 @@ class Translator(nn.Module):
         return self.head(self.transformer.decoder(self.embed(target), memory, **masks))
 
     def step(self, tokens, cache):
-        """For decoding: the logits of the next token; the cache is what was read, and what was written so far."""
+        """For decoding: the logits of the next token; the cache is the encoder's output and the tokens so far."""
         memory, padding, written = cache
         written = tokens if written is None else np.concatenate([written, tokens], axis=1)
         return self.write(torch.from_numpy(written), memory, padding)[:, -1], (memory, padding, written)
@@ -78,7 +78,7 @@ def train(net, data):
 
 
 def greedy(net, texts):
-    """The most probable letter each time, for all texts at once."""
+    """Greedy decoding of all texts at once."""
     with torch.inference_mode():
         cache = (*net.read(torch.tensor(task.encoded(texts))), None)
         start = np.full((len(texts), 1), task.START)
@@ -87,16 +87,16 @@ def greedy(net, texts):
 
 
 def beam(net, text, beams=4):
-    """The most probable line of letters that the search finds."""
+    """Beam search for one text."""
     with torch.inference_mode():
         cache = (*net.read(torch.tensor(task.encoded([text]))), None)
         options = {"end": task.END, "cache": cache, "reorder": task.rows_of}
-        found = beam_search(net.step, [task.START], task.LONGEST - 1, beams, **options)
-    return task.decoded(found[0].tokens)
+        hypotheses = beam_search(net.step, [task.START], task.LONGEST - 1, beams, **options)
+    return task.decoded(hypotheses[0].tokens)
 
 
 def predict(net, data):
-    """The dates held out, as numbers."""
+    """The held-out dates, as numbers."""
     net.eval()
     return np.array([task.as_number(written) for written in greedy(net, data.written)])
 
@@ -113,7 +113,7 @@ if __name__ == "__main__":
         print(f"step {step:4} of {task.STEPS}  loss {loss:.4f}  {rate:.1f} steps/s", end=end, file=sys.stderr)
     for name, figure in task.scores(predict(net, data), data).items():
         print(f"{name} {figure:.4f}")
-    found = [beam(net, written) for written in data.written]
-    print(f"exact match of 1,000, beam {np.mean([a == b for a, b in zip(found, data.answers, strict=True)]):.4f}")
-    for written, answer in zip(data.written[:5], found, strict=False):
+    decoded = [beam(net, written) for written in data.written]
+    print(f"exact match of 1,000, beam {np.mean([a == b for a, b in zip(decoded, data.answers, strict=True)]):.4f}")
+    for written, answer in zip(data.written[:5], decoded, strict=False):
         print(f"{written} -> {answer}")

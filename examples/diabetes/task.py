@@ -1,10 +1,10 @@
-"""Diabetes, 442 patients by 10 measurements: how far does it progress in a year? Squared error, beside scikit-learn."""
+"""Diabetes, 442 patients by 10 measurements: progression in a year. Squared error, beside scikit-learn."""
 
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -19,10 +19,10 @@ FOLDS, EPOCHS, BATCH, RATE, DECAY = 5, 60, 32, 0.001, 0.01
 
 
 def data(dtype=np.float32, seed=0, fold=0):
-    """Ten measurements (n, 10), and how far the disease progressed (n, 1); both standardised."""
+    """Ten measurements (n, 10), and the progression of the disease (n, 1); both standardised."""
     measurements, progression = load_diabetes(return_X_y=True)
     train, test = list(KFold(FOLDS, shuffle=True, random_state=seed).split(measurements))[fold]
-    inputs = StandardScaler().fit(measurements[train])  # the held-out patients have no say in it
+    inputs = StandardScaler().fit(measurements[train])  # fitted without the held-out patients
     targets = StandardScaler().fit(progression[train, np.newaxis])
     X_train, X_test = (inputs.transform(measurements[rows]).astype(dtype) for rows in (train, test))
     y_train, y_test = (targets.transform(progression[rows, np.newaxis]).astype(dtype) for rows in (train, test))
@@ -30,12 +30,12 @@ def data(dtype=np.float32, seed=0, fold=0):
 
 
 def rival(data):
-    """What MLPRegressor predicts after as many epochs, with the same size, rate, batches and weight decay."""
+    """Predictions of MLPRegressor after as many epochs, with the same size, rate, batches and weight decay."""
     net = MLPRegressor(
         hidden_layer_sizes=(32,),
         batch_size=BATCH,
         learning_rate_init=RATE,
-        alpha=DECAY * BATCH,  # it is divided by the batch size in there
+        alpha=DECAY * BATCH,  # scikit-learn divides it by the batch size
         random_state=data.seed,
     )
     for _epoch in range(EPOCHS):
@@ -44,5 +44,5 @@ def rival(data):
 
 
 def scores(predictions, data):
-    """Figures from the predictions for the patients who were held out."""
+    """Scores from the predictions for the held-out patients."""
     return {"R2 on the patients held out": r2_score(data.y_test, predictions)}

@@ -1,4 +1,4 @@
-"""Diabetes, 442 patients by 10 measurements: how far does it progress in a year? Every patient is held out once."""
+"""Diabetes, 442 patients by 10 measurements: progression in a year, by cross-validation."""
 
 import argparse
 
@@ -35,7 +35,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """How far the disease is going to progress in the patients held out."""
+    """Predicted progression of the held-out patients."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)
@@ -46,11 +46,11 @@ if __name__ == "__main__":
     parser.add_argument("seed", type=int, nargs="?", default=0)
     seed = parser.parse_args().seed
     numpyml.manual_seed(seed)
-    found = []
+    results = []
     for fold in range(task.FOLDS):
         data, net = task.data(seed=seed, fold=fold), build()
         *_, loss = train(net, data)
         both = predict(net, data), task.rival(data)
-        found.append([figure for y in both for figure in task.scores(y, data).values()])
-    ours, rival = np.mean(found, axis=0)
+        results.append([figure for y in both for figure in task.scores(y, data).values()])
+    ours, rival = np.mean(results, axis=0)
     print(f"mean of {task.FOLDS} folds: held-out R2 {ours:.4f}, scikit-learn's MLPRegressor {rival:.4f}")

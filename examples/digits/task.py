@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -21,11 +21,11 @@ def data(dtype=np.float32, seed=0):
     X_train, X_test, y_train, y_test = train_test_split(
         images, digits, test_size=0.25, stratify=digits, random_state=seed
     )
-    scaler = StandardScaler().fit(X_train)  # the test images have no say in it
+    scaler = StandardScaler().fit(X_train)  # fitted without the test images
     X_train, X_test = (scaler.transform(X).astype(dtype) for X in (X_train, X_test))
     return SimpleNamespace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test, seed=seed)
 
 
 def scores(predictions, data):
-    """Figures from the logits of the images that were held out."""
+    """Scores from the logits of the held-out images."""
     return {"accuracy on 450 images": np.mean(predictions.argmax(axis=1) == data.y_test)}

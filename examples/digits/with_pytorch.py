@@ -1,4 +1,4 @@
-"""Handwritten digits, 1,797 images of 8 x 8 pixels: train on three quarters, report on the rest."""
+"""Handwritten digits, 1,797 images of 8 x 8 pixels: trained on three quarters, tested on the rest."""
 
 import argparse
 
@@ -36,7 +36,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

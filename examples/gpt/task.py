@@ -1,4 +1,4 @@
-"""GPT: a Transformer that foretells the next token of Python's help texts, and writes some itself."""
+"""GPT: a Transformer that predicts the next token of Python's help texts, and generates text."""
 
 import argparse
 import runpy
@@ -7,19 +7,19 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 
-DATA = "the help texts that every Python carries; of each topic the last tenth is held out"
-CLAIM = "its loss on the tokens held out, after as many steps, is within 1 % of PyTorch's; it goes on from a checkpoint"
+DATA = "Python's help texts; the last tenth of each topic is held out"
+CLAIM = "its loss on held-out tokens is within 1 % of PyTorch's after as many steps; it resumes from a checkpoint"
 
 
 def corpus():
-    """The help texts that every Python carries, to train on and to validate by: of each topic the last tenth.
+    """Python's help texts, for training and validation (the last tenth of each topic).
 
-    Many a paragraph stands in several topics; it counts once, so what is held out was never read. The texts differ
-    between versions of Python, by a tenth or so, and figures in their second digit.
+    A paragraph that occurs in several topics counts once, so held-out paragraphs are not in the training data. The
+    texts differ between versions of Python by about a tenth, and scores in their second digit.
     """
     seen, train, held_out = set(), [], []
     for _, text in sorted(topics.items()):
@@ -32,11 +32,11 @@ def corpus():
 
 
 class Tokenizer:
-    """Byte-pair encoding: the most frequent pair of neighbouring tokens becomes a new token, again and again.
+    """Byte-pair encoding: the most frequent pair of adjacent tokens becomes a new token, repeatedly.
 
     Args:
-        text: what the pairs are counted in; its characters are the first tokens.
-        size: how many tokens there are in the end.
+        text: the corpus in which pairs are counted; its characters are the first tokens.
+        size: the final number of tokens.
 
     Source: Gage 1994, C Users Journal 12(2); Sennrich, Haddow, Birch 2016, arXiv:1508.07909.
     """
@@ -56,7 +56,7 @@ class Tokenizer:
         return np.array([numbers[character] for character in text if character in numbers], np.int64)
 
     def encode(self, text):
-        """Text -> token numbers; a character that the tokenizer has never seen is left out."""
+        """Text -> token numbers; unknown characters are left out."""
         return reduce(merge, self.pairs.items(), self.characters(text))
 
     def decode(self, ids):
@@ -65,13 +65,13 @@ class Tokenizer:
 
 
 def merge(ids, rule):
-    """Put the new token in place of each occurrence of the pair, the leftmost first."""
+    """Replace each occurrence of the pair by the new token, from the left."""
     (first, second), new = rule
     at = np.flatnonzero((ids[:-1] == first) & (ids[1:] == second))
-    if first == second:  # occurrences may overlap: in an unbroken row of them every other one is taken
+    if first == second:  # occurrences may overlap: take every other one of a run
         starts = np.flatnonzero(np.diff(at, prepend=-2) > 1)
-        place = np.arange(len(at)) - np.repeat(starts, np.diff(starts, append=len(at)))
-        at = at[place % 2 == 0]
+        index = np.arange(len(at)) - np.repeat(starts, np.diff(starts, append=len(at)))
+        at = at[index % 2 == 0]
     merged = ids.copy()
     merged[at] = new
     return np.delete(merged, at + 1)
@@ -84,7 +84,7 @@ TOKENS, BATCH, STEPS, RATE = 512, 16, 1200, 3e-3
 
 
 def data(dtype=np.float32, seed=0):
-    """The tokenizer, and the tokens to train on and to validate by."""
+    """The tokenizer, and the tokens for training and validation."""
     train, held_out = corpus()
     tokenizer = Tokenizer(train, TOKENS)
     return SimpleNamespace(
@@ -93,12 +93,12 @@ def data(dtype=np.float32, seed=0):
 
 
 def scores(predictions, data):
-    """Figures from the loss at each of the tokens held out."""
+    """Scores from the loss at each held-out token."""
     return {"loss on the tokens held out": predictions.mean(dtype=np.float64)}
 
 
 def batches(ids, time, steps, seed):
-    """For each step, so many stretches of text, and the same a token later: what is to be foretold."""
+    """For each step, a batch of stretches of text, and the same stretches shifted by a token: the targets."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         starts = rng.integers(len(ids) - time, size=(BATCH, 1))
@@ -107,7 +107,7 @@ def batches(ids, time, steps, seed):
 
 
 def stretches(ids, time):
-    """The whole text, cut into batches of stretches that do not overlap."""
+    """The whole text in batches of stretches that do not overlap."""
     count = (len(ids) - 1) // time
     for rows in np.array_split(np.arange(count), -(-count // BATCH)):
         at = rows[:, np.newaxis] * time + np.arange(time + 1)
@@ -115,7 +115,7 @@ def stretches(ids, time):
 
 
 def weights(shapes, seed):
-    """Initial values as GPT-2 has them, N(0, 0.02²) for matrices."""
+    """GPT-2's initial values: N(0, 0.02²) for matrices."""
     rng = np.random.default_rng(seed)
     state = {}
     for name, shape in shapes.items():
@@ -127,10 +127,10 @@ def weights(shapes, seed):
 
 
 def options(argv=None):
-    """What stands on the command line."""
-    parser = argparse.ArgumentParser(description="Train a small GPT on the help texts of Python, then let it write.")
+    """The command-line options."""
+    parser = argparse.ArgumentParser(description="Train a small GPT on the help texts of Python, then generate text.")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
-    parser.add_argument("--checkpoint", help="a file to go on from, where it is there, and to save to")
+    parser.add_argument("--checkpoint", help="a file to save to, and to resume from if it exists")
     parser.add_argument("--prompt", default="The ", help="what the sample begins with (%(default)r)")
     parser.add_argument("--new", type=int, default=200, help="tokens to write (%(default)s)")
     return parser.parse_args(argv)

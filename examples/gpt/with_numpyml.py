@@ -1,4 +1,4 @@
-"""GPT: a Transformer that foretells the next token, trained on Python's help texts; then it writes some itself."""
+"""GPT: a Transformer that predicts the next token, trained on Python's help texts; then it generates text."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpyml.nn.utils import clip_grad_norm_
 
 
 class Block(Module):
-    """Every place looks at those before it, then thinks by itself: two residual lines."""
+    """A Transformer block: causal self-attention and a perceptron, each residual."""
 
     def __init__(self, width, heads, dtype):
         self.norm1 = layers.LayerNorm(width, dtype=dtype)
@@ -22,27 +22,27 @@ class Block(Module):
         self.up = layers.Dense(width, 4 * width, dtype=dtype)
         self.down = layers.Dense(4 * width, width, dtype=dtype)
         self.gelu = activations.GELU("tanh")
-        self.read, self.reread = layers.ScaledDotProductAttention(is_causal=True), layers.ScaledDotProductAttention()
+        self.causal, self.cached = layers.ScaledDotProductAttention(is_causal=True), layers.ScaledDotProductAttention()
 
     def forward(self, x, mask):
         x = x + self.attend(self.norm1(x), mask)
-        return x + self.think(self.norm2(x))
+        return x + self.mlp(self.norm2(x))
 
     def attend(self, x, mask):
         return self.attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0]
 
-    def think(self, x):
+    def mlp(self, x):
         return self.down(self.gelu(self.up(x)))
 
     def go_on(self, x, cache):
-        """As forward, for the newest places alone; keys and values of the earlier ones are in the cache."""
+        """As forward, for the newest positions only; keys and values of earlier ones are in the cache."""
         qkv = self.norm1(x) @ self.attention.in_proj_weight.data.T + self.attention.in_proj_bias.data
         q, k, v = self.heads(qkv)
         if cache is not None:
             k, v = np.concatenate([cache[0], k], axis=2), np.concatenate([cache[1], v], axis=2)
-        y = (self.read if cache is None else self.reread)(q, k, v)
+        y = (self.causal if cache is None else self.cached)(q, k, v)
         x = x + self.attention.out_proj(y.transpose(0, 2, 1, 3).reshape(x.shape))
-        return x + self.think(self.norm2(x)), (k, v)
+        return x + self.mlp(self.norm2(x)), (k, v)
 
     def heads(self, qkv):
         """(batch, time, 3 · width) -> three times (batch, heads, time, width of a head)."""
@@ -50,11 +50,11 @@ class Block(Module):
 
 
 class GPT(Module):
-    """Token and place, blocks, a last norm; the table that reads tokens also writes them."""
+    """Token and position embeddings, blocks, a final norm; the output shares the token table."""
 
     def __init__(self, tokens, width, heads, depth, time, dtype=np.float32):
         self.token = layers.Embedding(tokens, width, dtype=dtype)
-        self.place = layers.Embedding(time, width, dtype=dtype)
+        self.position = layers.Embedding(time, width, dtype=dtype)
         self.blocks = model.ModuleList([Block(width, heads, dtype) for _ in range(depth)])
         self.norm = layers.LayerNorm(width, dtype=dtype)
         self.head = layers.Dense(width, tokens, bias=False, dtype=dtype)
@@ -63,7 +63,7 @@ class GPT(Module):
     def forward(self, tokens):
         """(batch, time) -> logits of each next token, (batch · time, tokens)."""
         time = tokens.shape[1]
-        x = self.token(tokens) + self.place(np.arange(time))
+        x = self.token(tokens) + self.position(np.arange(time))
         mask = layers.Transformer.generate_square_subsequent_mask(time)
         for block in self.blocks:
             x = block(x, mask)
@@ -74,7 +74,7 @@ class GPT(Module):
         """For generation: the logits of the next token, and the cache for the one after it."""
         caches = cache or [None] * len(self.blocks)
         past = 0 if cache is None else cache[0][0].shape[2]
-        x = self.token(tokens) + self.place(np.arange(past, past + tokens.shape[1]))
+        x = self.token(tokens) + self.position(np.arange(past, past + tokens.shape[1]))
         made = []
         for block, one in zip(self.blocks, caches, strict=True):
             x, new = block.go_on(x, one)
@@ -83,24 +83,24 @@ class GPT(Module):
 
 
 def build(dtype=np.float32, seed=0, **size):
-    """A model with the initial values of both halves."""
+    """A model with the initial values that both halves share."""
     net = GPT(task.TOKENS, **{**task.SIZE, **size}, dtype=dtype)
     net.load_state_dict(task.weights({name: p.shape for name, p in net.state_dict().items()}, seed))
     return net
 
 
 def train(net, data, steps=task.STEPS, checkpoint=None):
-    """The loss of every step; with the file of a checkpoint that is there, it goes on from that."""
+    """The loss of every step; training resumes from the checkpoint file if it exists."""
     loss_fn = losses.CrossEntropyWithLogits()
     optim = optimizers.AdamW(net.parameters(), net.gradients(), learning_rate=task.RATE, weight_decay=0.1)
     schedule = schedulers.OneCycleLR(optim, task.RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False)
-    found = []
+    history = []
     if checkpoint and Path(checkpoint).exists():
-        found = numpyml.load(checkpoint, net, optimizer=optim, schedule=schedule)["losses"]
-    yield from found
+        history = numpyml.load(checkpoint, net, optimizer=optim, schedule=schedule)["losses"]
+    yield from history
     net.train()
     for step, (tokens, targets) in enumerate(task.batches(data.ids, net.place.num_embeddings, steps, data.seed)):
-        if step < len(found):
+        if step < len(history):
             continue
         outputs = net.forward(tokens)
         loss = loss_fn.forward(outputs, targets)
@@ -109,24 +109,24 @@ def train(net, data, steps=task.STEPS, checkpoint=None):
         clip_grad_norm_(net.gradients(), 1.0)
         optim.step()
         schedule.step()
-        found.append(loss.item())
+        history.append(loss.item())
         if checkpoint and (step + 1) % 100 == 0:
-            numpyml.save(checkpoint, net, optimizer=optim, schedule=schedule, losses=found)
-        yield found[-1]
+            numpyml.save(checkpoint, net, optimizer=optim, schedule=schedule, losses=history)
+        yield history[-1]
 
 
 def predict(net, data):
-    """The loss at each of the tokens held out."""
+    """The loss at each held-out token."""
     net.eval()
     loss_fn = losses.CrossEntropyWithLogits(reduction="none")
     with numpyml.no_grad():
         stretches = task.stretches(data.held_out, net.place.num_embeddings)
-        found = [loss_fn.forward(net.forward(tokens), targets) for tokens, targets in stretches]
-    return np.concatenate(found)
+        values = [loss_fn.forward(net.forward(tokens), targets) for tokens, targets in stretches]
+    return np.concatenate(values)
 
 
 def write(net, tokenizer, prompt, new, seed=0):
-    """A sample: as many tokens as the model has places for, again and again from the last few."""
+    """A sample, of any length: the context is the last tokens that fit."""
     ids, places = tokenizer.encode(prompt), net.place.num_embeddings
     rng = np.random.default_rng(seed)
     with numpyml.no_grad():

@@ -1,4 +1,4 @@
-"""GPT: a Transformer that foretells the next token, trained on Python's help texts; then it writes some itself."""
+"""GPT: a Transformer that predicts the next token, trained on Python's help texts; then it generates text."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch.optim import AdamW, lr_scheduler
 
 
 class Block(nn.Module):
-    """Every place looks at those before it, then thinks by itself: two residual lines."""
+    """A Transformer block: causal self-attention and a perceptron, each residual."""
 
     def __init__(self, width, heads):
         super().__init__()
@@ -26,23 +26,23 @@ class Block(nn.Module):
 
     def forward(self, x, mask):
         x = x + self.attend(self.norm1(x), mask)
-        return x + self.think(self.norm2(x))
+        return x + self.mlp(self.norm2(x))
 
     def attend(self, x, mask):
         return self.attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0]
 
-    def think(self, x):
+    def mlp(self, x):
         return self.down(self.gelu(self.up(x)))
 
     def go_on(self, x, cache):
-        """As forward, for the newest places alone; keys and values of the earlier ones are in the cache."""
+        """As forward, for the newest positions only; keys and values of earlier ones are in the cache."""
         qkv = self.norm1(x) @ self.attention.in_proj_weight.T + self.attention.in_proj_bias
         q, k, v = (self.heads(y) for y in qkv.chunk(3, dim=-1))
         if cache is not None:
             k, v = torch.cat([cache[0], k], dim=2), torch.cat([cache[1], v], dim=2)
         y = scaled_dot_product_attention(q, k, v, is_causal=cache is None)
         x = x + self.attention.out_proj(y.transpose(1, 2).reshape(x.shape))
-        return x + self.think(self.norm2(x)), (k, v)
+        return x + self.mlp(self.norm2(x)), (k, v)
 
     def heads(self, y):
         """(batch, time, width) -> (batch, heads, time, width of a head)."""
@@ -50,12 +50,12 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Token and place, blocks, a last norm; the table that reads tokens also writes them."""
+    """Token and position embeddings, blocks, a final norm; the output shares the token table."""
 
     def __init__(self, tokens, width, heads, depth, time):
         super().__init__()
         self.token = nn.Embedding(tokens, width)
-        self.place = nn.Embedding(time, width)
+        self.position = nn.Embedding(time, width)
         self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, tokens, bias=False)
@@ -64,7 +64,7 @@ class GPT(nn.Module):
     def forward(self, tokens):
         """(batch, time) -> logits of each next token, (batch · time, tokens)."""
         time = tokens.shape[1]
-        x = self.token(tokens) + self.place(torch.arange(time))
+        x = self.token(tokens) + self.position(torch.arange(time))
         mask = nn.Transformer.generate_square_subsequent_mask(time, dtype=x.dtype)
         for block in self.blocks:
             x = block(x, mask)
@@ -75,7 +75,7 @@ class GPT(nn.Module):
         """For generation: the logits of the next token, and the cache for the one after it."""
         caches = cache or [None] * len(self.blocks)
         past = 0 if cache is None else cache[0][0].shape[2]
-        x = self.token(tokens) + self.place(torch.arange(past, past + tokens.shape[1]))
+        x = self.token(tokens) + self.position(torch.arange(past, past + tokens.shape[1]))
         made = []
         for block, one in zip(self.blocks, caches, strict=True):
             x, new = block.go_on(x, one)
@@ -84,7 +84,7 @@ class GPT(nn.Module):
 
 
 def build(dtype=torch.float32, seed=0, **size):
-    """A model with the initial values of both halves."""
+    """A model with the initial values that both halves share."""
     net = GPT(task.TOKENS, **{**task.SIZE, **size}).to(dtype)
     state = task.weights({name: tuple(p.shape) for name, p in net.state_dict().items()}, seed)
     net.load_state_dict({name: from_numpy(array) for name, array in state.items()})
@@ -92,20 +92,20 @@ def build(dtype=torch.float32, seed=0, **size):
 
 
 def train(net, data, steps=task.STEPS, checkpoint=None):
-    """The loss of every step; with the file of a checkpoint that is there, it goes on from that."""
+    """The loss of every step; training resumes from the checkpoint file if it exists."""
     loss_fn = nn.CrossEntropyLoss()
     optim = AdamW(net.parameters(), lr=task.RATE, weight_decay=0.1, fused=True)
     schedule = lr_scheduler.OneCycleLR(optim, task.RATE, total_steps=steps, pct_start=0.1, cycle_momentum=False)
-    found = []
+    history = []
     if checkpoint and Path(checkpoint).exists():
         saved = torch.load(checkpoint)
         for part, name in ((net, "net"), (optim, "optim"), (schedule, "schedule")):
             part.load_state_dict(saved[name])
-        found = saved["losses"]
-    yield from found
+        history = saved["losses"]
+    yield from history
     net.train()
     for step, (tokens, targets) in enumerate(task.batches(data.ids, net.place.num_embeddings, steps, data.seed)):
-        if step < len(found):
+        if step < len(history):
             continue
         outputs = net(from_numpy(tokens))
         loss = loss_fn(outputs, from_numpy(targets))
@@ -114,25 +114,25 @@ def train(net, data, steps=task.STEPS, checkpoint=None):
         clip_grad_norm_(net.parameters(), 1.0)
         optim.step()
         schedule.step()
-        found.append(loss.item())
+        history.append(loss.item())
         if checkpoint and (step + 1) % 100 == 0:
             parts = {"net": net.state_dict(), "optim": optim.state_dict(), "schedule": schedule.state_dict()}
-            torch.save({**parts, "losses": found}, checkpoint)
-        yield found[-1]
+            torch.save({**parts, "losses": history}, checkpoint)
+        yield history[-1]
 
 
 def predict(net, data):
-    """The loss at each of the tokens held out."""
+    """The loss at each held-out token."""
     net.eval()
     loss_fn = nn.CrossEntropyLoss(reduction="none")
     with torch.inference_mode():
         stretches = task.stretches(data.held_out, net.place.num_embeddings)
-        found = [loss_fn(net(from_numpy(tokens)), from_numpy(targets)) for tokens, targets in stretches]
-    return torch.cat(found).numpy()
+        values = [loss_fn(net(from_numpy(tokens)), from_numpy(targets)) for tokens, targets in stretches]
+    return torch.cat(values).numpy()
 
 
 def write(net, tokenizer, prompt, new, seed=0):
-    """A sample: as many tokens as the model has places for, again and again from the last few."""
+    """A sample, of any length: the context is the last tokens that fit."""
     ids, places = from_numpy(tokenizer.encode(prompt)), net.place.num_embeddings
     rng = torch.Generator().manual_seed(seed)
     with torch.inference_mode():

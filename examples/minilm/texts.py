@@ -1,4 +1,4 @@
-"""What is searched, what for, and what should be found: each query shares no telling word with its text."""
+"""Texts, queries, and the expected results: no query shares a content word with its text."""
 
 TEXTS = [
     "The cat slept on the windowsill all afternoon.",

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2: what texts mean as points on a sphere, and which of them mean what is searched for."""
+"""all-MiniLM-L6-v2: sentence embeddings, and search by their cosines."""
 
 import numpy as np
 import task
@@ -27,7 +27,7 @@ class MiniLM(Module):
             raise ValueError(f"expected texts of at most {longest} tokens, got {time}; cut them: batches(longest=...)")
         x = self.norm(self.word(tokens) + self.position.weight[:time] + self.kind.weight[0])
         x = self.encoder(x, None, padding)
-        x = (x * ~padding[:, :, None]).sum(1)  # the mean's direction: its length does not matter
+        x = (x * ~padding[:, :, None]).sum(1)  # the sum: only the direction matters
         return x / (x * x).sum(1, keepdims=True) ** 0.5
 
 
@@ -54,10 +54,10 @@ def predict(net, data):
 
 if __name__ == "__main__":
     data, net = task.data(), build()
-    found = predict(net, data)
-    for query, cosines in zip(data.queries, found, strict=True):
+    predictions = predict(net, data)
+    for query, cosines in zip(data.queries, predictions, strict=True):
         print(f"\n{query}")
         for i in np.argsort(-cosines)[:3]:
             print(f"  {cosines[i]:6.3f}  {data.texts[i]}")
-    for name, figure in task.scores(found, data).items():
+    for name, figure in task.scores(predictions, data).items():
         print(f"\n{name} {figure}")

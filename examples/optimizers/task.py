@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -32,5 +32,5 @@ def data(dtype=np.float32, seed=0):
 
 
 def scores(predictions, data):
-    """Figures from the logits of the images that were held out."""
+    """Scores from the logits of the held-out images."""
     return {"accuracy on 450 images": np.mean(predictions.argmax(axis=1) == data.y_test)}

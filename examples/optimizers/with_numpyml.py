@@ -34,7 +34,7 @@ def train(net, data, name):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)

@@ -34,7 +34,7 @@ def train(net, data, name):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # says what is not installed
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -18,21 +18,21 @@ VARIANTS = ("MSE", "Huber")
 
 
 def data(dtype=np.float32, seed=0):
-    """Ten measurements (n, 10), and how far the disease progressed (n, 1), in units of the targets' middle half."""
+    """Ten measurements (n, 10), and the progression of the disease (n, 1), in interquartile ranges."""
     measurements, progression = load_diabetes(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(
         measurements, progression[:, np.newaxis], test_size=0.25, random_state=seed
     )
     slipped = np.random.default_rng(seed).random(len(y_train)) < 0.1
     y_train[slipped] *= 10
-    inputs, targets = StandardScaler().fit(X_train), RobustScaler().fit(y_train)  # what is held out has no say
+    inputs, targets = StandardScaler().fit(X_train), RobustScaler().fit(y_train)  # fitted without the held-out patients
     X_train, X_test = (inputs.transform(X).astype(dtype) for X in (X_train, X_test))
     y_train, y_test = (targets.transform(y).astype(dtype) for y in (y_train, y_test))
     return SimpleNamespace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test, targets=targets, seed=seed)
 
 
 def scores(predictions, data):
-    """Figures from the predictions for the patients who were held out, in the units of the measurements."""
+    """Scores from the predictions for the held-out patients, in the units of the measurements."""
     expected, predictions = (data.targets.inverse_transform(y) for y in (data.y_test, predictions))
     return {
         "mean absolute error on 111 patients": mean_absolute_error(expected, predictions),

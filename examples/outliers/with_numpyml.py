@@ -1,4 +1,4 @@
-"""Diabetes with slipped decimal points: an outlier pulls at squared error with all its distance, at Huber's by 1."""
+"""Diabetes with slipped decimal points: Huber's loss bounds the gradient of an outlier, squared error does not."""
 
 import argparse
 
@@ -36,7 +36,7 @@ def train(net, data, loss):
 
 
 def predict(net, data):
-    """How far the disease is going to progress in the patients held out."""
+    """Predicted progression of the held-out patients."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)

@@ -1,4 +1,4 @@
-"""Diabetes with slipped decimal points: an outlier pulls at squared error with all its distance, at Huber's by 1."""
+"""Diabetes with slipped decimal points: Huber's loss bounds the gradient of an outlier, squared error does not."""
 
 import argparse
 
@@ -37,7 +37,7 @@ def train(net, data, loss):
 
 
 def predict(net, data):
-    """How far the disease is going to progress in the patients held out."""
+    """Predicted progression of the held-out patients."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

@@ -1,4 +1,4 @@
-"""Breast cancer by two measurements: benign or malignant? The README's loop: the way back is two calls."""
+"""Breast cancer by two measurements: benign or malignant? The README's loop: the backward is two calls."""
 
 import argparse
 
@@ -45,7 +45,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the tumours held out."""
+    """Logits of the held-out tumours."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)

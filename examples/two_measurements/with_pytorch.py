@@ -1,4 +1,4 @@
-"""Breast cancer by two measurements: benign or malignant? The README's loop: PyTorch takes the way back by itself."""
+"""Breast cancer by two measurements: benign or malignant? The README's loop: PyTorch records the backward itself."""
 
 import argparse
 
@@ -45,7 +45,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the tumours held out."""
+    """Logits of the held-out tumours."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

@@ -1,4 +1,4 @@
-"""Handwritten digits, the dynamic style: a Tensor knows where it came from, and loss.backward() goes back there."""
+"""Handwritten digits, the dynamic style: Tensors record their history, and loss.backward() follows it."""
 
 import argparse
 
@@ -11,18 +11,18 @@ from numpyml.nn import Module, layers, losses, optimizers
 
 
 class Reader(Module):
-    """The same layer again and again, each time on top of what was there."""
+    """One residual layer, applied repeatedly."""
 
     def __init__(self, width, dtype):
-        self.read = layers.Dense(64, width, dtype=dtype)
-        self.think = layers.Dense(width, width, dtype=dtype)
-        self.answer = layers.Dense(width, 10, dtype=dtype)
+        self.first = layers.Dense(64, width, dtype=dtype)
+        self.middle = layers.Dense(width, width, dtype=dtype)
+        self.last = layers.Dense(width, 10, dtype=dtype)
 
     def forward(self, x):
-        x = np.tanh(self.read(x))
+        x = np.tanh(self.first(x))
         for _ in range(3):
-            x = x + np.tanh(self.think(x))
-        return self.answer(x)
+            x = x + np.tanh(self.middle(x))
+        return self.last(x)
 
 
 def build(dtype=np.float32):
@@ -46,7 +46,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with numpyml.no_grad():
         return net.forward(data.X_test)

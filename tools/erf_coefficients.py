@@ -1,9 +1,9 @@
-"""Derive the coefficients of numpyml/kernels/erf.py: `python tests/harness/mills.py` prints them.
+"""Derive the coefficients of numpyml/kernels/erf.py: `python tools/erf_coefficients.py` prints them.
 
-R(t) = Φ(−t) e^(t²/2) is fitted by P(t) / Q(t) on three times as many points as there are coefficients, closer together
-near 0. Each step solves P − R Q = 0 for the coefficients, by least squares weighted so that what counts is the
-relative error; Lawson's weights then grow where that is largest, until it is level. L, log(Φ(x)/Φ(−x))/x as a function
-of x², is nearly level where it goes through the Chebyshev points.
+R(t) = Φ(−t) e^(t²/2), Mills' ratio, is approximated by P(t) / Q(t) on three times as many points as there are
+coefficients, denser near 0. Each step solves P − R Q = 0 for the coefficients by least squares, weighted for the
+relative error; Lawson's weights then grow where that is largest, until it equioscillates. L, log(Φ(x)/Φ(−x))/x as a
+function of x², is interpolated in the Chebyshev points, which is nearly the best approximation.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def value(coefficients: list[mpf], t: mpf) -> mpf:
     return mpmath.polyval(coefficients[::-1], t)
 
 
-def fitted(m: int, n: int, end: float) -> tuple[list[mpf], list[mpf]]:
-    """P of degree m and Q of degree n for 0 ≤ t ≤ end, highest power first, Q's coefficient of that being 1."""
+def rational_fit(m: int, n: int, end: float) -> tuple[list[mpf], list[mpf]]:
+    """P of degree m and Q of degree n for 0 ≤ t ≤ end, highest power first, Q monic."""
     count = 3 * (m + n + 2)
     right = (mpf(end) - 3) / (mpf(end) + 3)
-    places = [-1 + (right + 1) * (1 - mpmath.cos(mpmath.pi * (i + 0.5) / count)) / 2 for i in range(count)]
-    ts = [3 * (1 + s) / (1 - s) for s in places]
+    nodes = [-1 + (right + 1) * (1 - mpmath.cos(mpmath.pi * (i + 0.5) / count)) / 2 for i in range(count)]
+    ts = [3 * (1 + s) / (1 - s) for s in nodes]
     values = [ratio(t) for t in ts]
     weights, best, q = [mpf(1)] * count, None, [mpf(1)]
     for step in range(20):
@@ -58,8 +58,8 @@ def odds(z: mpf) -> mpf:
     return mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / mpmath.erfc(x / mpmath.sqrt(2))) / x
 
 
-def through(count: int, end: float) -> list[mpf]:
-    """The polynomial for L through so many points of 0 ≤ z ≤ end², highest power first."""
+def interpolant(count: int, end: float) -> list[mpf]:
+    """The polynomial that interpolates L in ``count`` Chebyshev points of 0 ≤ z ≤ end², highest power first."""
     zs = [mpf(end) ** 2 * (1 - mpmath.cos(mpmath.pi * (i + mpf(0.5)) / count)) / 2 for i in range(count)]
     rows = [[z**j for j in range(count)] for z in zs]
     return list(mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix([odds(z) for z in zs])))[::-1]
@@ -67,7 +67,7 @@ def through(count: int, end: float) -> list[mpf]:
 
 if __name__ == "__main__":
     with mp.workdps(DIGITS):
-        print("L", ", ".join(mpmath.nstr(c, 10) for c in through(7, 2.4)))
+        print("L", ", ".join(mpmath.nstr(c, 10) for c in interpolant(7, 2.4)))
         for degrees, end, digits in (((4, 5), 14.5, 12), ((9, 10), 38.7, 20)):
-            for name, coefficients in zip("PQ", fitted(*degrees, end), strict=True):
+            for name, coefficients in zip("PQ", rational_fit(*degrees, end), strict=True):
                 print(name, ", ".join(mpmath.nstr(c, digits) for c in coefficients))

@@ -1,6 +1,6 @@
 """Delete or change one thing in numpyml's mathematics, and see the suite turn red: how many of how many.
 
-    python tests/harness/mutants.py [--sample N] [--seed N] [--file PART] [--jobs N]
+    python tools/mutants.py [--sample N] [--seed N] [--file PART] [--jobs N]
 
 A mutant is one module of numpyml with one statement deleted, or one operator, number or truth value changed. It is
 held to the quick checks of the components that run the changed line, those that run the fewest lines first, and then
@@ -35,7 +35,7 @@ from types import CodeType
 from typing import Any
 
 ROOT = Path(next(iter(importlib.util.find_spec("numpyml").submodule_search_locations or [])))  # type: ignore[union-attr]
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 # The mathematics; each with the tests that are its own.
 FILES = {
     "autograd/derivatives/elementwise.py": "autograd/test_derivatives.py autograd/test_corners.py",
@@ -298,7 +298,7 @@ def noticed(mutant: Mutant, components: list[str]) -> str:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
-            sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _Finder(mutant))
             sender.send(_held(mutant, components))
             sender.close()
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is not silence
