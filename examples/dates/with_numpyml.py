@@ -74,7 +74,7 @@ def train(net, data):
 def greedy(net, texts):
     """Greedy decoding of all texts at once."""
     with numpyml.no_grad():
-        cache = (*net.read(np.array(task.encoded(texts))), None)
+        cache = (*net.encode(np.array(task.encoded(texts))), None)
         start = np.full((len(texts), 1), task.START)
         rows = generate(net.step, start, task.LONGEST - 1, greedy=True, end=task.END, cache=cache)
     return [task.decoded(row) for row in rows]
@@ -83,7 +83,7 @@ def greedy(net, texts):
 def beam(net, text, beams=4):
     """Beam search for one text."""
     with numpyml.no_grad():
-        cache = (*net.read(np.array(task.encoded([text]))), None)
+        cache = (*net.encode(np.array(task.encoded([text]))), None)
         options = {"end": task.END, "cache": cache, "reorder": task.rows_of}
         hypotheses = beam_search(net.step, [task.START], task.LONGEST - 1, beams, **options)
     return task.decoded(hypotheses[0].tokens)

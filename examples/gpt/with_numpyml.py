@@ -99,7 +99,7 @@ def train(net, data, steps=task.STEPS, checkpoint=None):
         history = numpyml.load(checkpoint, net, optimizer=optim, schedule=schedule)["losses"]
     yield from history
     net.train()
-    for step, (tokens, targets) in enumerate(task.batches(data.ids, net.place.num_embeddings, steps, data.seed)):
+    for step, (tokens, targets) in enumerate(task.batches(data.ids, net.position.num_embeddings, steps, data.seed)):
         if step < len(history):
             continue
         outputs = net.forward(tokens)
@@ -120,19 +120,19 @@ def predict(net, data):
     net.eval()
     loss_fn = losses.CrossEntropyWithLogits(reduction="none")
     with numpyml.no_grad():
-        stretches = task.stretches(data.held_out, net.place.num_embeddings)
+        stretches = task.stretches(data.held_out, net.position.num_embeddings)
         values = [loss_fn.forward(net.forward(tokens), targets) for tokens, targets in stretches]
     return np.concatenate(values)
 
 
 def write(net, tokenizer, prompt, new, seed=0):
     """A sample, of any length: the context is the last tokens that fit."""
-    ids, places = tokenizer.encode(prompt), net.place.num_embeddings
+    ids, length = tokenizer.encode(prompt), net.position.num_embeddings
     rng = np.random.default_rng(seed)
     with numpyml.no_grad():
         while new > 0:
-            past = ids[-places // 2 :]
-            fresh = min(new, places - len(past))
+            past = ids[-length // 2 :]
+            fresh = min(new, length - len(past))
             ids = np.concatenate([ids, generate(net.step, past, fresh, 0.8, top_k=50, generator=rng)[len(past) :]])
             new -= fresh
     return tokenizer.decode(ids)

@@ -104,7 +104,7 @@ def train(net, data, steps=task.STEPS, checkpoint=None):
         history = saved["losses"]
     yield from history
     net.train()
-    for step, (tokens, targets) in enumerate(task.batches(data.ids, net.place.num_embeddings, steps, data.seed)):
+    for step, (tokens, targets) in enumerate(task.batches(data.ids, net.position.num_embeddings, steps, data.seed)):
         if step < len(history):
             continue
         outputs = net(from_numpy(tokens))
@@ -126,19 +126,19 @@ def predict(net, data):
     net.eval()
     loss_fn = nn.CrossEntropyLoss(reduction="none")
     with torch.inference_mode():
-        stretches = task.stretches(data.held_out, net.place.num_embeddings)
+        stretches = task.stretches(data.held_out, net.position.num_embeddings)
         values = [loss_fn(net(from_numpy(tokens)), from_numpy(targets)) for tokens, targets in stretches]
     return torch.cat(values).numpy()
 
 
 def write(net, tokenizer, prompt, new, seed=0):
     """A sample, of any length: the context is the last tokens that fit."""
-    ids, places = from_numpy(tokenizer.encode(prompt)), net.place.num_embeddings
+    ids, length = from_numpy(tokenizer.encode(prompt)), net.position.num_embeddings
     rng = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         while new > 0:
-            cache, fresh = None, ids[-places // 2 :]
-            for _ in range(min(new, places - len(fresh))):
+            cache, fresh = None, ids[-length // 2 :]
+            for _ in range(min(new, length - len(fresh))):
                 logits, cache = net.step(fresh[None], cache)
                 likely, which = (logits[0] / 0.8).topk(50)
                 fresh = which[torch.multinomial(likely.softmax(0), 1, generator=rng)]
