@@ -355,7 +355,7 @@ for call, place in ((lambda: net.forward(long), "GPT.place"), (lambda: net.step(
     try:
         call()
     except DataError as error:
-        assert str(error).startswith(place) and "expected numbers from 0 to 5, got 6" in str(error), error
+        assert str(error).startswith(place) and "expected indices from 0 to 5, got 6" in str(error), error
     else:
         raise AssertionError("accepted")
 assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
