@@ -63,7 +63,7 @@ def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 HIDDEN = {
     # What the author of a layer or an optimizer fills in; it is documented once, in Module and Optimizer.
     "compute", "pullback", "as_input", "argument", "forward", "update", "validate", "state_names", "always_kept",
-    "kept_on_demand", "training", "mask", "gate", "axis", "shifted", "reduce", "spread",
+    "kept_on_demand", "training", "mask", "axis", "reduce", "spread",
 }  # fmt: skip
 BASES = ("Module", "Optimizer", "Adapter")
 
