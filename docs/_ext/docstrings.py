@@ -63,8 +63,7 @@ def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 HIDDEN = {
     # What the author of a layer or an optimizer fills in; it is documented once, in Module and Optimizer.
     "compute", "pullback", "as_input", "argument", "forward", "update", "validate", "state_names", "initial_state",
-    "elementwise", "state_arrays", "optional_state_arrays", "training", "mask", "gate", "axis", "shifted", "reduce",
-    "spread",
+    "elementwise", "state_arrays", "optional_state_arrays", "training", "mask", "axis", "reduce", "spread",
 }  # fmt: skip
 BASES = ("Module", "Optimizer", "Adapter")
 

@@ -45,6 +45,22 @@ def shifted_columns(z: Array) -> Array:
     return np.where(single, limit, difference)
 
 
+def cross_entropy_gradient(p: Array, q: Array) -> Array:
+    """p Σ q − q for each column: the gradient of −Σ q log p with respect to the logits of p.
+
+    For the class with the largest q it is p Σ′ q − q (1 − p), Σ′ over the other classes: where p is near 1,
+    p Σ q − q would cancel.
+    """
+    top = q.argmax(axis=0), np.arange(q.shape[1])
+    minus_q = -q
+    minus_q[top] = 0
+    others = -over_rows(minus_q)
+    gx: Array = p * (others + q[top])
+    gx += minus_q
+    gx[top] = p[top] * others - q[top] * (1 - p[top])
+    return gx
+
+
 def sums(x: Array, axis: int) -> Array:
     """Sums along an axis, which is kept with length 1.
 

@@ -355,7 +355,7 @@ for call, layer in ((lambda: net.forward(long), "GPT.position"), (lambda: net.st
     try:
         call()
     except DataError as error:
-        assert str(error).startswith(layer) and "expected numbers from 0 to 5, got 6" in str(error), error
+        assert str(error).startswith(layer) and "expected indices from 0 to 5, got 6" in str(error), error
     else:
         raise AssertionError("accepted")
 assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
@@ -478,7 +478,9 @@ WORDS = {
     r"[()]": "",
 }
 # Of every task: all that is missing is told at once, before any of it is imported.
-TOLD = 'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed'
+TOLD = (
+    'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed'
+)
 # Whose halves differ more: each framework has its own way to sample and to keep a checkpoint.
 LESS_ALIKE = ("gpt",)
 

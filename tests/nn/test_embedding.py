@@ -9,7 +9,7 @@ from numpyml.nn import Module
 from numpyml.nn.layers import Dense, Embedding
 
 
-def test_vectors_are_looked_up_and_their_gradients_added_where_they_came_from(rng):
+def test_lookup_and_accumulated_gradients(rng):
     layer = Embedding(5, 3, dtype=np.float64)
     ids = np.array([[1, 4, 1], [0, 1, 4]])
     assert np.array_equal(layer.forward(ids), layer.weight.data[ids])
@@ -20,7 +20,7 @@ def test_vectors_are_looked_up_and_their_gradients_added_where_they_came_from(rn
     np.testing.assert_allclose(layer.weight.grad, expected)
 
 
-def test_padding_starts_as_zeros_and_stays_so(rng):
+def test_padding_is_initialized_with_zeros_and_gets_no_gradient(rng):
     layer = Embedding(4, 2, padding_idx=-1)
     assert not layer.weight.data[3].any()
     layer.forward(np.array([3, 1]))
@@ -28,14 +28,14 @@ def test_padding_starts_as_zeros_and_stays_so(rng):
     assert not layer.weight.grad[3].any() and layer.weight.grad[1].all()
 
 
-def test_vectors_that_are_too_long_are_made_shorter():
+def test_vectors_above_max_norm_are_scaled_down():
     layer = Embedding(3, 2, max_norm=1.0)
     layer.weight.data = [[3, 4], [0.3, 0.4], [30, 40]]
     layer.forward(np.array([0, 1]))
     np.testing.assert_allclose(layer.weight.data, [[0.6, 0.8], [0.3, 0.4], [30, 40]], rtol=1e-6)
 
 
-def test_a_pretrained_table_is_copied_and_frozen():
+def test_pretrained_weight_is_copied_and_frozen():
     table = np.arange(6.0).reshape(3, 2)
     layer = Embedding.from_pretrained(table)
     table[0] = 9
@@ -48,13 +48,13 @@ def test_a_pretrained_table_is_copied_and_frozen():
 @pytest.mark.parametrize(
     ("ids", "error", "said"),
     [
-        ([0, 5], DataError, "numbers from 0 to 4, got 5"),
-        ([-1, 2], DataError, "numbers from 0 to 4, got -1"),
-        ([0.0, 1.0], DTypeError, "expected whole numbers, which vectors to look up"),
-        ([True], DTypeError, "expected whole numbers"),
+        ([0, 5], DataError, "indices from 0 to 4, got 5"),
+        ([-1, 2], DataError, "indices from 0 to 4, got -1"),
+        ([0.0, 1.0], DTypeError, "expected integer indices"),
+        ([True], DTypeError, "expected integer indices"),
     ],
 )
-def test_bad_numbers_are_refused_and_change_nothing(ids, error, said):
+def test_bad_indices_are_refused_and_change_nothing(ids, error, said):
     layer = Embedding(5, 2, max_norm=0.01)
     before = layer.weight.data.copy()
     with pytest.raises(error, match=said):
@@ -62,7 +62,7 @@ def test_bad_numbers_are_refused_and_change_nothing(ids, error, said):
     assert np.array_equal(layer.weight.data, before)
 
 
-def test_the_padding_is_one_of_the_vectors():
+def test_padding_idx_out_of_range_is_an_error():
     with pytest.raises(OptionError, match="padding_idx to be from -4 to 3, got 4"):
         Embedding(4, 2, padding_idx=4)
 
@@ -79,7 +79,7 @@ class Tied(Module):
         return self.head(self.embedding(ids))
 
 
-def test_tied_weights_are_one_parameter_whose_gradients_add_up(rng):
+def test_tied_weights_are_one_parameter_and_accumulate_both_gradients(rng):
     model, ids, gy = Tied(), np.array([1, 3, 1]), rng.standard_normal((3, 5))
     assert len(list(model.parameters())) == 1
     model(Tensor(ids)).backward(gy)

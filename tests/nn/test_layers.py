@@ -12,7 +12,7 @@ from numpyml.nn import activations, layers
 
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (5, 3), (2, 4, 3), (2, 1, 4, 3), (0, 3), (2, 0, 3)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_dense_is_a_weighted_sum_along_the_last_axis(rng, shape, bias):
+def test_dense_along_the_last_axis(rng, shape, bias):
     layer = layers.Dense(3, 2, bias, dtype=np.float64)
     x = rng.standard_normal(shape)
     y = layer.forward(x)
@@ -31,7 +31,7 @@ def test_dense_is_a_weighted_sum_along_the_last_axis(rng, shape, bias):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 64, 65])
-def test_few_rows_by_a_large_weight_are_the_same_product(rng, rows):
+def test_product_of_few_rows_and_a_large_weight(rng, rows):
     layer = layers.Dense(256, 130)
     x = rng.standard_normal((rows, 256), np.float32)
     y = layer.forward(x)
@@ -41,7 +41,7 @@ def test_few_rows_by_a_large_weight_are_the_same_product(rng, rows):
 
 
 @pytest.mark.parametrize(("rows", "outputs"), [(1, 1), (4, 1), (1, 4)])
-def test_zero_times_infinity_is_nan_of_a_single_feature_too(rows, outputs):
+def test_zero_times_infinity_is_nan_with_a_single_feature(rows, outputs):
     for number, weight in ((0.0, np.inf), (np.inf, 0.0)):
         layer = layers.Dense(1, outputs, bias=False)
         layer.weight.data[...] = weight
@@ -49,7 +49,7 @@ def test_zero_times_infinity_is_nan_of_a_single_feature_too(rows, outputs):
             assert np.isnan(layer.forward(np.full((rows, 1), number, np.float32))).all()
 
 
-def test_the_bias_gradient_of_one_row_repeated_in_memory_is_exact():
+def test_bias_gradient_of_a_broadcast_row_is_exact():
     layer = layers.Dense(1, 3)
     gy = np.broadcast_to(np.float32(0.8354467), (10_000, 3))  # such as a mean pulls back
     layer.forward(np.zeros((10_000, 1), np.float32))
@@ -57,7 +57,7 @@ def test_the_bias_gradient_of_one_row_repeated_in_memory_is_exact():
     np.testing.assert_array_equal(layer.bias.grad, gy[0] * 10_000)
 
 
-def test_the_bias_gradient_of_one_column_repeated_in_memory_keeps_its_digits(rng):
+def test_bias_gradient_of_a_broadcast_column_keeps_precision(rng):
     layer, g = layers.Dense(1, 3), rng.random(10_000, np.float32)
     layer.forward(np.zeros((10_000, 1), np.float32))
     layer.backward(np.broadcast_to(g[:, None], (10_000, 3)))  # such as a sum over the features pulls back
@@ -72,7 +72,7 @@ def test_dense_without_features_is_allowed_as_in_pytorch(n_in, n_out):
     assert layer.backward(np.ones((4, n_out))).shape == (4, n_in)
 
 
-def test_dense_draws_its_initial_values_from_the_generator_given(rng):
+def test_dense_draws_initial_values_from_its_generator(rng):
     a, b = (layers.Dense(10, 4, generator=np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(a.weight.data, b.weight.data) and np.array_equal(a.bias.data, b.bias.data)
     assert np.abs(a.weight.data).max() <= 1 / np.sqrt(10) and a.weight.data.std() > 0.1
@@ -125,7 +125,7 @@ def test_a_dtype_that_is_not_floating_is_an_error():
         layers.Dense(1, 1, dtype=int)
 
 
-def test_dropout_scales_what_it_keeps_and_pulls_back_through_the_same_mask(rng):
+def test_dropout_gradient_uses_the_mask_of_the_forward(rng):
     layer = layers.Dropout(0.25, generator=np.random.default_rng(0))
     x = rng.standard_normal(100_000).astype(np.float32) + 5
     y = layer.forward(x)
@@ -142,7 +142,7 @@ def test_dropout_draws_a_new_mask_at_every_call():
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0, 1), (1, 0)])
-def test_dropout_of_nothing_and_of_everything(p, expected):
+def test_dropout_with_p_0_and_1(p, expected):
     x = np.ones(8, np.float32)
     assert np.array_equal(layers.Dropout(p).forward(x), expected * x)
 
@@ -172,23 +172,23 @@ def test_flatten_joins_axes_and_pulls_back_to_the_shape(rng, options, shape, exp
 
 
 @pytest.mark.parametrize(("options", "shape"), [((), (3,)), ((2, 1), (2, 3, 4)), ((0, 3), (2, 3))])
-def test_flatten_refuses_axes_that_are_not_there(options, shape):
+def test_flatten_refuses_missing_axes(options, shape):
     with pytest.raises(ShapeError, match="expected x to have the axes"):
         layers.Flatten(*options).forward(np.zeros(shape))
 
 
 @pytest.mark.parametrize("dtype", ["c8", "U1", "O", "M8[s]"])
-def test_flatten_refuses_what_is_no_real_number(dtype):
+def test_flatten_refuses_dtypes_that_are_not_real(dtype):
     with pytest.raises(DTypeError, match="expected real numbers"):
         layers.Flatten().forward(np.zeros((2, 3, 4), "i4").astype(dtype))
 
 
-def test_flatten_takes_whole_numbers_as_pytorch_does():
+def test_flatten_accepts_integers_as_pytorch_does():
     for dtype in (bool, np.uint8, np.int64):
         assert layers.Flatten().forward(np.ones((2, 3, 4), dtype)).dtype == dtype
 
 
-def test_relu_at_zero_and_beyond_numbers():
+def test_relu_at_zero_infinity_and_nan():
     layer = activations.ReLU()
     x = np.array([-np.inf, -1, -0.0, 0, 1e-45, 2, np.inf, np.nan], np.float32)
     y = layer.forward(x)
@@ -221,7 +221,7 @@ def test_sigmoid_saturates_without_overflow_and_keeps_small_values(rng):
 
 
 @pytest.mark.parametrize("x", [-30.0, -9.0, 0.0, 9.0, 12.0, 30.0])
-def test_sigmoid_gradient_keeps_its_digits_where_it_is_saturated(x: float) -> None:
+def test_sigmoid_gradient_keeps_precision_where_saturated(x: float) -> None:
     layer = activations.Sigmoid()
     layer.forward(np.float32([x]))
     e = np.exp(-abs(x))
@@ -239,7 +239,7 @@ def test_layers_without_parameters_keep_the_dtype_and_refuse_integers(layer):
 
 @pytest.mark.parametrize("layer", [activations.ReLU(), activations.Sigmoid(), layers.Dropout()])
 @pytest.mark.parametrize("shape", [(), (3,)])
-def test_an_array_of_no_axes_is_not_widened(layer, shape):
+def test_0d_arrays_keep_their_dtype(layer, shape):
     y = layer.forward(np.ones(shape, np.float32))
     assert y.dtype == np.float32
     assert layer.backward(np.ones(shape, np.float32)).dtype == np.float32

@@ -110,7 +110,7 @@ def test_gradients_of_outputs_and_of_targets(rng, make, reduction):
 
 
 @pytest.mark.parametrize("loss", [MeanSquaredError(), Huber(), BinaryCrossEntropyWithLogits()])
-def test_the_mean_of_nothing_is_nan_and_its_sum_zero(loss):
+def test_mean_of_nothing_is_nan_and_sum_is_zero(loss):
     empty = np.zeros((0, 3), np.float32)
     assert math.isnan(loss.forward(empty, empty))
     assert loss.backward().shape == (0, 3)
@@ -125,7 +125,7 @@ def test_every_target_ignored_gives_nan_as_a_mean_and_no_gradient():
     np.testing.assert_array_equal(loss.backward(), np.zeros((3, 2)))
 
 
-def test_an_ignored_forecast_counts_for_nothing_whatever_it_says():
+def test_ignored_predictions_do_not_contribute_even_if_not_finite():
     loss = CrossEntropyWithLogits(ignore_index=5)
     x = np.array([[1.0, 2], [np.nan, INF]])
     assert loss.forward(x, np.array([0, 5])) == CrossEntropyWithLogits().forward(x[:1], np.array([0]))
@@ -154,7 +154,7 @@ def test_binary_cross_entropy_at_the_limits(x, t, loss, gradient, pos_weight, dt
     np.testing.assert_array_equal(bce.backward(), np.array([gradient], dtype))
 
 
-def test_binary_cross_entropy_keeps_the_digits_of_a_sure_forecast():
+def test_binary_cross_entropy_keeps_precision_where_saturated():
     bce = BinaryCrossEntropyWithLogits()
     np.testing.assert_allclose(bce.forward(np.float32([30]), np.float32([1])), np.exp(-30.0), rtol=1e-6)
     np.testing.assert_allclose(bce.backward(), [-np.exp(-30.0)], rtol=1e-6)
@@ -181,7 +181,7 @@ def test_cross_entropy_at_the_limits(x, t, loss, gradient, soft):
     np.testing.assert_array_equal(ce.backward(), [gradient])
 
 
-def test_integer_and_boolean_targets_count_as_numbers():
+def test_integer_and_boolean_targets_are_converted():
     x = np.array([0.5, -1], np.float32)
     for loss in (MeanSquaredError(), Huber(), BinaryCrossEntropyWithLogits()):
         expected = loss.forward(x, np.array([1, 0], np.float32))
@@ -200,14 +200,14 @@ def test_targets_are_never_broadcast(loss):
     "loss", [MeanSquaredError(), Huber(), BinaryCrossEntropyWithLogits(), CrossEntropyWithLogits()]
 )
 @pytest.mark.parametrize("bad", [np.array([["a", "b"]]), np.array([[None, None]]), np.array([[1j, 2]])])
-def test_data_that_is_no_real_number_is_refused(loss, bad):
+def test_data_that_is_not_real_is_refused(loss, bad):
     with pytest.raises(DTypeError):
         loss.forward(bad, np.ones((1, 2)))
     with pytest.raises(DTypeError):
         loss.forward(np.ones((1, 2)), bad)
 
 
-def test_swapped_arguments_are_noticed(rng):
+def test_swapped_arguments_are_refused(rng):
     x = rng.standard_normal((4, 3)) * 5
     with pytest.raises(DTypeError, match="swapped"):
         CrossEntropyWithLogits().forward(np.arange(4) % 3, x)
@@ -216,7 +216,7 @@ def test_swapped_arguments_are_noticed(rng):
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.5])
-def test_a_target_that_is_no_probability_is_refused(bad):
+def test_targets_outside_0_to_1_are_refused(bad):
     t = np.array([[0.5, bad]])
     for loss in (BinaryCrossEntropyWithLogits(), CrossEntropyWithLogits()):
         with pytest.raises(DataError, match="from 0 to 1"):
@@ -239,7 +239,7 @@ def test_a_class_index_out_of_range_is_refused(bad):
         (np.zeros((2, 2)), ShapeError, r"probabilities of shape \(2, 3\)"),
     ],
 )
-def test_targets_that_do_not_fit_the_forecasts_are_refused(t, error, message):
+def test_targets_of_another_shape_or_dtype_are_refused(t, error, message):
     with pytest.raises(error, match=message):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), t)
 
@@ -273,7 +273,7 @@ def test_an_ignore_index_beside_probabilities_is_refused():
         CrossEntropyWithLogits(ignore_index=0).forward(np.ones((2, 3)), np.ones((2, 3)) / 3)
 
 
-def test_backward_wants_weights_where_nothing_was_reduced(rng):
+def test_backward_needs_a_gradient_without_reduction(rng):
     loss = MeanSquaredError(reduction="none")
     x, t, gy = rng.standard_normal((3, 4))
     loss.forward(x, t)
@@ -291,7 +291,7 @@ def test_a_loss_on_tensors_gives_both_gradients(rng):
     np.testing.assert_allclose(t.grad, -x.grad)
 
 
-def test_an_infinite_binary_loss_of_weight_zero_counts_for_nothing():
+def test_infinite_binary_losses_of_weight_zero_do_not_contribute():
     loss = BinaryCrossEntropyWithLogits(np.array([0.0, 1.0]), reduction="sum")
     assert loss.forward(np.array([np.inf, 0.0]), np.array([0.0, 1.0])) == np.log(2)
     targets = Tensor(np.array([0.0, 1.0]), requires_grad=True)
@@ -299,12 +299,12 @@ def test_an_infinite_binary_loss_of_weight_zero_counts_for_nothing():
     np.testing.assert_array_equal(targets.grad, [0.0, 0.0])
 
 
-def test_an_infinite_loss_of_a_class_of_weight_zero_counts_for_nothing():
+def test_infinite_losses_of_a_class_of_weight_zero_do_not_contribute():
     loss = CrossEntropyWithLogits(np.array([0.0, 1.0]), reduction="sum")
     assert loss.forward(np.array([[-np.inf, 0.0], [0.0, 0.0]]), np.array([0, 1])) == np.log(2)
 
 
-def test_binary_cross_entropy_with_logits_has_one_gradient_at_both_zeros():
+def test_binary_cross_entropy_has_the_same_gradient_at_both_zeros():
     loss = BinaryCrossEntropyWithLogits(reduction="sum")
     targets = np.array([0.25, 0.25])
     loss.forward(np.array([0.0, -0.0]), targets)
@@ -316,7 +316,7 @@ def test_binary_cross_entropy_with_logits_has_one_gradient_at_both_zeros():
 
 @REDUCTIONS
 @pytest.mark.parametrize("kind", [MeanSquaredError, Huber, BinaryCrossEntropyWithLogits])
-def test_an_array_of_no_axes_is_not_widened(kind, reduction):
+def test_0d_arrays_keep_their_dtype(kind, reduction):
     loss, x, t = kind(reduction=reduction), np.array(0.3, np.float32), np.array(1, np.float32)
     assert loss.forward(x, t).dtype == np.float32
     assert loss.backward(np.float32(1)).dtype == np.float32
@@ -338,7 +338,7 @@ def test_the_mean_of_many_float16_losses_does_not_overflow(kind, make):
 @pytest.mark.parametrize("weight", [None, np.ones(2)])
 @pytest.mark.parametrize("smoothing", [0, 0.1])
 @REDUCTIONS
-def test_many_float16_forecasts_over_classes_do_not_overflow(weight, smoothing, reduction):
+def test_cross_entropy_of_many_float16_predictions_does_not_overflow(weight, smoothing, reduction):
     n = 1000 if reduction == "sum" else 100_000
     x, t = np.zeros((n, 2), np.float16), np.ones(n, int)
     half, single = (CrossEntropyWithLogits(weight, reduction=reduction, label_smoothing=smoothing) for _ in range(2))
@@ -351,14 +351,14 @@ def test_many_float16_forecasts_over_classes_do_not_overflow(weight, smoothing, 
     np.testing.assert_allclose(gx, single.backward(*gy), rtol=2e-3, atol=6e-8)
 
 
-def test_many_float16_classes_are_added_up_in_float32():
+def test_many_float16_classes_are_summed_in_float32():
     x = np.zeros((1, 5000), np.float16)
     assert CrossEntropyWithLogits().forward(x, np.array([3])) == np.float16(np.log(5000))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0])])
-def test_a_sure_forecast_raises_nothing_where_numpy_is_told_to_raise(dtype, weight):
+def test_saturated_predictions_raise_no_floating_point_error(dtype, weight):
     x = np.array([[1e4, -1e4], [-1e4, 1e4], [80, -100]], dtype)
     t = np.array([[1, 0], [0.5, 1], [1, 0]], dtype)
     with np.errstate(all="raise"):
@@ -369,16 +369,16 @@ def test_a_sure_forecast_raises_nothing_where_numpy_is_told_to_raise(dtype, weig
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_sure_forecast_of_smoothed_targets_keeps_the_digits_of_its_slope(dtype):
+def test_gradient_of_smoothed_targets_keeps_precision_where_saturated(dtype):
     w, smoothing = np.array([0.5, 2.0, 0.25, 1.5]), 0.1
     loss = CrossEntropyWithLogits(w, reduction="sum", label_smoothing=smoothing)
     _, context = loss.compute(np.array([[INF, -0.75, 1e4, 0.25]], dtype), np.array([0]))
-    slope = np.longdouble(str(smoothing)) / 4 * w[1:].sum()  # p = 1: what the other classes are to have
+    expected = np.longdouble(str(smoothing)) / 4 * w[1:].sum()  # p = 1: the targets of the other classes
     for g in np.linspace(0.05, 1, 100, dtype=dtype):
         gx, _ = loss.pullback(context, g)
-        assert abs(gx[0, 0] - g * slope) <= 2 * np.spacing(dtype(g * slope))
+        assert abs(gx[0, 0] - g * expected) <= 2 * np.spacing(dtype(g * expected))
 
 
-def test_a_class_index_out_of_range_tells_the_remedy():
+def test_class_index_out_of_range_names_the_remedy():
     with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))

@@ -19,7 +19,7 @@ from numpyml.typing import Array
 
 
 class Dense(Module):
-    """Every output is a weighted sum of all inputs.
+    """Fully connected (linear) layer.
 
         y = x weightᵀ + bias
         gx = gy weight,   gweight = gyᵀ x,   gbias = Σ gy      the sums run over all axes but the last
@@ -27,13 +27,13 @@ class Dense(Module):
     Args:
         in_features: length of the last axis of x, 0 or more.
         out_features: length of the last axis of y, 0 or more.
-        bias: whether to add one.
+        bias: whether there is a bias.
         dtype: of the parameters; float32 by default.
-        generator: where the initial values come from, U(−1/√in, 1/√in); by default the one of ``manual_seed``.
+        generator: the source of the initial values, U(−1/√in, 1/√in); by default that of ``manual_seed``.
 
     Shapes: x (..., in_features), y (..., out_features); weight (out_features, in_features), bias (out_features,).
     Raises: ShapeError when the last axis of x is not in_features; DTypeError when x is not floating, or dtype is
-        not; OptionError when a size is no whole number of 0 or more, or bias is not True or False.
+        not; OptionError when a size is not an integer of 0 or more, or bias is not True or False.
     PyTorch: nn.Linear.
     """
 
@@ -68,7 +68,9 @@ class Dense(Module):
             )
         y = product(as_rows(x), weight)
         if self.bias is not None:
-            y += self.bias.data.reshape(1, -1)  # in place: y was allocated above; of one shape a single row is quicker
+            y += self.bias.data.reshape(
+                1, -1
+            )  # in place: y was allocated above; as a row, which is faster where y is one
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)), x
 
     def pullback(self, x: Array, gy: Array, wanted: Sequence[bool] = (True,)) -> Array | None:

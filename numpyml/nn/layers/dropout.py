@@ -13,17 +13,17 @@ from numpyml.typing import Array
 
 
 class Dropout(Module):
-    """While training, set each element to zero with probability p, and scale the rest up so that the mean stays.
+    """Dropout: in training, elements are zeroed with probability p and the others scaled to keep the mean.
 
         y = x ⊙ m,   gx = gy ⊙ m,   m = 1/(1 − p) with probability 1 − p, else 0
         in eval(): y = x
 
     Args:
         p: probability of a zero, from 0 to 1.
-        generator: where the masks come from; by default the one of ``manual_seed``.
+        generator: the source of the masks; by default that of ``manual_seed``.
 
     Shapes: y as x, any.
-    Raises: OptionError when p is no probability; DTypeError when x is not floating.
+    Raises: OptionError when p is not from 0 to 1; DTypeError when x is not floating.
     Source: Srivastava et al. 2014, JMLR 15. PyTorch: nn.Dropout.
     """
 
@@ -42,12 +42,12 @@ class Dropout(Module):
         return gy if mask is None else gy * mask
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A new mask: 1/(1 − p) where an element is kept, 0 where it is dropped."""
+        """A new mask, drawn from the layer's generator."""
         return new_mask(self.p, shape, dtype, self.generator)
 
 
 def new_mask(p: float, shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator | None) -> Array:
-    """1/(1 − p) with probability 1 − p, else 0."""
-    kept = (generator or default_generator()).random(shape, np.float32) >= p
-    mask: Array = kept * dtype.type(0 if p == 1 else 1 / (1 - p))
+    """A random mask: 1/(1 − p) with probability 1 − p, else 0."""
+    is_kept = (generator or default_generator()).random(shape, np.float32) >= p
+    mask: Array = is_kept * dtype.type(0 if p == 1 else 1 / (1 - p))
     return mask

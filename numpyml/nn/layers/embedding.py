@@ -1,4 +1,4 @@
-"""Embedding: a table of vectors, looked up by number."""
+"""Embedding."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["Embedding"]
 
 
 class Embedding(Module):
-    """A trainable vector for each of a number of things, such as the words of a vocabulary.
+    """Table of trainable vectors, looked up by index.
 
         y = weight[x]
-        g_weight[i] = Σ gy where x = i             0 for padding_idx; divided by how often i stands in x, if
+        gweight[i] = Σ gy where x = i              0 for padding_idx; divided by the number of i in x, if
                                                    scale_grad_by_freq
 
     Args:
         num_embeddings: the number of vectors, 1 or more.
         embedding_dim: the length of each.
-        padding_idx: the number that stands for nothing: its vector starts as zeros and gets no gradient. A negative
-            one counts from the end.
-        max_norm: before they are looked up, vectors that are longer are scaled down to this length, in the weight
-            itself: the one layer whose forward writes to a parameter, as PyTorch's does.
-        norm_type: p of the norm that max_norm bounds, above 0.
-        scale_grad_by_freq: share a gradient among the places that a vector is used in.
+        padding_idx: the index of the padding: its vector is initialized with zeros and gets no gradient. Negative
+            indices count from the end.
+        max_norm: before the look-up, longer vectors are scaled down to this norm, in the weight itself: the one layer
+            whose forward writes to a parameter, as PyTorch's does.
+        norm_type: the order p of the norm, above 0.
+        scale_grad_by_freq: divide a vector's gradient by the number of times it is used in x.
         dtype: of the weight; float32 by default.
-        generator: where the initial values come from, N(0, 1); by default the one of ``manual_seed``.
+        generator: the source of the initial values, N(0, 1); by default that of ``manual_seed``.
 
-    Shapes: x whole numbers of any shape; y (*x.shape, embedding_dim); weight (num_embeddings, embedding_dim).
-    Raises: DataError when a number is out of range; DTypeError when x is not made of whole numbers.
+    Shapes: x integers of any shape; y (*x.shape, embedding_dim); weight (num_embeddings, embedding_dim).
+    Raises: DataError when an index is out of range; DTypeError when x is not of integers.
     PyTorch: nn.Embedding.
     """
 
@@ -71,28 +71,27 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(cls, embeddings: ArrayLike, freeze: bool = True, **options: Any) -> Embedding:
-        """A layer whose table is a copy of ``embeddings``, frozen unless told otherwise; options as the class's.
+        """A layer whose weight is a copy of ``embeddings``, frozen by default; options as those of the class.
 
-        Raises: ShapeError when ``embeddings`` has not two axes.
+        Raises: ShapeError when ``embeddings`` does not have two axes.
         """
         table = np.asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained expected a table (vectors, length), got {kind_of(table)}")
         vectors, length = table.shape
-        made = cls(vectors, length, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
-        made.weight.data = table
-        made.weight.requires_grad = not flag(cls.__name__, "freeze", freeze)
-        return made
+        layer = cls(vectors, length, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
+        layer.weight.data = table
+        layer.weight.requires_grad = not flag(cls.__name__, "freeze", freeze)
+        return layer
 
     def compute(self, x: Array) -> tuple[Array, Array]:
         if x.dtype.kind not in "iu":
-            raise DTypeError(f"expected whole numbers, which vectors to look up, got {kind_of(x)}", self)
-        low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
-        if low < 0 or high >= self.num_embeddings:
-            worst = low if low < 0 else high
+            raise DTypeError(f"expected integer indices, got {kind_of(x)}; convert them: x.astype(np.int64)", self)
+        lowest, highest = (int(x.min()), int(x.max())) if x.size else (0, 0)
+        if lowest < 0 or highest >= self.num_embeddings:
             raise DataError(
-                f"expected numbers from 0 to {self.num_embeddings - 1}, got {worst}; "
-                "number the things from 0, or build the layer with more embeddings",
+                f"expected indices from 0 to {self.num_embeddings - 1}, got {lowest if lowest < 0 else highest}; "
+                "count from 0, or build the layer with more embeddings",
                 self,
             )
         if self.max_norm is not None:
@@ -103,7 +102,7 @@ class Embedding(Module):
         if not self.weight.requires_grad or not x.size:
             return
         ids: Array = x.reshape(-1)
-        order = np.argsort(ids, kind="stable")  # equal numbers side by side: each vector's gradient is one sum
+        order = np.argsort(ids, kind="stable")  # equal indices are adjacent, and the gradient of a vector is one sum
         ids = ids[order]
         starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
         sums = np.add.reduceat(gy.reshape(ids.size, self.embedding_dim)[order], starts, axis=0)
@@ -115,7 +114,7 @@ class Embedding(Module):
         self.weight.grad[used] += sums
 
     def _shorten(self, used: Array, max_norm: float) -> None:
-        """Scale the vectors down that are too long."""
+        """Scale vectors whose norm is above max_norm down to it."""
         weight = self.weight.data
         norms = np.linalg.norm(weight[used], self.norm_type, axis=1)
         long = norms > max_norm

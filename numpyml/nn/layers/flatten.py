@@ -1,4 +1,4 @@
-"""Flatten: several axes become one."""
+"""Flatten."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpyml.typing import Array
 
 
 class Flatten(Module):
-    """Join the axes from start_dim to end_dim into one.
+    """Flatten the axes from start_dim to end_dim into one.
 
         y = x reshaped,   gx = gy reshaped back
 
     Args:
-        start_dim: the first axis that is joined; negative ones count from the end.
-        end_dim: the last one.
+        start_dim: the first of the axes; negative ones count from the end.
+        end_dim: the last of the axes.
 
-    Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). No data is copied where a view will do.
-    Raises: ShapeError when x lacks these axes, or start_dim lies behind end_dim; DTypeError when x is not made of real
-        numbers; OptionError when an option is no whole number.
+    Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). y is a view of x where possible.
+    Raises: ShapeError when x lacks these axes, or start_dim comes after end_dim; DTypeError when x is not
+        of real numbers; OptionError when an option is not an integer.
     PyTorch: nn.Flatten.
     """
 
@@ -32,7 +32,7 @@ class Flatten(Module):
     def compute(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         if x.dtype.kind not in "biuf":
             raise DTypeError(f"expected real numbers, got {kind_of(x)}; convert them: x.astype(float32)", self)
-        axes = max(x.ndim, 1)  # PyTorch takes a scalar for an array of one axis
+        axes = max(x.ndim, 1)  # PyTorch treats a scalar as an array of one axis
         start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
         if not 0 <= start <= end < axes:
             raise ShapeError(

@@ -33,7 +33,7 @@ class Loss(Module):
 
         Args:
             gradients: where reduction is 'none', the weight of each element's loss, in the loss's shape.
-            input_gradient: False skips the work.
+            input_gradient: False skips the gradient, and returns None.
 
         Returns:
             The gradient of the differentiable input; a tuple, in their order, where there are several.

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
-from numpyml.kernels.softmax import shifted_columns
-from numpyml.kernels.sums import over_rows
+from numpyml.kernels.softmax import cross_entropy_gradient, shifted_columns
 from numpyml.nn.losses.base import REDUCTIONS, Loss, accumulator, as_outputs, divided, probabilities, weighted
 from numpyml.options import choice, integer, number, weights
 from numpyml.typing import Array
@@ -66,11 +65,11 @@ class CrossEntropyWithLogits(Loss):
         hard = targets.dtype.kind != "f"
         t, ignored = self._indices(targets, len(p)) if hard else (None, None)
         at = (t, np.arange(len(t))) if t is not None else None
+        scale = qw = log_p = None
         if at is not None and not self.label_smoothing:
-            qw = log_p = None
-            scale = None if w is None else w[t]  # Σ q w
             losses = log_total - z[at]
-            if scale is not None:
+            if w is not None:
+                scale = w[t]
                 losses = weighted(losses, scale)
         else:
             log_p = z
@@ -78,7 +77,6 @@ class CrossEntropyWithLogits(Loss):
             qw = self._distribution(targets, at, p)
             if w is not None:
                 qw *= w[:, None]
-            scale = over_rows(qw)
             losses = cross_entropy(qw, log_p)
         if ignored is not None:
             losses[ignored] = 0
@@ -99,8 +97,7 @@ class CrossEntropyWithLogits(Loss):
             gx = p * g_scale
             gx[at] -= g_scale
         else:
-            gx = p * scale
-            gx -= qw
+            gx = cross_entropy_gradient(p, qw)
             gx *= g
         if ignored is not None:
             gx[:, ignored] = 0
