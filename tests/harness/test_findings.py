@@ -41,7 +41,7 @@ def test_a_record_of_one_precision_excuses_that_alone() -> None:
             assert ("float64" in (FOLDER / finding.script).read_text()) == (finding.precision == "float64")
     assert "running mean" in divergences.finding("LayerNorm", "output", "float64")
     assert divergences.finding("LayerNorm", "output", "float32") == ""
-    assert "LayerNorm, output in float64: a running mean" in "\n".join(divergences.wrong()[divergences.WRONG])
+    assert "LayerNorm, output in float64: the running mean" in "\n".join(divergences.wrong()[divergences.WRONG])
 
 
 def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_else() -> None:

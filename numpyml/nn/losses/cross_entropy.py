@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.kernels.softmax import cross_entropy_gradient, shifted_columns
+from numpyml.kernels.sums import over_rows
 from numpyml.nn.losses.base import REDUCTIONS, Loss, accumulator, as_outputs, divided, probabilities, weighted
 from numpyml.options import choice, integer, number, weights
 from numpyml.typing import Array
@@ -66,6 +67,7 @@ class CrossEntropyWithLogits(Loss):
         t, ignored = self._indices(targets, len(p)) if hard else (None, None)
         at = (t, np.arange(len(t))) if t is not None else None
         scale = qw = log_p = None
+        unit = 1.0  # of q w
         if at is not None and not self.label_smoothing:
             losses = log_total - z[at]
             if w is not None:
@@ -74,14 +76,14 @@ class CrossEntropyWithLogits(Loss):
         else:
             log_p = z
             log_p -= log_total
-            qw = self._distribution(targets, at, p)
+            qw, unit = self._distribution(targets, at, p)
             if w is not None:
                 qw *= w[:, None]
-            losses = cross_entropy(qw, log_p)
+            losses = cross_entropy(qw, log_p) * p.dtype.type(unit)
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, qw, scale, None if hard else log_p, ignored, count
+        context = x.shape, p, at, qw, unit, scale, None if hard else log_p, ignored, count
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -90,7 +92,7 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, qw, scale, log_p, ignored, count = context
+        shape, p, at, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if qw is None:
             g_scale = g if scale is None else g * scale
@@ -98,7 +100,7 @@ class CrossEntropyWithLogits(Loss):
             gx[at] -= g_scale
         else:
             gx = cross_entropy_gradient(p, qw)
-            gx *= g
+            gx *= g * p.dtype.type(unit)
         if ignored is not None:
             gx[:, ignored] = 0
         gt = None
@@ -160,17 +162,24 @@ class CrossEntropyWithLogits(Loss):
             )
         return t, ignored
 
-    def _distribution(self, targets: Array, at: Any, p: Array) -> Array:
-        """The smoothed target distribution q, (C, n), new."""
+    def _distribution(self, targets: Array, at: Any, p: Array) -> tuple[Array, float]:
+        """The smoothed target distribution q, (C, n), new, and the unit that it is in.
+
+        The unit is ε/C, so that q = 1 + t (1 − ε) C/ε is exactly 1 for all classes but the target: where p is nearly
+        uniform, only the difference of such terms is left in the gradient.
+        """
         if at is None:
             q = classes_first(targets).astype(p.dtype)
         else:
             q = np.zeros_like(p)
             q[at] = 1
-        if self.label_smoothing:
-            q *= 1 - self.label_smoothing
-            q += self.label_smoothing / len(p)
-        return q
+        smoothing = self.label_smoothing
+        in_units = p.itemsize > 2 and smoothing > np.finfo(p.dtype).eps  # float16 has too small a range
+        unit = smoothing / len(p) if in_units else 1.0
+        if smoothing:
+            q *= (1 - smoothing) / unit
+            q += smoothing / len(p) / unit
+        return q, unit
 
     def _count(self, targets: Array, ignored: Array | None, w: Array | None) -> Any:
         """The divisor of the mean: the number of predictions, or the sum of their classes' weights."""
@@ -203,9 +212,10 @@ def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
 
 def cross_entropy(q: Array, log_p: Array) -> Array:
     """−Σ q log p over the classes; a term with q = 0 is 0, also where p is 0."""
-    dtype = accumulator(q.dtype)
     with np.errstate(invalid="ignore", under="ignore"):
-        losses: Array = -np.add.reduce(q * log_p, axis=0, dtype=dtype)
+        terms = q * log_p
+        losses = over_rows(terms.astype(accumulator(q.dtype), copy=False))
         if np.isnan(losses).any():
-            losses = -np.add.reduce(q * np.where(q == 0, log_p.dtype.type(0), log_p), axis=0, dtype=dtype)
-    return losses
+            terms = q * np.where(q == 0, q, log_p)
+            losses = over_rows(terms.astype(accumulator(q.dtype), copy=False))
+    return -losses
