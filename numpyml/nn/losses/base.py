@@ -54,8 +54,8 @@ class Loss(Module):
         gxs = super().backward(*gradients, input_gradient=input_gradient)
         if not isinstance(gxs, tuple):
             return gxs
-        returned = tuple(gx for name, gx in zip(self.inputs, gxs, strict=False) if name in self.differentiable)
-        return returned if len(self.differentiable) > 1 else returned[0]
+        returned = [gxs[self.inputs.index(name)] for name in self.differentiable]
+        return tuple(returned) if len(returned) > 1 else returned[0]
 
 
 class ElementwiseLoss(Loss):
