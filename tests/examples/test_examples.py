@@ -479,7 +479,7 @@ WORDS = {
 }
 # Of every task: all that is missing is told at once, before any of it is imported.
 TOLD = (
-    'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names the packages that are not installed'
+    'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names what is not installed'
 )
 # Whose halves differ more: each framework has its own way to sample and to keep a checkpoint.
 LESS_ALIKE = ("gpt",)
