@@ -14,6 +14,7 @@ import sys
 import time
 
 from conformance import report, runner
+from conformance.checks.registry import PROFILES
 from conformance.results import completeness, floors
 
 KNOWN = (runner.SEED, 9801, 9802)
@@ -23,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the suite with fresh seeds until a number of cases has passed.")
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 10**8)
-    parser.add_argument("--profile", default="default", choices=runner.PROFILES)
+    parser.add_argument("--profile", default="default", choices=PROFILES)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     runner.ready()
