@@ -62,8 +62,8 @@ class ModuleCase(Case):
         self.inputs, self.nesting = nested.flatten(list(inputs))
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
         self._settled = row.settled(options, self.dtype)  # for the same call in another precision
-        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}
-        self._referees: dict[np.dtype[Any], Any] = {}
+        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Array], dict[str, Any]]] = {}  # see peer
+        self._referees: dict[np.dtype[Any], tuple[Any, dict[str, Array]]] = {}
         self.names = row.input_names(len(self.inputs))
         self.large: Large | None = None
         self._outputs: Any = nested.LEAF  # the structure of PyTorch's outputs
@@ -104,21 +104,26 @@ class ModuleCase(Case):
 
     def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
-        peer, buffers = self._peers.setdefault(np.dtype(dtype), (None, {}))
-        if peer is None:
+        if np.dtype(dtype) not in self._peers:
             peer = self.twin(dtype, arrays)
-            self._peers[np.dtype(dtype)] = peer, {name: x.clone() for name, x in peer.named_buffers()}
+            views = {name: p.detach().numpy() for name, p in peer.named_parameters()}
+            self._peers[np.dtype(dtype)] = peer, views, {name: x.clone() for name, x in peer.named_buffers()}
             return peer
-        for name, x in peer.named_buffers():  # what an earlier call left there
+        peer, views, buffers = self._peers[np.dtype(dtype)]
+        for name, x in peer.named_buffers() if buffers else ():  # what an earlier call left there
             x.copy_(buffers[name])
-        return self.loaded(peer, arrays)
+        for name, view in views.items():
+            view[...] = self.parameter(name, view.shape) if arrays is None else arrays[name]
+        return peer
 
     def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
         """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
-        module = self._referees.get(np.dtype(dtype))
-        if module is None:
-            return self._referees.setdefault(np.dtype(dtype), self.make(dtype, arrays, numpyml))
-        for name, data in numpyml.parameters(module).items():
+        if np.dtype(dtype) not in self._referees:
+            module = self.make(dtype, arrays, numpyml)
+            self._referees[np.dtype(dtype)] = module, numpyml.parameters(module)
+            return module
+        module, parameters = self._referees[np.dtype(dtype)]
+        for name, data in parameters.items():
             data[...] = arrays[name]
         numpyml.zero_grad(module)
         return module

@@ -143,12 +143,30 @@ def with_roundings(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, still: Mapping[Answer, Array],
     stages: Iterable[Stage],
 ) -> Iterator[Stage]:  # fmt: skip
-    """The stages, in the settled ones of which what is composed moves at least as far as intermediate roundings move
-    it from ``still``, PyTorch's answers in float64."""
+    """The stages, in which what is composed moves at least as far as intermediate roundings move it from ``still``,
+    PyTorch's answers in float64: after the first by a few draws, once settled by all."""
+    if problem.rounded is None:
+        yield from stages
+        return
+    rounded = problem.rounded
+    inputs = {name: x.astype(np.float64) for name, x in exact.items()}
     least: Moves = {}
+    draws = 0
+
+    def widened(movement: Moves, most: int) -> Moves:
+        """The movement, at least what so many draws of the roundings do."""
+        nonlocal draws
+        for draw in range(draws, most):
+            answers = rounded(inputs, dtype, seed + draw)
+            moves = {name: distance(answers[name], still[name]) for name in movement}
+            least.update({name: np.maximum(x, least[name]) if draw else x for name, x in moves.items()})
+        draws = max(draws, most)
+        return {name: np.maximum(moves, least[name]) for name, moves in movement.items()}
+
     for settled, movement in stages:
-        if settled and problem.rounded is not None and not least:
-            inputs = {name: x.astype(np.float64) for name, x in exact.items()}
-            shaken = [problem.rounded(inputs, dtype, seed + draw) for draw in range(DRAWS)]
-            least = {name: reduce(np.maximum, [distance(x[name], still[name]) for x in shaken]) for name in movement}
-        yield settled, {name: np.maximum(moves, least[name]) if least else moves for name, moves in movement.items()}
+        if not draws:
+            yield False, movement
+        if draws < DRAWS:
+            yield False, widened(movement, FEW)
+        if settled:
+            yield True, widened(movement, DRAWS)

@@ -44,5 +44,5 @@ class Rounded(TorchDispatchMode):
         """The numbers, each a rounding unit up or down."""
         if not isinstance(y, torch.Tensor) or y.dtype != torch.float64:
             return y
-        signs = torch.randint(2, y.shape, generator=self.generator, dtype=y.dtype)
-        return y * (1 + self.unit * (2 * signs - 1))
+        ways = torch.randint(2, y.shape, generator=self.generator, dtype=y.dtype)
+        return y * ways.mul_(2 * self.unit).add_(1 - self.unit)
