@@ -274,9 +274,9 @@ def _weighing(loss: Any, owner: object) -> Any:
         share = (w / n).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1))
         return found.dtype.type((share * found).sum()), (context, share, found.shape)
 
-    def pullback(self: Any, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)) -> Any:
+    def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)) -> Any:
         inner, share, shape = context
-        return each.pullback(inner, np.broadcast_to(gy * share, shape), (wanted[0], False))
+        return each.pullback(inner, np.broadcast_to(gy * share, shape), (needs_input_grad[0], False))
 
     made = copy.copy(loss)
     made.__class__ = type(type(loss).__name__, (type(loss),), {"compute": compute, "pullback": pullback})

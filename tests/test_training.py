@@ -570,8 +570,8 @@ def test_validation_that_has_to_be_computed_to_be_known_is_refused_after_the_epo
         def compute(self, outputs, targets):
             return super().compute(outputs[:, 0], targets)
 
-        def pullback(self, context, gy, wanted=(True, True)):
-            return super().pullback(context, gy, wanted)[0][:, np.newaxis], None
+        def pullback(self, context, gy, needs_input_grad=(True, True)):
+            return super().pullback(context, gy, needs_input_grad)[0][:, np.newaxis], None
 
     with pytest.raises(ShapeError, match="differ in their rows alone"):
         fit(net, First(), optim, [data[0]], epochs=1, validation=data, metrics={"one": lambda y, t: 1}, progress=False)

@@ -19,8 +19,8 @@ def scaled(factor: float) -> Any:
     """The gradient of the input, off by a factor."""
 
     def wrong(right: Any) -> Any:
-        def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True, True)) -> Any:
-            gx = right(self, context, gy, wanted)
+        def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True, True)) -> Any:
+            gx = right(self, context, gy, needs_input_grad)
             if isinstance(gx, tuple):
                 return (gx[0] * gx[0].dtype.type(factor), *gx[1:])
             return None if gx is None else gx * gx.dtype.type(factor)
@@ -31,9 +31,9 @@ def scaled(factor: float) -> Any:
 
 
 def _without_bias(right: Any) -> Any:
-    def pullback(self: Any, x: Any, gy: Any, wanted: Any = (True,)) -> Any:
+    def pullback(self: Any, x: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
         before = None if self.bias is None else np.array(self.bias.grad)
-        gx = right(self, x, gy, wanted)
+        gx = right(self, x, gy, needs_input_grad)
         if before is not None:
             self.bias.grad[...] = before
         return gx
@@ -73,9 +73,9 @@ def _in_place(right: Any) -> Any:
 
 
 def _from_cache(right: Any) -> Any:
-    def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True,)) -> Any:
+    def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
         self.calls = getattr(self, "calls", 0) + 1
-        return right(self, context, gy if self.calls == 1 else gy * 0, wanted)
+        return right(self, context, gy if self.calls == 1 else gy * 0, needs_input_grad)
 
     return pullback
 
@@ -88,8 +88,8 @@ def _sum_for_mean(right: Any) -> Any:
 
 
 def _without_targets(right: Any) -> Any:
-    def pullback(self: Any, e: Any, gy: Any, wanted: Any = (True, True)) -> Any:
-        return right(self, e, gy, wanted)[0], None
+    def pullback(self: Any, e: Any, gy: Any, needs_input_grad: Any = (True, True)) -> Any:
+        return right(self, e, gy, needs_input_grad)[0], None
 
     return pullback
 
@@ -105,8 +105,8 @@ def _where(holds: Any) -> Any:
     """The gradient of the input half as large again, where this holds of the incoming one."""
 
     def wrong(right: Any) -> Any:
-        def pullback(self: Any, context: Any, gy: Any, wanted: Any = (True,)) -> Any:
-            gx = right(self, context, gy, wanted)
+        def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
+            gx = right(self, context, gy, needs_input_grad)
             return gx * gx.dtype.type(1.5) if gx is not None and holds(self, gy) else gx
 
         return pullback

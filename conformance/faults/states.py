@@ -11,9 +11,9 @@ from numpyml.nn import Parameter, layers, module
 
 
 def _overwriting(right: Any) -> Any:
-    def pullback(self: Any, x: Any, gy: Any, wanted: Any = (True,)) -> Any:
+    def pullback(self: Any, x: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
         self.weight.grad.fill(0)
-        return right(self, x, gy, wanted)
+        return right(self, x, gy, needs_input_grad)
 
     return pullback
 

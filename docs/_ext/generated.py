@@ -79,7 +79,7 @@ class Code(SphinxDirective):
 
 
 def written(function: Any) -> Any:
-    """A pullback as its author wrote it: Module wraps one that takes no ``wanted``."""
+    """A pullback as its author wrote it: Module wraps one that takes no ``needs_input_grad``."""
     return inspect.getclosurevars(function).nonlocals.get("pullback", function)
 
 

@@ -132,18 +132,20 @@ class Row:
                     saved[name] = bound[name]
         return saved
 
-    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool]) -> list[Array | None]:
-        """One gradient for each of the inputs in ``context``, computed only for the operands that are wanted."""
+    def pullback(self, context: Any, gy: Any, needs_input_grad: Sequence[bool]) -> list[Array | None]:
+        """One gradient for each of the inputs in ``context``, computed only where ``needs_input_grad`` is True."""
         saved, inputs, shapes = context
         gradients: dict[str, Any] = {}
         gxs: list[Array | None] = []
-        for (operand, position), is_wanted in zip(inputs, wanted, strict=True):
-            if not is_wanted:
+        for (operand, position), needed in zip(inputs, needs_input_grad, strict=True):
+            if not needed:
                 gxs.append(None)
                 continue
             if operand not in gradients:
                 positions = [
-                    i for (name, i), is_read in zip(inputs, wanted, strict=True) if is_read and name == operand
+                    i
+                    for (name, i), is_read in zip(inputs, needs_input_grad, strict=True)
+                    if is_read and name == operand
                 ]
                 values = {**saved, "g": gy, "shape": shapes[operand], "positions": positions}
                 request = self.requests[operand]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Operation(Protocol):
     """What a node records: a module, or a row of the table of derivatives."""
 
-    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool], /) -> Any:
-        """Gradient of the output -> one gradient per input (None where ``wanted`` is False)."""
+    def pullback(self, context: Any, gy: Any, needs_input_grad: Sequence[bool], /) -> Any:
+        """Gradient of the output -> one gradient per input (None where ``needs_input_grad`` is False)."""
 
 
 class Node:
@@ -51,11 +51,11 @@ class Node:
         self.several = several  # the pullback takes a list of gradients, of one even where there is one output
         self.serial = next(self._serials)  # a node's inputs are older than it: creation order is a topological order
 
-    def pull(self, gys: list[Array | None], wanted: Sequence[bool]) -> Sequence[Array | None]:
+    def pull(self, gys: list[Array | None], needs_input_grad: Sequence[bool]) -> Sequence[Array | None]:
         """One gradient per input, from one per output; an output that nobody used contributes zeros."""
         assert self.operation is not None
         filled = [np.zeros(*spec) if g is None else g for g, spec in zip(gys, self.outputs, strict=True)]
-        gxs = self.operation.pullback(self.context, filled if self.several else filled[0], wanted)
+        gxs = self.operation.pullback(self.context, filled if self.several else filled[0], needs_input_grad)
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
     def free(self) -> None:
@@ -171,11 +171,11 @@ def backward(
     for node in reversed(nodes):
         if node.serial in pending.gradients:
             inputs = node.inputs
-            wanted = [wants(x) for x in inputs]
+            needs_input_grad = [wants(x) for x in inputs]
             with np.errstate(all="ignore"):  # the forward call has already warned
-                gxs = node.pull(pending.gradients.pop(node.serial), wanted)
-            for x, gx, is_wanted in zip(inputs, gxs, wanted, strict=True):
-                if is_wanted and gx is not None:
+                gxs = node.pull(pending.gradients.pop(node.serial), needs_input_grad)
+            for x, gx, needed in zip(inputs, gxs, needs_input_grad, strict=True):
+                if needed and gx is not None:
                     if gx.shape != x.shape:
                         raise ShapeError(
                             f"pulled back a gradient of shape {gx.shape} to an input of shape {x.shape}; "

@@ -98,9 +98,9 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
         raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(leaves)}", self)
     gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(leaves, outputs, strict=True)]
     self._record = None
-    wanted = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
+    needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
     once = {"retain_graph": False} if is_program(type(self)) else {}
-    gxs = _pull(self, context, gys, wanted, nesting, structure, **once)
+    gxs = _pull(self, context, gys, needs_input_grad, nesting, structure, **once)
     if not input_gradient:
         return None
     if nesting is None and not isinstance(gxs, tuple):
@@ -173,7 +173,13 @@ def _flat(inputs: Sequence[Any]) -> tuple[Sequence[Any], Any]:
 
 
 def _pull(
-    operation: Any, context: Any, gys: list[Any], wanted: list[bool], nesting: Any, structure: Any, **once: Any
+    operation: Any,
+    context: Any,
+    gys: list[Any],
+    needs_input_grad: list[bool],
+    nesting: Any,
+    structure: Any,
+    **once: Any,
 ) -> Any:
     """The pullback of a call: its gradients nested as the outputs, what it returns flattened again.
 
@@ -187,8 +193,8 @@ def _pull(
     elif not all(part is LEAF or part is None for part in structure):
         gy = list(nested.unflatten(tuple(part for part in structure if part is not None), gys))
     if nesting is None:
-        return operation.pullback(context, gy, wanted, **once)
-    gxs = operation.pullback(context, gy, nested.unflatten(nesting, wanted), **once)
+        return operation.pullback(context, gy, needs_input_grad, **once)
+    gxs = operation.pullback(context, gy, nested.unflatten(nesting, needs_input_grad), **once)
     return nested.flatten_as(nesting, gxs if len(nesting) > 1 else (gxs,))
 
 
@@ -202,8 +208,8 @@ class _Nested:
         self.operation, self.nesting, self.structure = operation, nesting, structure
         self.holds_trainable = operation.holds_trainable
 
-    def pullback(self, context: Any, gys: list[Any], wanted: list[bool]) -> Any:
-        return _pull(self.operation, context, gys, wanted, self.nesting, self.structure)
+    def pullback(self, context: Any, gys: list[Any], needs_input_grad: list[bool]) -> Any:
+        return _pull(self.operation, context, gys, needs_input_grad, self.nesting, self.structure)
 
     def __repr__(self) -> str:
         return repr(self.operation)
@@ -282,19 +288,17 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
         y = run(self, tensors if nesting is None else nested.unflatten(nesting, tensors), options)
         return nested.map_leaves(lambda z: z.data, y), (tensors, nesting, y)
 
-    def pullback(self: Any, context: Any, gy: Any, wanted: Any, retain_graph: bool = True) -> Any:
+    def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any, retain_graph: bool = True) -> Any:
         tensors, nesting, y = context
-        flags = wanted if nesting is None else nested.flatten_as(nesting, wanted)
+        flags = needs_input_grad if nesting is None else nested.flatten_as(nesting, needs_input_grad)
         pairs = list(zip(tensors, flags, strict=True))
-        for x, is_wanted in pairs:
-            if is_wanted:
+        for x, needed in pairs:
+            if needed:
                 x.zero_grad()
         # Of the arguments by position; those by name have no gradient.
-        unwanted = [x for x, is_wanted in pairs if not is_wanted and isinstance(x, Tensor)]
+        unwanted = [x for x, needed in pairs if not needed and isinstance(x, Tensor)]
         tape.backward(nested.leaves(y), nested.leaves(gy), retain_graph=retain_graph, unwanted=unwanted)
-        gxs = [
-            (np.zeros(x.shape, x.dtype) if x.grad is None else x.grad) if is_wanted else None for x, is_wanted in pairs
-        ]
+        gxs = [(np.zeros(x.shape, x.dtype) if x.grad is None else x.grad) if needed else None for x, needed in pairs]
         all_gradients = tuple(gxs) if nesting is None else nested.unflatten(nesting, gxs)
         return all_gradients[0] if len(all_gradients) == 1 else all_gradients
 

@@ -57,14 +57,14 @@ class Sequential(Module):
             raise error.at(self, f"[{name}]" if name.isdigit() else f".{name}") from error.__cause__
         return x, contexts
 
-    def pullback(self, contexts: Any, gy: Any, wanted: Sequence[bool] = (True,)) -> Any:
+    def pullback(self, contexts: Any, gy: Any, needs_input_grad: Sequence[bool] = (True,)) -> Any:
         layers = self.layers
         first = 0
-        if not wanted[0]:  # then nothing is needed from before the first layer that can be trained
+        if not needs_input_grad[0]:  # then nothing is needed from before the first layer that can be trained
             first = next((i for i, layer in enumerate(layers) if layer.holds_trainable()), len(layers))
         for i in range(len(layers) - 1, first, -1):
             gy = layers[i].pullback(contexts[i], gy, (True,))
-        return layers[first].pullback(contexts[first], gy, wanted) if first < len(layers) else None
+        return layers[first].pullback(contexts[first], gy, needs_input_grad) if first < len(layers) else None
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         yield from zip(self.names, self.layers, strict=True)

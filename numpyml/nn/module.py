@@ -33,15 +33,16 @@ class Module(ExplainsKeywords):
     There are two ways to write one.
 
     *A layer* defines a pair of pure array functions: ``compute(*inputs) -> (output, context)`` and
-    ``pullback(context, gy[, wanted]) -> gradient of each input``. ``context`` is all that is kept between the two.
-    ``pullback`` adds to the gradients of the parameters; ``wanted``, one bool per input, lets it skip what nobody
-    reads.
+    ``pullback(context, gy[, needs_input_grad]) -> gradient of each input``. ``context`` is all that is kept between the
+    two. ``pullback`` adds to the gradients of the parameters; ``needs_input_grad``, one bool per input, lets it skip a
+    gradient that nobody reads.
 
     *A model* defines ``forward`` alone, in ordinary NumPy on Tensors, with any Python control flow.
 
     Either way both drivers are there: ``m(tensor)`` records, ``m.forward(array)`` and ``m.backward(gradient)`` are
     explicit. Arrays in, arrays out; Tensors in, Tensors out; the same numbers. Inputs and outputs may be tuples, lists
-    and dicts of arrays, as in ``y, (h, c) = m(x, (h0, c0))``; ``wanted`` and all gradients are nested likewise.
+    and dicts of arrays, as in ``y, (h, c) = m(x, (h0, c0))``; ``needs_input_grad`` and all gradients are nested in the
+    same way.
 
     Parameters, buffers and submodules are the attributes of these classes; ``super().__init__()`` is not needed.
     """
@@ -66,18 +67,18 @@ class Module(ExplainsKeywords):
         if program is not None:
             drivers.install_program(cls, program)
         pullback = cls.__dict__.get("pullback")
-        if pullback is not None and "wanted" not in inspect.signature(pullback).parameters:
+        if pullback is not None and "needs_input_grad" not in inspect.signature(pullback).parameters:
 
-            def ignoring_wanted(self: Any, context: Any, gy: Any, wanted: Any = None) -> Any:
+            def ignoring_needs(self: Any, context: Any, gy: Any, needs_input_grad: Any = None) -> Any:
                 return pullback(self, context, gy)
 
-            cls.pullback = ignoring_wanted
+            cls.pullback = ignoring_needs
 
     compute: Callable[..., tuple[Any, Any]] = _defines_nothing
     """Arrays in; the output, and what the pullback needs of this call, out."""
 
     pullback: Callable[..., Any] = _defines_nothing
-    """(context, gradient of the output, wanted) -> gradient of each input; the parameters' gradients are added to."""
+    """(context, gradient of the output, needs_input_grad) -> gradient of each input; adds to the parameters' gradients."""
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.forward(*inputs, **options)

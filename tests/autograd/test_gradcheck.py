@@ -48,7 +48,7 @@ class Affine:
         y.node = tape.Node(self, (x.data, y.data), [x, self.weight, self.bias], [y.data])
         return y
 
-    def pullback(self, context: Any, gy: Any, wanted: Any) -> list[Any]:
+    def pullback(self, context: Any, gy: Any, needs_input_grad: Any) -> list[Any]:
         x, y = context
         g = gy * (1 - y * y)
         gradients = {"input 0": g @ self.weight.data.T, "weight": x.T @ g, "bias": g.sum(axis=0)}

@@ -185,7 +185,7 @@ def test_a_pullback_of_the_wrong_shape_is_named() -> None:
         def __repr__(self) -> str:
             return "Broken()"
 
-        def pullback(self, context: object, gy: np.ndarray, wanted: object) -> np.ndarray:
+        def pullback(self, context: object, gy: np.ndarray, needs_input_grad: object) -> np.ndarray:
             return gy[:1]
 
     x, y = leaf(1, 2), Tensor(np.ones(2))

@@ -50,7 +50,7 @@ class BatchNorm1d(Module):
                 self.num_batches_tracked.data += 1
         return x.copy(), None
 
-    def pullback(self, context: Any, gy: Any, wanted: Any) -> Any:
+    def pullback(self, context: Any, gy: Any, needs_input_grad: Any) -> Any:
         return gy.copy()
 
 

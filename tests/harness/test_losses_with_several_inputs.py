@@ -36,7 +36,7 @@ class WeightedSquares(losses.Loss):
         e = outputs - targets
         return weights * e * e, (e, weights)
 
-    def pullback(self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True, True)) -> tuple[Any, ...]:
+    def pullback(self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True, True)) -> tuple[Any, ...]:
         e, weights = context
         return 2 * weights * e * gy, -2 * weights * e * gy, e * e * gy
 

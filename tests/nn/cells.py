@@ -34,7 +34,7 @@ class LSTMCell(Module):
         h = o * t
         return (h, (h.copy(), c)), (x, h0, c0, i, f, g, o, t)
 
-    def pullback(self, context, gys, wanted):
+    def pullback(self, context, gys, needs_input_grad):
         x, h0, c0, i, f, g, o, t = context
         gy, (gh, gc) = gys
         gh = gy + gh
@@ -46,7 +46,7 @@ class LSTMCell(Module):
         self.weight_hh.accumulate(gz.T @ h0)
         for bias in (self.bias_ih, self.bias_hh):
             bias.accumulate(gz.sum(axis=0))
-        wants_x, (wants_h, wants_c) = wanted
+        wants_x, (wants_h, wants_c) = needs_input_grad
         return (
             gz @ self.weight_ih.data if wants_x else None,
             (gz @ self.weight_hh.data if wants_h else None, gc * f if wants_c else None),

@@ -123,9 +123,12 @@ def test_nested_inputs_of_integers_and_none_get_no_gradient(arrays):
             rows, extra = options["rows"], options["extra"]
             return table[rows], (rows, table.shape, extra)
 
-        def pullback(self, context, gy, wanted):
+        def pullback(self, context, gy, needs_input_grad):
             rows, shape, _ = context
-            assert wanted == [True, {"rows": False, "extra": None}] or wanted == (True, {"rows": False, "extra": None})
+            assert needs_input_grad == [True, {"rows": False, "extra": None}] or needs_input_grad == (
+                True,
+                {"rows": False, "extra": None},
+            )
             gx = np.zeros(shape)
             np.add.at(gx, rows, gy)
             return gx, None

@@ -72,7 +72,7 @@ class ScaledDotProductAttention(Module):
         shapes = query.shape, key.shape, value.shape, None if attn_mask is None else attn_mask.shape
         return O, (attended, shared, shapes)
 
-    def pullback(self, context: Any, gO: Array, wanted: Sequence[bool]) -> tuple[Array | None, ...]:
+    def pullback(self, context: Any, gO: Array, needs_input_grad: Sequence[bool]) -> tuple[Array | None, ...]:
         attended, shared, (*shapes, mask_shape) = context
         gQ, gK, gV = (np.empty(x.shape, x.dtype) for x in (attended.Q, attended.K, attended.V))
         gS = attention_gradients(attended, gO, None, self._scale(gQ), gQ, gK, gV)
@@ -81,8 +81,8 @@ class ScaledDotProductAttention(Module):
                 g.reshape(*g.shape[:-3], g.shape[-3] // shared, shared, *g.shape[-2:]).sum(axis=-3) for g in (gK, gV)
             )
         gxs = [unbroadcast(g, shape) for g, shape in zip((gQ, gK, gV), shapes, strict=True)]
-        gM = unbroadcast(gS, mask_shape) if len(wanted) > 3 and wanted[3] else None
-        return (*gxs, gM)[: len(wanted)]
+        gM = unbroadcast(gS, mask_shape) if len(needs_input_grad) > 3 and needs_input_grad[3] else None
+        return (*gxs, gM)[: len(needs_input_grad)]
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A new dropout mask: 1/(1 − p) where a weight is kept, 0 where it is dropped."""

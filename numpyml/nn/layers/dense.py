@@ -73,9 +73,9 @@ class Dense(Module):
             )  # in place: y was allocated above; as a row, which is faster where y is one
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)), x
 
-    def pullback(self, x: Array, gy: Array, wanted: Sequence[bool] = (True,)) -> Array | None:
+    def pullback(self, x: Array, gy: Array, needs_input_grad: Sequence[bool] = (True,)) -> Array | None:
         rows = as_rows(gy)
         self.weight.accumulate_product(rows.T, as_rows(x))
         if self.bias is not None:
             self.bias.accumulate(over_rows(rows))
-        return (rows @ self.weight.data).reshape(x.shape) if wanted[0] else None
+        return (rows @ self.weight.data).reshape(x.shape) if needs_input_grad[0] else None

@@ -145,7 +145,9 @@ class MultiheadAttention(Module):
         context = xs, attended, out_context, query.ndim == 3, average_attn_weights
         return (output.reshape(query.shape), weights), context
 
-    def pullback(self, context: Any, gys: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array | None, ...]:
+    def pullback(
+        self, context: Any, gys: Sequence[Array], needs_input_grad: Sequence[bool]
+    ) -> tuple[Array | None, ...]:
         xs, attended, out_context, batched, average = context
         (N, H, L, D), keys = attended.Q.shape, attended.K.shape[2]
         E, along = H * D, 1 if self.batch_first else 0
@@ -177,10 +179,10 @@ class MultiheadAttention(Module):
             for x, r, (weight, part) in zip(xs, rows, self._projections(), strict=True):
                 weight.accumulate_product(r.T, as_rows(x), part)
         gxs: list[Array | None] = []
-        for x, r, (weight, part), is_wanted in zip(xs, rows, self._projections(), wanted, strict=False):
-            gx = (r @ weight.data[part]).reshape(x.shape) if is_wanted else None
+        for x, r, (weight, part), needed in zip(xs, rows, self._projections(), needs_input_grad, strict=False):
+            gx = (r @ weight.data[part]).reshape(x.shape) if needed else None
             gxs.append(gx if gx is None or batched else gx.squeeze(1 - along))
-        return (*gxs, *[None] * (len(wanted) - 3))
+        return (*gxs, *[None] * (len(needs_input_grad) - 3))
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A new dropout mask: 1/(1 − p) where a weight is kept, 0 where it is dropped."""

@@ -115,13 +115,15 @@ class LayerNorm(_Normalization):
             y += self.bias.data.reshape(1, -1)  # in place: with a bias there is a weight, and y is new
         return self._features(y, x_hat, x), (x_hat, scale)
 
-    def pullback(self, context: tuple[Array, Array], gy: Array, wanted: Sequence[bool] = (True,)) -> Array | None:
+    def pullback(
+        self, context: tuple[Array, Array], gy: Array, needs_input_grad: Sequence[bool] = (True,)
+    ) -> Array | None:
         x_hat, scale = context
         rows = gy.reshape(x_hat.shape)
         self._weight_gradient(x_hat, rows)
         if self.bias is not None:
             self.bias.accumulate(over_rows(rows).reshape(self.bias.shape))
-        if not wanted[0]:
+        if not needs_input_grad[0]:
             return None
         h = self._weighted(rows)
         with quiet():
@@ -174,11 +176,13 @@ class RMSNorm(_Normalization):
         y = self._weighted(x_hat)
         return self._features(y, x_hat, x), (x_hat, scale)
 
-    def pullback(self, context: tuple[Array, Array], gy: Array, wanted: Sequence[bool] = (True,)) -> Array | None:
+    def pullback(
+        self, context: tuple[Array, Array], gy: Array, needs_input_grad: Sequence[bool] = (True,)
+    ) -> Array | None:
         x_hat, scale = context
         rows = gy.reshape(x_hat.shape)
         self._weight_gradient(x_hat, rows)
-        if not wanted[0]:
+        if not needs_input_grad[0]:
             return None
         h = self._weighted(rows)
         with quiet():

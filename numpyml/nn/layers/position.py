@@ -57,8 +57,8 @@ class SinusoidalPositionalEncoding(Module):
         table = sinusoidal_table(self.max_len, self.d_model, x.dtype)
         return x + in_order_of(x, table[p], self.batch_first), None
 
-    def pullback(self, context: None, gy: Array, wanted: Sequence[bool]) -> Any:
-        return gy if len(wanted) == 1 else (gy, None)
+    def pullback(self, context: None, gy: Array, needs_input_grad: Sequence[bool]) -> Any:
+        return gy if len(needs_input_grad) == 1 else (gy, None)
 
 
 class LearnedPositionalEncoding(Module):
@@ -105,7 +105,7 @@ class LearnedPositionalEncoding(Module):
         p = vector_positions(self, x, positions)
         return x + in_order_of(x, self.weight.data[p], self.batch_first), p
 
-    def pullback(self, p: Positions, gy: Array, wanted: Sequence[bool]) -> Any:
+    def pullback(self, p: Positions, gy: Array, needs_input_grad: Sequence[bool]) -> Any:
         if self.weight.requires_grad:
             g = in_order_of(gy, gy, self.batch_first)  # (N, L, d_model) or (L, d_model)
             if g.ndim == 3 and (isinstance(p, slice) or p.ndim == 1):
@@ -115,7 +115,7 @@ class LearnedPositionalEncoding(Module):
                 np.add.at(sums, p, g)
                 p, g = slice(len(sums)), sums
             self.weight.grad[p] += g
-        return gy if len(wanted) == 1 else (gy, None)
+        return gy if len(needs_input_grad) == 1 else (gy, None)
 
 
 class RotaryPositionalEmbedding(Module):
@@ -171,11 +171,11 @@ class RotaryPositionalEmbedding(Module):
         y += x * c
         return y, (c, s)
 
-    def pullback(self, context: tuple[Array, Array], gy: Array, wanted: Sequence[bool]) -> Any:
+    def pullback(self, context: tuple[Array, Array], gy: Array, needs_input_grad: Sequence[bool]) -> Any:
         c, s = context
         gx = gy * c
         gx -= swapped_pairs(gy, s, self.interleaved)
-        return gx if len(wanted) == 1 else (gx, None)
+        return gx if len(needs_input_grad) == 1 else (gx, None)
 
 
 def vector_positions(layer: Any, x: Array, positions: Array | None) -> Positions:

@@ -59,7 +59,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         return self.reduce(losses, x.dtype), (x, t, e)
 
     def pullback(
-        self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
+        self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
         x, t, e = context
         w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
@@ -67,11 +67,11 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
         if w is not None:
             g = g * w
         gx = gt = None
-        if wanted[0]:
+        if needs_input_grad[0]:
             c = np.copysign(e / (1 + e), x)  # σ(x) = up − c and σ(−x) = 1 − up + c, each accurate where it is small
             up = ~np.signbit(x)  # at −0, c is negative, too
             gx = ((up - t) - c if p is None else (1 - t) * (up - c) - p * t * (~up + c)) * g
-        if wanted[1]:
+        if needs_input_grad[1]:
             # p s(−x) − s(x) with x by itself: where p is 1, the logarithms cancel
             gt = weighted(-x if p is None else (p - 1) * np.log1p(e) - weighted(x, np.where(x < 0, p, 1)), g)
         return gx, gt

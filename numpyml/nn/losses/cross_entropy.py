@@ -90,7 +90,7 @@ class CrossEntropyWithLogits(Loss):
         return x.dtype.type(loss) if count is None else divided(loss, count, x.dtype), context
 
     def pullback(
-        self, context: Any, gy: Any, wanted: Sequence[bool] = (True, True)
+        self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
         shape, p, at, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
@@ -104,7 +104,7 @@ class CrossEntropyWithLogits(Loss):
         if ignored is not None:
             gx[:, ignored] = 0
         gt = None
-        if wanted[1] and log_p is not None:
+        if needs_input_grad[1] and log_p is not None:
             w = 1 if self.weight is None else np.asarray(self.weight, p.dtype)[:, None]
             gt = classes_back(weighted(log_p, w * (-g * p.dtype.type(1 - self.label_smoothing))), shape)
         return classes_back(gx, shape), gt

@@ -35,9 +35,11 @@ class MeanSquaredError(ElementwiseLoss):
         e = x - t
         return self.reduce(np.square(e), e.dtype), e
 
-    def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
+    def pullback(
+        self, e: Array, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
+    ) -> tuple[Array | None, Array | None]:
         gx = e * (2 * self.spread(gy, e.size))
-        return gx, -gx if wanted[1] else None
+        return gx, -gx if needs_input_grad[1] else None
 
 
 class Huber(ElementwiseLoss):
@@ -70,6 +72,8 @@ class Huber(ElementwiseLoss):
         c = np.minimum(a, self.delta)
         return self.reduce(c * (a - c / 2), e.dtype), e
 
-    def pullback(self, e: Array, gy: Any, wanted: Sequence[bool] = (True, True)) -> tuple[Array | None, Array | None]:
+    def pullback(
+        self, e: Array, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
+    ) -> tuple[Array | None, Array | None]:
         gx = np.clip(e, -self.delta, self.delta) * self.spread(gy, e.size)
-        return gx, -gx if wanted[1] else None
+        return gx, -gx if needs_input_grad[1] else None
