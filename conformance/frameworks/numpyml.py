@@ -85,7 +85,7 @@ def dynamic(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -
     y = module(*tensors, **further)
     ys = nested.leaves(y)
     if len(ys) == 1:
-        ys[0].backward(*nested.leaves(gys))
+        ys[0].backward(nested.leaves(gys)[0])
     else:  # all at once, as the explicit driver does
         tape.backward(ys, nested.leaves(gys))
     return nested.map_leaves(lambda z: z.data, y), nested.map_leaves(_gradient, tensors)
