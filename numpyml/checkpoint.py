@@ -1,8 +1,8 @@
-"""Checkpoints: a model, and all that it takes to go on training it, in one safetensors file.
+"""Checkpoints: a model, and the state that further training needs, in one safetensors file.
 
-The model's arrays stand in the file under their ``state_dict`` keys, so PyTorch reads what numpyml wrote and the other
-way round. Arrays of the other parts are named after their place there (``optimizer/state/0/exp_avg``); what is no array
-is JSON in the file's metadata. Nothing is pickled: opening a file runs nothing that is in it.
+The model's arrays have their ``state_dict`` keys in the file, so PyTorch reads what numpyml wrote, and vice versa.
+Arrays of the other parts are named by their path there (``optimizer/state/0/exp_avg``); other values are JSON in the
+file's metadata. Nothing is pickled: loading a file never executes its content.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from numpyml.typing import Array
 
 __all__ = ["load", "save"]
 
-_VERSION = 1  # of what stands in the metadata
+_VERSION = 1  # of the metadata's format
 
 
 def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
-    """Write a checkpoint. A file of this name is replaced once the new one is whole and on the disk, not before.
+    """Write a checkpoint. A file of this name is replaced atomically, once the new one is complete and on the disk.
 
     Args:
         path: of the file.
         model: its arrays are written under their ``state_dict`` keys.
-        parts: what else it takes to go on, under names of your choice. Of what has ``state_dict`` and
-            ``load_state_dict`` (an optimizer, a scheduler) the state is written, of a ``numpy.random.Generator`` its
-            place in its sequence; numbers, strings, None, arrays, and lists, tuples and dicts of these as they are.
+        parts: further objects to save, under names of your choice. Of an object with ``state_dict`` and
+            ``load_state_dict`` (an optimizer, a scheduler) and of a ``numpy.random.Generator`` the state is written;
+            numbers, strings, None, arrays, and lists, tuples and dicts of these are written as values.
             The generator of ``manual_seed`` is ``numpyml.random.default_generator()``.
 
-    Raises: DTypeError, which names the place, when something cannot be written so, and for what is no path or no model;
+    Raises: DTypeError, which names the key, for a value that cannot be written, and for what is no path or no model;
         CheckpointError when the disk is full or fails, or no file can be there; MissingPackageError without the package
         safetensors. An older file of this name is as it was then. (It also is when the process is killed; a hidden file
         beside it may be left over.)
@@ -73,20 +73,20 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
             "A file that was there is as it was"
         ) from error
     finally:
-        with suppress(OSError):  # of a disk that refused it in the first place
+        with suppress(OSError):  # it may not exist, where the disk failed
             temporary.unlink()
 
 
 def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any) -> dict[str, Any]:
-    """Read a checkpoint into a model and into the parts that are given: into all of them, or into none.
+    """Read a checkpoint into a model and into ``parts``: into all of them, or into none.
 
     Args:
         path: of a file that :func:`save` wrote, or any other safetensors file with the model's arrays.
         model: gets its arrays back; None leaves them in the file.
-        parts: the objects to bring back to their state, under the names that they were saved by.
+        parts: the objects whose state is restored, under the names that they were saved by.
 
     Returns:
-        What was saved as it is, such as ``epoch=3``, by name. A saved state that nobody asks for is passed over.
+        The parts saved as values, such as ``epoch=3``, by name. A saved state that is not in ``parts`` is ignored.
 
     Raises:
         StateError: listing all that is missing, unexpected or misshapen, in the model and every part. Nothing has
@@ -138,7 +138,7 @@ def _path(function: str, path: Any) -> Path:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, without the name of the hidden file that it went wrong with."""
+    """The reason of an error, without the name of the temporary file."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -169,7 +169,7 @@ def _set_state(part: Any, state: Any) -> None:
 
 
 def _refusal(part: Any, state: Any) -> Exception | None:
-    """Set the state; what the part had against it, if anything."""
+    """Set the state; return the error that the part raised, if any."""
     try:
         _set_state(part, state)
     except Exception as error:  # noqa: BLE001  # a part may be of any class, and so may what it raises
@@ -178,11 +178,11 @@ def _refusal(part: Any, state: Any) -> Exception | None:
 
 
 # Between Python's values and JSON, which holds strings, booleans, finite numbers, lists and dicts of string keys.
-# Everything else is a dict with one key that begins with a $ and tells what it is.
+# Everything else is a dict with one key that begins with a $ and names its type.
 
 
 def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
-    """A part, or its state, as JSON has it."""
+    """A part, or its state, as a JSON value."""
     try:
         return _written(_state(part) if _kind(part) else part, name, tensors)
     except RecursionError:
@@ -192,29 +192,29 @@ def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
         ) from None
 
 
-def _written(value: Any, place: str, tensors: dict[str, Array]) -> Any:
-    """The value as JSON has it; its arrays go to ``tensors``, named after their place."""
+def _written(value: Any, path: str, tensors: dict[str, Array]) -> Any:
+    """The value as a JSON value; its arrays go to ``tensors``, named by their path."""
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if type(value) is list:
-        return [_written(item, f"{place}/{i}", tensors) for i, item in enumerate(value)]
+        return [_written(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]
     if type(value) is tuple:
-        return {"$tuple": _written(list(value), place, tensors)}
+        return {"$tuple": _written(list(value), path, tensors)}
     if isinstance(value, Mapping):
-        items = [(key, _written(item, f"{place}/{key}", tensors)) for key, item in value.items()]
+        items = [(key, _written(item, f"{path}/{key}", tensors)) for key, item in value.items()]
         if all(type(key) is str and not key.startswith("$") for key in value):
             return dict(items)
-        return {"$dict": [[_written(key, f"{place}, a key", tensors), item] for key, item in items]}
+        return {"$dict": [[_written(key, f"{path}, a key", tensors), item] for key, item in items]}
     if isinstance(value, (np.ndarray, np.generic)):
-        array = _storable(value, place)
-        while place in tensors:  # a layer of the model has this name
-            place += "'"
-        tensors[place] = array
-        return {"$array" if isinstance(value, np.ndarray) else "$scalar": place}
+        array = _storable(value, path)
+        while path in tensors:  # a layer of the model has this name
+            path += "'"
+        tensors[path] = array
+        return {"$array" if isinstance(value, np.ndarray) else "$scalar": path}
     raise DTypeError(
-        f"save expected {place} to be made of numbers, strings, None, arrays, lists, tuples and dicts, "
+        f"save expected {path} to be made of numbers, strings, None, arrays, lists, tuples and dicts, "
         f"or to have state_dict and load_state_dict, got {kind_of(value)}"
     )
 
@@ -244,11 +244,11 @@ def _restored(written: Any, tensors: dict[str, Array]) -> Any:
 _STORABLE = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
-def _storable(value: Any, place: str) -> Array:
-    array = np.asarray(value, order="C")  # the library writes the memory as it lies there
+def _storable(value: Any, path: str) -> Array:
+    array = np.asarray(value, order="C")  # the library writes the array's memory unchanged
     if array.dtype.str[1:] not in _STORABLE:
         raise DTypeError(
-            f"save expected {place} to be an array of a dtype that safetensors files have, float64 at most, "
+            f"save expected {path} to be an array of a dtype that safetensors files have, float64 at most, "
             f"got {kind_of(array)}; convert it first"
         )
     return array
@@ -258,7 +258,7 @@ def _storable(value: Any, place: str) -> Array:
 
 
 def _bytes(array: Array) -> Any:
-    """The array's bytes as they stand in the file: little-endian."""
+    """The array's bytes as the file has them: little-endian."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
 
 
@@ -296,8 +296,8 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
             "convert the arrays where the file was written, to float32 for one"
         ) from error
     text = metadata.get("numpyml")
-    if text is None:  # from elsewhere; PyTorch's save_model leaves a shared tensor out and notes whose it is
-        tensors.update({name: tensors[kept] for name, kept in metadata.items() if kept in tensors})
+    if text is None:  # from elsewhere; PyTorch's save_model omits a shared tensor and records the name of its duplicate
+        tensors.update({name: tensors[saved] for name, saved in metadata.items() if saved in tensors})
         return tensors, {}, {}
     _check(path, metadata.get("numpyml.crc32"), text.encode(), "the description of the parts")
     try:

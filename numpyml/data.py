@@ -1,7 +1,7 @@
 """Data: datasets over arrays, a split, and batches.
 
-A dataset is anything with a length and a row for each number below it (a list will do). Where the rows are those of
-arrays, whole batches are read at once: in order as views, shuffled with one ``take`` for each array.
+A dataset is any object with ``__len__`` and ``__getitem__``, such as a list. Where the rows are those of arrays, a
+batch is read at once: in order as views, shuffled with one ``take`` for each array.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "train_test_split"
 class Dataset(Protocol):
     """What a :class:`DataLoader` reads. PyTorch: utils.data.Dataset.
 
-    One that can read many rows faster together than one by one may also have ``batch(rows)``: rows a slice or an array
-    of row numbers, the answer what :class:`DataLoader` hands out for them.
+    One that can read many rows faster together than one by one may also have ``batch(rows)``: rows is a slice or
+    an array of row indices, the result is the batch that :class:`DataLoader` yields.
     """
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class ArrayDataset:
     """Arrays side by side: row i is a tuple of the i-th entry of each.
 
     Args:
-        arrays: of one length, such as inputs and targets; kept as they are, not copied. What is no array is made one.
+        arrays: of one length, such as inputs and targets; they are not copied. Other values are converted to arrays.
 
     Raises: DataError without arrays or rows; ShapeError where lengths differ; DTypeError for what is no array.
     PyTorch: utils.data.TensorDataset.
@@ -59,7 +59,7 @@ class ArrayDataset:
         return tuple(array[index] for array in self.arrays)
 
     def batch(self, rows: Any) -> tuple[Array, ...]:
-        """Many rows at once: views for a slice, copies for row numbers."""
+        """Many rows at once: views for a slice, copies for indices."""
         return tuple(_rows_of(array, rows) for array in self.arrays)
 
     def __repr__(self) -> str:
@@ -68,13 +68,13 @@ class ArrayDataset:
 
 
 class Subset:
-    """Some rows of a dataset, numbered anew.
+    """A subset of the rows of a dataset.
 
     Args:
         dataset: any dataset.
-        indices: their numbers there, or a mask.
+        indices: their indices in the dataset, or a mask.
 
-    Raises: OptionError for a row that is not there; ShapeError and DTypeError for what are no row numbers.
+    Raises: OptionError for an index out of range; ShapeError and DTypeError for what are not indices.
     PyTorch: utils.data.Subset.
     """
 
@@ -89,7 +89,7 @@ class Subset:
         return self.dataset[int(self.indices[index])]
 
     def batch(self, rows: Any) -> Any:
-        """Many rows at once; views where they lie one behind the other in arrays."""
+        """Many rows at once; views where they are consecutive rows of arrays."""
         inner = self.indices[rows]
         if not len(inner):
             return _batch(self.dataset, slice(0, 0))
@@ -109,7 +109,7 @@ def train_test_split(
 
     Args:
         data: arrays of one length, or one dataset.
-        test_size: how much to hold out: a share (rounded up to whole rows), or a number of rows.
+        test_size: how much to hold out: a share (rounded up to an integer number of rows), or a number of rows.
         seed: the same split for the same seed; a generator; None draws from the one of ``manual_seed``.
         shuffle: False holds out the last rows; the parts of arrays are views then.
 
@@ -153,7 +153,7 @@ class DataLoader(ExplainsKeywords):
         generator: where the orders come from; by default the one of ``manual_seed``. One draw an epoch, when the loop
             begins.
         collate_fn: makes a batch of a list of rows.
-        prefetch: how many batches a thread makes ready ahead of the loop. The batches are the same. It pays where the
+        prefetch: how many batches a thread prepares ahead of the loop. The batches are the same. It pays where the
             dataset waits for something (files, a decoder that lets other threads run); batches of arrays in memory
             take less time than handing them over, 0 is right for them (``python -m benchmarks.loading`` measures both).
             Rows are then read in that thread, one batch at a time, and ahead of the loop: a dataset or collate_fn that
@@ -209,7 +209,7 @@ class DataLoader(ExplainsKeywords):
         return _batch(self.dataset, rows)
 
     def _ahead(self, rows: Sequence[Any]) -> Iterator[Any]:
-        """As without a thread, but ``prefetch`` batches are asked for before the first is waited for."""
+        """The batches, ``prefetch`` of them submitted to a thread ahead of the loop."""
         pool = ThreadPoolExecutor(1)
         pending: deque[Future[Any]] = deque()
         try:
@@ -223,8 +223,8 @@ class DataLoader(ExplainsKeywords):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def __repr__(self) -> str:
-        given = {name: getattr(self, name) for name in ("shuffle", "drop_last", "generator", "collate_fn", "prefetch")}
-        options = [f"{name}={value!r}" for name, value in given.items() if value]
+        state = {name: getattr(self, name) for name in ("shuffle", "drop_last", "generator", "collate_fn", "prefetch")}
+        options = [f"{name}={value!r}" for name, value in state.items() if value]
         return f"DataLoader({', '.join([_described(self.dataset), f'batch_size={self.batch_size}', *options])})"
 
 
@@ -266,7 +266,7 @@ def _rows_of(array: Array, rows: Any) -> Array:
 
 
 def _row_numbers(indices: ArrayLike, n: int) -> Array:
-    """Row numbers from 0, of row numbers from −n or a mask."""
+    """Non-negative row indices, from indices in [−n, n) or a mask."""
     array = np.asarray(indices)
     if array.ndim != 1:
         raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(array)}")
@@ -283,7 +283,7 @@ def _row_numbers(indices: ArrayLike, n: int) -> Array:
 
 
 def _held_out(name: str, test_size: Any, n: int) -> int:
-    """How many rows to hold out; at least one is, and one is not."""
+    """The number of rows to hold out: at least 1, at most n − 1."""
     share = isinstance(test_size, (float, np.floating))
     whole = isinstance(test_size, (int, np.integer)) and not isinstance(test_size, bool)
     rows = 0
@@ -295,7 +295,7 @@ def _held_out(name: str, test_size: Any, n: int) -> int:
 
 
 def _is_dataset(data: Any) -> bool:
-    """Whether this is a dataset rather than an array or what is made one."""
+    """Whether this is a dataset rather than an array or a value to convert to one."""
     arraylike = isinstance(data, (list, tuple, Mapping)) or hasattr(data, "shape") or hasattr(data, "__array__")
     return not arraylike and hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
@@ -308,13 +308,13 @@ def _numbers(rows: Any) -> Any:
 
 
 def _batch(dataset: Any, rows: Any) -> Any:
-    """Rows of a dataset as a batch, together where the dataset can."""
+    """Rows of a dataset as a batch, read at once where the dataset has ``batch``."""
     whole = getattr(dataset, "batch", None)
     return whole(rows) if whole is not None else _collated([dataset[i] for i in _numbers(rows)])
 
 
 def _collated(rows: list[Any]) -> Any:
-    """Rows, one behind the other: what is a tuple, dict or array of each is one of all."""
+    """Rows stacked along a new first axis, in tuples and dicts entry by entry."""
     if not rows:
         raise DataError("DataLoader expected at least one row, got none")
     first = rows[0]
@@ -341,7 +341,7 @@ def _collated(rows: list[Any]) -> Any:
 
 
 def _check_kinds(rows: Sequence[Any]) -> None:
-    """Refuse rows of which some have more entries, or other ones, than the first."""
+    """Refuse rows whose type, length or keys differ from those of the first."""
     first = rows[0]
     kind = Mapping if isinstance(first, Mapping) else (tuple, list) if isinstance(first, (tuple, list)) else None
     if kind is None:

@@ -45,8 +45,8 @@ N = TypeVar("N", bound="_NeuralNet")
 _ROWS = 1024  # to predict at a time
 
 
-class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no types
-    """What the classifier and the regressor share; scikit-learn's conventions for constructor and attributes."""
+class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type annotations
+    """Base class of classifier and regressor, with scikit-learn's conventions for constructor and attributes."""
 
     history_: History
     _source: np.random.Generator | None  # where the next partial_fit draws from
@@ -93,8 +93,8 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
     ) -> N:
         """Train on what fit has checked, or make one pass over a part of the data."""
         if weights is not None:
-            X, targets, loss, kept = self._weighed(X, targets, loss, weights)
-            stratify = None if stratify is None else stratify[kept]
+            X, targets, loss, weighted = self._weighed(X, targets, loss, weights)
+            stratify = None if stratify is None else stratify[weighted]
         again = self._goes_on(partial)
         generator = (again and partial and self._source) or self._generator()
         self._source = None if self.random_state is None else generator
@@ -137,13 +137,13 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
     def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
-        """The rows of a weight above 0, their targets with weights beside them, the loss of such, and which rows."""
+        """The rows of weight above 0, their targets and weights, the weighted loss, and the rows' indices."""
         w = _check_sample_weight(weights, X, dtype=np.float64)
         if (w < 0).any():
             i = int(np.argmax(w < 0))
             raise DataError(f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}")
-        kept = np.flatnonzero(w)
-        if not len(kept):
+        weighted = np.flatnonzero(w)
+        if not len(weighted):
             raise DataError(f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero")
         loss = _weighing(loss, self)
         if loss.reduction == "sum":
@@ -155,9 +155,9 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
                     f"{type(self).__name__} expected sample_weight to fit {X.dtype}, the type of X, where the loss "
                     f"sums, got {w[i]} in row {i}; scale the weights, or choose the reduction 'mean'"
                 )
-        both = np.empty(len(kept), [("target", targets.dtype, targets.shape[1:]), ("weight", w.dtype)])
-        both["target"], both["weight"] = targets[kept], w[kept]
-        return X[kept], both, loss, kept
+        both = np.empty(len(weighted), [("target", targets.dtype, targets.shape[1:]), ("weight", w.dtype)])
+        both["target"], both["weight"] = targets[weighted], w[weighted]
+        return X[weighted], both, loss, weighted
 
     def _check_part(self) -> None:
         """Refuse what a pass over a part of the data cannot do."""
@@ -167,8 +167,8 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         require(self.scheduler is None, self, "scheduler", self.scheduler, begins)
 
     @contextmanager
-    def _kept_if_it_fails(self) -> Iterator[None]:
-        """Inside a fit: an error leaves everything that an earlier fit found."""
+    def _restored_on_error(self) -> Iterator[None]:
+        """A context for a fit: an error restores the results of an earlier fit."""
         before = dict(self.__dict__)
         try:
             yield
@@ -178,7 +178,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
             raise
 
     def _generator(self) -> np.random.Generator:
-        """Where initial weights, orders, dropout and the held-out rows come from."""
+        """The generator for initial weights, orders, dropout and the held-out rows."""
         state = self.random_state
         if state is None:
             return default_generator()
@@ -189,7 +189,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
         return np.random.default_rng(int(integer(self, "random_state", state, 0)))
 
     def _built(self, X: Array, outputs: int) -> Module:
-        """A model of its own, of the module that was given or by it."""
+        """A new model: a copy of ``module``, or what it returns."""
         if self.module is None:
             several = isinstance(self.hidden_layer_sizes, Iterable)
             require(several, self, "hidden_layer_sizes", self.hidden_layer_sizes, "several, such as (100,)")
@@ -200,31 +200,31 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
                 for layer in (layers.Dense(before, size, dtype=X.dtype), activations.ReLU())
             ]
             return Sequential(*hidden, layers.Dense(sizes[-1], outputs, dtype=X.dtype))
-        made: Any = copy.deepcopy(self.module) if isinstance(self.module, Module) else None
-        if made is None:
+        net: Any = copy.deepcopy(self.module) if isinstance(self.module, Module) else None
+        if net is None:
             if not callable(self.module):
                 raise DTypeError(
                     f"{type(self).__name__} expected module to be a model, or a function of (features, outputs) that "
                     f"makes one, got {kind_of(self.module)}"
                 )
-            made = self.module(X.shape[1], outputs)
-            if not isinstance(made, Module):
-                raise DTypeError(f"{type(self).__name__} expected module to make a model, got {kind_of(made)}")
+            net = self.module(X.shape[1], outputs)
+            if not isinstance(net, Module):
+                raise DTypeError(f"{type(self).__name__} expected module to make a model, got {kind_of(net)}")
         with no_grad():
-            y: Any = made.eval().forward(X[:1])
+            y: Any = net.eval().forward(X[:1])
         shape = getattr(y, "shape", f"a {type(y).__name__}")
         if shape != (1, outputs):
             raise ShapeError(
                 f"{type(self).__name__} expected a module whose outputs have shape (rows, {outputs}), got {shape} for "
                 "one row; give module=lambda features, outputs: ... to build one of the right size"
             )
-        return made
+        return net
 
     def _new_optimizer(self) -> Optimizer:
         return self.optimizer(self.module_.parameters(), self.module_.gradients(), learning_rate=self.learning_rate)
 
     def _outputs(self, X: Any) -> Array:
-        """What the model puts out, rows by rows."""
+        """The model's outputs, computed in batches."""
         check_is_fitted(self, "module_")
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         with no_grad():
@@ -232,7 +232,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        if "optimizer_" in state:  # it belongs to the arrays of this module_: a copy gets one of its own
+        if "optimizer_" in state:  # it refers to the arrays of this module_: a copy makes an optimizer of its own
             state["optimizer_"] = state["optimizer_"].state_dict()
         return state
 
@@ -244,9 +244,9 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn tells no 
 
 
 def _weighing(loss: Any, owner: object) -> Any:
-    """This loss, of targets that bring a weight each: the mean of w l, or Σ w l where it sums.
+    """The loss with weighted rows: the mean of w l, or Σ w l where the reduction is 'sum'.
 
-    The class keeps its name and its kind, so that whoever asks what loss it is gets the same answer.
+    A subclass of the same name, so that ``isinstance`` and messages treat it as the loss.
     """
     name = type(owner).__name__
     if not isinstance(loss, Module) or getattr(loss, "reduction", None) not in ("mean", "sum"):
@@ -265,25 +265,26 @@ def _weighing(loss: Any, owner: object) -> Any:
 
     def compute(self: Any, outputs: Array, targets: Array) -> tuple[Any, Any]:
         w = targets["weight"]
-        found, context = each.compute(outputs, targets["target"])
-        if found.shape[:1] != w.shape:
+        row_losses, context = each.compute(outputs, targets["target"])
+        if row_losses.shape[:1] != w.shape:
             raise ShapeError(
-                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(found)}", self
+                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(row_losses)}",
+                self,
             )
-        n = 1 if self.reduction == "sum" else found.size
-        share = (w / n).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1))
-        return found.dtype.type((share * found).sum()), (context, share, found.shape)
+        n = 1 if self.reduction == "sum" else row_losses.size
+        share = (w / n).astype(row_losses.dtype).reshape(-1, *[1] * (row_losses.ndim - 1))
+        return row_losses.dtype.type((share * row_losses).sum()), (context, share, row_losses.shape)
 
     def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)) -> Any:
         inner, share, shape = context
         return each.pullback(inner, np.broadcast_to(gy * share, shape), (needs_input_grad[0], False))
 
-    made = copy.copy(loss)
-    made.__class__ = type(type(loss).__name__, (type(loss),), {"compute": compute, "pullback": pullback})
-    return made
+    weighted = copy.copy(loss)
+    weighted.__class__ = type(type(loss).__name__, (type(loss),), {"compute": compute, "pullback": pullback})
+    return weighted
 
 
-class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  # scikit-learn tells no types
+class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  # scikit-learn has no type annotations
     """A classifier around any numpyml model whose outputs are one logit for each class.
 
     Args:
@@ -296,20 +297,20 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         max_epochs, batch_size, clip_grad_norm, callbacks: see :func:`numpyml.training.fit`.
         scheduler: a function of the optimizer that makes a schedule, stepped every epoch.
         early_stopping: whether to hold out a part of the rows, end after ``patience`` epochs without a smaller loss on
-            it, and take the weights of the best epoch.
-        validation_fraction: how large a part; it has the classes' shares.
+            it, and restore the weights of the best epoch.
+        validation_fraction: the fraction of the rows to hold out, stratified by class.
         patience: in epochs.
         warm_start: whether fit goes on from the weights and the optimizer of the last fit.
-        random_state: settles initial weights, orders and dropout: a seed, a RandomState or a Generator; None draws
+        random_state: determines initial weights, orders and dropout: a seed, a RandomState or a Generator; None draws
             from the generator of ``numpyml.manual_seed``.
         verbose: whether to show the progress.
 
     After fit: ``classes_``, ``module_``, ``optimizer_``, ``history_`` (a :class:`numpyml.training.History`),
     ``n_features_in_``, and ``feature_names_in_`` where the columns of X have names.
 
-    Raises: scikit-learn's own errors for X and y; numpyml's for options that do not fit, and for a loss that is no
-        number any more (DivergenceError). What an earlier fit found is there then as before; the weights that
-        warm_start goes on from are the last that gave a finite loss.
+    Raises: scikit-learn's own errors for X and y; numpyml's for options that do not fit, and for a loss that is
+        not finite (DivergenceError). The results of an earlier fit are then unchanged; the weights that warm_start
+        goes on from are the last that gave a finite loss.
     """
 
     classes_: Array
@@ -318,10 +319,10 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         """Train. X (rows, features) of floats, y (rows,) of labels, of any type that can be sorted.
 
         ``sample_weight`` (rows,), each 0 or more: the loss of a batch is the mean of w l, and w is scaled to a mean of
-        1 over all rows that are learned from, so that the loss of an epoch is Σ w l / Σ w; over the held-out rows,
-        likewise, for theirs. A loss that sums is Σ w l, of w as given. A row of weight 0 is as good as not there.
+        1 over all training rows, so that the loss of an epoch is Σ w l / Σ w; likewise over the held-out
+        rows. With the reduction 'sum' the loss is Σ w l, and w is not scaled. A row of weight 0 is left out.
         """
-        with self._kept_if_it_fails():
+        with self._restored_on_error():
             return self._fit_classes(X, y, sample_weight, False)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NeuralNetClassifier:
@@ -330,7 +331,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         ``classes``: at the first call, all that any part will have. ``history_`` goes on; there is no early stopping
         and no schedule. ``sample_weight`` is scaled to a mean of 1 over the part.
         """
-        with self._kept_if_it_fails():
+        with self._restored_on_error():
             self._check_part()
             _check_partial_fit_first_call(self, classes)  # sets classes_
             return self._fit_classes(X, y, sample_weight, True)
@@ -365,13 +366,13 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         return labels
 
 
-class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # scikit-learn tells no types
+class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # scikit-learn has no type annotations
     """A regressor around any numpyml model whose outputs are one number for each column of y.
 
     Args:
         module: as of :class:`NeuralNetClassifier`; outputs is the number of columns of y.
         loss: any of outputs and targets of one shape; None: MeanSquaredError().
-        validation_fraction: how large a part ``early_stopping`` holds out.
+        validation_fraction: the fraction of the rows that ``early_stopping`` holds out.
 
     All other arguments, the attributes after fit but ``classes_``, and the errors are those of the classifier. Scale y
     as well as X: weights start small.
@@ -385,12 +386,12 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
 
         ``sample_weight``: as of the classifier.
         """
-        with self._kept_if_it_fails():
+        with self._restored_on_error():
             return self._fit_columns(X, y, sample_weight, False)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuralNetRegressor:
         """One pass over a part of the data, from where the last one ended; as of the classifier."""
-        with self._kept_if_it_fails():
+        with self._restored_on_error():
             self._check_part()
             return self._fit_columns(X, y, sample_weight, True)
 

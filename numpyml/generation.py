@@ -1,6 +1,6 @@
 """Autoregressive decoding: from the scores a model gives the next token to whole sequences.
 
-Nothing here knows what the model is. It is a function ``step(tokens, cache)``: ``tokens`` are the integers it has not
+The model is a function ``step(tokens, cache)``: ``tokens`` are the integers it has not
 seen yet, (batch, time), ``cache`` is what it returned the time before, None at first; it returns the scores (logits)
 of the next token, (batch, vocabulary) or, for every position, (batch, time, vocabulary), and the new cache.
 """
@@ -109,7 +109,7 @@ def _choose(
         _largest(z)
         return z.argmax(axis=-1)
     sums = np.add.accumulate(_weights(z, temperature, top_k, top_p), axis=-1, dtype=np.float64)
-    # u · total rounds to less than total, for u is at most 1 − 2⁻⁵³; so what is found has a weight above 0.
+    # u · total rounds to less than total, for u is at most 1 − 2⁻⁵³; so the chosen token has a weight above 0.
     u = source.random((*z.shape[:-1], 1))
     u *= sums[..., -1:]
     return np.add.reduce(sums <= u, axis=-1)
@@ -135,21 +135,21 @@ def _weights(z: Array, temperature: float, top_k: int | None, top_p: float | Non
     if k == size and share >= 1:
         return w
     highest = np.partition(w, size - k, axis=-1)[..., size - k :] if k < size else w
-    kept: Any = k
-    wanted = k * (w.size // size)  # in all rows
-    lowest = highest[..., :1]  # where partition puts it
+    count: Any = k  # of candidates, in each row
+    total = k * (w.size // size)  # in all rows
+    lowest = highest[..., :1]  # the k-th largest, which partition puts first
     if share < 1:
         falling = np.sort(highest, axis=-1)[..., ::-1]
         sums = falling.cumsum(axis=-1, dtype=np.float64)
         before = sums < share * sums[..., -1:]
-        kept = before.sum(axis=-1, keepdims=True) + 1
-        wanted = kept.sum()
+        count = before.sum(axis=-1, keepdims=True) + 1
+        total = count.sum()
         lowest = np.where(before, 0, falling).max(axis=-1, keepdims=True)
     chosen = w >= lowest
-    if np.count_nonzero(chosen) > wanted:  # tokens as probable as the last one, without room for all
+    if np.count_nonzero(chosen) > total:  # ties with the last candidate: the lowest token indices win
         chosen = w > lowest
         ties = w == lowest
-        chosen |= ties & (ties.cumsum(axis=-1) <= kept - chosen.sum(axis=-1, keepdims=True))
+        chosen |= ties & (ties.cumsum(axis=-1) <= count - chosen.sum(axis=-1, keepdims=True))
     w *= chosen
     return w
 
@@ -181,8 +181,8 @@ def generate(
         new_tokens: how many to add at most, 0 or more.
         temperature, top_k, top_p, greedy, generator: see :func:`choose`.
         end: the token that ends a sequence. Behind it a row is filled with ``end``; when all rows have it, that is all.
-        context: how many tokens the model can look at; None where it knows no limit.
-        cache: what ``step`` is given the first time.
+        context: the maximum sequence length of the model; None: unlimited.
+        cache: the cache of the first call of ``step``.
 
     Shapes: prompt (time,) or (batch, time); the result, prompt included, (time + new,) or (batch, time + new), int64.
     Raises: ShapeError when the prompt is empty or of another shape, when it and the new tokens do not fit into the
@@ -212,7 +212,7 @@ def generate(
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that beam search found."""
+    """A sequence of the final beam, with its log-probability and score."""
 
     tokens: Array
     """Prompt included, and the token that ends it, if it came."""
@@ -314,7 +314,7 @@ def _log_softmax(z: Array) -> Array:
 
 
 def _highest(scores: Array, count: int) -> Array:
-    """Where the highest scores stand, the highest first, equal ones in their order; −∞ is none."""
+    """Indices of the highest finite scores, the highest first, equal ones in their order."""
     best = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
     best = best[np.lexsort((best, -scores[best]))]
     return best[scores[best] > -np.inf]
@@ -336,7 +336,7 @@ def _checked_prompt(
     if context is not None:
         integer(owner, "context", context, 1)
         time = tokens.shape[-1]
-        if time + max(new_tokens - 1, 0) > context:  # the last token is not looked at
+        if time + max(new_tokens - 1, 0) > context:  # the last token is not an input
             raise ShapeError(
                 f"{owner} expected prompt and new tokens to fit into the model's context of {context}, got a prompt of "
                 f"{time} and {new_tokens} new tokens; keep its end, prompt[..., -n:], or ask for fewer new ones"

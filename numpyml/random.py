@@ -1,4 +1,4 @@
-"""The one default random generator. Same seed, same bits."""
+"""The default random generator. The same seed gives the same bits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextvars import ContextVar
 
 import numpy as np
 
-_default: np.random.Generator | None = None  # created when first needed: importing numpy.random takes a while
+_default: np.random.Generator | None = None  # created on first use: importing numpy.random is slow
 _inside: ContextVar[np.random.Generator | None] = ContextVar("numpyml.random", default=None)
 
 
 def manual_seed(seed: int | None = None) -> np.random.Generator:
-    """Restart the default generator at ``seed`` (None: somewhere unforeseeable) and return it."""
+    """Restart the default generator at ``seed`` (None: entropy of the operating system) and return it."""
     global _default
     _default = np.random.default_rng(seed)
     return _default
@@ -26,7 +26,7 @@ def default_generator() -> np.random.Generator:
 
 @contextmanager
 def drawing_from(generator: np.random.Generator) -> Iterator[None]:
-    """Inside, and in this thread alone, this is the default generator; ``manual_seed`` has an effect after it only."""
+    """A context in which ``generator`` is this thread's default; ``manual_seed`` takes effect after it only."""
     token = _inside.set(generator)
     try:
         yield

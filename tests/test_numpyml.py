@@ -73,18 +73,18 @@ def test_the_first_optimizer_keeps_freed_memory():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_parameters_allocated_in_turn_are_neighbours(dtype):
+def test_parameters_allocated_in_turn_are_contiguous(dtype):
     dtype = np.dtype(dtype)
     arrays = [storage.allocate(shape, dtype)[0] for shape in ((3, 5), (7,), ())]
     for a, b in pairwise(arrays):
         if a.base is b.base:  # unless a chunk was full
-            assert storage.neighbours(a, b)
+            assert storage.are_contiguous(a, b)
             flat = storage.span(a, b)
             assert np.shares_memory(flat, a) and np.shares_memory(flat, b)
             assert flat[0] == a.flat[0] and flat.dtype == dtype
     assert all(a.ctypes.data % 64 == 0 for a in arrays)
-    assert not storage.neighbours(arrays[1], arrays[0])
-    assert not storage.neighbours(np.ones(3, dtype), np.ones(3, dtype))
+    assert not storage.are_contiguous(arrays[1], arrays[0])
+    assert not storage.are_contiguous(np.ones(3, dtype), np.ones(3, dtype))
 
 
 def test_a_parameter_larger_than_a_chunk_gets_its_own():

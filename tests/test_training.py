@@ -250,7 +250,7 @@ def test_another_figure_can_be_watched_and_more_can_be_better():
 
 def test_patience_is_lost_also_with_figures_that_are_never_a_number():
     history = Job().fit(9, patience=2, metrics={"odd": lambda a, b: np.nan}, monitor="val_odd")
-    assert (len(history), history.stopped) == (2, "no val_odd that is a number in 2 epochs")
+    assert (len(history), history.stopped) == (2, "no finite val_odd in 2 epochs")
 
 
 def test_the_best_model_is_a_file_of_its_own(tmp_path):
@@ -716,7 +716,7 @@ def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found
         warnings.simplefilter("default")
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=3, progress=False)
     assert [(str(w.message).split(";")[0], w.filename) for w in caught] == [
-        ("overflow encountered in fit, whose losses are finite all the same", __file__)
+        ("overflow encountered in fit, though all losses are finite", __file__)
     ]
     assert "np.errstate(over='raise')" in str(caught[0].message)
     with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow encountered in exp"):
@@ -892,8 +892,8 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
         ({"callbacks": [3]}, OptionError, "callbacks to be functions of one argument"),
         ({"callbacks": 5}, OptionError, "callbacks to be functions of one argument, got 5"),
         ({"progress": 2}, OptionError, "progress to be True or False"),
-        ({"checkpoint": "no/such/folder/file"}, OptionError, "checkpoint to be in a folder that is there"),
-        ({"best": "no/such/folder/file"}, OptionError, "best to be in a folder that is there"),
+        ({"checkpoint": "no/such/folder/file"}, OptionError, "checkpoint to be in a folder that exists"),
+        ({"best": "no/such/folder/file"}, OptionError, "best to be in a folder that exists"),
         ({"checkpoint": 5}, OptionError, "checkpoint to be a path, got 5"),
         ({"resume": 5}, DTypeError, "load expected a path, got 5"),
     ],

@@ -1,4 +1,4 @@
-"""How the checks speak to a framework. One file each; PyTorch, which all are held to, is one of them.
+"""Adapters between the checks and a framework, one file each; PyTorch's is one of them.
 
 An adapter is a Python file. Everything in it goes by PyTorch's names (``nn.Linear``, ``in_features``, ``lr``,
 ``weight``), and every array is NumPy's. It defines what its framework offers and leaves out the rest, which is then
@@ -13,7 +13,7 @@ reported as not offered, never as passed:
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
     schedules       optimizer, scheduler, scheduler_step, rates; save, restore
 
-:class:`Adapter` tells what each is given and what it gives. An adapter raises :class:`NotOffered` (a
+:class:`Adapter` documents the arguments and results of each. An adapter raises :class:`NotOffered` (a
 NotImplementedError will do) for a component, an option or a value of an option that its framework lacks; :func:`made`
 does so for a table of what it has.
 """

@@ -1,4 +1,4 @@
-"""What an adapter is: the interface of a framework, and what helps to write one."""
+"""The interface of an adapter, and helpers to write one."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Adapter(Protocol):
         """The parameters, by PyTorch's names: the arrays themselves, which the harness writes to."""
 
     def gradients(self, module: Any) -> dict[str, Array]:
-        """What was accumulated for each parameter, by PyTorch's names."""
+        """The accumulated gradient of each parameter, by PyTorch's names."""
 
     def zero_grad(self, module: Any) -> None:
         """Set the gradients to zero."""
 
     def freeze(self, module: Any, name: str) -> None:
-        """Let this parameter, by PyTorch's name, want no gradient."""
+        """Set this parameter, by PyTorch's name, to require no gradient."""
 
     def train(self, module: Any, mode: bool) -> None:
         """Training or evaluation."""
@@ -61,28 +61,28 @@ class Adapter(Protocol):
         """Output and input gradients by a second way of running, such as a tape."""
 
     def used_twice(self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
-        """The input gradients of m(x) + m(x), the one module standing twice in one graph."""
+        """The input gradients of m(x) + m(x), with the module twice in one graph."""
 
     def state_dict(self, module: Any) -> dict[str, Array]:
         """What is saved, by PyTorch's keys."""
 
     def load_state_dict(self, module: Any, state: Mapping[str, Array]) -> None:
-        """And loaded."""
+        """Load a state dict."""
 
     def seed(self, seed: int) -> None:
         """Restart the framework's randomness."""
 
     def inject_masks(self, module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
-        """Let every module that drops elements take its mask from ``mask(place, p, shape, dtype)``."""
+        """Let the index-th module that drops elements take its mask from ``mask(index, p, shape, dtype)``."""
 
     def masks(self, module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
         """p and a new mask of this shape, the framework's own, of every module that drops elements: what the elements
         of an input are multiplied by."""
 
     def copies(self, module: Any) -> Mapping[str, Any]:
-        """Copies of the module by the name of how they were made: "deepcopy", "pickle"."""
+        """Copies of the module by the method of copying: "deepcopy", "pickle"."""
 
-    # What a bad call raises: errors that the framework means, not whatever it happens to run into.
+    # Exceptions that the framework raises for invalid calls on purpose.
     REJECTIONS: tuple[type[Exception], ...]
 
     # Functions
@@ -93,7 +93,7 @@ class Adapter(Protocol):
         self, function: Callable[..., Any], operands: Sequence[Array], gys: Sequence[Array]
     ) -> tuple[list[Array], list[Array]]:
         """Outputs of ``function(*operands)``, which uses NAMESPACE, and the gradient of each operand for these
-        gradients of the outputs. What else the function is given, plain arrays or numbers, is inside it already."""
+        gradients of the outputs. Other arguments of the function, plain arrays or numbers, are bound already."""
 
     # Optimizers
 
@@ -102,7 +102,7 @@ class Adapter(Protocol):
         of its own. The arrays are written to and read in place."""
 
     def step(self, optimizer: Any) -> None:
-        """One step on what stands in the gradients."""
+        """One step with the present gradients."""
 
     def state(self, optimizer: Any) -> list[dict[str, Array]]:
         """The state arrays of each parameter, by PyTorch's names."""
@@ -127,10 +127,10 @@ class Adapter(Protocol):
 
     def scheduler(self, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
         """A learning-rate schedule such as "optim.lr_scheduler.StepLR" for this optimizer; the rates of its step 0 are
-        set at once. Among the options of SequentialLR are schedules made before."""
+        set at once. The options of SequentialLR contain schedules of this adapter."""
 
     def scheduler_step(self, scheduler: Any, metric: float | None = None) -> None:
-        """The next step; only ReduceLROnPlateau is given a metric."""
+        """The next step; only ReduceLROnPlateau receives a metric."""
 
     def rates(self, optimizer: Any) -> Sequence[Mapping[str, Any]]:
         """Of every group, by PyTorch's names, the options that schedules set: ``lr``, and ``momentum`` or ``betas``
@@ -148,8 +148,8 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 
 
 def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
-    """What the maker of a component gives for ``first`` and those of the options that it names: for :meth:`make` and
-    :meth:`optimizer`.
+    """The result of a component's maker for ``first`` and the options that its signature has: for
+    :meth:`make` and :meth:`optimizer`.
 
     Raises: NotOffered where there is no maker, or an option that it does not name is not at PyTorch's default.
     """
@@ -163,13 +163,13 @@ def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapp
 
 
 def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """The component as the adapter makes it, the parts inside it made first."""
+    """The component that the adapter makes, after the components among its options."""
     make = lambda part: built(adapter, part.component, part.options, dtype)  # noqa: E731
     return adapter.make(component, _replaced(options, make), dtype)
 
 
 def scheduled(adapter: Any, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
-    """The schedule as the adapter makes it, the schedules inside it made first."""
+    """The schedule that the adapter makes, after the schedules among its options."""
     make = lambda part: scheduled(adapter, part.component, optimizer, part.options)  # noqa: E731
     return adapter.scheduler(component, optimizer, _replaced(options, make))
 

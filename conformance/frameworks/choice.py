@@ -1,4 +1,4 @@
-"""Which framework is under test."""
+"""Selection of the framework under test."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _chosen: list[Any] = []
 
 
 def under_test() -> Any:
-    """The adapter of the framework that is held to PyTorch: numpyml, unless :func:`use` chose another."""
+    """The adapter of the framework under test: numpyml, unless :func:`use` chose another."""
     return (
         _chosen[-1] if _chosen else importlib.import_module("conformance.frameworks.numpyml")
     )  # it is under test by default
 
 
 def use(adapter: Any) -> None:
-    """Hold this framework to PyTorch from now on; None: numpyml."""
+    """Set the framework under test; None: numpyml."""
     _chosen[:] = [] if adapter is None else [adapter]
 
 
@@ -42,8 +42,8 @@ def load(path: str | Path | None) -> Any:
     assert spec is not None and spec.loader is not None
     adapter = importlib.util.module_from_spec(spec)
     if str(file.parent.resolve()) not in sys.path:
-        sys.path.append(str(file.parent.resolve()))  # what lies beside an adapter is there to be imported
-    sys.modules[spec.name] = adapter  # where dataclass and pickle look a class up
+        sys.path.append(str(file.parent.resolve()))  # an adapter may import files in its folder
+    sys.modules[spec.name] = adapter  # where dataclass and pickle look up classes
     try:
         spec.loader.exec_module(adapter)
     except (Exception, SystemExit) as error:
@@ -52,5 +52,5 @@ def load(path: str | Path | None) -> Any:
         raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
     if adapter.NAME == "numpyml" and file != Path(__file__).with_name("numpyml.py"):
         raise Misuse(f"--framework {path} is called numpyml, as the suite's own adapter is; give it a NAME of its own")
-    vars(adapter)["GIVEN"] = str(path)  # for the command that runs it again
+    vars(adapter)["GIVEN"] = str(path)  # for the command that reproduces a failure
     return adapter

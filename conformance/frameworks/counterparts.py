@@ -1,4 +1,4 @@
-"""Modules of PyTorch's functions, for components that PyTorch has no class for."""
+"""PyTorch modules for components that are functions in PyTorch, or that it lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class ScaledDotProductAttention(nn.Module):
-    """``nn.functional.scaled_dot_product_attention``, its options given once."""
+    """``nn.functional.scaled_dot_product_attention``, its options as constructor arguments."""
 
     def __init__(
         self, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False
@@ -27,8 +27,8 @@ class ScaledDotProductAttention(nn.Module):
 def spirals(base: float, dim: int, length: int) -> Any:
     """exp(i p base^(−2k / dim)) for p < length and 2k < dim, computed in extended precision: (length, ⌈dim / 2⌉, 2)."""
     powers = np.longdouble(base) ** (-np.arange(0, dim, 2, dtype=np.longdouble) / dim)
-    found = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), powers))
-    return torch.view_as_real(torch.from_numpy(found.astype(np.complex128)))
+    values = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), powers))
+    return torch.view_as_real(torch.from_numpy(values.astype(np.complex128)))
 
 
 def moved(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:
@@ -39,16 +39,16 @@ def moved(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:
     rows = x.transpose(0, 1) if turned else x
     length = rows.shape[-2]
     if length > len(table):
-        raise IndexError(f"{length} of {len(table)} places")
-    places = torch.arange(length) if positions is None else positions
-    if x.shape[-1] != table.shape[-1] or places.shape not in ((length,), rows.shape[:-1]):
-        raise ValueError(f"x {x.shape}, positions {places.shape}")
-    moved = rows + functional.embedding(places, table)
+        raise IndexError(f"{length} of {len(table)} positions")
+    positions = torch.arange(length) if positions is None else positions
+    if x.shape[-1] != table.shape[-1] or positions.shape not in ((length,), rows.shape[:-1]):
+        raise ValueError(f"x {x.shape}, positions {positions.shape}")
+    moved = rows + functional.embedding(positions, table)
     return moved.transpose(0, 1) if turned else moved
 
 
 class SinusoidalPositionalEncoding(nn.Module):
-    """The waves are the imaginary and real parts of turning complex numbers."""
+    """Sinusoidal positional encoding: imaginary and real parts of exp(i p ω)."""
 
     def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class SinusoidalPositionalEncoding(nn.Module):
 
 
 class LearnedPositionalEncoding(nn.Module):
-    """A table to look up."""
+    """Learned positional encoding: a table of vectors."""
 
     def __init__(self, d_model: int, max_len: int, batch_first: bool = False) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class LearnedPositionalEncoding(nn.Module):
 
 
 class RotaryPositionalEmbedding(nn.Module):
-    """Each pair of features is a complex number, multiplied by a turning one."""
+    """Rotary embedding: each pair of features is a complex number, multiplied by exp(i p ω)."""
 
     def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
         super().__init__()
@@ -83,11 +83,11 @@ class RotaryPositionalEmbedding(nn.Module):
     def forward(self, x: Any, positions: Any = None) -> Any:
         if x.ndim < 2 or x.shape[-1] != self.dim or x.shape[-2] > len(self.turns):
             raise ValueError(f"x {x.shape}")
-        places = torch.arange(x.shape[-2]) if positions is None else positions
-        if places.ndim == 0 or places.shape[-1] != x.shape[-2]:
-            raise ValueError(f"positions {places.shape}")
-        places.expand(x.shape[:-1])  # refuses what does not broadcast
-        turns = torch.view_as_complex(functional.embedding(places, self.turns.flatten(1)).unflatten(-1, (-1, 2)))
+        positions = torch.arange(x.shape[-2]) if positions is None else positions
+        if positions.ndim == 0 or positions.shape[-1] != x.shape[-2]:
+            raise ValueError(f"positions {positions.shape}")
+        positions.expand(x.shape[:-1])  # refuses what does not broadcast
+        turns = torch.view_as_complex(functional.embedding(positions, self.turns.flatten(1)).unflatten(-1, (-1, 2)))
         pairs = x.unflatten(-1, (-1, 2)) if self.interleaved else x.unflatten(-1, (2, -1)).transpose(-1, -2)
         turned = torch.complex(*pairs.unbind(-1)) * turns
         return torch.stack([turned.real, turned.imag], -1 if self.interleaved else -2).flatten(-2)

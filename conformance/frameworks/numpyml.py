@@ -1,4 +1,4 @@
-"""numpyml, as the checks see it: all that they know of the framework under test stands here."""
+"""The adapter of numpyml: all that the checks know of it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _tensor(x: Array) -> Tensor:
 
 
 def _gradient(x: Tensor) -> Array | None:
-    """Zeros where backward left nothing: that is compared, too."""
+    """The gradient, zeros where backward set none: they are compared, too."""
     return np.zeros_like(x.data) if x.grad is None and x.requires_grad else x.grad
 
 
@@ -150,16 +150,16 @@ def seed(seed: int) -> None:
 
 
 def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
-    for place, inner in enumerate(_dropping(module)):
-        inner.mask = partial(_masked, mask, place, _rate(inner))
+    for index, inner in enumerate(_dropping(module)):
+        inner.mask = partial(_masked, mask, index, _rate(inner))
 
 
 def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
     return [(_rate(inner), np.asarray(inner.mask(shape, np.dtype(dtype)))) for inner in _dropping(module)]
 
 
-def _masked(mask: Callable[..., Array], place: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    return mask(place, p, shape, dtype)
+def _masked(mask: Callable[..., Array], index: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    return mask(index, p, shape, dtype)
 
 
 def _rate(inner: Any) -> float:

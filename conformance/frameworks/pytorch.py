@@ -1,4 +1,4 @@
-"""PyTorch, imported when it is first needed and never before."""
+"""The adapter of PyTorch, which is imported on first use."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ REMEDY = f"pip install torch=={SUPPORTED} (the CPU build: see the selector on py
 
 
 def supported() -> None:
-    """A Misuse that tells the remedy, unless the supported PyTorch is there."""
+    """Raise Misuse, with the remedy, unless the supported PyTorch is installed."""
     try:
         import torch
     except ImportError as error:
-        cause = None if isinstance(error, ModuleNotFoundError) else error  # which says what is broken in it
+        cause = None if isinstance(error, ModuleNotFoundError) else error  # an incomplete installation
         raise Misuse(f"PyTorch {SUPPORTED} is needed, which is not installed here: {REMEDY}") from cause
-    found = torch.__version__.split("+")[0]
-    if found != SUPPORTED:
+    version = torch.__version__.split("+")[0]
+    if version != SUPPORTED:
         raise Misuse(f"PyTorch {SUPPORTED} is needed, found {torch.__version__}: {REMEDY}")
 
 
 def require() -> None:
-    """As :func:`supported`; then what every comparison needs of it is set."""
+    """As :func:`supported`; then set warning filters and the number of threads."""
     supported()
     import torch
 
     warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
-    warnings.filterwarnings("ignore", ".*egrees of freedom")  # said by both, and the NaN is compared
+    warnings.filterwarnings("ignore", ".*egrees of freedom")  # both warn, and the NaN is compared
     warnings.filterwarnings("ignore", "Mean of empty slice")
     warnings.filterwarnings("ignore", "Support for mismatched")  # masks of two kinds in one call, both of them right
     warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch of the implementation, on by default
@@ -45,18 +45,18 @@ def require() -> None:
 
 
 def attribute(path: str) -> Any:
-    """``"nn.Linear"`` -> the class; ``"counterparts."`` begins what PyTorch has as a function, or not at all."""
+    """``"nn.Linear"`` -> the class; ``"counterparts."`` begins a class of that module beside this one."""
     import torch
 
-    found: Any = torch
+    value: Any = torch
     first, _, rest = path.partition(".")
     if first == "counterparts":
-        from conformance.frameworks import counterparts as found
+        from conformance.frameworks import counterparts as value
 
         path = rest
     for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
@@ -75,23 +75,23 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     return kind(**arguments).to(torch.float64 if np.dtype(dtype) == np.float64 else torch.float32)
 
 
-def call(made: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
+def call(module: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
     """A call of the module; arrays become tensors, also those in tuples, lists and dicts."""
 
     def converted(x: Any) -> Any:
         return tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x
 
     options = {name: converted(x) for name, x in further.items()}
-    return made(*(nested.map_leaves(converted, x) for x in inputs), **options)
+    return module(*(nested.map_leaves(converted, x) for x in inputs), **options)
 
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
     """The optimizer; a group holds lists of arrays under ``params`` and ``grads``, and options of its own."""
-    made = [{**group, "params": [tensor(p, True) for p in group["params"]]} for group in groups]
-    for group in made:
+    tensor_groups = [{**group, "params": [tensor(p, True) for p in group["params"]]} for group in groups]
+    for group in tensor_groups:
         for p, g in zip(group["params"], group.pop("grads"), strict=True):
             p.grad = tensor(g)
-    return attribute(component)(made, **options)
+    return attribute(component)(tensor_groups, **options)
 
 
 def scheduler(component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
@@ -127,19 +127,19 @@ def applied(modules: Any) -> Any:
     return Apply()
 
 
-def dropping(made: Any) -> list[Any]:
+def dropping(module: Any) -> list[Any]:
     """The modules inside that drop elements at random."""
     import torch
 
     dropping = (torch.nn.Dropout, torch.nn.MultiheadAttention, attribute("counterparts.ScaledDotProductAttention"))
-    return [inner for inner in made.modules() if isinstance(inner, dropping)]
+    return [inner for inner in module.modules() if isinstance(inner, dropping)]
 
 
 def seed(number: int) -> None:
     """Restart PyTorch's randomness on the CPU.
 
-    ``torch.manual_seed`` gives the same numbers, but also notes the call, stack and all, for devices that may wake up
-    later: a third of the time that a Transformer took, and memory that is never given back.
+    ``torch.manual_seed`` gives the same numbers, but also records the call and its stack for devices that are not
+    initialized: a third of the time of a Transformer, and memory that is never released.
     """
     import torch
 
@@ -153,19 +153,19 @@ def tensor(x: Array | np.generic, requires_grad: bool = False) -> Any:
     values = np.array(x, order="C")
     if values.dtype.kind in "iu":
         values = values.astype(np.int64)
-    made = torch.from_numpy(values)
-    return made.requires_grad_() if requires_grad and values.dtype.kind == "f" else made
+    leaf = torch.from_numpy(values)
+    return leaf.requires_grad_() if requires_grad and values.dtype.kind == "f" else leaf
 
 
 def gradients(outputs: Sequence[Any], leaves: Sequence[Any], gys: Sequence[Array]) -> list[Array]:
-    """The gradient of every leaf, zeros where it has no part in the outputs."""
+    """The gradient of every leaf, zeros where no output depends on it."""
     import torch
 
     pairs = [(y, tensor(gy.astype(_numpy(y).dtype))) for y, gy in zip(outputs, gys, strict=True) if y.requires_grad]
     if not pairs or not leaves:
         return [np.zeros_like(_numpy(leaf)) for leaf in leaves]
-    found = torch.autograd.grad([y for y, _ in pairs], leaves, [g for _, g in pairs], allow_unused=True)
-    return [np.zeros_like(_numpy(leaf)) if g is None else _numpy(g) for leaf, g in zip(leaves, found, strict=True)]
+    grads = torch.autograd.grad([y for y, _ in pairs], leaves, [g for _, g in pairs], allow_unused=True)
+    return [np.zeros_like(_numpy(leaf)) if g is None else _numpy(g) for leaf, g in zip(leaves, grads, strict=True)]
 
 
 def array(x: Any) -> Array:
@@ -178,19 +178,19 @@ def _numpy(x: Any) -> Array:
     return values
 
 
-def buffers(made: Any) -> dict[str, Array]:
-    """The state of a module that is no parameter, as a state dict has it."""
-    parameters = {name for name, _ in made.named_parameters(remove_duplicate=False)}
-    return {name: array(x) for name, x in made.state_dict().items() if name not in parameters}
+def buffers(module: Any) -> dict[str, Array]:
+    """The buffers of a module, by their names in the state dict."""
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    return {name: array(x) for name, x in module.state_dict().items() if name not in parameters}
 
 
 def dims(a: Any, axis: Any) -> tuple[int, ...]:
-    """NumPy's ``axis`` as the tuple that PyTorch wants."""
+    """NumPy's ``axis`` as the tuple that PyTorch expects."""
     return tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
 
 def placed(a: Any, axis: int | None) -> tuple[Any, int]:
-    """NumPy's ``axis=None``, which flattens, in PyTorch's words."""
+    """The tensor and its axis; flattened, as NumPy does, where ``axis`` is None."""
     return (a.reshape(-1), 0) if axis is None else (a, axis)
 
 
@@ -202,6 +202,6 @@ def scan(function: Any, a: Any, axis: int | None, keepdims: bool, *rest: Any) ->
     return y.reshape((1,) * a.ndim) if axis is None else y.unsqueeze(axis)
 
 
-def picked(x: Any, places: Array) -> Any:
-    """The elements at these places of the flattened tensor: what any selection comes down to."""
-    return x.reshape(-1)[tensor(np.asarray(places))]
+def picked(x: Any, indices: Array) -> Any:
+    """The elements at these indices of the flattened tensor."""
+    return x.reshape(-1)[tensor(np.asarray(indices))]

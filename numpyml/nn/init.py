@@ -32,7 +32,7 @@ def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.
 
 
 def kaiming_uniform_(array: Array, a: float = 0.0, generator: np.random.Generator | None = None) -> Array:
-    """Fill so that a layer of leaky ReLUs of slope ``a`` keeps the variance of its input.
+    """Fill so that a layer of leaky ReLUs of negative slope ``a`` preserves the variance of its input.
 
         U(−k, k),   k = √(6 / ((1 + a²) fan_in)),   fan_in = the length of all axes but the first
 
@@ -70,11 +70,11 @@ def normal_(array: Array, mean: float = 0.0, std: float = 1.0, generator: np.ran
     return array
 
 
-_FARTHEST = 16  # deviations: of random bits, 53 at a time, NumPy makes nothing that is farther than 14 from the mean
+_FARTHEST = 16  # standard deviations: from 53 random bits NumPy draws nothing farther than 14 from the mean
 
 
 def xavier_uniform_(array: Array, gain: float = 1.0, generator: np.random.Generator | None = None) -> Array:
-    """Fill so that a linear layer keeps the variance, forward and backward, as well as one number can.
+    """Fill so that a linear layer approximately preserves the variance, forward and backward.
 
         U(−k, k),   k = gain √(6 / (fan_in + fan_out))
 
@@ -92,11 +92,11 @@ def xavier_uniform_(array: Array, gain: float = 1.0, generator: np.random.Genera
 
 
 def _source(name: str, array: Array, generator: np.random.Generator | None, axes: int = 0) -> np.random.Generator:
-    """Where the values come from, once it is sure that the array can take them."""
+    """The generator to draw from, after checks of the array."""
     if not isinstance(array, np.ndarray):
         remedy = "pass its .data" if isinstance(array, Tensor) else "make one, such as np.empty((3, 2), np.float32)"
         raise DTypeError(f"{name} expected an array to write into, got a {type(array).__name__}; {remedy}")
-    if array.dtype.kind != "f":  # whole numbers would be what is left of the drawn ones
+    if array.dtype.kind != "f":  # integers would truncate the values
         remedy = f"make it of floats, such as np.empty({array.shape}, np.float32)"
         raise DTypeError(f"{name} expected an array of floats, got {kind_of(array)}; {remedy}")
     if not array.flags.writeable:
@@ -110,11 +110,11 @@ def _source(name: str, array: Array, generator: np.random.Generator | None, axes
 
 
 def _require_room(name: str, array: Array, reach: float, what: str = "values", **options: float) -> None:
-    """Raise where a value, or the distance between two, would be too large for the array; float64 is what is drawn."""
+    """Raise where a value, or the distance between two, would be too large for the array; they are drawn in float64."""
     largest = min(float(np.finfo(array.dtype).max), float(np.finfo(np.float64).max))
     if reach > largest:
-        given = ", ".join(f"{option} = {value}" for option, value in options.items())
+        settings = ", ".join(f"{option} = {value}" for option, value in options.items())
         raise OptionError(
             f"{name} expected {what} no larger, and no farther apart, than {largest:.3g}, the largest number of "
-            f"{array.dtype}, got {given}; give {' and '.join(options)} nearer to 0"
+            f"{array.dtype}, got {settings}; pass {' and '.join(options)} nearer to 0"
         )

@@ -1,4 +1,4 @@
-"""Containers: modules made of modules."""
+"""Containers of modules."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sequential(Module):
         contexts = []
         recording = is_recording()
         try:
-            for name, layer in zip(self.names, self.layers, strict=True):  # noqa: B007  # the error tells the name
+            for name, layer in zip(self.names, self.layers, strict=True):  # noqa: B007  # for the error below
                 x, context = output_and_context(layer, layer.compute(x))
                 if recording:
                     contexts.append(context)
@@ -60,7 +60,7 @@ class Sequential(Module):
     def pullback(self, contexts: Any, gy: Any, needs_input_grad: Sequence[bool] = (True,)) -> Any:
         layers = self.layers
         first = 0
-        if not needs_input_grad[0]:  # then nothing is needed from before the first layer that can be trained
+        if not needs_input_grad[0]:  # then nothing is needed before the first trainable layer
             first = next((i for i, layer in enumerate(layers) if layer.holds_trainable()), len(layers))
         for i in range(len(layers) - 1, first, -1):
             gy = layers[i].pullback(contexts[i], gy, (True,))
@@ -93,7 +93,7 @@ class ModuleList(Module, MutableSequence[Module]):
     """A list whose modules belong to the model that holds it.
 
     Args:
-        modules: what is in it at first.
+        modules: the initial content.
 
     PyTorch: nn.ModuleList. It has the methods of a list and no forward of its own.
     """
@@ -132,7 +132,7 @@ class ModuleDict(Module, MutableMapping[str, Module]):
     """A dict whose modules belong to the model that holds it.
 
     Args:
-        modules: what is in it at first.
+        modules: the initial content.
 
     PyTorch: nn.ModuleDict. It has the methods of a dict and no forward of its own.
     """
@@ -145,7 +145,7 @@ class ModuleDict(Module, MutableMapping[str, Module]):
         yield from self.named.items()
         yield from super().named_children()
 
-    __eq__ = object.__eq__  # a module is itself, whatever it holds
+    __eq__ = object.__eq__  # modules compare by identity, not by content
     __hash__ = object.__hash__
 
     def __getitem__(self, name: str) -> Module:

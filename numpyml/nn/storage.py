@@ -19,7 +19,7 @@ _ALIGNMENT = 64  # bytes: a cache line, and a register of AVX-512
 
 
 class _Chunk:
-    """Two buffers of one length, filled from the front."""
+    """Two buffers of one length, allocated from the front."""
 
     def __init__(self, nbytes: int) -> None:
         self.buffers = [_aligned_zeros(nbytes), _aligned_zeros(nbytes)]
@@ -50,8 +50,8 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array
     return data, grad
 
 
-def neighbours(a: Array, b: Array) -> bool:
-    """Whether b was allocated right behind a; both have to be arrays that ``allocate`` gave, not parts of them."""
+def are_contiguous(a: Array, b: Array) -> bool:
+    """Whether b directly follows a in memory; both have to be arrays that ``allocate`` returned, not views of them."""
     return (
         a.base is not None
         and a.base is b.base
@@ -61,7 +61,7 @@ def neighbours(a: Array, b: Array) -> bool:
 
 
 def span(first: Array, last: Array) -> Array:
-    """One flat array over everything from ``first`` to ``last``, neighbours of neighbours, padding included."""
+    """One flat view from ``first`` to ``last``, padding included; the arrays in between are contiguous."""
     base: Any = first.base
     start = first.ctypes.data - base.ctypes.data
     stop = last.ctypes.data + last.nbytes - base.ctypes.data

@@ -1,4 +1,4 @@
-"""The table that ``model.summary()`` gives."""
+"""The table of ``model.summary()``."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class _Row:
-    """What a layer returned and kept, over all of its calls."""
+    """Output shapes and saved arrays of a layer, over all of its calls."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
-        self.kept: dict[int, Array] = {}  # the arrays of its contexts, by their address
+        self.saved: dict[int, Array] = {}  # the arrays of its contexts, by their address
 
     def note(self, y: Any) -> None:
         self.shapes += map(np.shape, nested.leaves(y))
 
 
 def summary(model: Module, *inputs: Any) -> str:
-    """A table of the layers: output shape, parameters, and the bytes each keeps for the backward.
+    """A table of the layers: output shape, parameters, and the bytes each saves for the backward.
 
     Args:
         model: any module.
         inputs: example arrays, or shapes (tuples) to make arrays of zeros of; none: output shapes stay unknown.
 
     The example is run once, in the mode the model is in and with nothing recorded; afterwards its buffers, the
-    attributes of its modules and the random generators are as before. An array that two layers keep counts for the
+    attributes of its modules and the random generators are as before. An array that two layers save counts for the
     first. What a model's own ``forward`` records between its layers is not in the table. Parameters shared by several
     layers count once in the total.
     """
@@ -49,18 +49,18 @@ def summary(model: Module, *inputs: Any) -> str:
     if inputs:
         _watch(model, [m for _, m in leaves.values()], rows, inputs)
     body, seen = [], set()
-    total_kept = 0
+    total_saved = 0
     for key, (name, module) in leaves.items():
-        kept = sum(array.nbytes for address, array in rows[key].kept.items() if address not in seen)
-        seen |= set(rows[key].kept)
-        total_kept += kept
+        saved = sum(array.nbytes for address, array in rows[key].saved.items() if address not in seen)
+        seen |= set(rows[key].saved)
+        total_saved += saved
         shapes = ", ".join(map(str, dict.fromkeys(rows[key].shapes))) or "?"
         body.append(
-            (name or "-", name_of(module), shapes, f"{sum(p.size for p in _own(module, Parameter)):,}", _size(kept))
+            (name or "-", name_of(module), shapes, f"{sum(p.size for p in _own(module, Parameter)):,}", _size(saved))
         )
     parameters = [p for _, p in model.named_parameters()]
     trainable = sum(p.size for p in parameters if p.requires_grad)
-    header = ("name", "layer", "output shape", "parameters", "kept for backward")
+    header = ("name", "layer", "output shape", "parameters", "saved for backward")
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (header, *body)]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
@@ -75,7 +75,7 @@ def summary(model: Module, *inputs: Any) -> str:
             rule,
             f"{count:,} parameters, {trainable:,} of them trainable: {_size(memory)}, and as much for their gradients",
             *([_buffer_line(buffers)] if buffers else []),
-            *([f"{_size(total_kept)} kept between forward and backward"] if inputs else []),
+            *([f"{_size(total_saved)} saved between forward and backward"] if inputs else []),
         ]
     )
 
@@ -100,7 +100,7 @@ def _watch(model: Module, leaves: list[Module], rows: dict[int, _Row], inputs: t
         def watched_compute(*x: Any) -> tuple[Any, Any]:
             y, context = compute(*x)
             for array in _arrays(context):
-                row.kept[array.__array_interface__["data"][0]] = array
+                row.saved[array.__array_interface__["data"][0]] = array
             row.note(y)
             return y, context
 
@@ -125,7 +125,7 @@ def _arrays(context: Any) -> Iterator[Array]:
 
 
 def _size(nbytes: float) -> str:
-    """Bytes, as people read them."""
+    """A number of bytes with a binary unit."""
     for unit in ("B", "KiB", "MiB"):
         if nbytes < 1024:
             return f"{nbytes:.4g} {unit}"

@@ -1,4 +1,4 @@
-"""What is done to gradients between the backward and the step."""
+"""Clipping of gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 def clip_grad_norm_(
     gradients: Iterable[Array], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> float:
-    """Scale all gradients down together, in place, where they are larger than allowed; how large they were.
+    """Scale all gradients in place so that their total norm is at most ``max_norm``; return the norm before.
 
         n = (Σ |g|ᵖ)^(1/p) over all elements,   g ← g min(1, max_norm / (n + 1e-6))
 
@@ -44,7 +44,7 @@ def clip_grad_norm_(
 
 
 def _checked(call: str, gradients: Iterable[Array]) -> list[Array]:
-    """All of them, known to be arrays that can be scaled in place."""
+    """The gradients as a list, checked to be floating arrays."""
     gs = list(gradients)
     for g in gs:
         if not isinstance(g, np.ndarray) or g.dtype.kind != "f":
@@ -53,22 +53,22 @@ def _checked(call: str, gradients: Iterable[Array]) -> list[Array]:
 
 
 def _norm(gs: list[Array], p: float) -> float:
-    """(Σ |g|ᵖ)^(1/p) over all elements of all arrays; those of half precision, too coarse for sums, in float32."""
+    """(Σ |g|ᵖ)^(1/p) over all elements of all arrays; half precision is summed in float32."""
     gs = [g.astype(np.float32) if g.dtype.itemsize == 2 else g for g in gs]
     if p == 2:
         with np.errstate(all="ignore"):
             squares = sum(float(np.dot(flat, flat)) for flat in (g.reshape(-1) for g in gs))
-        if 1e-12 < squares < np.inf:  # nothing overflowed, and what underflowed is nothing beside the sum
+        if 1e-12 < squares < np.inf:  # no overflow, and underflow is negligible beside the sum
             return sqrt(squares)
     largest = float(np.max([np.abs(g).max(initial=0) for g in gs])) if gs else 0.0
     if not 0 < largest < np.inf or p == np.inf:
         return largest
-    # of the elements' share of the largest, so that no power overflows
+    # elements are divided by the largest, so that no power overflows
     return largest * float(np.sum([np.sum((np.abs(g) / largest) ** p, dtype=np.float64) for g in gs]) ** (1 / p))
 
 
 def clip_grad_value_(gradients: Iterable[Array], clip_value: float) -> None:
-    """Bring every element of every gradient into [−clip_value, clip_value], in place; NaN stays.
+    """Clip every element of every gradient to [−clip_value, clip_value], in place; NaN stays NaN.
 
     Args:
         gradients: arrays: ``model.gradients()``.

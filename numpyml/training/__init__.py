@@ -1,4 +1,4 @@
-"""Training: ``fit``, the loop people write again and again, and the ``History`` it returns."""
+"""Training: ``fit``, a training loop, and the ``History`` that it returns."""
 
 from numpyml.training.history import History
 from numpyml.training.loop import Run, fit

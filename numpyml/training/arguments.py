@@ -1,4 +1,4 @@
-"""What ``fit`` is given: its data as batches, and what can be refused before anything has changed."""
+"""Arguments of ``fit``: conversion of its data to batches, and checks that precede any change of state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpyml.options import choice, require
 
 
 def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
-    """Something that gives batches, as often as it is asked."""
+    """An iterable of batches that can be iterated over once an epoch."""
     listed = isinstance(data, list) and all(
         isinstance(batch, (tuple, list)) and all(hasattr(part, "shape") for part in batch) for batch in data
     )
@@ -36,7 +36,7 @@ def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
 
 
 def _refuse_rows(batches: Sequence[Any]) -> None:
-    """Tell a list of rows from one of batches, where their shapes do: a batch's arrays have an axis of one length."""
+    """Refuse a list of rows where its shapes show that it is none of batches, whose arrays share their first length."""
     for batch in batches:
         shapes = [tuple(part.shape) for part in batch]
         if max(map(len, shapes), default=2) < 2 and (len(set(shapes)) > 1 or () in shapes):
@@ -47,14 +47,14 @@ def _refuse_rows(batches: Sequence[Any]) -> None:
 
 
 def in_memory(batches: Any) -> bool:
-    """Whether all the data is there, so that to read it once more costs little."""
+    """Whether all the data is in memory, so that another pass over it is cheap."""
     while isinstance(batches, (DataLoader, Subset)):
         batches = batches.dataset
     return isinstance(batches, (list, tuple, ArrayDataset))
 
 
 def check_optimizer(model: Module, optimizer: Any) -> None:
-    """Refuse what is no optimizer, or one of another model."""
+    """Refuse what is not an optimizer, and an optimizer of another model."""
     if not isinstance(optimizer, Optimizer):
         raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
     own = {id(p) for p in model.parameters()}
@@ -66,19 +66,19 @@ def check_optimizer(model: Module, optimizer: Any) -> None:
 
 
 def check_schedule(optimizer: Optimizer, scheduler: Any, every: str) -> None:
-    """Refuse a scheduler of another optimizer, or one that cannot be stepped so often."""
+    """Refuse a scheduler of another optimizer, and ReduceLROnPlateau after every step."""
     if scheduler is not None and getattr(scheduler, "optimizer", None) is not optimizer:
-        raise OwnershipError("fit expected a scheduler of this optimizer; make it of the optimizer that is given")
+        raise OwnershipError("fit expected a scheduler of this optimizer; make it from the optimizer that fit receives")
     choice("fit", "scheduler_every", every, ("epoch", "step"))
     fits = every == "epoch" or not isinstance(scheduler, ReduceLROnPlateau)
-    expected = "'epoch' for ReduceLROnPlateau, which is given a figure that there is once an epoch"
+    expected = "'epoch' for ReduceLROnPlateau, which needs a metric that is computed once an epoch"
     require(fits, "fit", "scheduler_every", every, expected)
 
 
-def check_place(name: str, path: Any) -> None:
-    """Refuse, as option ``name``, what is no path, and one in a folder that is not there."""
+def check_path(name: str, path: Any) -> None:
+    """Refuse, as option ``name``, what is not a path, and a path in a folder that does not exist."""
     if path is not None:
         require(isinstance(path, (str, os.PathLike)), "fit", name, path, "a path")
         files.require_safetensors()
         folder = Path(path).resolve().parent
-        require(folder.is_dir(), "fit", name, str(path), f"in a folder that is there; {folder} is not")
+        require(folder.is_dir(), "fit", name, str(path), f"in a folder that exists; {folder} does not")

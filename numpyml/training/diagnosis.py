@@ -1,4 +1,4 @@
-"""Diagnosis of a training: the layer whose output first was not finite, and a last layer that the loss repeats."""
+"""Diagnosis of training: the first layer with an output that is not finite, and an activation that the loss repeats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Call = tuple[Module, list[Any], list[Any]]
 
 @contextmanager
 def observed(model: Module) -> Iterator[list[Call]]:
-    """Inside, every call of a module of this model is noted as it ends: (module, inputs, output), inner ones first."""
+    """A context that records every call of a module as it ends: (module, inputs, outputs), inner ones first."""
     calls: list[Call] = []
 
     def watching(module: Module, run: Any, context: bool) -> Any:
@@ -36,7 +36,7 @@ def observed(model: Module) -> Iterator[list[Call]]:
 
     watched: list[tuple[Module, str]] = []
     for module in model.modules():
-        # A forward of one's own does not go through compute where it is called inside another.
+        # A user-defined forward does not go through compute where another module calls it.
         own = hasattr(type(module).compute, "program")
         for name in ("compute", "forward") if own else ("compute",):
             if name not in vars(module):
@@ -67,32 +67,32 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
 
 
 class FloatingPointWarnings:
-    """NumPy's warnings of overflow and the like, held back while a step runs.
+    """NumPy's floating-point warnings, deferred while a step runs.
 
-    Where a loss is not finite, the diagnosis replaces them; else they are issued after the epoch, or at Ctrl-C. What
-    ``np.errstate`` turned into something else than a warning happens at once.
+    Where a loss is not finite, the diagnosis replaces them; else they are issued after the epoch, or at Ctrl-C. Where
+    ``np.errstate`` chose another reaction than a warning, that reaction is immediate.
     """
 
     def __init__(self) -> None:
         chosen = np.geterr()
-        taken = {"call", "log"} & set(chosen.values())  # there is one object for both, and it stays theirs
+        taken = {"call", "log"} & set(chosen.values())  # NumPy has one object for both, and it is the user's
         self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and not taken}
         self.seen: dict[str, None] = {}
 
     def held_back(self) -> Any:
-        """A context inside which they are noted."""
+        """A context in which they are recorded instead of issued."""
         return np.errstate(**self.kinds, call=self._note) if self.kinds else nullcontext()
 
     def _note(self, kind: str, flag: int) -> None:
         self.seen[kind] = None
 
-    def tell(self, stacklevel: int) -> None:
-        """Warn of what was noted."""
+    def issue(self, stacklevel: int) -> None:
+        """Issue the recorded warnings."""
         seen, self.seen = self.seen, {}
         for kind in seen:
             option = kind.split()[0].removesuffix("flow")  # NumPy's word for it
             warnings.warn(
-                f"{kind} encountered in fit, whose losses are finite all the same; "
+                f"{kind} encountered in fit, though all losses are finite; "
                 f"call it inside np.errstate({option}='raise') to see where",
                 RuntimeWarning,
                 stacklevel=stacklevel,
@@ -100,7 +100,7 @@ class FloatingPointWarnings:
 
 
 def finite(arrays: Sequence[Any]) -> bool:
-    """Whether all numbers are."""
+    """Whether all elements of all arrays are finite."""
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
@@ -110,7 +110,7 @@ def divergence(
     """The error that names the origin of a loss that is not finite, and whether that is the data.
 
     Args:
-        model: as it was when the loss was computed: the batch runs through it once more.
+        model: in the state in which the loss was computed: the batch is run again.
         loss: its loss function.
         batch: inputs and targets.
         event: the loss and the step.
@@ -130,7 +130,7 @@ def divergence(
         outputs = _arrays(model.forward(*inputs))
     remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {consequence}"
     for module, xs, ys in calls:
-        if finite(xs) and not finite(ys):  # what is around it, and what comes after it, only hands it on
+        if finite(xs) and not finite(ys):  # outer and later modules only propagate it
             bad_names = [n for n, p in module.named_parameters() if "." not in n and not finite([p.data])]
             why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_up_to(xs)}"
             error = DivergenceError(f"gave the first values that are not finite, {why}: {event}. {remedy}", module)
@@ -147,6 +147,6 @@ def _up_to(arrays: Sequence[Any]) -> str:
 
 
 def _arrays(values: Any) -> list[Any]:
-    """The arrays of numbers among values, Tensors' included."""
+    """The numeric arrays among values, Tensors included."""
     arrays = [np.asarray(part.data if isinstance(part, Tensor) else part) for part in nested.leaves(values)]
     return [array for array in arrays if array.dtype.kind in "iuf"]

@@ -1,4 +1,4 @@
-"""History: what a training has to tell, an epoch a record."""
+"""History of training: one record an epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNDRAWN = ("epoch", "seconds", "learning_rate")
 
 
 def figures(record: Mapping[str, Any]) -> list[str]:
-    """What an epoch came to, the loss first: name and value of each figure."""
+    """Name and value of each figure of an epoch, the loss first."""
     return [f"{name} {value:.4g}" for name, value in record.items() if name not in _UNDRAWN]
 
 
@@ -46,7 +46,7 @@ class History:
         return self.to_dict()[key] if isinstance(key, str) else self.records[key]
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """A list for each figure, None where an epoch has it not."""
+        """A list for each figure, None where an epoch lacks it."""
         names = dict.fromkeys(name for record in self.records for name in record)
         return {name: [record.get(name) for record in self.records] for name in names}
 
@@ -90,11 +90,11 @@ class History:
 
     def __repr__(self) -> str:
         if not self.records:
-            told = "no epoch"
+            epochs = "no epoch"
         else:
-            told = f"{len(self)} epoch{'s' * (len(self) > 1)}: {', '.join(figures(self.records[-1]))}"
+            epochs = f"{len(self)} epoch{'s' * (len(self) > 1)}: {', '.join(figures(self.records[-1]))}"
         best = "" if self.best_epoch is None else f"; best: epoch {self.best_epoch}"
-        return f"History({told}{best}{'; stopped: ' * bool(self.stopped)}{self.stopped})"
+        return f"History({epochs}{best}{'; stopped: ' * bool(self.stopped)}{self.stopped})"
 
 
 def _png(figure: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Ctrl-C: a training ends between two steps, not in the middle of one."""
+"""Handling of Ctrl-C: training ends between two steps, not within one."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from types import FrameType
 from typing import Any
 
 
-class _Whole:
-    """What is done inside is done to its end; then comes what came too late."""
+class _Atomic:
+    """A context that defers an interrupt to its end."""
 
     def __init__(self) -> None:
         self.inside = False
-        self.late: Callable[[], Any] | None = None
+        self.deferred: Callable[[], Any] | None = None
 
     def __enter__(self) -> None:
         self.inside = True
 
     def __exit__(self, *_: object) -> None:
         self.inside = False
-        if self.late is not None:
-            late, self.late = self.late, None
-            late()
+        if self.deferred is not None:
+            deferred, self.deferred = self.deferred, None
+            deferred()
 
 
 class Interrupt:
-    """While entered, Ctrl-C asks for an end: once, after the present step; twice, at once.
+    """A context in which the first Ctrl-C ends training after the present step, and the second one immediately.
 
-    Inside ``whole`` the second one waits, too: parameters are never left half written. A handler that somebody else
-    installed is called as ever, but not inside ``whole``. Outside the main thread there is no Ctrl-C.
+    Inside ``atomic`` the second one is deferred, too: an update of the parameters is never partial. A handler that was
+    installed before is called, but not inside ``atomic``. Outside the main thread there is no Ctrl-C.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self.whole = _Whole()
+        self.requested = False
+        self.atomic = _Atomic()
         self._previous: Any = None
 
     def __enter__(self) -> None:
@@ -48,9 +48,9 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._previous)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self._previous is signal.default_int_handler and not self.asked:
-            self.asked = True
-        elif self.whole.inside:
-            self.whole.late = lambda: self._previous(signum, frame)
+        if self._previous is signal.default_int_handler and not self.requested:
+            self.requested = True
+        elif self.atomic.inside:
+            self.atomic.deferred = lambda: self._previous(signum, frame)
         else:
             self._previous(signum, frame)

@@ -1,4 +1,4 @@
-"""``fit``: epochs of forward, loss, backward and step, and what people add to that loop again and again."""
+"""``fit``: the training loop, with validation, metrics, schedules, early stopping and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.options import choice, flag, integer, number, require
 from numpyml.random import default_generator
-from numpyml.training.arguments import batches_of, check_optimizer, check_place, check_schedule, in_memory
+from numpyml.training.arguments import batches_of, check_optimizer, check_path, check_schedule, in_memory
 from numpyml.training.diagnosis import FloatingPointWarnings, divergence, observed, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, alike, joined, resolved
+from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, require_same_row_shape, resolved
 from numpyml.training.progress import progress as progress_for
 from numpyml.typing import Array
 
 __all__ = ["Run", "fit"]
 
 Path_ = str | os.PathLike[str]
-_KEEP_EVERY = 16  # steps between two copies of the weights to fall back to: 1 % of a step's time, at most
+_COPY_EVERY = 16  # steps between two copies of the weights to fall back to: at most 1 % of a step's time
 
 
 class _Fallback(NamedTuple):
@@ -53,26 +53,27 @@ def fit(
     """Train a model.
 
     Each step is the loop of the explicit driver: ``model.forward``, ``loss.forward``, ``loss.backward``,
-    ``model.backward``, ``optimizer.step``. ``train()`` holds while it learns, ``eval()`` in the validation and after.
+    ``model.backward``, ``optimizer.step``. The mode is ``train()`` in the steps, ``eval()`` in the
+    validation and afterwards.
 
     Args:
         model: any module.
-        loss: any loss that gives one number.
+        loss: any loss whose output is a scalar.
         optimizer: of this model's parameters.
         data: inputs and targets: arrays ``(X, y)`` or a dataset, which are shuffled, or a DataLoader, or anything that
-            gives batches again and again. The last entry of a batch is the targets, the others go to the model. A
-            list of tuples of arrays is taken for batches, a list of rows is a dataset to a DataLoader alone.
-        epochs: how many times through the data, in all (also after ``resume``).
-        batch_size: of arrays and datasets, 32 where it is not given.
-        validation: data that is looked at after each epoch and not learned from: as ``data``, in order.
+            can be iterated over again. The last entry of a batch is the targets, the others go to the model. A
+            list of tuples of arrays is taken as batches; pass a list of rows through a DataLoader.
+        epochs: the number of passes over the data, those before ``resume`` included.
+        batch_size: of arrays and datasets; None: 32.
+        validation: data to evaluate after each epoch, in the forms that ``data`` has; it is not shuffled.
         metrics: of the validation: any of 'accuracy', 'f1', 'r2', 'mae' (scikit-learn's, of the decisions that the
             outputs stand for; 'f1' is the mean over the classes where there are more than two), or functions of
-            (outputs, targets), or a dict that names them. They are kept as ``val_accuracy`` and so on. All outputs of
-            the validation are held in memory for them. Where its data is in memory, its batches are read once more
+            (outputs, targets), or a dict that names them. In the history they are ``val_accuracy`` and so on. All
+            outputs of the validation are held in memory for them. Where its data is in memory, its batches are read once more
             before the training, a ``collate_fn`` included, to refuse those of several lengths.
         scheduler: a schedule of this optimizer, stepped after every
-        scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau is given the monitored figure.
-        clip_grad_norm: the largest norm of the gradients together, see ``clip_grad_norm_``.
+        scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau receives the monitored figure.
+        clip_grad_norm: the largest total norm of the gradients, see ``clip_grad_norm_``.
         patience: end after so many epochs without a better figure; the model then has the weights of the best epoch,
             however the training ended.
         monitor: the figure to watch: 'val_loss' where there is a validation, else 'loss'.
@@ -95,13 +96,13 @@ def fit(
     Raises:
         DivergenceError: when a loss is not finite: in which step, and in which layer the first value that is not
             arose. Model and optimizer are then as they were at most 16 steps before, with a loss that was finite;
-            where the data is to blame, as they were after the last step. ``error.history`` has the epochs before.
+            where the data is the cause, as they were after the last step. ``error.history`` has the epochs before.
         DTypeError, OptionError, DataError, OwnershipError: for arguments that do not fit, before anything has changed.
         StateError, CheckpointError: when ``resume`` does not fit, or a file cannot be read or written.
         MissingPackageError: for a metric without scikit-learn, a checkpoint without safetensors.
 
     Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits; after an epoch (or the part of
-        one before Ctrl-C) in which numbers overflowed and the like, and the losses were finite all the same.
+        one before Ctrl-C) with floating-point warnings, such as overflow, though all losses were finite.
     """
     if not isinstance(model, Module):
         raise DTypeError(f"fit expected a model, got {kind_of(model)}")
@@ -111,8 +112,8 @@ def fit(
     check_schedule(optimizer, scheduler, scheduler_every)
     if clip_grad_norm is not None:
         number("fit", "clip_grad_norm", clip_grad_norm)
-    check_place("checkpoint", checkpoint)
-    check_place("best", best)
+    check_path("checkpoint", checkpoint)
+    check_path("best", best)
     calls: Any = [callbacks] if callable(callbacks) else callbacks
     several = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
     require(several, "fit", "callbacks", callbacks, "functions of one argument")
@@ -132,7 +133,7 @@ def fit(
 
 
 class Run:
-    """A training under way, as callbacks see it: ``model``, ``loss``, ``optimizer``, ``scheduler``, ``epochs``,
+    """The state of a training, as callbacks receive it: ``model``, ``loss``, ``optimizer``, ``scheduler``, ``epochs``,
     ``epoch`` (how many are done), ``history``, whose last record is that of the epoch just done, and ``stop(why)``.
     """
 
@@ -149,15 +150,15 @@ class Run:
         self.best: Path_ | None = None
         self.callbacks: Sequence[Callable[[Run], Any]] = ()
         self.history = History()
-        # What a checkpoint keeps of the run itself
+        # Saved in a checkpoint
         self.epoch = self.step = 0  # epochs done, and steps of the present one
         self.steps = 0  # in all
         self.sum = self.seconds = 0.0  # of the present epoch
         self.rows = 0
         self.best_figure, self.best_weights = inf, None  # type: tuple[float, dict[str, Array] | None]
         self.waited = 0
-        self.drawn: dict[str, Any] = {}  # where the generators were when the present epoch began
-        # What it does not
+        self.drawn: dict[str, Any] = {}  # states of the generators at the start of the present epoch
+        # Not saved
         self._interrupt = Interrupt()
         self._float_warnings = FloatingPointWarnings()
         self._fallback: _Fallback | None = None
@@ -165,12 +166,12 @@ class Run:
         self._before: list[Array] = []  # copies of them, from before the present step
         self._first = True
 
-    def stop(self, why: str = "a callback asked for it") -> None:
+    def stop(self, why: str = "requested by a callback") -> None:
         """End the training after this epoch."""
         self.history.stopped = why
 
     def watch(self, monitor: str | None, mode: str | None) -> None:
-        """Choose the figure that tells which epoch is the best."""
+        """Choose the figure by which the best epoch is determined."""
         known = ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
         if self.metrics and self.validation is None:
             raise OptionError(
@@ -182,12 +183,12 @@ class Run:
         self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
 
     def check_validation(self) -> None:
-        """Refuse targets that no metric can be given together, where they can be read beforehand."""
+        """Refuse targets that cannot be concatenated for the metrics, where the data is in memory."""
         if self.metrics and in_memory(self.validation):
             generators = self._generators(self.validation).values()
             before = [generator.bit_generator.state for generator in generators]
             try:
-                alike(np.shape(self._parts(batch)[-1]) for batch in self.validation)
+                require_same_row_shape(np.shape(self._parts(batch)[-1]) for batch in self.validation)
             finally:
                 for generator, state in zip(generators, before, strict=True):
                     generator.bit_generator.state = state
@@ -202,7 +203,7 @@ class Run:
             with self._interrupt:
                 while self.epoch < self.epochs and not self.history.stopped:
                     self._one_epoch(bar)
-                    self._float_warnings.tell(stacklevel=4)
+                    self._float_warnings.issue(stacklevel=4)
         except KeyboardInterrupt:
             self._interrupted()
         finally:
@@ -210,7 +211,7 @@ class Run:
             self.model.eval()
         if self.patience is not None and self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
-        self._float_warnings.tell(stacklevel=4)  # where Ctrl-C came before the end of an epoch
+        self._float_warnings.issue(stacklevel=4)  # where Ctrl-C came before the end of an epoch
         return self.history
 
     def _one_epoch(self, bar: Any) -> None:
@@ -222,7 +223,7 @@ class Run:
             with self._float_warnings.held_back():
                 loss = self._one_step(batch)
             bar.step(loss)
-            if self._interrupt.asked:
+            if self._interrupt.requested:
                 self.seconds = time.perf_counter() - began
                 raise KeyboardInterrupt
         if not self.rows:
@@ -230,14 +231,14 @@ class Run:
         record = {"epoch": self.epoch + 1, "loss": self.sum / self.rows, **self._validated()}
         record |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
         steps = self.step
-        with self._interrupt.whole:
+        with self._interrupt.atomic:
             self._account(record)
             self.step, self.rows, self.sum, self.seconds = 0, 0, 0.0, 0.0
         bar.epoch(record, steps)
         for callback in self.callbacks:
             callback(self)
         self.save()
-        if self._interrupt.asked and self.epoch < self.epochs:
+        if self._interrupt.requested and self.epoch < self.epochs:
             raise KeyboardInterrupt
 
     def _one_step(self, batch: Any) -> float:
@@ -252,10 +253,10 @@ class Run:
             clip_grad_norm_(
                 (g for group in self.optimizer.param_groups for g in group["gradients"]), self.clip_grad_norm
             )
-        if self._fallback is None or self.steps - self._fallback.step >= _KEEP_EVERY:
+        if self._fallback is None or self.steps - self._fallback.step >= _COPY_EVERY:
             parameters = [p.copy() for p in self.model.parameters()]
             self._fallback = _Fallback(self.steps, parameters, self._before, self.optimizer.state_dict())
-        with self._interrupt.whole:
+        with self._interrupt.atomic:
             self.optimizer.step()
             if self.scheduler is not None and self.scheduler_every == "step":
                 self.scheduler.step()
@@ -276,7 +277,7 @@ class Run:
         return outputs
 
     def _remaining(self) -> Iterable[Any]:
-        """The batches of this epoch that were not learned from: all, but where it was interrupted."""
+        """The batches of this epoch that are left: all, except after an interruption within it."""
         generators = self._generators(self.data)
         now = {name: generator.bit_generator.state for name, generator in generators.items()}
         for name, state in self.drawn.items() if self.step else ():
@@ -305,7 +306,7 @@ class Run:
         if self.validation is None:
             return {}
         self.model.eval()
-        total, rows, found = 0.0, 0, []
+        total, rows, pairs = 0.0, 0, []
         with no_grad():
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
@@ -315,17 +316,17 @@ class Run:
                 n = _rows(targets)
                 total, rows = total + self._of_all(n, loss), rows + n
                 if self.metrics:
-                    found.append((outputs, np.asarray(targets)))
+                    pairs.append((outputs, np.asarray(targets)))
         if not rows:
             raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
         figures = {"val_loss": total / rows}
-        if found:
-            outputs, targets = (joined(parts) for parts in zip(*found, strict=True))
+        if pairs:
+            outputs, targets = (joined(parts) for parts in zip(*pairs, strict=True))
             figures |= {f"val_{name}": float(metric(outputs, targets)) for name, metric in self.metrics.items()}
         return figures
 
     def _account(self, record: dict[str, Any]) -> None:
-        """Take the record of an epoch that is done: the best one, the schedule, and whether it is time to end."""
+        """Append the record of an epoch; update the schedule, the best epoch and early stopping."""
         self.history.records.append(record)
         self.epoch += 1
         figure = record[self.monitor]
@@ -341,12 +342,12 @@ class Run:
                 self.best_weights = self.model.state_dict()
             if self.best is not None:
                 files.save(self.best, self.model, epoch=self.epoch, record=record)
-        self._lose_patience()
+        self._check_patience()
 
-    def _lose_patience(self) -> None:
+    def _check_patience(self) -> None:
         if self.patience is not None and self.waited >= self.patience and self.epoch < self.epochs:
             best, waited = self.history.best_epoch, f"in {self.waited} epochs"
-            none = f"no {self.monitor} that is a number {waited}"
+            none = f"no finite {self.monitor} {waited}"
             self.stop(none if best is None else f"no better {self.monitor} {waited} after epoch {best}")
 
     def _interrupted(self) -> None:
@@ -382,13 +383,13 @@ class Run:
         raise error
 
     def _of_all(self, rows: int, loss: float) -> float:
-        """The sum over the rows of a batch whose loss this is."""
+        """The sum of the loss over the rows of a batch."""
         return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * rows
 
     # Checkpoints
 
     def _generators(self, data: Any) -> dict[str, np.random.Generator]:
-        """Every generator that a step may draw from, by its name in a checkpoint."""
+        """Every generator that a step may draw from, keyed by its name in a checkpoint."""
         generators = {"random/default": default_generator()}
         owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
         path = "data"
@@ -402,7 +403,7 @@ class Run:
         return generators
 
     def check_prefetch(self, option: str, path: Path_ | None) -> None:
-        """Refuse a checkpoint whose bits would depend on how far a thread has drawn ahead of the steps."""
+        """Refuse a checkpoint whose random state would depend on how many batches a thread has prefetched."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
         draws = any(name.startswith("random/data.dataset") for name in self._generators(self.data))
         expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
@@ -413,27 +414,27 @@ class Run:
         return {"optimizer": self.optimizer, **schedule, **self._generators(self.data), "fit": self}
 
     def save(self) -> None:
-        """Write the checkpoint, if there is to be one."""
+        """Write the checkpoint, if a path for it was passed."""
         if self.checkpoint is not None:
             files.save(self.checkpoint, self.model, **self._saved_parts())
 
     def resume(self, path: Path_) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         files.load(path, self.model, **self._saved_parts())
-        self._lose_patience()
+        self._check_patience()
 
-    _KEPT = ("epoch", "step", "steps", "sum", "seconds", "rows", "best_figure", "best_weights", "waited", "drawn")
+    _SAVED = ("epoch", "step", "steps", "sum", "seconds", "rows", "best_figure", "best_weights", "waited", "drawn")
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the run itself."""
-        kept = {name: getattr(self, name) for name in self._KEPT}
-        return {**kept, "records": self.history.records, "best_epoch": self.history.best_epoch}
+        """The state of the run that a checkpoint saves."""
+        state = {name: getattr(self, name) for name in self._SAVED}
+        return {**state, "records": self.history.records, "best_epoch": self.history.best_epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
-        if set(state) != {*self._KEPT, "records", "best_epoch"}:
+        """Restore the state that :meth:`state_dict` returned."""
+        if set(state) != {*self._SAVED, "records", "best_epoch"}:
             raise StateError(f"fit expected the state of a training, got {sorted(state)}")
-        for name in self._KEPT:
+        for name in self._SAVED:
             setattr(self, name, state[name])
         self.history.records, self.history.best_epoch = list(state["records"]), state["best_epoch"]
 

@@ -1,4 +1,4 @@
-"""Metrics by name: scikit-learn's, given what a model puts out in place of decisions."""
+"""Metrics by name: scikit-learn's, computed from the outputs of a model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAMES = (*GREATER_IS_BETTER, "mae")
 
 
 def takes_logits(loss: Any) -> bool:
-    """Whether the loss applies a sigmoid or softmax of its own."""
+    """Whether the loss applies a sigmoid or softmax itself."""
     return isinstance(loss, (losses.BinaryCrossEntropyWithLogits, losses.CrossEntropyWithLogits))
 
 
 def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
-    """Functions of (outputs, targets) by name, of names, functions, or a dict that names functions."""
+    """Functions of (outputs, targets) by name, from names, functions, or a dict that names them."""
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
     if isinstance(metrics, Mapping):
@@ -41,18 +41,18 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
             "fit expected metrics of names of their own, got loss, but val_loss is the loss itself; "
             "name it otherwise, in a dict"
         )
-    found = {}
+    functions: dict[str, Metric] = {}
     for name, metric in named.items():
         if isinstance(metric, str):
-            found[name] = _by_name(metric, loss)
+            functions[name] = _by_name(metric, loss)
         elif callable(metric):
-            found[name] = metric
+            functions[name] = metric
         else:
             raise OptionError(
                 f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, "
                 f"got {kind_of(metric)}"
             )
-    return found
+    return functions
 
 
 def _by_name(name: str, loss: Any) -> Metric:
@@ -76,17 +76,17 @@ def _by_name(name: str, loss: Any) -> Metric:
 
 
 def _f1(score: Any, truth: Array, decisions: Array, outputs: Array) -> float:
-    """Of the positive class where there are two, else the mean over the classes."""
+    """F1 score of the positive class where there are two, else the mean over the classes."""
     classes = outputs.shape[1] if outputs.ndim > truth.ndim else 2
     several = truth.ndim > 1 or classes > 2
     return float(score(truth, decisions, average="macro" if several else "binary", zero_division=0))
 
 
 def decided(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
-    """The true classes, and those that a model's outputs decide for.
+    """The true classes and the predicted ones.
 
-    Outputs of a class axis: the class of the largest; (N, C, ...) with targets (N, ...), or probabilities (N, C, ...)
-    where the loss is over classes. Outputs of the targets' shape: yes or no, in every column.
+    Outputs with a class axis: the class of the largest; (N, C, ...) with targets (N, ...), or probabilities (N, C, ...)
+    where the loss is over classes. Outputs of the targets' shape: binary, in every column.
     """
     over_classes = isinstance(loss, losses.CrossEntropyWithLogits)
     if outputs.ndim == targets.ndim + 1 or (over_classes and outputs.shape == targets.shape):
@@ -105,13 +105,13 @@ def _columns(x: Array) -> Array:
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """All outputs or all targets of the validation, for the metrics."""
-    alike(map(np.shape, parts))
+    """All outputs or all targets of the validation, concatenated for the metrics."""
+    require_same_row_shape(map(np.shape, parts))
     return np.concatenate(parts)
 
 
-def alike(shapes: Iterable[tuple[int, ...]]) -> None:
-    """Refuse batches that cannot be joined."""
+def require_same_row_shape(shapes: Iterable[tuple[int, ...]]) -> None:
+    """Refuse batches that cannot be concatenated."""
     first: tuple[int, ...] | None = None
     for shape in shapes:
         first = first or shape

@@ -1,4 +1,4 @@
-"""Progress: a bar where somebody watches (a terminal, a notebook), a line an epoch where a file is written."""
+"""Display of progress: a bar in a terminal or notebook, else a line an epoch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 from numpyml.training.history import figures
 
-_PAUSE = 0.1  # seconds between two looks of the bar
+_PAUSE = 0.1  # seconds between two updates of the bar
 _QUIET = 1.0  # seconds between two lines
 
 
 class Progress:
-    """Shows nothing; the base of those that do."""
+    """No display; the base class of the displays."""
 
     def step(self, loss: float) -> None:
-        """A step is done."""
+        """Called after a step."""
 
     def epoch(self, record: Mapping[str, Any], steps: int) -> None:
-        """An epoch of so many steps is done."""
+        """Called after an epoch of ``steps`` steps."""
 
     def close(self) -> None:
-        """The training is over."""
+        """Called at the end of training."""
 
 
 class Lines(Progress):
-    """A line an epoch, the last one always, but not more than one a second."""
+    """A line an epoch, at most one a second; the last epoch always has one."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -83,9 +83,9 @@ class Bar(Progress):
         self.bar.close()
 
 
-def progress(wanted: bool, epochs: int, epoch: int, step: int, batches: int | None) -> Progress:
-    """What suits the place: a bar where it can be redrawn and tqdm is installed, else lines."""
-    if not wanted:
+def progress(shown: bool, epochs: int, epoch: int, step: int, batches: int | None) -> Progress:
+    """The display: a bar in a terminal or notebook where tqdm is installed, else lines."""
+    if not shown:
         return Progress()
     if _in_notebook() or sys.stderr.isatty():
         try:

@@ -51,7 +51,7 @@ def test_values_beyond_the_arrays_precision_are_refused_by_the_options_that_were
     array = np.full((3, 2), 7.0, dtype)
     largest = float(np.finfo(dtype).max)
     options = {name: largest * share for name, share in options.items()}
-    with pytest.raises(OptionError, match=f"^{function.__name__} expected values.* of {dtype}, .*give {named} nearer"):
+    with pytest.raises(OptionError, match=f"^{function.__name__} expected values.* of {dtype}, .*pass {named} nearer"):
         function(array, **options)
     assert (array == 7).all()
 

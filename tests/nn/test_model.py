@@ -127,9 +127,9 @@ def test_summary_counts_the_mask_of_dropout_and_draws_nothing():
     expected = net.forward(np.ones((2, 3), np.float32))
     own.bit_generator.state = np.random.default_rng(3).bit_generator.state
     numpyml.manual_seed(5)
-    assert net.summary((2, 3)).endswith("48 B kept between forward and backward")
+    assert net.summary((2, 3)).endswith("48 B saved between forward and backward")
     assert np.array_equal(net.forward(np.ones((2, 3), np.float32)), expected)
-    assert net.eval().summary((2, 3)).endswith("0 B kept between forward and backward")
+    assert net.eval().summary((2, 3)).endswith("0 B saved between forward and backward")
     assert not net.training and not net[0].training
 
 

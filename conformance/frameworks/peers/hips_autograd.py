@@ -1,7 +1,7 @@
 """HIPS autograd, as the checks see it: NumPy's functions and their vector-Jacobian products.
 
-It has no modules. Its optimizers (``autograd.misc.optimizers``) are functions that run a whole training loop, and there
-is no asking them for a single step.
+It has no modules. Its optimizers (``autograd.misc.optimizers``) are functions that run a whole training loop, and
+cannot do a single step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpyml.typing import Array
 
 NAME = "autograd"
 NAMESPACE = SimpleNamespace(**vars(autograd.numpy))
-NAMESPACE.broadcast_to = lambda x, shape: autograd.numpy.broadcast_to(x, shape)  # it wants its shape by position
+NAMESPACE.broadcast_to = lambda x, shape: autograd.numpy.broadcast_to(x, shape)  # it takes shape by position only
 warnings.filterwarnings("ignore", "Output seems independent of input")  # of np.floor it is
 
 

@@ -1,6 +1,6 @@
 """mynn on mygrad, as the checks see them.
 
-What is left out, they have not: a tensor forgets its gradient when it enters another graph, so nothing accumulates and
+They lack what is left out here: a tensor drops its gradient when it enters another graph, so nothing accumulates and
 there is no ``zero_grad``; nothing is saved; no mask can be injected into a dropout.
 """
 
@@ -87,7 +87,7 @@ def train(module: Any, mode: bool) -> None:
 
 
 def seed(seed: int) -> None:
-    np.random.seed(seed)  # noqa: NPY002  # from there mynn draws
+    np.random.seed(seed)  # noqa: NPY002  # mynn draws from the global generator
 
 
 def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
@@ -140,5 +140,5 @@ CHANGEABLE = {"lr": "learning_rate", "weight_decay": "weight_decay", "eps": "eps
 
 def change_option(optimizer: list[Any], group: int, name: str, value: Any) -> None:
     if name not in CHANGEABLE:
-        raise NotOffered(f"{name} as it was made")
+        raise NotOffered(f"{name}, which cannot be changed after construction")
     setattr(optimizer[group][0], CHANGEABLE[name], value)

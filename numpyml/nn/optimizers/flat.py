@@ -13,7 +13,7 @@ import numpy as np
 
 from numpyml.nn.optimizers.groups import Entry, State
 from numpyml.nn.parameter import owner_of
-from numpyml.nn.storage import neighbours, span
+from numpyml.nn.storage import are_contiguous, span
 from numpyml.typing import Array
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _joins(before: Entry, entry: Entry, states: Mapping[int, State]) -> bool:
         # Only between whole Parameters is there nothing but padding, which may be written.
         and owner_of(before.p) is not None
         and owner_of(entry.p) is not None
-        and neighbours(before.p, entry.p)
-        and neighbours(before.g, entry.g)
+        and are_contiguous(before.p, entry.p)
+        and are_contiguous(before.g, entry.g)
         and _age(before, states) == _age(entry, states)
     )
 
