@@ -17,7 +17,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from conformance import divergences
 from conformance.contracts import rows
-from conformance.report import tables
 from conformance.rows import ModuleRow, OptimizerRow, peer
 
 
@@ -123,13 +122,6 @@ class Ours(Parsed):
         return [", ".join(names) + "."]
 
 
-class Components(Parsed):
-    """All components, by family."""
-
-    def write(self) -> list[str]:
-        return tables.components().splitlines()
-
-
 class Divergences(Parsed):
     """One kind of difference on record, or everything that concerns one component."""
 
@@ -181,7 +173,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "names": Names,
         "same-names": Same,
         "not-in-pytorch": Ours,
-        "components": Components,
         "divergences": Divergences,
         "held": About,
         "benchmarks": Benchmarks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ def test_every_component_is_listed_under_its_family() -> None:
             ", "
         )
         assert all(f"  {row.name} " in tables.listing() for row in rows)
+
+
+def test_the_page_of_components_is_up_to_date() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "components.md").read_text("utf-8")
+    assert tables.components() in page, f"docs/components.md expects this table:\n{tables.components()}"
 
 
 def test_public_names_without_a_row_are_read_from_the_source() -> None:
