@@ -78,7 +78,7 @@ class Module(ExplainsKeywords):
     """Arrays in; the output, and what the pullback needs of this call, out."""
 
     pullback: Callable[..., Any] = _defines_nothing
-    """(context, gradient of the output, needs_input_grad) -> gradient of each input; adds to the parameters' gradients."""
+    """(context, output gradient, needs_input_grad) -> gradient of each input; adds to the parameters' gradients."""
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.forward(*inputs, **options)
