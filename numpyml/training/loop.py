@@ -69,8 +69,8 @@ def fit(
         metrics: of the validation: any of 'accuracy', 'f1', 'r2', 'mae' (scikit-learn's, of the decisions that the
             outputs stand for; 'f1' is the mean over the classes where there are more than two), or functions of
             (outputs, targets), or a dict that names them. In the history they are ``val_accuracy`` and so on. All
-            outputs of the validation are held in memory for them. Where its data is in memory, its batches are read once more
-            before the training, a ``collate_fn`` included, to refuse those of several lengths.
+            outputs of the validation are held in memory for them. Where its data is in memory, its batches are read
+            once before the training, a ``collate_fn`` included, to refuse those of several lengths.
         scheduler: a schedule of this optimizer, stepped after every
         scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau receives the monitored figure.
         clip_grad_norm: the largest total norm of the gradients, see ``clip_grad_norm_``.
