@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import numpyml.random
-from conformance.cases.common import DTYPES, answers, incoming_name
+from conformance.cases.common import DTYPES, answers, incoming_name, listed
 from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Given, judge
@@ -21,7 +21,7 @@ from conformance.frameworks import numpyml as adapter
 from conformance.frameworks import pytorch
 from conformance.rows import ModuleRow
 from conformance.twins.twin import twin as twin_of
-from numpyml import Tensor
+from numpyml import Tensor, nested
 from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
 from numpyml.nn import Buffer, Module, Parameter
@@ -57,9 +57,9 @@ def assert_conforms(
 
     Args:
         module: a layer, a loss or a model.
-        inputs: what its ``forward`` takes: arrays, of which the floating ones get a gradient.
-        twin: the PyTorch module to compare with, in place of ``conformance.twin(module)``; its parameters have the
-            same names, and take the same values.
+        inputs: what its ``forward`` takes: arrays, also in tuples, lists and dicts; the floating ones get a gradient.
+        twin: the PyTorch module to compare with, in place of ``conformance.twin(module)``; its parameters and buffers
+            have the same names, and take the same values.
         reference: or what PyTorch computes, where no module does: a function of tensors, of the inputs by position and
             of the parameters by name.
         seed: of the incoming gradient.
@@ -74,12 +74,15 @@ def assert_conforms(
         raise Misuse(f"assert_conforms expects a numpyml module, got {type(module).__name__}")
     if twin is not None and reference is not None:
         raise Misuse("assert_conforms expects twin= or reference=, got both")
-    arrays = [_array(x) for x in inputs]
+    arrays = tuple(map(_arrays, inputs))
     with undisturbed(), np.errstate(all="ignore"):
         return compare_all(OwnCase(module, arrays, twin if twin is not None else reference, seed))
 
 
-def _array(value: Any) -> Array:
+def _arrays(value: Any) -> Any:
+    """The input as an array; a container that holds arrays, with an array for each leaf."""
+    if isinstance(value, (tuple, list, dict)) and nested.holds(value, (np.ndarray, Tensor)):
+        return nested.map_leaves(_arrays, value)
     x = np.asarray(value.data if isinstance(value, Tensor) else value)
     if x.dtype.kind not in "biuf":
         raise Misuse(f"assert_conforms expects arrays of numbers as inputs, got {type(value).__name__} {value!r:.60}")
@@ -135,11 +138,12 @@ def cast(module: Module, dtype: Any) -> Module:
 class OwnCase(ModuleCase):
     """A module of the user's own as a case: its numbers are those it has, its outputs those that are floats."""
 
-    def __init__(self, module: Module, inputs: list[Array], reference: Any, seed: int) -> None:
+    def __init__(self, module: Module, inputs: tuple[Any, ...], reference: Any, seed: int) -> None:
         row = ModuleRow(type(module), "", {}, lambda options: st.nothing())
-        super().__init__(row, {}, tuple(map(Given, inputs)), np.float64, module.training, seed)
+        super().__init__(row, {}, nested.map_leaves(Given, inputs), np.float64, module.training, seed)
         self.module, self.reference = module, reference
-        self.names = [f"input {i}" if len(inputs) > 1 else "the input" for i in range(len(inputs))]
+        several = len(self.inputs) > 1
+        self.names = [f"input {i}" if several else "the input" for i in range(len(self.inputs))]
 
     def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Module:
         """A copy of the module, its parameters as in ``arrays``, its masks PyTorch's."""
@@ -168,12 +172,16 @@ class OwnCase(ModuleCase):
         import torch
 
         ours = self.make(dtype, arrays)
+        buffers = dict(ours.named_buffers())
         if self.reference is None:
             theirs = twin_of(ours, dtype)
         elif isinstance(self.reference, torch.nn.Module):
             theirs = copy.deepcopy(self.reference).to(pytorch.tensor(np.empty(0, dtype)).dtype).train(self.training)
-            self._same_parameters(dict(theirs.named_parameters()))
+            self._same_state(theirs)
             self.loaded(theirs, arrays)
+            for name, buffer in theirs.named_buffers():
+                if name in buffers:
+                    buffer.copy_(pytorch.tensor(buffers[name].data))
         else:
             theirs = Formula(self.reference, ours)
         for (_, p), (_, own) in zip(theirs.named_parameters(), ours.named_parameters(), strict=True):
@@ -182,21 +190,24 @@ class OwnCase(ModuleCase):
             restart_masks(theirs, self.seed)
         return theirs
 
-    def _same_parameters(self, theirs: Mapping[str, Any]) -> None:
-        """The reference has the module's parameters."""
-        ours = dict(self.module.named_parameters())
-        problems = [f"{name} is missing in it" for name in ours if name not in theirs]
-        problems += [f"{name} is not in {type(self.module).__name__}" for name in theirs if name not in ours]
+    def _same_state(self, reference: Any) -> None:
+        """The reference has the module's parameters, and its buffers among its own."""
+        parameters, buffers = (dict(x) for x in (self.module.named_parameters(), self.module.named_buffers()))
+        own = dict(reference.named_parameters())
+        theirs = {**own, **dict(reference.named_buffers())}
+        ours = {**parameters, **buffers}
+        problems = [f"{name} is missing in it" for name in ours if name not in (own if name in parameters else theirs)]
+        problems += [f"{name} is not in {type(self.module).__name__}" for name in own if name not in parameters]
         problems += [
-            f"{name} has shape {tuple(theirs[name].shape)}, ours {p.shape}"
-            for name, p in ours.items()
-            if name in theirs and tuple(theirs[name].shape) != p.shape
+            f"{name} has shape {tuple(theirs[name].shape)}, ours {x.shape}"
+            for name, x in ours.items()
+            if name in theirs and tuple(theirs[name].shape) != x.shape
         ]
         if problems:
-            raise Misuse("twin expects a PyTorch module with the same parameters: " + "; ".join(problems))
+            raise Misuse("twin expects a PyTorch module with the same parameters and buffers: " + "; ".join(problems))
 
     def by_answer(self, ys: Any) -> dict[Answer, Any]:
-        return {answer: y for answer, y in answers(_outputs(ys), {}).items() if y.is_floating_point()}
+        return {answer: y for answer, y in super().by_answer(ys).items() if y.is_floating_point()}
 
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
@@ -204,25 +215,26 @@ class OwnCase(ModuleCase):
         """numpyml's answers."""
         gys = {i: arrays[incoming_name(i)] for i in range(len(arrays)) if incoming_name(i) in arrays}
         if driver == "explicit":
-            ys = _outputs(module.forward(*self.arrays(arrays)))
-            gx = module.backward(*(gys.get(i, np.zeros(np.shape(y))) for i, y in enumerate(ys)))
-            gxs = gx if isinstance(gx, tuple) else (gx,)
+            ys, structure = nested.flatten(module.forward(*self.arrays(arrays)))
+            outputs = structure if isinstance(structure, tuple) else [structure]
+            leaves = [gys.get(i, np.zeros(np.shape(y))) for i, y in enumerate(ys)]
+            gx = module.backward(*nested.unflatten([part for part in outputs if part is not None], leaves))
+            gxs = self.aligned(gx if len(self.nesting) > 1 and isinstance(gx, tuple) else (gx,))
         else:
             tensors, results = self.forward(module, arrays)
             tape.backward([results[i] for i in gys], list(gys.values()))
             ys = [y.data for y in results]
-            gxs = tuple(np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors)
+            gxs = [np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors]
         named = zip(self.names, gxs, strict=False)  # a loss gives the gradient of its outputs alone
         gradients = {name: np.asarray(gx) for name, gx in named if name in arrays and gx is not None}
         gradients |= {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
-        outputs = {output(i): np.asarray(ys[i]) for i in gys}
-        return outputs | answers([], gradients)
+        return {output(i): np.asarray(ys[i]) for i in gys} | answers([], gradients)
 
-    def forward(self, module: Module, arrays: Mapping[str, Array]) -> tuple[list[Tensor], list[Tensor]]:
-        """Inputs and outputs of the dynamic driver."""
-        tensors = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in self.arrays(arrays)]
+    def forward(self, module: Module, arrays: Mapping[str, Array]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Inputs and outputs of the dynamic driver, flattened."""
+        tensors = nested.map_leaves(lambda x: Tensor(x, requires_grad=x.dtype.kind == "f"), self.arrays(arrays))
         try:
-            return tensors, _outputs(module(*tensors))
+            return listed(tensors), listed(module(*tensors))
         except NumpymlError as error:
             raise Misuse(f"{type(module).__name__} cannot run on these inputs: {error}") from error
 
@@ -231,7 +243,7 @@ class OwnCase(ModuleCase):
         name = type(self.module).__name__
         arrays = {n: x.values.astype(np.float64) for n, x in zip(self.names, self.inputs, strict=True) if x.floating}
         ours = [np.asarray(y.data) for y in self.forward(self.make(np.float64), arrays)[1]]
-        outputs = _outputs(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
+        outputs = listed(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
         if not all(hasattr(y, "is_floating_point") for y in outputs):
             raise Misuse(f"the reference should give PyTorch tensors, got {type(outputs[0]).__name__}")
         theirs = list(map(pytorch.array, outputs))
@@ -245,10 +257,6 @@ class OwnCase(ModuleCase):
                 raise Mismatch(f"output {i}{list(at)}: got {y[at]!r}, expected {expected[at]!r}")
         if all(y.dtype.kind != "f" for y in theirs):
             raise Misuse(f"{name} gives no floating output, so there is no gradient to compare")
-
-
-def _outputs(y: Any) -> list[Any]:
-    return list(y) if isinstance(y, (tuple, list)) else [y]
 
 
 class Formula:

@@ -13,15 +13,17 @@ import pytest
 import torch
 
 from conformance import contracts, frameworks
+from conformance.api import assert_conforms
 from conformance.cases.modules import ModuleCase
 from conformance.checks import modules as checks
 from conformance.checks.registry import checks_of
 from conformance.comparison.rule import Given
-from conformance.errors import Mismatch
+from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import counterparts
 from conformance.frameworks import numpyml as adapter
 from conformance.results.census import Note
 from conformance.rows import CompositeRow
+from numpyml.nn import Buffer, Module
 
 _spec = importlib.util.spec_from_file_location("cells", Path(__file__).parents[1] / "nn" / "cells.py")
 assert _spec is not None and _spec.loader is not None
@@ -102,3 +104,74 @@ def test_a_wrong_gradient_of_a_nested_output_is_seen(fault: str, monkeypatch: py
     )
     with pytest.raises(Mismatch, match="gradient of"):
         checks.input_gradients(case(), Note("LSTMCell", "input_gradients"))
+
+
+X, H, C = (np.random.default_rng(2).standard_normal(shape) for shape in ((4, 3), (4, 2), (4, 2)))
+
+
+def test_a_layer_of_ones_own_with_nested_inputs_and_outputs_conforms() -> None:
+    conformity = assert_conforms(LSTMCell(3, 2), X, (H, C), twin=Step(3, 2))
+    outputs, inputs, parameters = 3 * 8, 12 + 8 + 8, 8 * (3 + 2 + 1 + 1)
+    assert conformity.comparisons == 4 * (outputs + inputs + parameters)  # two precisions, two drivers
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_gradient_in_a_layer_of_ones_own_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = LSTMCell.pullback
+    monkeypatch.setattr(
+        LSTMCell, "pullback", lambda self, context, gys, needs: right(self, context, FAULTS[fault](gys), needs)
+    )
+    with pytest.raises(Mismatch, match="gradient of input"):
+        assert_conforms(LSTMCell(3, 2), X, (H, C), twin=Step(3, 2))
+
+
+class Pair(Module):
+    """A model of one nested input, an integer array among its nested outputs."""
+
+    def forward(self, pair: Any) -> Any:
+        a, b = pair
+        return a * b, [np.argmax(a, axis=1), (a + b, None)]
+
+
+def test_a_model_of_one_nested_input_conforms() -> None:
+    def product(pair: Any) -> Any:
+        a, b = pair
+        return a * b, [torch.argmax(a, 1), (a + b, None)]
+
+    for options in ({}, {"reference": product}):
+        assert assert_conforms(Pair(), (H, C), **options).comparisons == 4 * 4 * 8
+
+
+def test_a_list_of_numbers_is_an_array() -> None:
+    assert assert_conforms(Shifted(), [[1.0, 2.0]], reference=lambda x: x * 1).comparisons
+
+
+class Shifted(Module):
+    """x minus a running mean, the mean a buffer."""
+
+    def __init__(self, mean: Any = (0.0, 0.0)) -> None:
+        self.mean = Buffer(np.asarray(mean))
+
+    def compute(self, x: Any) -> Any:
+        return x - self.mean.data, None
+
+    def pullback(self, context: Any, gy: Any) -> Any:
+        return gy.copy()
+
+
+class TorchShifted(torch.nn.Module):
+    def __init__(self, features: int = 2) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("constant", torch.ones(()), persistent=False)  # which the module does not have
+
+    def forward(self, x: Any) -> Any:
+        return (x - self.mean) * self.constant
+
+
+def test_the_reference_takes_the_values_of_the_buffers() -> None:
+    assert_conforms(Shifted((1.5, -2.0)), H, twin=TorchShifted())
+    with pytest.raises(Misuse, match="mean has shape"):
+        assert_conforms(Shifted(), H, twin=TorchShifted(3))
+    with pytest.raises(Misuse, match="mean is missing"):
+        assert_conforms(Shifted(), H, twin=torch.nn.Identity())
