@@ -15,7 +15,7 @@ import numpyml.random
 from conformance.cases.common import DTYPES, answers, incoming_name, listed
 from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
 from conformance.comparison.answers import Answer, output
-from conformance.comparison.rule import Given, judge
+from conformance.comparison.rule import Input, judge
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import numpyml as adapter
 from conformance.frameworks import pytorch
@@ -140,7 +140,7 @@ class OwnCase(ModuleCase):
 
     def __init__(self, module: Module, inputs: tuple[Any, ...], reference: Any, seed: int) -> None:
         row = ModuleRow(type(module), "", {}, lambda options: st.nothing())
-        super().__init__(row, {}, nested.map_leaves(Given, inputs), np.float64, module.training, seed)
+        super().__init__(row, {}, nested.map_leaves(Input, inputs), np.float64, module.training, seed)
         self.module, self.reference = module, reference
         several = len(self.inputs) > 1
         self.names = [f"input {i}" if several else "the input" for i in range(len(self.inputs))]
@@ -163,9 +163,9 @@ class OwnCase(ModuleCase):
     def parameter(self, name: str, shape: tuple[int, ...]) -> Array:
         return np.array(dict(self.module.named_parameters())[name].data, np.float64)
 
-    def incoming(self, shape: tuple[int, ...], i: int) -> Given:
+    def incoming(self, shape: tuple[int, ...], i: int) -> Input:
         gy = np.random.default_rng([self.seed, i]).standard_normal(shape)
-        return Given(gy.astype(np.float32).astype(np.float64))
+        return Input(gy.astype(np.float32).astype(np.float64))
 
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module, or the function that is the reference in the shape of one."""

@@ -76,7 +76,7 @@ class Stricter:
     """Calls that PyTorch accepts and a framework refuses: component ('' for all), beginning and end of their name."""
 
     component: str
-    spoilt: str
+    call: str
     reason: str
     beside: str = ""
 
@@ -134,21 +134,21 @@ def _record() -> Any:
     return own() if framework.NAME == "numpyml" else framework
 
 
-def stricter(component: str, spoilt: str) -> str:
+def stricter(component: str, call: str) -> str:
     """The reason why the framework refuses what PyTorch accepts; empty where none is on record."""
     reasons = (
         d.reason
         for d in getattr(_record(), "STRICTER", [])
-        if d.component in ("", component) and spoilt.startswith(d.spoilt) and spoilt.endswith(d.beside)
+        if d.component in ("", component) and call.startswith(d.call) and call.endswith(d.beside)
     )
     return next(reasons, "")
 
 
-def laxer(component: str, spoilt: str) -> str:
+def laxer(component: str, call: str) -> str:
     """The reason why the framework accepts what PyTorch refuses; empty where none is on record."""
     record = getattr(_record(), "LAXER", {})
     return next(
-        (why for (name, start), why in record.items() if name in ("", component) and spoilt.startswith(start)), ""
+        (why for (name, start), why in record.items() if name in ("", component) and call.startswith(start)), ""
     )
 
 
@@ -222,8 +222,8 @@ def _refused_in_words(entries: Iterable[Stricter]) -> list[str]:
     """A line for the calls refused for one reason."""
     calls: dict[tuple[str, str], list[str]] = {}
     for d in entries:
-        calls.setdefault((d.component or "all", d.reason), []).append(d.spoilt.rstrip(": "))
-    return [f"{component}, {'; '.join(spoilt)}: {reason}" for (component, reason), spoilt in calls.items()]
+        calls.setdefault((d.component or "all", d.reason), []).append(d.call.rstrip(": "))
+    return [f"{component}, {'; '.join(group)}: {reason}" for (component, reason), group in calls.items()]
 
 
 def about(component: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from hypothesis.strategies import SearchStrategy as Strategy
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.records import Difference, Finding
 from conformance.references import FunctionReference, ModuleReference
 from numpyml.autograd import table
@@ -56,9 +56,9 @@ class ModuleRow(Recorded):
     ours: type[Any]
     torch: str  # PyTorch's class, from torch on: "nn.Linear"
     options: Mapping[str, Strategy[Any]]
-    inputs: Callable[[dict[str, Any]], Strategy[tuple[Given, ...]]]
+    inputs: Callable[[dict[str, Any]], Strategy[tuple[Input, ...]]]
     reference: ModuleReference | None = None  # the formula; without one, PyTorch in float64 confirms numpyml's own code
-    call: Callable[[dict[str, Any], tuple[Given, ...]], Strategy[dict[str, Any]]] | None = None  # arguments by keyword
+    call: Callable[[dict[str, Any], tuple[Input, ...]], Strategy[dict[str, Any]]] | None = None  # arguments by keyword
     large: tuple[Large, ...] = (Large(),)  # cases of the check of large arrays; empty: the check does not run
     signed: bool = False  # an output of 0 has PyTorch's sign: no sum, whose order would decide it
     tied: bool = True  # equal inputs are moved together, as far as their kind of values is for that
@@ -173,7 +173,7 @@ class InitialRow(Recorded):
 class Call:
     """How a function is called: floating operands by name, in order, and everything else."""
 
-    operands: Mapping[str, Given]
+    operands: Mapping[str, Input]
     options: Options = field(default_factory=dict)
 
 

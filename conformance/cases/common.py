@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from conformance.comparison.answers import Answer, gradient, output
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.strategies.arrays import laid_out
 from numpyml import nested
 from numpyml.typing import Array
@@ -37,19 +37,19 @@ class Case:
 
     dtype: np.dtype[Any]
     seed: int
-    given: Mapping[str, Given]
+    numbers: Mapping[str, Input]
 
     @property
     def exact(self) -> dict[str, Array]:
         """The numbers that go in, in the precision of the case."""
         with np.errstate(all="ignore"):
-            return {name: given.values.astype(self.dtype) for name, given in self.given.items()}
+            return {name: x.values.astype(self.dtype) for name, x in self.numbers.items()}
 
     def gradients_of(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The incoming gradients, one for each output, in their memory layouts and read-only."""
-        return [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        return [laid_out(x, self.numbers[name].layout) for name, x in arrays.items() if name.startswith(GY)]
 
     @property
     def outputs(self) -> int:
         """How many outputs PyTorch's call has."""
-        return sum(name.startswith(GY) for name in self.given)
+        return sum(name.startswith(GY) for name in self.numbers)

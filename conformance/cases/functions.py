@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conformance import divergences
 from conformance.cases.common import DTYPES, Case, answers, incoming_name, listed
 from conformance.comparison.answers import Answer, output
-from conformance.comparison.rule import Given, Problem
+from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, Large
@@ -38,15 +38,15 @@ class FunctionCase(Case):
         return {name: x for name, x in self.call.options.items() if not (brief and self.row.at_default(name, x))}
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
-        return [laid_out(arrays[name], given.layout) for name, given in self.call.operands.items()]
+        return [laid_out(arrays[name], operand.layout) for name, operand in self.call.operands.items()]
 
     @cached_property
-    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
-        given = dict(self.call.operands)
-        operands = [pytorch.tensor(x.values) for x in given.values()]
+    def numbers(self) -> dict[str, Input]:  # type: ignore[override]  # computed when it is first asked for
+        numbers = dict(self.call.operands)
+        operands = [pytorch.tensor(x.values) for x in numbers.values()]
         for i, y in enumerate(listed(self._torch(operands))):
-            given[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
-        return given
+            numbers[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
+        return numbers
 
     def _torch(self, operands: Sequence[Any]) -> Any:
         import torch
@@ -68,8 +68,8 @@ class FunctionCase(Case):
         }
 
         def call(*variables: Any) -> Any:
-            given = {**whole, **dict(zip(self.variables, variables, strict=False))}
-            return self.row.call(namespace, *given.values(), **options)
+            arguments = {**whole, **dict(zip(self.variables, variables, strict=False))}
+            return self.row.call(namespace, *arguments.values(), **options)
 
         return call
 
@@ -129,7 +129,7 @@ class FunctionCase(Case):
             return wide
 
         return Problem(
-            self.given,
+            self.numbers,
             lambda arrays: self.ours(arrays, **several),
             lambda arrays: self.torch(arrays, times),
             referee,
@@ -140,8 +140,8 @@ class FunctionCase(Case):
         """What the strategies promise of this case, and what it reaches."""
         coverage = Coverage(self.large is not None)
         if not self.large:
-            for name, given in self.call.operands.items():
-                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            for name, operand in self.call.operands.items():
+                coverage.add(name, getattr(operand, "purpose", UNSAID), (operand, self.dtype))
             coverage.add("", PRECISIONS, self.dtype)
         return coverage
 
@@ -149,7 +149,7 @@ class FunctionCase(Case):
         options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())
         lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
         plain = {name: "" if name in self.variables else ", a plain array" for name in self.call.operands}
-        lines += [f"    {name} = {given!r}{plain[name]}" for name, given in self.call.operands.items()]
+        lines += [f"    {name} = {operand!r}{plain[name]}" for name, operand in self.call.operands.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
 
@@ -157,7 +157,7 @@ class FunctionCase(Case):
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
     call = draw(row.calls)
-    kinds = {given.kind for given in call.operands.values()}
+    kinds = {operand.kind for operand in call.operands.values()}
     usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
     return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
 
@@ -177,7 +177,7 @@ def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
 
 
 @st.composite
-def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Given]) -> tuple[str, ...]:
+def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Input]) -> tuple[str, ...]:
     """Which operands are no Tensors: none in every other call, else any but all."""
     able = [name for name in operands if name != row.asked and len(operands) > 1]
     some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
@@ -185,7 +185,7 @@ def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Given]) 
     plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()
     mark((f"{name}: a plain array" for name in able), (f"{name}: a plain array" for name in plain))
     if may_hold(f"operands {FEWER}"):
-        axes = {name: given.values.ndim for name, given in operands.items()}
+        axes = {name: operand.values.ndim for name, operand in operands.items()}
         numbers = (name + NUMBER for name in plain if max(axes.values()) > axes[name] == 0)
         mark((name + NUMBER for name in able), numbers)
     return plain

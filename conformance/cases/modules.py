@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conformance import divergences
 from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name, listed
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
-from conformance.comparison.rule import Given, Problem
+from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
 from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
@@ -55,7 +55,7 @@ class ModuleCase(Case):
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
     def __init__(
-        self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Given, ...], dtype: Any, training: bool, seed: int,
+        self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Input, ...], dtype: Any, training: bool, seed: int,
         call: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.row, self.options, self.call = row, options, call or {}
@@ -79,7 +79,7 @@ class ModuleCase(Case):
         elif not self.training:
             raise NotOffered("there is no evaluation mode")
         if offers(framework, "inject_masks"):
-            framework.inject_masks(module, lambda *given: dropout_mask(self.seed, *given))
+            framework.inject_masks(module, lambda *which: dropout_mask(self.seed, *which))
         elif self._rates:
             raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
@@ -147,10 +147,7 @@ class ModuleCase(Case):
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Any]:
         """The inputs, in their memory layouts and read-only, nested as the module takes them."""
-        flat = [
-            laid_out(arrays.get(name, given.values), given.layout)
-            for name, given in zip(self.names, self.inputs, strict=True)
-        ]
+        flat = [laid_out(arrays.get(name, x.values), x.layout) for name, x in zip(self.names, self.inputs, strict=True)]
         arguments: list[Any] = nested.unflatten(self.nesting, flat)
         return arguments
 
@@ -160,33 +157,33 @@ class ModuleCase(Case):
         return list(gxs) if flat else nested.flatten_as(self.nesting, list(gxs))
 
     @cached_property
-    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
+    def numbers(self) -> dict[str, Input]:  # type: ignore[override]  # computed when it is first asked for
         """Every floating number that goes in, by name."""
         peer = self.peer(np.float64)
-        given = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
+        numbers = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
         if not self.row.tied:
-            given = {name: replace(x, kind="ordinary") for name, x in given.items()}
-        given |= {name: Given(pytorch.array(p)) for name, p in peer.named_parameters()}
-        ys = pytorch.call(peer, self.arrays({n: g.values for n, g in given.items()}), self.further(np.float64))
+            numbers = {name: replace(x, kind="ordinary") for name, x in numbers.items()}
+        numbers |= {name: Input(pytorch.array(p)) for name, p in peer.named_parameters()}
+        ys = pytorch.call(peer, self.arrays({n: g.values for n, g in numbers.items()}), self.further(np.float64))
         self._outputs = nested.flatten(ys)[1]
         for answer, y in self.by_answer(ys).items():
-            given[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
-        return given
+            numbers[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
+        return numbers
 
-    def incoming(self, shape: Shape, i: int) -> Given:
+    def incoming(self, shape: Shape, i: int) -> Input:
         """The incoming gradient of an output."""
         return incoming(shape, self.seed, 7, i)
 
     def further(self, dtype: Any) -> dict[str, Any]:
         """What else the call is given: masks, read-only and in their memory layouts, and whatever is not an array."""
         return {
-            name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Given) else x
+            name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Input) else x
             for name, x in self.call.items()
         }
 
     def gradients_of(self, arrays: Mapping[str, Array]) -> list[Any]:
         """The incoming gradients, one for each output, nested as it is, in their memory layouts and read-only."""
-        flat = [laid_out(x, self.given[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        flat = [laid_out(x, self.numbers[name].layout) for name, x in arrays.items() if name.startswith(GY)]
         outputs = self._outputs if isinstance(self._outputs, (tuple, list)) else [self._outputs]
         gys: list[Any] = nested.unflatten([part for part in outputs if part is not None], flat)
         return gys
@@ -209,7 +206,7 @@ class ModuleCase(Case):
                 ys = framework.forward(module, *self.arrays(arrays), **further)
                 gxs = framework.backward(module, *gys) if backward else []
         inputs = zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False)
-        floating = {name: gx for name, given, gx in inputs if given.floating and gx is not None}
+        floating = {name: gx for name, x, gx in inputs if x.floating and gx is not None}
         gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
         after = framework.parameters(module) if self.row.written else {}
         ours = answers(listed(ys), gradients) | {written(name): np.array(after[name]) for name in self.row.written}
@@ -278,14 +275,14 @@ class ModuleCase(Case):
         def doubled(run: Callable[..., Mapping[Answer, Array]]) -> Callable[..., Mapping[Answer, Array]]:
             return lambda *inputs: {answer: x + x for answer, x in run(*inputs).items() if is_gradient(answer)}
 
-        return Problem(once.given, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
+        return Problem(once.inputs, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
 
     def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
         """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
         formula = self.row.reference
         own = "dynamic" if backward else "explicit"
         return Problem(
-            self.given,
+            self.numbers,
             lambda arrays: self.ours(arrays, driver),
             partial(self.torch, backward=backward),
             partial(self.referred, formula) if formula else partial(self.wide, driver=own, backward=backward),
@@ -332,11 +329,11 @@ class ModuleCase(Case):
                 states |= {buffer(name, call): np.array(now[name]) for name in names if name in now}
             return states
 
-        return Problem(self.given, ours, theirs, lambda arrays: ours(arrays, numpyml))
+        return Problem(self.numbers, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
     def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         """What an independent reference answers, which calls its answers by the words of :class:`Answer`."""
-        inputs = {name: arrays.get(name, given.values) for name, given in zip(self.names, self.inputs, strict=True)}
+        inputs = {name: arrays.get(name, x.values) for name, x in zip(self.names, self.inputs, strict=True)}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
         dropping = self._rates and all(self._rates)
@@ -355,8 +352,8 @@ class ModuleCase(Case):
         settled = self.large.options if self.large else {}
         coverage.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
         if not self.large:
-            for name, given in zip(self.names, self.inputs, strict=False):
-                coverage.add(name, getattr(given, "purpose", UNSAID), (given, self.dtype))
+            for name, x in zip(self.names, self.inputs, strict=False):
+                coverage.add(name, getattr(x, "purpose", UNSAID), (x, self.dtype))
             coverage.add("", PRECISIONS, self.dtype)
         coverage.add("", MODES, self.training)
         return coverage
@@ -364,7 +361,7 @@ class ModuleCase(Case):
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         lines = [f"{self.row.name}({options}), {self.dtype}, training={self.training}"]
-        lines += [f"    {name} = {given!r}" for name, given in zip(self.names, self.inputs, strict=True)]
+        lines += [f"    {name} = {x!r}" for name, x in zip(self.names, self.inputs, strict=True)]
         lines += [f"    {name} = {value!r}" for name, value in self.call.items()]
         return "\n".join([*lines, f"    seed = {self.seed}"])
 
@@ -375,11 +372,11 @@ def _rate(peer: Any) -> float:
     return rate
 
 
-_INPUTS: dict[tuple[Any, ...], Strategy[tuple[Given, ...]]] = {}
+_INPUTS: dict[tuple[Any, ...], Strategy[tuple[Input, ...]]] = {}
 MOST = 512  # strategies that are held
 
 
-def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Given, ...]]:
+def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
     """The row's strategy of inputs: to build a strategy takes Hypothesis longer than to draw from it."""
     key = (row.inputs, repr(options), grows())
     if key not in _INPUTS:

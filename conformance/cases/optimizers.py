@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conformance.cases.common import DTYPES, Case
 from conformance.comparison.answers import Answer, state
 from conformance.comparison.movement import DRAWS, ROUNDINGS
-from conformance.comparison.rule import Given, Problem, arrays_of
+from conformance.comparison.rule import Input, Problem, arrays_of
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
 from conformance.strategies.arrays import LIES, Shape, laid_out, seeds, single
@@ -48,11 +48,11 @@ class OptimizerCase(Case):
         self.changing = offers(under_test(), "change_option")
 
     @cached_property
-    def given(self) -> dict[str, Given]:  # type: ignore[override]  # computed when it is first asked for
+    def numbers(self) -> dict[str, Input]:  # type: ignore[override]  # computed when it is first asked for
         rng = np.random.default_rng(self.seed)
-        given = {}
+        numbers = {}
         for i, shape in enumerate(self.shapes):
-            given[f"parameter {i}"] = Given(single(rng.standard_normal(shape)))
+            numbers[f"parameter {i}"] = Input(single(rng.standard_normal(shape)))
             g = np.asarray(rng.standard_normal((self.steps, *shape)))
             sizes = {
                 "sparse": [0.0, 0.0, 1.0],
@@ -62,9 +62,9 @@ class OptimizerCase(Case):
                 "mixed": [0.0, 1.0, 1e6, 1e-6],
             }
             scale = rng.choice(sizes.get(self.kind, [1.0]), g.shape)
-            given[f"gradient {i}"] = Given(single(g * scale))
-            given[f"roundings {i}"] = Given(np.zeros(g.shape), kind=ROUNDINGS)
-        return given
+            numbers[f"gradient {i}"] = Input(single(g * scale))
+            numbers[f"roundings {i}"] = Input(np.zeros(g.shape), kind=ROUNDINGS)
+        return numbers
 
     def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
         """All parameters in one group; where ``own`` has options, the last parameter in a second one."""
@@ -190,7 +190,7 @@ class OptimizerCase(Case):
 
     def problem(self) -> Problem:
         """The trajectory."""
-        return Problem(self.given, self.ours, self.torch, self.wide)
+        return Problem(self.numbers, self.ours, self.torch, self.wide)
 
     def lies(self, layout: str) -> bool:
         """Whether an array of these shapes can have this memory layout."""
@@ -203,14 +203,14 @@ class OptimizerCase(Case):
             return self.problem()
         last = LARGE[0][0] - 1
         indices = np.append(np.random.default_rng(self.seed).choice(last, SAMPLE - 1, replace=False), last)
-        given = {name: replace(x, values=x.values[..., indices]) for name, x in self.given.items()}
+        numbers = {name: replace(x, values=x.values[..., indices]) for name, x in self.numbers.items()}
 
         def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             """The precision is that of the arrays; the values are the case's own, which are not moved here."""
             everything = arrays_of(self.problem(), arrays["parameter 0"].dtype)
             return {name: x[..., indices] for name, x in self.ours(everything).items()}
 
-        return Problem(given, ours, self.torch, self.wide)
+        return Problem(numbers, ours, self.torch, self.wide)
 
     def coverage(self) -> Coverage:
         """What the strategies promise of this case, and what it reaches."""

@@ -164,7 +164,7 @@ def frozen(case: ModuleCase, note: Note) -> None:
     if not names:
         return
     chosen = [names[case.seed % len(names)]] if case.seed % 3 else names  # one, or all
-    left = len(chosen) < len(names) or any(given.floating for given in case.inputs)
+    left = len(chosen) < len(names) or any(x.floating for x in case.inputs)
     # Where nothing is left that has a gradient, a tape has nothing to go back over.
     for driver in ("explicit", "dynamic") if left and frameworks.offers(framework, "dynamic") else ("explicit",):
         module = case.make(None, arrays)

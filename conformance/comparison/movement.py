@@ -31,7 +31,7 @@ from conformance.comparison.ulps import distance, ulp
 from numpyml.typing import Array
 
 if TYPE_CHECKING:
-    from conformance.comparison.rule import Given, Problem
+    from conformance.comparison.rule import Input, Problem
 
 Run = Callable[[Mapping[str, Array]], Mapping[Answer, Array]]
 Moves = dict[Answer, Array]  # how far each element moves
@@ -47,37 +47,37 @@ COUPLED = frozenset({"ties", "signed zeros"})  # kinds of values of which equal 
 ROUNDINGS = "roundings"  # the kind of what a long run rounds in its steps: no number moves, or each by one unit
 
 
-def units(given: Given, exact: Array, rng: np.random.Generator) -> Array:
+def units(source: Input, exact: Array, rng: np.random.Generator) -> Array:
     """Every number one unit in its last place up or down; zeros, ∞ and NaN stay.
 
     Equal numbers move together where ties are what the values are for: a tie stays a tie. Where the numbers say
     which way to round, it is any way.
     """
-    if given.kind == ROUNDINGS:
+    if source.kind == ROUNDINGS:
         return 2 * rng.integers(0, 2, exact.shape).astype(exact.dtype) - 1
-    away = _draw(given, exact, lambda shape: rng.integers(0, 2, shape))
+    away = _draw(source, exact, lambda shape: rng.integers(0, 2, shape))
     with np.errstate(all="ignore"):
         fixed = (exact == 0) | ~np.isfinite(exact)
         towards = np.where(away, np.copysign(exact.dtype.type(np.inf), exact), exact.dtype.type(0))
         stepped = np.nextafter(exact, towards)
     if fixed.any():
         stepped = np.where(fixed, exact, stepped)
-    return _limited(stepped, given)
+    return _limited(stepped, source)
 
 
-def swings(given: Given, exact: Array, rng: np.random.Generator, carrier: np.dtype[Any]) -> Array:
+def swings(source: Input, exact: Array, rng: np.random.Generator, carrier: np.dtype[Any]) -> Array:
     """Every number moved by c units in its last place, c from the standard Cauchy distribution, or by half its size."""
-    c = _draw(given, exact, rng.standard_cauchy)
+    c = _draw(source, exact, rng.standard_cauchy)
     with np.errstate(all="ignore"):
         x = exact.astype(carrier)
         half = np.abs(x) / 2
         step = np.clip(np.sign(x) * c * ulp(exact, exact.dtype).astype(carrier), -half, half)
-        return _limited(np.where(np.isfinite(x), x + step, x), given)
+        return _limited(np.where(np.isfinite(x), x + step, x), source)
 
 
-def _draw(given: Given, exact: Array, random: Callable[[Any], Array]) -> Array:
+def _draw(source: Input, exact: Array, random: Callable[[Any], Array]) -> Array:
     """A random number for each element, the same for those that are coupled."""
-    if given.kind not in COUPLED:
+    if source.kind not in COUPLED:
         return random(exact.shape)
     distinct, index = np.unique(np.abs(exact), return_inverse=True)
     return random(distinct.shape)[index].reshape(exact.shape)
@@ -89,11 +89,11 @@ def _median(xs: Sequence[Array]) -> Array:
     return np.partition(np.stack(xs, -1), middle, -1)[..., middle]
 
 
-def _limited(x: Array, given: Given) -> Array:
+def _limited(x: Array, source: Input) -> Array:
     """The numbers between the limits of their array."""
-    if given.low == -np.inf and given.high == np.inf:
+    if source.low == -np.inf and source.high == np.inf:
         return x
-    return np.clip(x, x.dtype.type(given.low), x.dtype.type(given.high))
+    return np.clip(x, x.dtype.type(source.low), x.dtype.type(source.high))
 
 
 def estimate(
@@ -104,10 +104,10 @@ def estimate(
     def distances(draw: int, move: Callable[..., Array]) -> Moves:
         inputs, alone = {}, np.random.default_rng([seed, draw])
         for name, x in exact.items():
-            given = problem.given[name]
+            source = problem.inputs[name]
             # Where ties are what the values are for, equal numbers move together, in whichever array they are.
-            together = given.kind in COUPLED
-            inputs[name] = move(given, x, np.random.default_rng([seed, draw, 1]) if together else alone)
+            together = source.kind in COUPLED
+            inputs[name] = move(source, x, np.random.default_rng([seed, draw, 1]) if together else alone)
         values = at(inputs)
         return {name: distance(values[name], x) for name, x in value.items()}
 
@@ -117,7 +117,7 @@ def estimate(
     by_units = [distances(draw, units) for draw in range(1, FEW + 1)]
     yield False, extremes(by_units)
     by_units += [distances(draw, units) for draw in range(FEW + 1, DRAWS + 1)]
-    long = any(given.kind == ROUNDINGS for given in problem.given.values())
+    long = any(source.kind == ROUNDINGS for source in problem.inputs.values())
     movement = extremes(by_units)
     yield long, movement
     if long:

@@ -64,8 +64,8 @@ CONFIRMED = 2.0**-50  # of the largest number in the call: four units in the las
 
 
 @dataclass(frozen=True)
-class Given:
-    """An array that goes into a call: its values, and how they are to lie in memory."""
+class Input:
+    """An array that goes into a call: its values, and their memory layout."""
 
     values: Array
     layout: str = "C"
@@ -87,7 +87,7 @@ class Given:
 class Problem:
     """One call that both frameworks can make: numbers in, named arrays out, in the dtype of what goes in."""
 
-    given: Mapping[str, Given]
+    inputs: Mapping[str, Input]
     ours: Run
     torch: Run
     wide: Run  # in extended precision
@@ -175,7 +175,7 @@ def judge(
 def arrays_of(problem: Problem, dtype: np.dtype[Any]) -> dict[str, Array]:
     """What goes in, in one dtype."""
     with np.errstate(all="ignore"):
-        return {name: given.values.astype(dtype) for name, given in problem.given.items()}
+        return {name: x.values.astype(dtype) for name, x in problem.inputs.items()}
 
 
 def references(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.records import AXIS_REQUIRED, LONG_SUM, SATURATED, Finding, Limit, Refused, Remark, option
 from conformance.references import activations as exact
 from conformance.references.activations import activation
@@ -22,12 +22,12 @@ BLOCKS = (Large(68),)  # times 1,024 numbers of float32: more than are ever comp
 LAST_WEIGHT = "where one probability is nearly 1, its difference from 1 cancels"
 
 
-def anything(options: dict[str, Any]) -> Strategy[tuple[Given, ...]]:
+def anything(options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
     """One array of any shape and any kind of values."""
     return st.tuples(floats(shapes(), EVERY))
 
 
-def along_an_axis(options: dict[str, Any]) -> Strategy[tuple[Given, ...]]:
+def along_an_axis(options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
     """One array that has the axis ``dim``."""
 
     def has_axis(shape: tuple[int, ...]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.records import LONG_SUM, NOT_FINITE, RUNNING_MEAN, Finding, Refused, Remark, option
 from conformance.references import layers as exact
 from conformance.rows import Large, ModuleRow
@@ -29,7 +29,7 @@ NORM = (
 )
 
 
-def normalizable(shape: Any) -> Strategy[tuple[Given, ...]]:
+def normalizable(shape: Any) -> Strategy[tuple[Input, ...]]:
     """Arrays whose last axes are these."""
     last = (shape,) if isinstance(shape, int) else shape
     return st.tuples(floats(shapes(0, 3, elements=48).map(lambda s: (*s, *last)), SQUARABLE))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.records import SATURATED, Finding, Limit, OptionNotState, Refused, Remark, option
 from conformance.references import losses as exact
 from conformance.references.losses import loss
@@ -24,13 +24,13 @@ weights = among(None, None, np.array([0.5, 2.0, 0.25, 1.5]), np.array([1.0, 0.0,
 
 
 @st.composite
-def same_shape(draw: Draw, kinds: tuple[str, ...]) -> tuple[Given, Given]:
+def same_shape(draw: Draw, kinds: tuple[str, ...]) -> tuple[Input, Input]:
     shape = draw(shapes())
     return draw(floats(shape, kinds)), draw(floats(shape, kinds))
 
 
 @st.composite
-def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
+def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input, Input]:
     """Logits and targets from 0 to 1; with weights, their last axis is the weights'."""
     weighted = options["weight"] is not None or options["pos_weight"] is not None
     shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
@@ -42,7 +42,7 @@ def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Given
 
 
 @st.composite
-def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Given, Given]:
+def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Input]:
     """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
     n, elements = (MANY_CLASSES, 16) if grows() and options["weight"] is None else (CLASSES, 1024)
     shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.contracts.transformer import batches, flags, lengths, per_key, sequence
 from conformance.records import Refused, option
 from conformance.references import position as exact
@@ -24,7 +24,7 @@ INTEGER = Refused(
 
 
 @st.composite
-def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     """A sequence of vectors, and sometimes the position of each."""
     batch, length = pick(draw, "batch", batches), draw(lengths)
     x = draw(floats(sequence(batch, length, o["d_model"], o["batch_first"]), NASTY))
@@ -37,7 +37,7 @@ def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
 
 
 @st.composite
-def heads(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+def heads(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     """Queries or keys of several heads, and sometimes their positions."""
     lead, length = pick(draw, "axes before", among((2, 3), (), (1,), (0, 2), (2, 1, 2))), draw(lengths)
     x = draw(floats((*lead, length, o["dim"]), NASTY))

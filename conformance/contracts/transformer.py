@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.records import CAUSAL_HINT, NOT_FINITE, Accepted, Finding, Refused, Remark, option
 from conformance.references.attention import attention
 from conformance.rows import CompositeRow, ModuleRow, Part
@@ -35,7 +35,7 @@ MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see the remark o
 @st.composite
 def masks(
     draw: Draw, name: str, shape: tuple[int, ...], seen: bool = False, nothing: bool = True, causal: bool = False
-) -> Given | None:
+) -> Input | None:
     """None, booleans (``seen``: what True says of a key) or floats; not ``nothing``: every query sees the first key."""
     kinds = ("none", "boolean", "additive", *["causal"] * causal)
     kind = pick(draw, name, among(*kinds))
@@ -44,16 +44,16 @@ def masks(
     rng, layout = np.random.default_rng(draw(seeds)), draw(st.sampled_from(LAYOUTS))
     if kind == "causal":
         hidden = np.broadcast_to(np.triu(np.ones(shape[-2:], bool), 1), shape)
-        return Given(np.where(hidden, -np.inf, 0.0) if draw(st.booleans()) else hidden ^ seen, layout, kind)
+        return Input(np.where(hidden, -np.inf, 0.0) if draw(st.booleans()) else hidden ^ seen, layout, kind)
     hidden = rng.random(shape) < pick(draw, f"{name}, hidden", among(0.4, 0.0, *[1.0] * nothing))
     hidden[..., :1] &= nothing
     values: Array = (
         np.where(hidden, -np.inf, single(rng.standard_normal(shape))) if kind == "additive" else hidden ^ seen
     )
-    return Given(values, layout, kind)
+    return Input(values, layout, kind)
 
 
-def unmasked(inputs: Iterable[Given]) -> bool:
+def unmasked(inputs: Iterable[Input]) -> bool:
     """Whether they hold NaN, beside which no mask is drawn."""
     return any(np.isnan(x.values).any() for x in inputs)
 
@@ -86,7 +86,7 @@ def per_key(batch: int | None, length: int) -> tuple[int, ...]:
 
 
 @st.composite
-def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
+def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Input, ...]:
     """Query, key, value, and sometimes a mask of floats, which has a gradient, too."""
     L, S = draw(lengths), pick(draw, "keys", key_lengths)
     E, Ev = draw(st.integers(1, 4)), draw(st.integers(1, 4))
@@ -104,7 +104,7 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Given, ...]:
 
 
 @st.composite
-def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
+def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str, Any]:
     """A mask of booleans, or of floats and -inf, where none is among the inputs and none is causal."""
     if options["is_causal"] or len(inputs) == 4 or unmasked(inputs):
         return {}
@@ -116,7 +116,7 @@ def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Given, ...])
 
 
 @st.composite
-def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
+def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     L, S, batch = draw(lengths), pick(draw, "keys", key_lengths), pick(draw, "batch", batches)
     E = o["embed_dim"]
     features = ((L, E, KINDS), (S, o["kdim"] or E, KINDS), (S, o["vdim"] or E, (*KINDS, *VALUES)))
@@ -124,7 +124,7 @@ def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Given, ...]:
 
 
 @st.composite
-def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Given, ...]) -> dict[str, Any]:
+def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str, Any]:
     (batch, L), (_, S) = (sizes(x.values.shape, o["batch_first"]) for x in inputs[:2])
     needed = pick(draw, "need_weights", flags)
     of_all_heads = ((batch if batch is not None else 1) * o["num_heads"], L, S)
@@ -178,7 +178,7 @@ norms = among(None, Part("nn.LayerNorm", {"normalized_shape": MODEL}))
 
 
 @st.composite
-def texts(draw: Draw, number: int, batch_first: bool, features: int, alike: bool = False) -> tuple[Given, ...]:
+def texts(draw: Draw, number: int, batch_first: bool, features: int, alike: bool = False) -> tuple[Input, ...]:
     """One or two sequences of vectors; ``alike``: equally long."""
     batch, first = pick(draw, "batch", batches), draw(lengths)
     long = [first, *(first if alike else draw(lengths) for _ in range(number - 1))]
@@ -203,19 +203,19 @@ TARGET_MASKS = ("tgt_mask", "tgt_key_padding_mask", "tgt_is_causal")
 MEMORY_MASKS = ("memory_mask", "memory_key_padding_mask", "memory_is_causal")
 
 
-def encoder_call(names: tuple[str, str, str], o: dict[str, Any], xs: tuple[Given, ...]) -> Strategy[dict[str, Any]]:
+def encoder_call(names: tuple[str, str, str], o: dict[str, Any], xs: tuple[Input, ...]) -> Strategy[dict[str, Any]]:
     batch, L = sizes(xs[0].values.shape, batch_first(o))
     return masked("", batch, L, L, names)
 
 
 @st.composite
-def decoder_call(draw: Draw, o: dict[str, Any], xs: tuple[Given, ...]) -> dict[str, Any]:
+def decoder_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> dict[str, Any]:
     (batch, L), (_, S) = (sizes(x.values.shape, batch_first(o)) for x in xs)
     return draw(masked("", batch, L, L, TARGET_MASKS)) | draw(masked("", batch, L, S, MEMORY_MASKS))
 
 
 @st.composite
-def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Given, ...]) -> dict[str, Any]:
+def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> dict[str, Any]:
     if mixed(o):
         return {}
     (batch, S), (_, L) = (sizes(x.values.shape, o["batch_first"]) for x in xs)

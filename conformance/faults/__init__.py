@@ -16,5 +16,5 @@ def faults() -> list[Fault]:
 
 def fault(name: str) -> Fault:
     """The one of this name."""
-    (found,) = (one for one in faults() if one.name == name)
-    return found
+    (named,) = (one for one in faults() if one.name == name)
+    return named

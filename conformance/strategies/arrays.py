@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.strategies.coverage import Draw, Purpose, Purposeful, Strategy, likely, mark
 from numpyml.typing import Array
 
@@ -87,7 +87,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @dataclass(frozen=True, repr=False)
-class Drawn(Given):
+class Drawn(Input):
     """An array from a strategy that says what it is for."""
 
     purpose: Purpose | None = None
@@ -105,13 +105,13 @@ def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.
         for kind in kinds
     }
 
-    def of(drawn: tuple[Given, Any]) -> list[str]:
+    def of(case: tuple[Input, Any]) -> list[str]:
         """Whether it is what it was meant to be; what else it happens to be is not asked."""
-        given, dtype = drawn
+        source, dtype = case
         with np.errstate(all="ignore"):
-            x = laid_out(given.values.astype(dtype) if given.floating else given.values, given.layout)
-        held = [label for label, test in tests.get(given.kind, {}).items() if test(x)]
-        return [*held, _lying(given.layout)] if x.size and LIES[given.layout](x) else held
+            x = laid_out(source.values.astype(dtype) if source.floating else source.values, source.layout)
+        held = [label for label, test in tests.get(source.kind, {}).items() if test(x)]
+        return [*held, _lying(source.layout)] if x.size and LIES[source.layout](x) else held
 
     return Purpose((*(label for kind in tests for label in tests[kind]), *map(_lying, layouts)), of)
 
@@ -227,7 +227,7 @@ def floats(
     high: float = np.inf,
     into: Callable[[Array], Array] | None = None,
     layouts: Sequence[str] = LAYOUTS,
-) -> Strategy[Given]:
+) -> Strategy[Input]:
     """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
     return _floats(shape, tuple(kinds), low, high, into, tuple(layouts))
 
@@ -242,7 +242,7 @@ def _floats(
     high: float,
     into: Callable[[Array], Array] | None,
     layouts: tuple[str, ...],
-) -> Given:
+) -> Input:
     shape = shape if isinstance(shape, tuple) else draw(shape)
     kind = kinds[0] if _growing else draw(one_of(tuple(likely(kinds, _labels))))
     layout = draw(one_of(tuple(likely(layouts, lambda layout: [_lying(layout)]))))
@@ -257,7 +257,7 @@ def _floats(
 
 
 @st.composite
-def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Given:
+def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Input:
     """An array of whole numbers from ``low`` up to, not including, ``high``; ``dtypes`` are NumPy's letters."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
     fitting = [dtype for dtype in dtypes if low >= np.iinfo(dtype).min and high - 1 <= np.iinfo(dtype).max]
@@ -267,7 +267,7 @@ def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtype
     return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "whole", purpose=_purpose((), layouts))
 
 
-def incoming(shape: Shape, *seed: int) -> Given:
+def incoming(shape: Shape, *seed: int) -> Input:
     """A random incoming gradient in any layout, or what a sum gives: one number, which stands in memory once."""
     rng = np.random.default_rng(seed)
     values = single(rng.standard_normal(shape))
@@ -276,7 +276,7 @@ def incoming(shape: Shape, *seed: int) -> Given:
         values = np.broadcast_to(values[:1], shape)
     elif layout == "one number" and values.size:
         values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # however many are added, nothing is rounded
-    return Given(values, layout)
+    return Input(values, layout)
 
 
 def laid_out(x: Array, layout: str) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.rows import Call
 from conformance.strategies.arrays import LAYOUTS, NASTY, ORDINARY, Shape, floats, shapes
 from conformance.strategies.axes import axes_of, axis_or_flat
@@ -91,7 +91,7 @@ def quotients() -> Strategy[Call]:
 def powers(draw: Draw) -> Call:
     """A base and an exponent, but for −∞ to a single 1/2: see the remark of power."""
     call = draw(two(NASTY))
-    a, b = (given.values for given in call.operands.values())
+    a, b = (operand.values for operand in call.operands.values())
     assume(b.ndim or b.item() != 0.5 or not np.isneginf(a).any())
     return call
 
@@ -116,7 +116,7 @@ def tempered(x: Array) -> Array:
 VANISHING = ("subnormal", "tiny")
 
 
-def squared(shape: Shape, kinds: Sequence[str], axis: int | tuple[int, ...] | None) -> Strategy[Given]:
+def squared(shape: Shape, kinds: Sequence[str], axis: int | tuple[int, ...] | None) -> Strategy[Input]:
     """An array for sums of squares along these axes. NumPy sums tiny squares alone to 0: their first number is 1/2."""
     along = [
         i % len(shape) for i in ((axis,) if isinstance(axis, int) else range(len(shape)) if axis is None else axis)

@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.rows import Call
 from conformance.strategies.arrays import EXTREME, NASTY, Shape, floats, grows, shapes, side
 from conformance.strategies.coverage import Draw, among, mark, pick
 
 
-def multiplied(operands: Mapping[str, Given], **options: Any) -> Call:
+def multiplied(operands: Mapping[str, Input], **options: Any) -> Call:
     """Operands of a sum of products. NumPy's dot skips a factor of 0 that is alone in its array, and so the NaN of 0
     times ∞: such arrays are drawn beside finite ones."""
     for name, operand in operands.items():

@@ -71,9 +71,9 @@ class Halves(Module):
     ],
 )
 def test_what_is_right_conforms(module: Module, inputs: Any, options: Any) -> None:
-    found = assert_conforms(module, *inputs, **options)
-    assert found.comparisons > 2 * X.size and found.error <= 1
-    assert "conforms" in str(found)
+    conformity = assert_conforms(module, *inputs, **options)
+    assert conformity.comparisons > 2 * X.size and conformity.error <= 1
+    assert "conforms" in str(conformity)
 
 
 def off(attribute: str, factor: float, at: Any) -> Any:

@@ -11,12 +11,12 @@ import pytest
 from conformance.comparison.answers import Answer, output, state
 from conformance.comparison.histories import STEPWISE, off_scale
 from conformance.comparison.movement import FURTHER
-from conformance.comparison.rule import Given, Problem, Run, Verdict, judge, references
+from conformance.comparison.rule import Input, Problem, Run, Verdict, judge, references
 from conformance.comparison.sensitivity import DETECTED, sensitivity
 from numpyml.typing import Array
 
 OUTPUT, STATE = output(), state("parameter", 0)
-VALUES = Given(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
+VALUES = Input(np.array([0.5, -1.25, 3.0, 0.1]).astype(np.float32).astype(np.float64))
 
 
 def squares(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
@@ -33,24 +33,24 @@ def planted(relative: float) -> Any:
     return ours
 
 
-def verdict(ours: Any, dtype: Any, torch: Any = squares, given: Given = VALUES) -> Any:
-    (found,) = judge(Problem({"x": given}, ours, torch, ours), np.dtype(dtype), 1)
-    return found
+def verdict(ours: Any, dtype: Any, torch: Any = squares, x: Input = VALUES) -> Any:
+    (outcome,) = judge(Problem({"x": x}, ours, torch, ours), np.dtype(dtype), 1)
+    return outcome
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_formula_passes(dtype: Any) -> None:
-    found = verdict(squares, dtype)
-    assert not found.failure
-    assert found.compared == 4
-    assert found.error <= 0.5
+    outcome = verdict(squares, dtype)
+    assert not outcome.failure
+    assert outcome.compared == 4
+    assert outcome.error <= 0.5
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_error_of_64_units_in_the_last_place_of_one_element_is_detected(dtype: Any) -> None:
-    found = verdict(planted(64 * float(np.finfo(dtype).eps)), dtype)
-    assert found.failure.startswith("output[2]")
-    assert found.error > 1
+    outcome = verdict(planted(64 * float(np.finfo(dtype).eps)), dtype)
+    assert outcome.failure.startswith("output[2]")
+    assert outcome.error > 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -69,10 +69,10 @@ def test_a_value_that_is_no_number_must_stand_where_the_reference_has_it(value: 
         return {OUTPUT: y}
 
     assert "output[1]" in verdict(ours, np.float32).failure
-    holes = Given(np.array([value, 1.0, 2.0]))
-    assert not verdict(squares, np.float32, given=holes).failure
+    holes = Input(np.array([value, 1.0, 2.0]))
+    assert not verdict(squares, np.float32, x=holes).failure
     assert verdict(
-        lambda arrays: {OUTPUT: np.nan_to_num(squares(arrays)[OUTPUT], posinf=1.0)}, np.float32, given=holes
+        lambda arrays: {OUTPUT: np.nan_to_num(squares(arrays)[OUTPUT], posinf=1.0)}, np.float32, x=holes
     ).failure
 
 
@@ -87,7 +87,7 @@ def sums(order: Any) -> Any:
 
 
 TERMS = {
-    name: Given(np.random.default_rng(seed).standard_normal(3000).astype(np.float32).astype(np.float64))
+    name: Input(np.random.default_rng(seed).standard_normal(3000).astype(np.float32).astype(np.float64))
     for seed, name in enumerate(("x", "y"))
 }
 
@@ -96,7 +96,7 @@ TERMS = {
 def test_a_long_sum_may_move_by_the_sum_of_what_its_terms_move(dtype: Any) -> None:
     worst = float(np.abs(2 * TERMS["x"].values * TERMS["y"].values).sum() * np.finfo(dtype).eps)
     problem = Problem(TERMS, sums(np.sum), sums(np.sum), sums(np.sum))
-    exact = {name: given.values.astype(dtype) for name, given in TERMS.items()}
+    exact = {name: x.values.astype(dtype) for name, x in TERMS.items()}
     moves = [
         float(references(problem, exact, np.dtype(dtype), seed, [OUTPUT])[OUTPUT].movement[0]) for seed in range(9)
     ]
@@ -107,8 +107,8 @@ def test_a_long_sum_may_move_by_the_sum_of_what_its_terms_move(dtype: Any) -> No
 def test_plain_addition_of_thousands_of_terms_is_no_error() -> None:
     plain = sums(lambda terms: np.cumsum(terms)[-1:])
     for seed in range(20):
-        (found,) = judge(Problem(TERMS, plain, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
-        assert not found.failure
+        (outcome,) = judge(Problem(TERMS, plain, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
+        assert not outcome.failure
 
 
 def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() -> None:
@@ -120,8 +120,8 @@ def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() 
 
     def drawn(ours: Run, worst: float) -> tuple[Verdict, int]:
         calls.clear()
-        (found,) = judge(Problem(TERMS, ours, counted, sums(np.sum)), np.dtype(np.float32), 1, worst=worst)
-        return found, len(calls)
+        (outcome,) = judge(Problem(TERMS, ours, counted, sums(np.sum)), np.dtype(np.float32), 1, worst=worst)
+        return outcome, len(calls)
 
     plain, short = sums(lambda terms: np.cumsum(terms)[-1:]), sums(lambda terms: terms[:-1].sum(keepdims=True))
     exact, every = drawn(plain, 0.0)
@@ -130,20 +130,20 @@ def test_no_more_is_drawn_than_shows_that_nothing_is_worse_than_what_is_known() 
     assert not known.failure
     assert few < every / 3
     for worst in (0.0, 1.0):  # what breaks the rule is measured whole, whatever is known
-        found, number = drawn(short, worst)
-        assert found.failure
+        outcome, number = drawn(short, worst)
+        assert outcome.failure
         assert number == every + FURTHER
 
 
 def test_a_term_that_is_missing_from_a_long_sum_is_seen() -> None:
     short = sums(lambda terms: terms[:-1].sum(keepdims=True))
     for seed in range(20):
-        (found,) = judge(Problem(TERMS, short, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
-        assert found.failure
+        (outcome,) = judge(Problem(TERMS, short, sums(np.sum), sums(np.sum)), np.dtype(np.float32), seed)
+        assert outcome.failure
 
 
 def test_an_element_that_hangs_on_one_number_moves_by_what_that_number_moves_it() -> None:
-    x = Given(np.linspace(0.1, 5, 2000).astype(np.float32).astype(np.float64))
+    x = Input(np.linspace(0.1, 5, 2000).astype(np.float32).astype(np.float64))
     problem = Problem({"x": x}, squares, squares, squares)
     exact = {"x": x.values.astype(np.float32)}
     movement = references(problem, exact, np.dtype(np.float32), 1, [OUTPUT])[OUTPUT].movement
@@ -154,9 +154,9 @@ def test_a_difference_moves_by_what_both_its_numbers_move() -> None:
     def differ(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: arrays["x"] - arrays["y"]}
 
-    given = {"x": Given(np.full(200, 1.3)), "y": Given(np.full(200, 1.2))}
-    exact = {name: g.values.astype(np.float32) for name, g in given.items()}
-    problem = Problem(given, differ, differ, differ)
+    terms = {"x": Input(np.full(200, 1.3)), "y": Input(np.full(200, 1.2))}
+    exact = {name: g.values.astype(np.float32) for name, g in terms.items()}
+    problem = Problem(terms, differ, differ, differ)
     movement = references(problem, exact, np.dtype(np.float32), 1, [OUTPUT])[OUTPUT].movement
     assert (movement > 1.9 * np.spacing(np.float32(1.2))).mean() > 0.95
 
@@ -165,10 +165,10 @@ def test_two_numbers_that_went_the_same_way_in_every_draw_move_their_difference_
     def differ(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: arrays["x"][:1] - arrays["x"][1:]}
 
-    problem = Problem({"x": Given(np.full(2, 1.3))}, differ, differ, differ)
+    problem = Problem({"x": Input(np.full(2, 1.3))}, differ, differ, differ)
     exact = {"x": np.full(2, np.float32(1.3))}
-    found = [references(problem, exact, np.dtype(np.float32), seed, [OUTPUT])[OUTPUT] for seed in range(1000)]
-    assert all(held.movement[0] > 0 for held in found)
+    bounds = [references(problem, exact, np.dtype(np.float32), seed, [OUTPUT])[OUTPUT] for seed in range(1000)]
+    assert all(held.movement[0] > 0 for held in bounds)
 
 
 def test_two_numbers_that_all_but_cancelled_in_every_draw_are_no_error() -> None:
@@ -179,10 +179,10 @@ def test_two_numbers_that_all_but_cancelled_in_every_draw_are_no_error() -> None
     def off(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: mean(arrays)[OUTPUT] + np.spacing(np.float32(1.2)) / 2}
 
-    given = {"x": Given(np.full(4000, 1.3)), "y": Given(np.full(4000, -1.2))}  # in one of 256, eight draws cancel
-    (found,) = judge(Problem(given, off, mean, mean), np.dtype(np.float32), 1)
-    assert not found.failure
-    assert not found.wrong
+    terms = {"x": Input(np.full(4000, 1.3)), "y": Input(np.full(4000, -1.2))}  # in one of 256, eight draws cancel
+    (outcome,) = judge(Problem(terms, off, mean, mean), np.dtype(np.float32), 1)
+    assert not outcome.failure
+    assert not outcome.wrong
 
 
 def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> None:
@@ -192,7 +192,7 @@ def test_an_ill_conditioned_element_may_move_as_far_as_its_inputs_make_it() -> N
     def other_way(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: -1 / (arrays["x"] * arrays["x"].dtype.type(1) - 1)}
 
-    close = Given(np.array([1 - 2.0**-20, 0.5]))
+    close = Input(np.array([1 - 2.0**-20, 0.5]))
     assert not verdict(other_way, np.float32, near_one, close).failure
 
 
@@ -209,7 +209,7 @@ def test_an_answer_may_overflow_where_pytorch_does_in_the_same_precision_and_onl
     def straight(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: np.abs(arrays["x"])}
 
-    large = Given(np.array([2.0**80, 1.0]))
+    large = Input(np.array([2.0**80, 1.0]))
     assert not verdict(by_square, np.float32, by_square, large).failure
     assert not verdict(straight, np.float32, by_square, large).failure
     assert "output[0]" in verdict(by_square, np.float32, straight, large).failure
@@ -223,13 +223,13 @@ def test_nothing_is_said_where_no_number_of_the_precision_would_be_wrong() -> No
             return {OUTPUT: np.sum(1 / arrays["x"], keepdims=True)}
 
     def torch(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
-        found = ours(arrays)[OUTPUT]
-        return {OUTPUT: np.full_like(found, 0.3) if found.dtype == np.float32 else found}
+        y = ours(arrays)[OUTPUT]
+        return {OUTPUT: np.full_like(y, 0.3) if y.dtype == np.float32 else y}
 
-    sums = Given(np.array([1e-41, -1.5e-41]).astype(np.float32).astype(np.float64))
+    sums = Input(np.array([1e-41, -1.5e-41]).astype(np.float32).astype(np.float64))
     assert np.isnan(ours({"x": sums.values.astype(np.float32)})[OUTPUT]).all()
-    found = verdict(ours, np.float32, torch, sums)
-    assert not found.failure and found.compared == 0
+    outcome = verdict(ours, np.float32, torch, sums)
+    assert not outcome.failure and outcome.compared == 0
     assert "output[0]" in verdict(ours, np.float32, lambda arrays: infinite(ours(arrays)), sums).failure
 
 
@@ -249,7 +249,7 @@ def test_pytorch_is_held_to_the_rule_as_well(lost: float) -> None:
 
     assert verdict(squares, np.float32).wrong == 0
     assert verdict(squares, np.float32, torch).wrong == 2
-    too_large = Given(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square is no number of this precision
+    too_large = Input(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square is no number of this precision
     with np.errstate(over="ignore"):
         assert verdict(squares, np.float32, torch, too_large).wrong == 1
 
@@ -262,8 +262,8 @@ def test_where_pytorch_has_no_number_a_formula_that_has_one_decides() -> None:
         return {OUTPUT: y}
 
     def held(ours: Any, formula: str) -> str:
-        (found,) = judge(Problem({"x": VALUES}, ours, torch, squares, formula=formula), np.dtype(np.float32), 1)
-        return str(found.failure)
+        (outcome,) = judge(Problem({"x": VALUES}, ours, torch, squares, formula=formula), np.dtype(np.float32), 1)
+        return str(outcome.failure)
 
     assert not held(squares, "a formula")
     assert "output[1]" in held(squares, "")  # of numpyml's own code nothing counts that PyTorch does not confirm
@@ -280,8 +280,8 @@ def test_nothing_is_asked_where_pytorch_is_not_finite(theirs: float) -> None:
             y[1] = theirs
         return {OUTPUT: y}
 
-    found = verdict(torch, np.float32, torch)
-    assert not found.failure and found.compared == VALUES.values.size - 1 and found.wrong == 1
+    outcome = verdict(torch, np.float32, torch)
+    assert not outcome.failure and outcome.compared == VALUES.values.size - 1 and outcome.wrong == 1
     assert verdict(squares, np.float32, torch).compared == VALUES.values.size - 1
 
 
@@ -297,7 +297,7 @@ def test_nothing_is_asked_below_the_smallest_normal_number() -> None:
         def wrong(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             return {OUTPUT: arrays["x"] * np.float32(ours)} if arrays["x"].dtype == np.float32 else torch(arrays)
 
-        return verdict(wrong, np.float32, torch, Given(np.array([1.0, 2.0]))).failure
+        return verdict(wrong, np.float32, torch, Input(np.array([1.0, 2.0]))).failure
 
     assert not off(tiny / 4, 0.0)
     assert "output[0]" in off(2.5 * tiny, 4 * tiny)
@@ -315,9 +315,9 @@ def test_where_pytorch_has_another_infinity_or_none_a_formula_decides(theirs: fl
 
     for own, holds in ((np.inf, True), (-np.inf, False), (np.nan, False)):
         problem = Problem({"x": VALUES}, with_one(own), with_one(theirs), with_one(np.inf), formula="a formula")
-        (found,) = judge(problem, np.dtype(np.float32), 1)
-        assert (found.failure == "") == holds, own
-        assert found.wrong == 1  # PyTorch's, which is put on record
+        (outcome,) = judge(problem, np.dtype(np.float32), 1)
+        assert (outcome.failure == "") == holds, own
+        assert outcome.wrong == 1  # PyTorch's, which is put on record
 
 
 def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
@@ -329,8 +329,8 @@ def test_a_reference_of_numpymls_own_must_be_confirmed_by_pytorch() -> None:
 
 def test_an_answer_that_pytorch_has_not_is_told() -> None:
     problem = Problem({"x": VALUES}, lambda arrays: {state("another", 0): arrays["x"]}, squares, squares)
-    (found,) = judge(problem, np.dtype(np.float32), 1)
-    assert found.failure == "another 0: there is no such thing in PyTorch"
+    (outcome,) = judge(problem, np.dtype(np.float32), 1)
+    assert outcome.failure == "another 0: there is no such thing in PyTorch"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -344,7 +344,7 @@ def test_planted_errors_are_detected_as_soon_as_they_should(dtype: Any) -> None:
     def steep(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         return {OUTPUT: 1 / (1 - arrays["x"])}
 
-    near = {"x": Given(np.array([1 - 2.0**-20]))}
+    near = {"x": Input(np.array([1 - 2.0**-20]))}
     (plant,) = sensitivity(Problem(near, steep, steep, steep), np.dtype(dtype), 1)
     assert not plant.conditioned and plant.smallest > DETECTED
 

@@ -14,7 +14,7 @@ import conformance
 from conformance import frameworks
 from conformance.cases.modules import ModuleCase
 from conformance.checks.modules import buffers, copies, state_dict
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.errors import Mismatch
 from conformance.frameworks import numpyml as adapter
 from conformance.results.census import Note
@@ -75,7 +75,7 @@ def fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def ran(check: Any, dtype: Any, training: bool = True) -> Note:
     note = Note("BatchNorm1d", check.__name__)
-    check(ModuleCase(ROW, {"num_features": 3}, (Given(X),), dtype, training, 1), note)
+    check(ModuleCase(ROW, {"num_features": 3}, (Input(X),), dtype, training, 1), note)
     return note
 
 

@@ -12,7 +12,7 @@ import pytest
 from conformance import frameworks, runner
 from conformance.cases.modules import ModuleCase
 from conformance.checks.modules import same_seed
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from numpyml.errors import NumpymlError
@@ -22,7 +22,7 @@ def compared_of_a_seed(name: str, options: dict[str, Any]) -> int:
     row = runner.row_of(name)
     assert isinstance(row, ModuleRow)
     note = Note(name, "same_seed")
-    same_seed(ModuleCase(row, options, (Given(np.ones((2, 3))),), np.float32, True, 1), note)
+    same_seed(ModuleCase(row, options, (Input(np.ones((2, 3))),), np.float32, True, 1), note)
     return note.comparisons
 
 
@@ -44,7 +44,7 @@ def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
     """numpyml, but for a call that it always refuses."""
     own = vars(frameworks.under_test())
 
-    def refuse(*given: Any, **further: Any) -> None:
+    def refuse(*inputs: Any, **further: Any) -> None:
         raise NumpymlError("expected something else, whatever came")
 
     frameworks.use(SimpleNamespace(**{**own, request.param: refuse}))

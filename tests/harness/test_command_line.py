@@ -129,8 +129,8 @@ def test_less_than_was_recorded_is_red(
         assert "INCOMPLETE there are no floors; record them: " in capsys.readouterr().out
         assert main([*run, "--record-floors"]) == 0
         assert main(run) == 0
-        found = floors.counts()["quick"]["copy"]
-        found["function_output"] *= 2
+        counts = floors.counts()["quick"]["copy"]
+        counts["function_output"] *= 2
         assert main(run) == 1
         assert "INCOMPLETE copy-function_output: " in capsys.readouterr().out
     finally:

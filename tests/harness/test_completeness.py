@@ -28,22 +28,22 @@ TASKS = [(task.row, task.check) for task in runner.jobs()]
 
 def notes() -> list[Note]:
     """What a run of the whole suite could have written down."""
-    made = [runner.note_of(task) for task in runner.jobs()]
-    for note in made:
+    suite = [runner.note_of(task) for task in runner.jobs()]
+    for note in suite:
         note.examples, note.comparisons = 9, 100
         note.resolution = dict.fromkeys(note.sensitivity, 32.0)
         row = runner.row_of(note.row)
         options = getattr(row, "options", {})
         note.promised = {name + label for name, s in options.items() for label in purpose(s).labels} | {"x: nan"}
         note.reached = {*note.promised, "and more"}
-    return made
+    return suite
 
 
 def even_floors() -> dict[str, dict[str, dict[str, int]]]:
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for row, check in TASKS:
-        found.setdefault(row, {})[check] = 100
-    return {"default": found}
+        counts.setdefault(row, {})[check] = 100
+    return {"default": counts}
 
 
 def test_nothing_is_missing() -> None:

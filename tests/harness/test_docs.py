@@ -19,8 +19,8 @@ def blocks(language: str) -> list[str]:
 
 
 def block(title: str) -> str:
-    (found,) = [code for code in blocks("python") if code.startswith(f"# {title}\n")]
-    return found
+    (code,) = [code for code in blocks("python") if code.startswith(f"# {title}\n")]
+    return code
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_els
 
 def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal() -> None:
     """PyTorch takes the hint for the mask, whose shape it then never sees; that is on record for the hint alone."""
-    made = torch.nn.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
+    peer = torch.nn.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     ours = layers.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     x, memory, mask = (
         np.zeros((5, 2, 4), np.float32),
@@ -59,9 +59,9 @@ def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal()
         np.triu(np.ones((3, 3), bool), 1),
     )
     tensors = [torch.from_numpy(array) for array in (x, memory, mask)]
-    made(*tensors[:2], memory_mask=tensors[2], memory_is_causal=True)
+    peer(*tensors[:2], memory_mask=tensors[2], memory_is_causal=True)
     with pytest.raises(ShapeError, match=r"expected attn_mask \(5, 3\)"):
         ours.forward(x, memory, memory_mask=mask, memory_is_causal=True)
-    spoilt = "input longer on the first axis"
-    assert divergences.stricter("TransformerDecoderLayer", spoilt + divergences.HINTED)
-    assert not divergences.stricter("TransformerDecoderLayer", spoilt)
+    call = "input longer on the first axis"
+    assert divergences.stricter("TransformerDecoderLayer", call + divergences.HINTED)
+    assert not divergences.stricter("TransformerDecoderLayer", call)

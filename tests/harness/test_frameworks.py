@@ -19,7 +19,7 @@ from conformance.__main__ import main
 from conformance.cases.functions import FunctionCase
 from conformance.checks.refusals import same_refusal
 from conformance.comparison.answers import output
-from conformance.comparison.rule import Given, arrays_of
+from conformance.comparison.rule import Input, arrays_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import made
 from conformance.results.census import Note
@@ -122,53 +122,53 @@ def census(toy: Path, *names: str, examples: int = 20) -> tuple[int, dict[str, d
 
 
 def test_what_is_right_passes_under_either_name(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = census(toy, "nn.Linear", "negative")
+    code, notes = census(toy, "nn.Linear", "negative")
     assert code == 0 and "FAILED" not in capsys.readouterr().out
     for check in ("Dense-output", "Dense-input_gradients", "Dense-parameter_gradients", "negative-function_gradients"):
-        assert found[check]["comparisons"] > 0
-    assert found.keys() == census(toy, "Dense", "negative")[1].keys()
+        assert notes[check]["comparisons"] > 0
+    assert notes.keys() == census(toy, "Dense", "negative")[1].keys()
 
 
 def test_what_is_wrong_fails_where_it_is_wrong(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = census(toy, "nn.ReLU", "square", examples=60)
+    code, notes = census(toy, "nn.ReLU", "square", examples=60)
     printed = capsys.readouterr().out
     assert code == 1
     assert "FAILED ReLU-input_gradients" in printed and "FAILED square-function_output" in printed
-    failed = {check for check, note in found.items() if note["failure"]}
+    failed = {check for check, note in notes.items() if note["failure"]}
     assert failed == {"ReLU-input_gradients", "square-function_output", "square-function_large"}
 
 
 def test_what_is_lacking_is_not_offered_and_never_passed(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = census(toy, "nn.Flatten", "nn.MSELoss", "SGD", "Sequential", "programs", "sin", "stack", examples=4)
+    code, notes = census(toy, "nn.Flatten", "nn.MSELoss", "SGD", "Sequential", "programs", "sin", "stack", examples=4)
     assert code == 1  # nothing was compared
-    for check, note in found.items():
+    for check, note in notes.items():
         assert note["not_offered"] > 0 and not note["examples"] and not note["comparisons"], check
     assert "not offered" in capsys.readouterr().out
 
 
 def test_without_a_function_of_the_adapter_what_needs_it_is_not_offered(toy: Path) -> None:
-    _, found = census(toy, "nn.Sigmoid", "nn.Dropout")
-    assert not found["Sigmoid-output"]["failure"]
+    _, notes = census(toy, "nn.Sigmoid", "nn.Dropout")
+    assert not notes["Sigmoid-output"]["failure"]
     # There is no train: the half of the examples that evaluate are not offered.
-    assert found["Sigmoid-output"]["examples"] > 0 and found["Sigmoid-output"]["not_offered"] > 0
+    assert notes["Sigmoid-output"]["examples"] > 0 and notes["Sigmoid-output"]["not_offered"] > 0
     for check in ("accumulation", "state_dict", "copies", "same_seed", "rejections", "modes", "used_twice"):
-        assert found[f"Sigmoid-{check}"]["not_offered"] and not found[f"Sigmoid-{check}"]["examples"]
+        assert notes[f"Sigmoid-{check}"]["not_offered"] and not notes[f"Sigmoid-{check}"]["examples"]
     # A dropout that drops nothing would agree with itself; there is no way to give it PyTorch's mask.
-    assert not found["Dropout-output"]["examples"] and not found["Dropout-mask_statistics"]["examples"]
+    assert not notes["Dropout-output"]["examples"] and not notes["Dropout-mask_statistics"]["examples"]
 
 
 def test_a_parameter_without_a_gradient_has_not_passed(toy: Path) -> None:
     toy.write_text(TOY.replace("return part.grads", 'return {k: g for k, g in part.grads.items() if k != "bias"}'))
-    code, found = census(toy, "nn.Linear")
-    assert code == 1 and "gradient of bias: there is none" in found["Dense-parameter_gradients"]["failure"]
+    code, notes = census(toy, "nn.Linear")
+    assert code == 1 and "gradient of bias: there is none" in notes["Dense-parameter_gradients"]["failure"]
 
 
 def test_an_input_gradient_that_is_not_given_is_counted_as_not_offered(toy: Path) -> None:
     toy.write_text(
-        TOY + "\n\n_whole = backward\n\n\ndef backward(*given):\n    return [None for _ in _whole(*given)]\n"
+        TOY + "\n\n_whole = backward\n\n\ndef backward(*gradients):\n    return [None for _ in _whole(*gradients)]\n"
     )
-    _, found = census(toy, "nn.Sigmoid")
-    note = found["Sigmoid-input_gradients"]
+    _, notes = census(toy, "nn.Sigmoid")
+    note = notes["Sigmoid-input_gradients"]
     assert note["not_offered"] >= note["examples"] > 0 and not note["comparisons"] and not note["failure"]
 
 
@@ -188,7 +188,7 @@ def test_a_table_of_makers_offers_what_they_name_and_pytorchs_defaults() -> None
 def trace_of(seed: int, **options: int) -> FunctionCase:
     (row,) = (row for row in contracts.rows() if row.name == "trace")
     assert isinstance(row, FunctionRow)
-    return FunctionCase(row, Call({"x": Given(np.eye(3))}, options), np.float64, seed)
+    return FunctionCase(row, Call({"x": Input(np.eye(3))}, options), np.float64, seed)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -212,37 +212,37 @@ def test_an_option_that_a_framework_lacks_is_asked_of_it_at_other_values_alone(s
 
 def test_defaults_are_left_out_of_every_other_call() -> None:
     said = SimpleNamespace(trace=lambda a, **options: options)
-    given = {"offset": 1, "axis1": 0, "axis2": 1}
-    cases = [trace_of(seed, **given) for seed in (0, 1)]
-    assert [case.function(said, {"x": np.eye(3)})(None) for case in cases] == [given, {"offset": 1}]
+    options = {"offset": 1, "axis1": 0, "axis2": 1}
+    cases = [trace_of(seed, **options) for seed in (0, 1)]
+    assert [case.function(said, {"x": np.eye(3)})(None) for case in cases] == [options, {"offset": 1}]
     for name in ("sum", "std", "sort", "einsum", "split", "stack", "full_like", "pad"):  # NumPy's "no value" among them
         (row,) = (row for row in contracts.rows() if row.name == name)
-        assert isinstance(row, FunctionRow) and row.defaults.keys() & given_to(row), name
+        assert isinstance(row, FunctionRow) and row.defaults.keys() & options_of(row), name
 
 
-def given_to(row: FunctionRow) -> set[str]:
-    found: set[str] = set()
+def options_of(row: FunctionRow) -> set[str]:
+    names: set[str] = set()
 
     @hypothesis.seed(0)
     @hypothesis.settings(max_examples=60, database=None, phases=(hypothesis.Phase.generate,))
     @hypothesis.given(row.calls)
     def look(call: Call) -> None:
-        found.update(name for name, value in call.options.items() if row.at_default(name, value))
+        names.update(name for name, value in call.options.items() if row.at_default(name, value))
 
     look()
-    return found
+    return names
 
 
 def test_an_error_that_is_not_about_offering_is_a_failure(toy: Path) -> None:
     toy.write_text(TOY.replace("def backward(part, gy):\n", "def backward(part, gy):\n    raise ZeroDivisionError\n"))
-    code, found = census(toy, "nn.Sigmoid", examples=5)
-    assert code == 1 and "ZeroDivisionError" in found["Sigmoid-input_gradients"]["failure"]
+    code, notes = census(toy, "nn.Sigmoid", examples=5)
+    assert code == 1 and "ZeroDivisionError" in notes["Sigmoid-input_gradients"]["failure"]
 
 
 def test_an_adapter_that_leaves_has_not_passed(toy: Path) -> None:
     toy.write_text(TOY.replace("def backward(part, gy):\n", "def backward(part, gy):\n    raise SystemExit\n"))
-    code, found = census(toy, "nn.Sigmoid", examples=5)
-    assert code == 1 and "SystemExit" in found["Sigmoid-input_gradients"]["failure"]
+    code, notes = census(toy, "nn.Sigmoid", examples=5)
+    assert code == 1 and "SystemExit" in notes["Sigmoid-input_gradients"]["failure"]
 
 
 def test_numpyml_is_under_test_again_afterwards(toy: Path) -> None:

@@ -17,7 +17,7 @@ from conformance.api import assert_conforms
 from conformance.cases.modules import ModuleCase
 from conformance.checks import modules as checks
 from conformance.checks.registry import checks_of
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import counterparts
 from conformance.frameworks import numpyml as adapter
@@ -56,7 +56,7 @@ def row(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def case(dtype: Any = np.float32, training: bool = True, seed: int = 1) -> ModuleCase:
     rng = np.random.default_rng(seed)
-    x, h, c = (Given(rng.standard_normal(shape).astype("f").astype(float)) for shape in ((4, 3), (4, 2), (4, 2)))
+    x, h, c = (Input(rng.standard_normal(shape).astype("f").astype(float)) for shape in ((4, 3), (4, 2), (4, 2)))
     inputs: Any = (x, (h, c))
     return ModuleCase(ROW, {"input_size": 3, "hidden_size": 2}, inputs, dtype, training, seed)
 
@@ -78,7 +78,7 @@ def test_every_output_and_input_is_compared() -> None:
     assert note.comparisons == 12 + 8 + 8
 
 
-def test_spoilt_parts_of_a_nested_input_are_refused() -> None:
+def test_invalid_parts_of_a_nested_input_are_refused() -> None:
     inputs = case().arrays({})
     ways = dict(checks_of_inputs(inputs))
     assert len(ways["input with an axis more"]) == 2 and isinstance(ways["input with an axis more"][1], tuple)

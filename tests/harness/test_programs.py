@@ -63,9 +63,9 @@ EVERYTHING = {
 def program(*body: Node, front: Recurrent | None = None, **changes: Any) -> Program:
     loss = changes.pop("loss", LOSSES[0])
     options: dict[str, Any] = {"learning_rate": 0.01}
-    given = {"driver": "dynamic", "second_rate": None, "optimizer": optimizer_rows()[-1], "optimizer_options": options}
-    given |= {"loss": loss, "loss_options": {}, "features": 3, "seed": 1, **changes}
-    return Program(front=front, body=body, **given)
+    chosen = {"driver": "dynamic", "second_rate": None, "optimizer": optimizer_rows()[-1], "optimizer_options": options}
+    chosen |= {"loss": loss, "loss_options": {}, "features": 3, "seed": 1, **changes}
+    return Program(front=front, body=body, **chosen)
 
 
 def ran(case: Program, check: Any = lockstep_float64) -> Note:
@@ -75,17 +75,17 @@ def ran(case: Program, check: Any = lockstep_float64) -> Note:
 
 
 def test_every_kind_is_reached() -> None:
-    found: set[str] = set()
+    kinds: set[str] = set()
 
     @hypothesis.seed(0)
     @hypothesis.settings(max_examples=1000, database=None, deadline=None, phases=[hypothesis.Phase.generate])
     @hypothesis.given(programs())
     def draw(case: Program) -> None:
-        found.update(case.kinds)
+        kinds.update(case.kinds)
 
     draw()
     rows = {row.name for row in [*LOSSES, *optimizer_rows()]}
-    assert (EVERYTHING | rows | set(FUNCTIONS) | {node.name for node in activations()}) - found == set()
+    assert (EVERYTHING | rows | set(FUNCTIONS) | {node.name for node in activations()}) - kinds == set()
 
 
 def test_activations_and_targets_come_from_the_rows() -> None:

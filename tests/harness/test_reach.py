@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conformance import contracts, runner
 from conformance.cases.modules import module_cases
 from conformance.cases.optimizers import OptimizerCase
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.results import completeness
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
@@ -73,7 +73,7 @@ def test_what_is_never_drawn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_inputs_that_do_not_say_what_they_are_for_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = replace(RELU, inputs=lambda o: st.tuples(st.just(Given(np.ones(3)))))
+    row = replace(RELU, inputs=lambda o: st.tuples(st.just(Input(np.ones(3)))))
     assert completeness.unreached([ran(monkeypatch, row)]) == [
         "ReLU-output: x says what it is for was promised and never drawn"
     ]
@@ -107,8 +107,8 @@ def test_what_is_wanted_is_drawn_at_once() -> None:
 
     @runner.hypothesis.settings(max_examples=30, database=None)
     @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY), wanted))
-    def draw(given: Any) -> None:
-        kinds.add((given.kind, given.layout))
+    def draw(x: Any) -> None:
+        kinds.add((x.kind, x.layout))
 
     draw()
     assert kinds == {("nan", "fortran"), ("infinite", "fortran")}
@@ -120,8 +120,8 @@ def test_nothing_wanted_leaves_every_choice() -> None:
 
     @runner.hypothesis.settings(max_examples=300, database=None)
     @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY)))
-    def draw(given: Any) -> None:
-        kinds.add(given.kind)
+    def draw(x: Any) -> None:
+        kinds.add(x.kind)
 
     draw()
     assert kinds == set(EVERY)
@@ -145,8 +145,8 @@ def test_pairs_of_an_optimizers_options_count_where_a_step_was_made() -> None:
     def case(own: dict[str, Any], arrays: int = 2, **changed: Any) -> OptimizerCase:
         return OptimizerCase(row, {**options, **changed}, own, [(3,)] * arrays, "ordinary", 1, np.float64, 0)
 
-    found = case({}).coverage()
-    promised, reached = found.promised, found.reached
+    coverage = case({}).coverage()
+    promised, reached = coverage.promised, coverage.reached
     assert "momentum=0 & maximize=True" in reached and reached <= promised
     assert "momentum=0 & nesterov=True, refused" in promised - reached
     assert "momentum=0 & nesterov=True" not in promised

@@ -151,13 +151,13 @@ EXPONENTIAL = {"expm1", "tanh", "logaddexp", "logaddexp2"}  # those in which an 
 def truths(name: str) -> list[tuple[tuple[float, ...], list[mpf]]]:
     """At every point, the value and the derivatives."""
     f, points = FORMULAS[name]
-    found = []
+    exact_values = []
     for point in points:
         with precise(point, name in EXPONENTIAL):
             exact = [f(*map(mpf, point)), *(derivative(f, point, i) for i in range(len(point)))]
         with mp.workdps(60):
-            found.append((point, [+x for x in exact]))
-    return found
+            exact_values.append((point, [+x for x in exact]))
+    return exact_values
 
 
 def answers(reference: FunctionReference, name: str, point: tuple[float, ...]) -> list[Any]:
@@ -185,8 +185,8 @@ def test_every_formula_has_all_its_digits(name: str) -> None:
 def planted(reference: FunctionReference, index: int, factor: Any) -> FunctionReference:
     """The reference with one of its answers, the value first, multiplied by a number."""
 
-    def compute(*given: Any) -> Any:
-        outputs, gradients = reference.compute(*given)
+    def compute(*arguments: Any) -> Any:
+        outputs, gradients = reference.compute(*arguments)
         answers = [*outputs, *gradients]
         answers[index] = answers[index] * factor
         return answers[:1], answers[1:]
@@ -289,11 +289,11 @@ def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any
         for t in targets:
             point = (x, t)[: len(names)]
             inputs = {what: np.array([value]) for what, value in zip(names, point, strict=True)}
-            found = reference(options, inputs, {}, np.ones(() if options else (1,) * (len(names) == 1)))
+            results = reference(options, inputs, {}, np.ones(() if options else (1,) * (len(names) == 1)))
             with precise(point):
-                assert off(np.ravel(found["output"])[0], f(*map(mpf, point))) <= ULPS, point
+                assert off(np.ravel(results["output"])[0], f(*map(mpf, point))) <= ULPS, point
                 for i, what in enumerate(names):
-                    got, truth = found[f"gradient of {what}"][0], derivative(f, point, i)
+                    got, truth = results[f"gradient of {what}"][0], derivative(f, point, i)
                     assert off(got, truth) <= ULPS, (what, point, got, truth)
 
 
@@ -301,12 +301,12 @@ def test_gelu_and_its_gradient_have_all_their_digits() -> None:
     """At points where a difference quotient of erfc would take thousands of digits; the derivative is written out."""
     reference = reference_of("nn.GELU")
     for x in (*TINY, *ORDINARY, -3.0, 1.5, 20.0, 40.0, -1.0, 1.0, -11.25, -11.1, -15.7, -40.0, -88.7):
-        found = reference({"approximate": "none"}, {"x": np.array([x])}, {}, np.ones(1))
+        results = reference({"approximate": "none"}, {"x": np.array([x])}, {}, np.ones(1))
         with mp.workdps(60):
             chance = mpmath.erfc(-mpf(x) / mpmath.sqrt(2)) / 2
             moving = x * mpmath.exp(-(mpf(x) ** 2) / 2) / mpmath.sqrt(2 * mpmath.pi)
-            assert off(found["output"][0], x * chance) <= ULPS, x
-            assert off(found["gradient of x"][0], chance + moving, max(chance, abs(moving))) <= ULPS, x
+            assert off(results["output"][0], x * chance) <= ULPS, x
+            assert off(results["gradient of x"][0], chance + moving, max(chance, abs(moving))) <= ULPS, x
 
 
 LOGITS = [
@@ -338,11 +338,11 @@ def test_cross_entropy_has_all_its_digits(target: Any, weight: Any, smoothing: f
     for logits in LOGITS:
         point = (*logits, *target) if soft else logits
         inputs = {"outputs": np.array([logits]), "targets": np.array([target])}
-        found = reference(options, inputs, {}, np.ones(()))
-        gradients = [g for name, x in found.items() if name != "output" for g in x[0]]
+        results = reference(options, inputs, {}, np.ones(()))
+        gradients = [g for name, x in results.items() if name != "output" for g in x[0]]
         assert len(gradients) == len(point)
         with precise((max(logits) - min(logits), 1e-30)):
-            assert off(found["output"][()], f(*map(mpf, point))) <= ULPS, point
+            assert off(results["output"][()], f(*map(mpf, point))) <= ULPS, point
             for i, got in enumerate(gradients):
                 truth = derivative(f, point, i)
                 size = _terms(logits, w, target, smoothing)[i] if i < 3 else 0  # a difference, which may cancel

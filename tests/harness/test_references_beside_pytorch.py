@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from conformance.cases.common import answers as by_answer
 from conformance.cases.functions import FunctionCase, function_cases
 from conformance.cases.modules import ModuleCase, module_cases
-from conformance.comparison.rule import Given
+from conformance.comparison.rule import Input
 from conformance.contracts import function_rows, module_rows, products
 from conformance.contracts.functions import elementwise
 from conformance.frameworks import pytorch
@@ -49,13 +49,13 @@ def reference_of(name: str) -> Any:
     return (FUNCTIONS.get(name) or MODULES[name]).reference
 
 
-def disagreements(found: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[str]:
+def disagreements(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[str]:
     """NaN and ∞ at the same positions, and numbers within 1e-12 of the array's scale.
 
     PyTorch's float64 takes things like 1 - p, which leave a unit in the last place of 1.
     """
-    assert list(found) == list(theirs)
-    for name, got in found.items():
+    assert list(ours) == list(theirs)
+    for name, got in ours.items():
         assert got.dtype == Wide
         expected = theirs[name]
         if got.shape != expected.shape:
@@ -72,7 +72,7 @@ def disagreements(found: Mapping[str, Array], theirs: Mapping[str, Array]) -> It
 
 
 def of_function(case: FunctionCase, reference: FunctionReference) -> Iterator[str]:
-    arrays = {name: x.values for name, x in case.given.items()}
+    arrays = {name: x.values for name, x in case.numbers.items()}
     operands = {name: arrays[name] for name in case.call.operands}
     gys = [x for name, x in arrays.items() if name not in operands]
     outputs, gradients = reference(operands, case.call.options, gys)
@@ -80,7 +80,7 @@ def of_function(case: FunctionCase, reference: FunctionReference) -> Iterator[st
 
 
 def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:
-    arrays = {name: x.values for name, x in case.given.items()}
+    arrays = {name: x.values for name, x in case.numbers.items()}
     yield from disagreements(case.referred(reference, arrays), case.torch(arrays))
 
 
@@ -109,16 +109,16 @@ def answered(case: Any) -> bool:
 def drawn_disagreements(name: str, reference: Any) -> list[str]:
     pytorch.require()
     row: Any = FUNCTIONS.get(name) or MODULES[name]
-    found: list[str] = []
+    lines: list[str] = []
 
     @drawn
     @given((function_cases(row) if name in FUNCTIONS else module_cases(row)).filter(answered))
     def run(case: Any) -> None:
         with np.errstate(all="ignore"):
-            found.extend((of_function if name in FUNCTIONS else of_module)(case, reference))
+            lines.extend((of_function if name in FUNCTIONS else of_module)(case, reference))
 
     run()
-    return found
+    return lines
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *MODULES])
@@ -139,16 +139,16 @@ CELLWISE: list[tuple[str, dict[str, Any]]] = [
 def special_disagreements(name: str, operands: Mapping[str, Array], options: Mapping[str, Any]) -> list[str]:
     pytorch.require()
     reference = reference_of(name)
-    call = Call({what: Given(x) for what, x in operands.items()}, options)
+    call = Call({what: Input(x) for what, x in operands.items()}, options)
     with np.errstate(all="ignore"):
         return list(of_function(FunctionCase(FUNCTIONS[name], call, np.float64, 1), reference))
 
 
-def special_points(name: str, places: int, nan: bool = True) -> Array:
+def special_points(name: str, arity: int, nan: bool = True) -> Array:
     """Every combination of the special values that the function is compared at."""
     # PyTorch, which has no cube root, has no derivative of the power 1/3 at 0.
     values = [x for x in SPECIAL if (nan or not np.isnan(x)) and (x or name != "cbrt")]
-    return np.array(list(itertools.product(values, repeat=places)))
+    return np.array(list(itertools.product(values, repeat=arity)))
 
 
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE.keys() - {"full_like", "where"}))  # which only move elements
@@ -175,8 +175,8 @@ def corrupted(y: Any) -> Any:
 def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
     reference = reference_of(name)
 
-    def gradients_off(*given: Any) -> Any:
-        outputs, gradients = reference.compute(*given)
+    def gradients_off(*arguments: Any) -> Any:
+        outputs, gradients = reference.compute(*arguments)
         return outputs, corrupted(gradients)
 
     assert drawn_disagreements(name, FunctionReference("", gradients_off))
@@ -186,14 +186,14 @@ def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
 def test_an_error_planted_in_a_module_is_seen(name: str) -> None:
     reference = reference_of(name)
 
-    def off_by(*given: Any) -> Any:
-        return {what: corrupted(y) for what, y in reference.compute(*given).items()}
+    def off_by(*arguments: Any) -> Any:
+        return {what: corrupted(y) for what, y in reference.compute(*arguments).items()}
 
     assert drawn_disagreements(name, ModuleReference(off_by))
 
 
-def small_and_finite(given: Given) -> bool:
-    return given.values.size < 200 and bool(np.isfinite(given.values).all())
+def small_and_finite(x: Input) -> bool:
+    return x.values.size < 200 and bool(np.isfinite(x.values).all())
 
 
 @pytest.mark.parametrize("name", [row.name for row in products.ROWS])
@@ -204,17 +204,17 @@ def test_a_product_is_its_own_derivative_at_unit_vectors(name: str) -> None:
     compared = 0
 
     @drawn
-    @given(function_cases(row).filter(lambda case: all(map(small_and_finite, case.given.values()))))
+    @given(function_cases(row).filter(lambda case: all(map(small_and_finite, case.numbers.values()))))
     def run(case: FunctionCase) -> None:
         nonlocal compared
-        arrays = {what: x.values for what, x in case.given.items()}
+        arrays = {what: x.values for what, x in case.numbers.items()}
         operands = {what: arrays[what] for what in case.call.operands}
         gys = [arrays["incoming gradient 0"]]
         size = {what: np.abs(x) for what, x in operands.items()}
-        found = reference(operands, case.call.options, gys)[1]
+        gradients = reference(operands, case.call.options, gys)[1]
         expected = linear(apply)(operands, case.call.options, gys)[1]
         terms = reference(size, case.call.options, [np.abs(gys[0])])[1]
-        for what, g in found.items():
+        for what, g in gradients.items():
             assert (np.abs(g - expected[what]) <= ULPS * EPS * terms[what]).all()
             compared += g.size
 

@@ -15,9 +15,9 @@ from conformance.rows import ModuleRow
 
 
 def test_every_module_of_checks_runs() -> None:
-    found = {module.name for module in pkgutil.iter_modules([str(Path(checks.__file__ or "").parent)])}
+    modules = {module.name for module in pkgutil.iter_modules([str(Path(checks.__file__ or "").parent)])}
     ordered = {module.__name__.rpartition(".")[2] for module in runner.ORDER}
-    assert found - ordered == {"registry"}
+    assert modules - ordered == {"registry"}
     assert all(checks_of(module) for module in runner.ORDER)
 
 

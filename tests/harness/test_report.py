@@ -184,14 +184,14 @@ def test_the_page_is_well_formed_and_needs_nothing_else(census: Census) -> None:
 
 
 def drawings(text: str) -> Iterator[ET.Element]:
-    for found in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        yield ET.fromstring(found)  # noqa: S314  # our own
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        yield ET.fromstring(drawing)  # noqa: S314  # our own
 
 
 def test_the_drawings_are_xml_with_a_name_or_hidden_from_readers() -> None:
-    made = list(drawings(page.html(synthetic())))
-    assert len(made) > 60
-    for drawing in made:
+    images = list(drawings(page.html(synthetic())))
+    assert len(images) > 60
+    for drawing in images:
         assert drawing.get("aria-hidden") == "true" or (drawing.get("role") == "img" and drawing.get("aria-label"))
         assert all(re.fullmatch(r"[-MVHhl\d. ]*", path.get("d", "")) for path in drawing.iter("path"))
 
@@ -303,8 +303,8 @@ def test_the_json_gives_the_same_report_byte_for_byte(tmp_path: Path) -> None:
     (tmp_path / "census.json").write_text(json.dumps(census.as_json(), allow_nan=False))
     again = report.read(tmp_path / "census.json")
     assert again.as_json() == census.as_json() == Census.from_json(census.as_json()).as_json()
-    for made in (page.html, page.markdown, report.table, report.footer):
-        assert made(again) == made(census)
+    for rendering in (page.html, page.markdown, report.table, report.footer):
+        assert rendering(again) == rendering(census)
 
 
 def test_a_page_of_many_components_stays_small() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conformance import contracts
 from conformance.cases.modules import ModuleCase
-from conformance.comparison.rule import Given, arrays_of
+from conformance.comparison.rule import Input, arrays_of
 from conformance.report import tables
 from conformance.rows import ContainerRow, LossRow
 from numpyml.nn import schedulers
@@ -20,7 +20,7 @@ from numpyml.nn import schedulers
 def soft_margin(**options: Any) -> ModuleCase:
     """A loss with targets of floats, of which PyTorch has no gradient."""
     row = LossRow(type("SoftMargin", (), {}), "nn.SoftMarginLoss", {}, lambda o: st.just(()), **options)
-    return ModuleCase(row, {}, (Given(np.array([0.5, -2.0])), Given(np.array([1.0, -1.0]))), np.float32, True, 0)
+    return ModuleCase(row, {}, (Input(np.array([0.5, -2.0])), Input(np.array([1.0, -1.0]))), np.float32, True, 0)
 
 
 def test_a_loss_says_which_inputs_are_differentiable() -> None:

@@ -13,7 +13,7 @@ from conformance import contracts, runner
 from conformance.cases.functions import MANY, FunctionCase
 from conformance.cases.modules import ModuleCase
 from conformance.comparison.answers import output
-from conformance.comparison.rule import Given, arrays_of, references
+from conformance.comparison.rule import Input, arrays_of, references
 from conformance.strategies import calls as draws
 from conformance.strategies import coverage as reach
 from conformance.strategies import products
@@ -61,9 +61,9 @@ def test_a_broadcast_array_whose_numbers_were_moved_is_none() -> None:
 def test_a_kind_holds_what_it_is_for(kind: str) -> None:
     values = VALUES[kind](np.random.default_rng(0), (200,))
     with np.errstate(all="ignore"):
-        arrays = [values.astype(dtype) for dtype in DTYPES]
+        inputs = [values.astype(dtype) for dtype in DTYPES]
     for label, test in HOLDS[kind].items():
-        met = [bool(test(x)) for x in arrays]
+        met = [bool(test(x)) for x in inputs]
         expected = [label != "subnormal float64", label != "subnormal float32"]
         assert met == expected, label
         assert not any(test(np.full(3, 0.5, dtype)) for dtype in DTYPES) or label in ("ordinary", "ties")
@@ -76,7 +76,7 @@ def test_every_kind_is_drawn_by_name() -> None:
 
 
 def drawn(strategy: Any, number: int = 300) -> list[Any]:
-    found = []
+    draws = []
 
     @hypothesis.seed(1)
     @hypothesis.settings(
@@ -84,20 +84,20 @@ def drawn(strategy: Any, number: int = 300) -> list[Any]:
     )
     @hypothesis.given(reach.fresh(strategy))
     def draw(value: Any) -> None:
-        found.append((value, set(reach._promised), set(reach._reached)))
+        draws.append((value, set(reach._promised), set(reach._reached)))
 
     draw()
-    return found
+    return draws
 
 
 @pytest.mark.parametrize(
     "arguments", [(), (0, 0), (1, 4, 1), (2, 4), (0, 4, 2), (1, 2, 3)], ids=lambda a: "shapes" + str(a)
 )
 def test_shapes_keep_what_they_promise(arguments: tuple[int, ...]) -> None:
-    found = drawn(shapes(*arguments))
-    promised = found[0][1]
-    assert set.union(*(reached for *_, reached in found)) == promised
-    for shape, _, reached in found:
+    cases = drawn(shapes(*arguments))
+    promised = cases[0][1]
+    assert set.union(*(reached for *_, reached in cases)) == promised
+    for shape, _, reached in cases:
         assert f"shape: {len(shape)} axes" in reached
         assert ("shape: empty" in reached) == (0 in shape)
         assert ("shape: batch of one" in reached) == (shape[:1] == (1,))
@@ -111,33 +111,33 @@ def test_shapes_that_must_fit_do() -> None:
 
 
 def test_arrays_promise_what_their_domain_holds() -> None:
-    given: Given = drawn(floats((3, 3), NASTY, 0, 1, np.abs), 1)[0][0]
-    labels = set(given.purpose.labels)  # type: ignore[attr-defined]
+    x: Input = drawn(floats((3, 3), NASTY, 0, 1, np.abs), 1)[0][0]
+    labels = set(x.purpose.labels)  # type: ignore[attr-defined]
     assert {": 0", ": nan", ": subnormal float64", ": unaligned layout"} <= labels
     assert not {": -0", ": inf", ": -inf"} & labels
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_arrays_reach_what_they_promise(dtype: Any) -> None:
-    found = [given for given, *_ in drawn(floats((3, 4), NASTY))]
-    reached = {label for given in found for label in given.purpose.of((given, dtype))}
-    missing = set(found[0].purpose.labels) - reached
+    inputs = [x for x, *_ in drawn(floats((3, 4), NASTY))]
+    reached = {label for x in inputs for label in x.purpose.of((x, dtype))}
+    missing = set(inputs[0].purpose.labels) - reached
     assert missing == {f": subnormal float{64 if dtype == np.float32 else 32}"} - reached
 
 
 def test_whole_numbers_come_in_every_layout() -> None:
-    found = [given for given, *_ in drawn(whole((3, 4), 0, 5))]
-    assert {label for given in found for label in given.purpose.of((given, np.float32))} == {
+    inputs = [x for x, *_ in drawn(whole((3, 4), 0, 5))]
+    assert {label for x in inputs for label in x.purpose.of((x, np.float32))} == {
         ": C layout", ": strided layout", ": reversed layout",
     }  # fmt: skip
-    assert {str(given.values.dtype) for given in found} == {"int32", "int64"}
-    assert all(given.values.min() >= 0 and given.values.max() < 5 for given in found)
+    assert {str(x.values.dtype) for x in inputs} == {"int32", "int64"}
+    assert all(x.values.min() >= 0 and x.values.max() < 5 for x in inputs)
 
 
 def test_both_precisions_see_the_same_numbers_but_for_the_tiniest() -> None:
-    for given, *_ in drawn(st.one_of(floats((5,), NASTY))):
-        if given.kind != "tiny":
-            assert np.array_equal(given.values.astype(np.float32), given.values, equal_nan=True)
+    for x, *_ in drawn(st.one_of(floats((5,), NASTY))):
+        if x.kind != "tiny":
+            assert np.array_equal(x.values.astype(np.float32), x.values, equal_nan=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,7 +166,7 @@ def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
 @hypothesis.settings(max_examples=300, database=None, deadline=None)
 @hypothesis.given(products.tensordots() | products.products("inner"))
 def test_a_lone_zero_stands_beside_finite_factors(call: Any) -> None:
-    a, b = (given.values for given in call.operands.values())
+    a, b = (x.values for x in call.operands.values())
     for one, other in ((a, b), (b, a)):
         assert one.size != 1 or one.any() or np.isfinite(other).all()
 
@@ -175,7 +175,7 @@ def test_a_lone_zero_stands_beside_finite_factors(call: Any) -> None:
 def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[float, float]) -> None:
     (row,) = (row for row in contracts.module_rows() if row.name == "RotaryPositionalEmbedding")
     options = {"dim": 2, "max_len": 2, "base": 2.0, "interleaved": True}
-    case = ModuleCase(row, options, (Given(np.array([signs] * 2), kind="signed zeros"),), np.float32, True, 0)
+    case = ModuleCase(row, options, (Input(np.array([signs] * 2), kind="signed zeros"),), np.float32, True, 0)
     problem = case.problem()
     held = references(problem, arrays_of(problem, np.dtype(np.float32)), np.dtype(np.float32), 0, [output()])
     assert (held[output()].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them

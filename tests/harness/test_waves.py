@@ -25,5 +25,5 @@ def test_waves_have_their_digits_at_every_place(features: int, base: float, dtyp
         for p in PLACES:
             for i in range((features + 1) // 2):
                 angle = p * mpf(base) ** (mpf(-2 * i) / features)
-                for found, truth in ((c[p, i], mpmath.cos(angle)), (s[p, i], mpmath.sin(angle))):
-                    assert abs(mpf(float(found)) - truth) <= 1.01 * eps * abs(truth), (p, i)
+                for value, truth in ((c[p, i], mpmath.cos(angle)), (s[p, i], mpmath.sin(angle))):
+                    assert abs(mpf(float(value)) - truth) <= 1.01 * eps * abs(truth), (p, i)
