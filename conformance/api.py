@@ -254,7 +254,7 @@ class OwnCase(ModuleCase):
         for i, (y, expected) in enumerate(zip(ours, theirs, strict=True)):
             if y.dtype.kind != "f" and not np.array_equal(y, expected):
                 at = tuple(int(k) for k in np.argwhere(y != expected)[0])
-                raise Mismatch(f"output {i}{list(at)}: got {y[at]!r}, expected {expected[at]!r}")
+                raise Mismatch(f"output {i}{list(at)}: got {y[at]}, expected {expected[at]}")
         if all(y.dtype.kind != "f" for y in theirs):
             raise Misuse(f"{name} gives no floating output, so there is no gradient to compare")
 

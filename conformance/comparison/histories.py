@@ -6,7 +6,7 @@ import numpy as np
 
 from conformance.comparison.answers import Answer
 from conformance.comparison.rule import K, Verdict
-from conformance.comparison.ulps import distance
+from conformance.comparison.ulps import distance, shown
 from numpyml.typing import Array
 
 STEPWISE = 1e-12  # float64, identical gradients: of the largest number in the array, at every step
@@ -34,8 +34,8 @@ def off_scale(answer: Answer, got: Array, expected: Array, movement: Array | flo
     if verdict.error > 1 or np.isnan(ratio).any():
         at = tuple(int(i) for i in np.unravel_index(np.nanargmax(ratio), ratio.shape))
         verdict.failure = (
-            f"{answer}, step {at[0] + 1}, element {list(at[1:])}: got {got[at]!r}, expected {expected[at]!r}: "
-            f"off by {float(error[at]):.3g}, allowed are {STEPWISE:g} of the array's scale, "
-            f"or {K:g} x what roundings alone move it"
+            f"{answer}, step {at[0] + 1}, element {list(at[1:])}: "
+            f"got {shown(got[at])}, expected {shown(expected[at])}: off by {float(error[at]):.3g}, "
+            f"allowed are {STEPWISE:g} of the array's scale, or {K:g} x what roundings alone move it"
         )
     return verdict

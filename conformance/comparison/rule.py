@@ -50,7 +50,7 @@ import numpy as np
 
 from conformance.comparison.answers import Answer, Select, every, is_output
 from conformance.comparison.movement import estimate, with_roundings
-from conformance.comparison.ulps import distance, first, largest, lost, ulp
+from conformance.comparison.ulps import distance, first, largest, lost, shown, ulp
 from numpyml.typing import Array
 
 Run = Callable[[Mapping[str, Array]], Mapping[Answer, Array]]
@@ -270,14 +270,15 @@ class Held:
                 if unconfirmed.any():
                     at = first(unconfirmed)
                     return (
-                        f"{name}{list(at)}: got {wide[at]!r} (computed in extended precision), "
-                        f"expected {confirming[at]!r} (PyTorch in float64)\n"
+                        f"{name}{list(at)}: got {shown(wide[at])} (computed in extended precision), "
+                        f"expected {shown(confirming[at])} (PyTorch in float64)\n"
                         f"off by {float(apart[at]):.3g}, allowed is {float(limit[at]):.3g}; "
                         f"{int(unconfirmed.sum())} of {unconfirmed.size} elements are off"
                     )
         if gone.any():
             at = first(gone)
-            return f"{name}{list(at)}: PyTorch in float64 gives {confirming[at]!r}, the wider reference {wide[at]!r}"
+            numbers = shown(confirming[at]), shown(wide[at])
+            return f"{name}{list(at)}: PyTorch in float64 gives {numbers[0]}, the wider reference {numbers[1]}"
         return ""
 
 
@@ -323,7 +324,7 @@ class Comparison:
             verdict = Verdict(self.name, int(known.sum()), error, wrong=int(wrong.sum()))
         if bad.any():
             verdict.error = float(np.max(ratio[bad & measured], initial=1.0))
-            verdict.failure = self._told(first(bad), bad, float(self.error[first(bad)]), bound)
+            verdict.failure = self._message(first(bad), bad, float(self.error[first(bad)]), bound)
         return verdict
 
     def count(self, verdict: Verdict) -> None:
@@ -334,12 +335,12 @@ class Comparison:
                 verdict.ulps = (self.error / unit)[self.compared]
                 verdict.torch_ulps = (self.reference.own / unit)[self.compared]
 
-    def _told(self, at: tuple[int, ...], bad: Array, error: float, bound: Array) -> str:
+    def _message(self, at: tuple[int, ...], bad: Array, error: float, bound: Array) -> str:
         """The first element that is off, in words."""
         held = self.reference
         return (
-            f"{self.name}[{', '.join(map(str, at))}]: got {self.answer[at]!r}, expected {held.value[at]!r} "
-            f"(PyTorch in {self.dtype}: {held.torch[at]!r})\n"
+            f"{self.name}{list(at)}: got {shown(self.answer[at])}, expected {shown(held.value[at])} "
+            f"(PyTorch in {self.dtype}: {shown(held.torch[at])})\n"
             f"off by {error:.3g} = {error / float(bound[at]):.3g} x the bound {float(bound[at]):.3g} = K {K:g} x "
             f"(movement {float(held.movement[at]):.3g} + rounding {float(held.rounding[at]):.3g} "
             f"+ PyTorch's own error {float(held.own[at]):.3g}); {int(bad.sum())} of {bad.size} elements are off"

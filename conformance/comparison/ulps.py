@@ -48,3 +48,9 @@ def largest(x: Array) -> float:
 def first(x: Array) -> tuple[int, ...]:
     """The index of the first true element."""
     return tuple(int(i) for i in np.argwhere(x)[0])
+
+
+def shown(x: Any) -> str:
+    """A number in the digits of its precision; one of extended precision as a float64, where it is one."""
+    with np.errstate(all="ignore"):
+        return str(np.float64(x) if isinstance(x, np.longdouble) and np.float64(x) == x else x)

@@ -12,6 +12,7 @@ import numpy as np
 from conformance.comparison.answers import Answer, Select, every
 from conformance.comparison.rule import Problem, judge
 from conformance.comparison.sensitivity import DETECTED, sensitivity
+from conformance.comparison.ulps import shown
 from conformance.divergences import finding
 from conformance.errors import Mismatch
 
@@ -132,7 +133,7 @@ class Note:
             differ |= (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
         if differ.any():
             at = tuple(int(i) for i in np.argwhere(differ)[0])
-            raise Mismatch(f"{what}{list(at)}: got {a[at]!r}, expected the same bits as {b[at]!r}")
+            raise Mismatch(f"{what}{list(at)}: got {shown(a[at])}, expected the same bits as {shown(b[at])}")
         self.comparisons += int(a.size)
 
     def require(self, holds: Any, message: str) -> None:

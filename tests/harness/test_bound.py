@@ -360,3 +360,20 @@ def test_a_history_is_held_to_the_scale_of_its_array_at_every_step() -> None:
     got[7, 1] = np.nan
     assert off_scale(STATE, got, expected).failure
     assert "shape" in off_scale(STATE, got[:-1], expected).failure
+
+
+@pytest.mark.parametrize("wider", [np.float64, np.longdouble])
+def test_a_failure_shows_plain_numbers(wider: Any) -> None:
+    """Also where one element of the reference is a wider answer, and with it the array in extended precision."""
+
+    def half(arrays: Mapping[str, Array], lost: bool = False) -> dict[Answer, Array]:
+        y = arrays["x"] / 2
+        return {OUTPUT: np.where([lost, False], 0, y) if y.dtype == np.float64 and wider == np.longdouble else y}
+
+    def wrong(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        return {OUTPUT: half(arrays)[OUTPUT] * np.array([1, 2], np.float32)}
+
+    x = {"x": Input(np.array([0.5, 0.2]).astype(np.float32).astype(np.float64))}
+    problem = Problem(x, wrong, lambda arrays: half(arrays, True), half, formula="half")
+    (outcome,) = judge(problem, np.dtype(np.float32), 1)
+    assert outcome.failure.startswith("output[1]: got 0.2, expected 0.10000000149011612 (PyTorch in float32: 0.1)\n")
