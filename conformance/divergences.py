@@ -14,7 +14,6 @@ from typing import Any
 from conformance import contracts
 from conformance.frameworks import under_test
 from conformance.records import (
-    CAUSAL_HINT,
     Absent,
     Accepted,
     Difference,
@@ -28,8 +27,6 @@ from conformance.records import (
     option,
 )
 from numpyml import names
-
-HINTED = CAUSAL_HINT
 
 # PyTorch's arguments that no component of numpyml has.
 ABSENT = {
@@ -76,7 +73,7 @@ class Stricter:
     """Calls that PyTorch accepts and a framework refuses: component ('' for all), beginning and end of their name."""
 
     component: str
-    spoilt: str
+    call: str
     reason: str
     beside: str = ""
 
@@ -134,21 +131,21 @@ def _record() -> Any:
     return own() if framework.NAME == "numpyml" else framework
 
 
-def stricter(component: str, spoilt: str) -> str:
+def stricter(component: str, call: str) -> str:
     """The reason why the framework refuses what PyTorch accepts; empty where none is on record."""
     reasons = (
         d.reason
         for d in getattr(_record(), "STRICTER", [])
-        if d.component in ("", component) and spoilt.startswith(d.spoilt) and spoilt.endswith(d.beside)
+        if d.component in ("", component) and call.startswith(d.call) and call.endswith(d.beside)
     )
     return next(reasons, "")
 
 
-def laxer(component: str, spoilt: str) -> str:
+def laxer(component: str, call: str) -> str:
     """The reason why the framework accepts what PyTorch refuses; empty where none is on record."""
     record = getattr(_record(), "LAXER", {})
     return next(
-        (why for (name, start), why in record.items() if name in ("", component) and spoilt.startswith(start)), ""
+        (why for (name, start), why in record.items() if name in ("", component) and call.startswith(start)), ""
     )
 
 
@@ -222,8 +219,8 @@ def _refused_in_words(entries: Iterable[Stricter]) -> list[str]:
     """A line for the calls refused for one reason."""
     calls: dict[tuple[str, str], list[str]] = {}
     for d in entries:
-        calls.setdefault((d.component or "all", d.reason), []).append(d.spoilt.rstrip(": "))
-    return [f"{component}, {'; '.join(spoilt)}: {reason}" for (component, reason), spoilt in calls.items()]
+        calls.setdefault((d.component or "all", d.reason), []).append(d.call.rstrip(": "))
+    return [f"{component}, {'; '.join(starts)}: {reason}" for (component, reason), starts in calls.items()]
 
 
 def about(component: str) -> list[str]:
