@@ -16,5 +16,4 @@ def faults() -> list[Fault]:
 
 def fault(name: str) -> Fault:
     """The one of this name."""
-    (found,) = (one for one in faults() if one.name == name)
-    return found
+    return next(fault for fault in faults() if fault.name == name)

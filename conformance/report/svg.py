@@ -111,8 +111,8 @@ def trajectory(curve: Curve, framework: str) -> Markup:
         *([_text(left + width, 20, "log scale", "end")] if logarithmic else []),
     ]
 
-    def drawn(ys: Sequence[float], place: Callable[[float], float], at: Sequence[int]) -> str:
-        return _line([(x(i), place(ys[i])) if math.isfinite(ys[i]) else None for i in at])
+    def drawn(ys: Sequence[float], height: Callable[[float], float], at: Sequence[int]) -> str:
+        return _line([(x(i), height(ys[i])) if math.isfinite(ys[i]) else None for i in at])
 
     return Markup(
         '<svg class="plot" viewBox="0 0 364 172" role="img" aria-label="{}"><path class="grid" d="{}"/>{}'

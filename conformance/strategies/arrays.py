@@ -280,7 +280,7 @@ def incoming(shape: Shape, *seed: int) -> Given:
 
 
 def laid_out(x: Array, layout: str) -> Array:
-    """The same numbers in a new array of this layout, read-only: whoever writes to what he was given is caught."""
+    """The same numbers in a new array of this layout, read-only, so that a write to an input is an error."""
     y = _LAYOUTS[layout](np.asarray(x))
     y.flags.writeable = False
     return y
