@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import numpyml.random
-from conformance.cases.common import DTYPES, answers, incoming_name, listed
+from conformance.cases.common import DTYPES, answers, incoming_name
 from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, judge
@@ -234,7 +234,7 @@ class OwnCase(ModuleCase):
         """Inputs and outputs of the dynamic driver, flattened."""
         tensors = nested.map_leaves(lambda x: Tensor(x, requires_grad=x.dtype.kind == "f"), self.arrays(arrays))
         try:
-            return listed(tensors), listed(module(*tensors))
+            return nested.leaves(tensors), nested.leaves(module(*tensors))
         except NumpymlError as error:
             raise Misuse(f"{type(module).__name__} cannot run on these inputs: {error}") from error
 
@@ -243,7 +243,7 @@ class OwnCase(ModuleCase):
         name = type(self.module).__name__
         arrays = {n: x.values.astype(np.float64) for n, x in zip(self.names, self.inputs, strict=True) if x.floating}
         ours = [np.asarray(y.data) for y in self.forward(self.make(np.float64), arrays)[1]]
-        outputs = listed(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
+        outputs = nested.leaves(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
         if not all(hasattr(y, "is_floating_point") for y in outputs):
             raise Misuse(f"the reference should give PyTorch tensors, got {type(outputs[0]).__name__}")
         theirs = list(map(pytorch.array, outputs))

@@ -14,7 +14,6 @@ from typing import Any
 from conformance import contracts
 from conformance.frameworks import under_test
 from conformance.records import (
-    CAUSAL_HINT,
     Absent,
     Accepted,
     Difference,
@@ -28,8 +27,6 @@ from conformance.records import (
     option,
 )
 from numpyml import names
-
-HINTED = CAUSAL_HINT
 
 # PyTorch's arguments that no component of numpyml has.
 ABSENT = {
@@ -223,7 +220,7 @@ def _refused_in_words(entries: Iterable[Stricter]) -> list[str]:
     calls: dict[tuple[str, str], list[str]] = {}
     for d in entries:
         calls.setdefault((d.component or "all", d.reason), []).append(d.call.rstrip(": "))
-    return [f"{component}, {'; '.join(group)}: {reason}" for (component, reason), group in calls.items()]
+    return [f"{component}, {'; '.join(starts)}: {reason}" for (component, reason), starts in calls.items()]
 
 
 def about(component: str) -> list[str]:

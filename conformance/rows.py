@@ -46,16 +46,22 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class ModuleRow(Recorded):
-    """A layer or an activation.
+class ComponentRow(Recorded):
+    """What has a name of its own on either side, and a strategy for every option that is drawn."""
 
-    ``options`` has a strategy for every constructor option; one that depends on others is a function of those drawn
-    before it. ``inputs``, given the options, draws the tuple of arrays that go into ``forward``.
-    """
-
-    ours: type[Any]
-    torch: str  # PyTorch's class, from torch on: "nn.Linear"
+    ours: Any  # a class, or a function of initial values
+    torch: str  # PyTorch's name, from torch on: "nn.Linear"
     options: Mapping[str, Strategy[Any]]
+
+    @property
+    def name(self) -> str:
+        return self.ours.__name__
+
+
+@dataclass(frozen=True)
+class ModuleRow(ComponentRow):
+    """A layer or an activation. ``inputs``, given the options, draws the tuple of arrays that go into ``forward``."""
+
     inputs: Callable[[dict[str, Any]], Strategy[tuple[Input, ...]]]
     reference: ModuleReference | None = None  # the formula; without one, PyTorch in float64 confirms numpyml's own code
     call: Callable[[dict[str, Any], tuple[Input, ...]], Strategy[dict[str, Any]]] | None = None  # arguments by keyword
@@ -69,10 +75,6 @@ class ModuleRow(Recorded):
     loss: ClassVar[bool] = False
     container: ClassVar[bool] = False
     composed: ClassVar[bool] = False
-
-    @property
-    def name(self) -> str:
-        return self.ours.__name__
 
     def input_names(self, number: int) -> list[str]:
         """What the inputs of ``forward`` are called."""
@@ -127,46 +129,25 @@ class CompositeRow(ModuleRow):
 
 
 @dataclass(frozen=True)
-class OptimizerRow(Recorded):
+class OptimizerRow(ComponentRow):
     """An optimizer: a strategy for every option but the parameters and their gradients."""
 
-    ours: type[Any]
-    torch: str
-    options: Mapping[str, Strategy[Any]]
     refused: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()  # pairs of values that both sides refuse
     at_first: tuple[tuple[str, Any], ...] = ()  # values that PyTorch takes before the first step alone
 
-    @property
-    def name(self) -> str:
-        return self.ours.__name__
-
 
 @dataclass(frozen=True)
-class SchedulerRow(Recorded):
+class SchedulerRow(ComponentRow):
     """A learning-rate schedule: a strategy for every option but the optimizer."""
 
-    ours: type[Any]
-    torch: str
-    options: Mapping[str, Strategy[Any]]
     metric: bool = False  # whether a step takes the value of a metric
-
-    @property
-    def name(self) -> str:
-        return self.ours.__name__
 
 
 @dataclass(frozen=True)
-class InitialRow(Recorded):
+class InitialRow(ComponentRow):
     """A function that writes initial values into an array: a strategy for every option, and one for the shape."""
 
-    ours: Callable[..., Any]
-    torch: str
-    options: Mapping[str, Strategy[Any]]
     shapes: Strategy[tuple[int, ...]]
-
-    @property
-    def name(self) -> str:
-        return self.ours.__name__
 
 
 @dataclass(frozen=True)

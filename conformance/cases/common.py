@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,10 @@ import numpy as np
 from conformance.comparison.answers import Answer, gradient, output
 from conformance.comparison.rule import Input
 from conformance.strategies.arrays import laid_out
-from numpyml import nested
 from numpyml.typing import Array
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GY = "incoming gradient"
-
-
-def listed(y: Any) -> Sequence[Any]:
-    """The arrays of an output in order, however nested; None is none."""
-    return nested.leaves(y)
 
 
 def incoming_name(i: int) -> str:

@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, Case, answers, incoming_name, listed
+from conformance.cases.common import DTYPES, Case, answers, incoming_name
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
@@ -21,6 +21,7 @@ from conformance.rows import Call, FunctionRow, Large
 from conformance.strategies.arrays import growing, incoming, laid_out, seeds
 from conformance.strategies.calls import FEWER, NUMBER
 from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, among, likely, mark, may_hold, pick
+from numpyml.nested import leaves
 from numpyml.typing import Array
 
 
@@ -44,7 +45,7 @@ class FunctionCase(Case):
     def numbers(self) -> dict[str, Input]:  # type: ignore[override]  # computed when it is first asked for
         numbers = dict(self.call.operands)
         operands = [pytorch.tensor(x.values) for x in numbers.values()]
-        for i, y in enumerate(listed(self._torch(operands))):
+        for i, y in enumerate(leaves(self._torch(operands))):
             numbers[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
         return numbers
 
@@ -96,7 +97,7 @@ class FunctionCase(Case):
     def torch(self, arrays: Mapping[str, Array], times: int = 1) -> dict[Answer, Array]:
         """PyTorch's answers; after no backward, of the function alone."""
         operands = [pytorch.tensor(arrays[name], requires_grad=times > 0) for name in self.call.operands]
-        ys = listed(self._torch(operands))
+        ys = leaves(self._torch(operands))
         gys = [arrays[incoming_name(i)] for i in range(len(ys))]
         gxs = pytorch.gradients(ys, operands, gys) if times else []
         gradients = {name: times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}

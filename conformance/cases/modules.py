@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name, listed
+from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
@@ -183,7 +183,7 @@ class ModuleCase(Case):
 
     def gradients_of(self, arrays: Mapping[str, Array]) -> list[Any]:
         """The incoming gradients, one for each output, nested as it is, in their memory layouts and read-only."""
-        flat = [laid_out(x, self.numbers[name].layout) for name, x in arrays.items() if name.startswith(GY)]
+        flat = super().gradients_of(arrays)
         outputs = self._outputs if isinstance(self._outputs, (tuple, list)) else [self._outputs]
         gys: list[Any] = nested.unflatten([part for part in outputs if part is not None], flat)
         return gys
@@ -192,7 +192,7 @@ class ModuleCase(Case):
 
     def by_answer(self, ys: Any) -> dict[Answer, Any]:
         """The outputs that are compared."""
-        return answers(listed(ys), {})
+        return answers(nested.leaves(ys), {})
 
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
@@ -209,7 +209,9 @@ class ModuleCase(Case):
         floating = {name: gx for name, x, gx in inputs if x.floating and gx is not None}
         gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
         after = framework.parameters(module) if self.row.written else {}
-        ours = answers(listed(ys), gradients) | {written(name): np.array(after[name]) for name in self.row.written}
+        ours = answers(nested.leaves(ys), gradients) | {
+            written(name): np.array(after[name]) for name in self.row.written
+        }
         if not backward:
             return ours
         return ours | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance import divergences, frameworks
-from conformance.cases.common import GY, listed
+from conformance.cases.common import GY
 from conformance.cases.modules import CALLS, ModuleCase
 from conformance.checks.registry import BOTH, ESSENTIAL, check
 from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
@@ -21,7 +21,7 @@ from conformance.frameworks import built, pytorch, under_test
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from conformance.twins.twin import twin
-from numpyml.nested import map_leaves
+from numpyml.nested import leaves, map_leaves
 
 
 @check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
@@ -93,11 +93,11 @@ def inputs_untouched(case: ModuleCase, note: Note) -> None:
 
     for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
         masks = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
-        watched = dict(zip(case.names, listed(inputs), strict=True)) | masks
-        watched |= dict(zip((name for name in arrays if name.startswith(GY)), listed(gys), strict=True))
+        watched = dict(zip(case.names, leaves(inputs), strict=True)) | masks
+        watched |= dict(zip((name for name in arrays if name.startswith(GY)), leaves(gys), strict=True))
         before = {name: x.tobytes() for name, x in watched.items()}
         y, gxs = driver(inputs, gys)
-        results = [(x, np.array(x)) for x in (*listed(y), *listed(gxs))]
+        results = [(x, np.array(x)) for x in (*leaves(y), *leaves(gxs))]
         driver(map_leaves(lambda x: np.roll(x, 1), inputs), map_leaves(np.negative, gys))
         for name, x in watched.items():
             note.require(x.tobytes() == before[name], f"{name} was written to")
@@ -278,9 +278,9 @@ def copies(case: ModuleCase, note: Note) -> None:
     framework.forward(module, *inputs, **further)
     framework.backward(module, *case.gradients_of(arrays))
     others = framework.copies(module)
-    ys = listed(framework.forward(module, *inputs, **further))
+    ys = leaves(framework.forward(module, *inputs, **further))
     for how, other in others.items():
-        for y, again in zip(ys, listed(framework.forward(other, *inputs, **further)), strict=True):
+        for y, again in zip(ys, leaves(framework.forward(other, *inputs, **further)), strict=True):
             note.same(f"output of a {how}", again, y)
         for what in (framework.parameters, framework.gradients):
             for (name, x), own in zip(what(other).items(), what(module).values(), strict=True):
@@ -301,7 +301,7 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         framework.seed(seed)
         module = built(framework, case.row.torch, case.options, case.dtype)
         framework.train(module, case.training)
-        ys = listed(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
+        ys = leaves(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
         outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
         # of an output with few numbers, two masks are the same by chance
         further = framework.masks(module, (MASKED,), case.dtype) if frameworks.offers(framework, "masks") else []

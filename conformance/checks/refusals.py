@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from conformance import divergences
-from conformance.cases.common import listed
 from conformance.cases.functions import FunctionCase
 from conformance.cases.initial import InitialCase
 from conformance.cases.modules import ModuleCase
@@ -18,10 +17,11 @@ from conformance.checks.optimizers import accepted
 from conformance.checks.registry import ESSENTIAL, check
 from conformance.errors import Mismatch
 from conformance.frameworks import built, offers, pytorch, under_test
+from conformance.records import CAUSAL_HINT
 from conformance.results.census import Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow
 from conformance.twins.twin import torch_names, torch_optimizer
-from numpyml.nested import flatten, map_leaves, unflatten
+from numpyml.nested import flatten, leaves, map_leaves, unflatten
 from numpyml.typing import Array
 
 OPTIONS: dict[str, Any] = {
@@ -52,8 +52,8 @@ def misshapen(x: Array) -> dict[str, Array]:
 
 def invalid_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each input in turn, made invalid in each way."""
-    hinted = divergences.HINTED if any(case.call.get(name) is True for name in HINTS) else ""
-    flat = listed(inputs)
+    hinted = CAUSAL_HINT if any(case.call.get(name) is True for name in HINTS) else ""
+    flat = leaves(inputs)
     for i, (name, x) in enumerate(zip(case.names, flat, strict=True)):
         role = "target" if name == "targets" else "input"
         other = np.float64 if x.dtype == np.float32 else np.float32
@@ -146,12 +146,12 @@ def _invalid_gradients(case: ModuleCase, note: Note, module: Any, peer: Any, inp
 
     def theirs(gys: list[Array]) -> None:
         tensors = map_leaves(lambda x: pytorch.tensor(x, requires_grad=True), inputs)
-        leaves = [x for x in (*listed(tensors), *peer.parameters()) if x.requires_grad]
-        pytorch.gradients(listed(pytorch.call(peer, tensors, further)), leaves, listed(gys))
+        tracked = [x for x in (*leaves(tensors), *peer.parameters()) if x.requires_grad]
+        pytorch.gradients(leaves(pytorch.call(peer, tensors, further)), tracked, leaves(gys))
 
     right = case.gradients_of(case.exact)
     drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
-    if len(listed(right)) == 1 and offers(
+    if len(leaves(right)) == 1 and offers(
         framework, "dynamic"
     ):  # who has several outputs calls a tape for each of them
         drivers[", dynamic driver"] = dynamic
@@ -254,7 +254,7 @@ def function_rejections(case: FunctionCase, note: Note) -> None:
             return taken[0]
 
         try:
-            framework.differentiate(called, xs, [np.ones_like(y) for y in listed(ys)])
+            framework.differentiate(called, xs, [np.ones_like(y) for y in leaves(ys)])
         except Exception:
             if ys is not None or not taken:  # else NumPy refuses what was taken, and there is no gradient to begin from
                 raise
@@ -314,7 +314,7 @@ def same_refusal(
             raise Mismatch(f"{what}: {peers} accepts it, it is refused: {refusal}")
         note.remarks.add(difference)
     if refusal is None and reason is None and peer is not None:
-        for y, other in zip(listed(mine), listed(peer), strict=True):
+        for y, other in zip(leaves(mine), leaves(peer), strict=True):
             if np.shape(y) != np.shape(other) and not divergences.laxer(name, what):
                 raise Mismatch(f"{what}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
     note.record(1)

@@ -55,20 +55,26 @@ DRAWN: dict[type[Any], Callable[[Any], Strategy[Any]]] = {
 }
 
 
-@dataclass(frozen=True)
+def _drawn(row: Any, profile: Profile) -> Strategy[Any]:
+    return next(DRAWN[kind] for kind in type(row).__mro__ if kind in DRAWN)(row)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
-    """A check and everything that the runner and the reports know of it; see :func:`check`."""
+    """A check and everything that the runner and the reports know of it."""
 
     run: Run
-    rows: type[Any]
-    cases: Cases
-    where: Callable[[Any], bool]
-    needs: tuple[str, ...]
-    numpyml_only: bool
-    examples: int
-    fewer_composed: bool
-    covers: bool
-    sensitivity: tuple[str, ...]
+    rows: type[Any]  # the class of the rows that it runs on
+    cases: Cases = _drawn  # its strategy, by row and profile; by default that of the rows
+    where: Callable[[Any], bool] = lambda row: True  # of these rows, which it runs on
+    needs: tuple[str, ...] = ()  # what it calls of an adapter; where that is missing, the check is not offered
+    numpyml_only: bool = False  # it speaks to numpyml itself, through no adapter
+    examples: int = 24  # how many the default profile draws
+    fewer_composed: bool = True  # a row of many parts gets a fifth of them
+    covers: bool = False  # the runner draws on until the check has passed on every value that the strategies promise
+    sensitivity: tuple[
+        str, ...
+    ] = ()  # precisions in which it plants errors; the runner draws on until each is measured
 
     @property
     def name(self) -> str:
@@ -89,46 +95,14 @@ class Check:
         return max(2, round(self.examples * profile.examples * (COMPOSED if fewer else 1)))
 
 
-def _drawn(row: Any, profile: Profile) -> Strategy[Any]:
-    return next(DRAWN[kind] for kind in type(row).__mro__ if kind in DRAWN)(row)
-
-
 _checks: dict[str, Check] = {}
 
 
-def check(
-    *,
-    rows: type[Any],
-    cases: Cases | None = None,
-    where: Callable[[Any], bool] = lambda row: True,
-    needs: tuple[str, ...] = (),
-    numpyml_only: bool = False,
-    examples: int = 24,
-    fewer_composed: bool = True,
-    covers: bool = False,
-    sensitivity: tuple[str, ...] = (),
-) -> Callable[[Function], Function]:
-    """Register a check; the function itself stays as it is.
-
-    Args:
-        rows: the class of the rows that it runs on.
-        cases: its strategy, by row and profile; by default that of the rows.
-        where: of these rows, which it runs on.
-        needs: what it calls of an adapter; where that is missing, the check is not offered.
-        numpyml_only: it speaks to numpyml itself, through no adapter.
-        examples: how many the default profile draws.
-        fewer_composed: a row of many parts gets a fifth of them.
-        covers: the runner draws on until the check has passed on every value that the strategies promise.
-        sensitivity: the precisions in which it plants errors; the runner draws on until each was measured.
-    """
+def check(**fields: Any) -> Callable[[Function], Function]:
+    """Register a function as a :class:`Check` with these fields; the function itself stays as it is."""
 
     def registered(run: Function) -> Function:
-        known = _checks.setdefault(
-            run.__name__,
-            Check(
-                run, rows, cases or _drawn, where, needs, numpyml_only, examples, fewer_composed, covers, sensitivity
-            ),
-        )
+        known = _checks.setdefault(run.__name__, Check(run=run, **fields))
         assert known.run is run, f"two checks are called {run.__name__}"
         return run
 

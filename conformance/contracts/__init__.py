@@ -18,7 +18,7 @@ from conformance.contracts import (
     transformer,
 )
 from conformance.contracts.functions import elementwise, indexing, products, reductions, shapes
-from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
+from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 
 # The rows by the group of the table and the file they stand in, in the order of the table.
 FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
@@ -69,11 +69,6 @@ def optimizer_rows() -> list[OptimizerRow]:
 @cache
 def scheduler_rows() -> list[SchedulerRow]:
     return [row for row in rows() if isinstance(row, SchedulerRow)]
-
-
-@cache
-def initial_rows() -> list[InitialRow]:
-    return [row for row in rows() if isinstance(row, InitialRow)]
 
 
 @cache

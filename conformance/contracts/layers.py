@@ -11,7 +11,7 @@ from conformance.comparison.rule import Input
 from conformance.records import LONG_SUM, NOT_FINITE, RUNNING_MEAN, Finding, Refused, Remark, option
 from conformance.references import layers as exact
 from conformance.rows import Large, ModuleRow
-from conformance.strategies.arrays import NASTY, floats, shapes, whole
+from conformance.strategies.arrays import NASTY, floats, integers, shapes
 from conformance.strategies.coverage import Strategy, among, between
 from numpyml.nn import layers
 
@@ -103,7 +103,7 @@ ROWS = [
             "norm_type": among(2.0, 1.0, 3.0, np.inf),
             "scale_grad_by_freq": flags,
         },
-        lambda o: st.tuples(whole(shapes(), 0, o["num_embeddings"])),
+        lambda o: st.tuples(integers(shapes(), 0, o["num_embeddings"])),
         exact.embedding,
         differences=(
             Refused(option("max_norm", "-1", "NaN", "infinity"), NOT_FINITE),

@@ -13,7 +13,7 @@ from conformance.records import SATURATED, Finding, Limit, OptionNotState, Refus
 from conformance.references import losses as exact
 from conformance.references.losses import loss
 from conformance.rows import Large, LossRow
-from conformance.strategies.arrays import EVERY, NASTY, floats, grows, shapes, single, whole
+from conformance.strategies.arrays import EVERY, NASTY, floats, grows, integers, shapes, single
 from conformance.strategies.coverage import Draw, among, mark
 from numpyml.nn import losses
 from numpyml.typing import Array
@@ -61,7 +61,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
         if form == "a distribution":  # sums to one
             t = replace(t, values=single(t.values / np.where(total > 0, total, 1)))
         return x, t
-    t = draw(whole(shape, 0, n))
+    t = draw(integers(shape, 0, n))
     if form != "classes":
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
         t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))

@@ -11,7 +11,7 @@ from conformance.contracts.transformer import batches, flags, lengths, per_key, 
 from conformance.records import Refused, option
 from conformance.references import position as exact
 from conformance.rows import Large, ModuleRow
-from conformance.strategies.arrays import NASTY, floats, whole
+from conformance.strategies.arrays import NASTY, floats, integers
 from conformance.strategies.coverage import Draw, among, between, pick
 from numpyml.nn import layers
 
@@ -32,7 +32,7 @@ def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     if positions == "from 0":
         return (x,)
     return x, draw(
-        whole((length,) if positions == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES)
+        integers((length,) if positions == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES)
     )
 
 
@@ -45,7 +45,9 @@ def heads(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     if positions == "from 0":
         return (x,)
     batch = (lead[0], *(1 for _ in lead[1:])) if lead else ()
-    return x, draw(whole((length,) if positions == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES))
+    return x, draw(
+        integers((length,) if positions == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES)
+    )
 
 
 ROWS = [

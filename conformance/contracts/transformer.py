@@ -186,7 +186,7 @@ def texts(draw: Draw, number: int, batch_first: bool, features: int, alike: bool
 
 
 @st.composite
-def masked(draw: Draw, prefix: str, batch: int | None, L: int, S: int, names: tuple[str, str, str]) -> dict[str, Any]:
+def masked(draw: Draw, batch: int | None, L: int, S: int, names: tuple[str, str, str]) -> dict[str, Any]:
     """The masks of one attention, under the names that a layer has for them."""
     mask_name, padding_name, causal_name = names
     if batch == 0:  # PyTorch cannot reshape the masks of an empty batch
@@ -205,13 +205,13 @@ MEMORY_MASKS = ("memory_mask", "memory_key_padding_mask", "memory_is_causal")
 
 def encoder_call(names: tuple[str, str, str], o: dict[str, Any], xs: tuple[Input, ...]) -> Strategy[dict[str, Any]]:
     batch, L = sizes(xs[0].values.shape, batch_first(o))
-    return masked("", batch, L, L, names)
+    return masked(batch, L, L, names)
 
 
 @st.composite
 def decoder_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> dict[str, Any]:
     (batch, L), (_, S) = (sizes(x.values.shape, batch_first(o)) for x in xs)
-    return draw(masked("", batch, L, L, TARGET_MASKS)) | draw(masked("", batch, L, S, MEMORY_MASKS))
+    return draw(masked(batch, L, L, TARGET_MASKS)) | draw(masked(batch, L, S, MEMORY_MASKS))
 
 
 @st.composite
@@ -219,8 +219,8 @@ def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> di
     if mixed(o):
         return {}
     (batch, S), (_, L) = (sizes(x.values.shape, o["batch_first"]) for x in xs)
-    source = draw(masked("", batch, S, S, ("src_mask", "src_key_padding_mask", "src_is_causal")))
-    return source | draw(masked("", batch, L, L, TARGET_MASKS)) | draw(masked("", batch, L, S, MEMORY_MASKS))
+    source = draw(masked(batch, S, S, ("src_mask", "src_key_padding_mask", "src_is_causal")))
+    return source | draw(masked(batch, L, L, TARGET_MASKS)) | draw(masked(batch, L, S, MEMORY_MASKS))
 
 
 def mixed(o: dict[str, Any]) -> bool:

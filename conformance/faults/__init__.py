@@ -16,5 +16,4 @@ def faults() -> list[Fault]:
 
 def fault(name: str) -> Fault:
     """The one of this name."""
-    (named,) = (one for one in faults() if one.name == name)
-    return named
+    return next(fault for fault in faults() if fault.name == name)

@@ -58,8 +58,8 @@ def _as_they_began(*names: str) -> Any:
             groups = self.param_groups
             began = self.__dict__.setdefault("began", [{name: group[name] for name in names} for group in groups])
             at = next(i for i, group in enumerate(groups) if group.values_in_use is run.options)
-            options, initial = run.options, at or "learning_rate" not in names
-            run.options = {**options, **began[at]} if initial else options
+            options, replaced = run.options, at or "learning_rate" not in names
+            run.options = {**options, **began[at]} if replaced else options
             right(self, p, g, state, scratch, run)
             run.options = options
 

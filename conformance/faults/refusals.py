@@ -68,10 +68,10 @@ def _from_0(right: Any) -> Any:
 
 
 def _of_an_axis(right: Any) -> Any:
-    def expanded(g: Any, axis: Any, keepdims: bool) -> Any:
+    def restore_axes(g: Any, axis: Any, keepdims: bool) -> Any:
         return g if axis is None or keepdims else np.expand_dims(g, axis)
 
-    return expanded
+    return restore_axes
 
 
 FAULTS = [

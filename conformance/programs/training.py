@@ -224,11 +224,11 @@ class Program:
         return (
             "def batches():\n"
             f"    rng = np.random.default_rng({self.seed + 1})\n"
-            "    pairs = []\n"
+            "    data = []\n"
             f"    for shape in {shapes}:\n"
             "        x = rng.standard_normal(shape).astype(np.float32).astype(float)\n"
-            f"        pairs.append((x, {targets}{rounded}))\n"
-            "    return pairs\n"
+            f"        data.append((x, {targets}{rounded}))\n"
+            "    return data\n"
         )
 
     def script(self) -> str:

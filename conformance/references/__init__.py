@@ -20,11 +20,4 @@ from __future__ import annotations
 
 from conformance.references.kinds import FunctionReference, ModuleReference
 
-__all__ = ["FunctionReference", "ModuleReference", "how"]
-
-
-def how(reference: FunctionReference | ModuleReference | None) -> str:
-    """What a reference is, in a line."""
-    if reference is None:
-        return "numpyml's own code in extended precision, which PyTorch's float64 must confirm"
-    return reference.how
+__all__ = ["FunctionReference", "ModuleReference"]

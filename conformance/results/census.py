@@ -38,31 +38,56 @@ class Curve:
 UNRECORDED = "not on record yet"  # a finding without a line among the divergences
 
 
-@dataclass
-class Note:
-    """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
+@dataclass(kw_only=True)
+class Tally:
+    """What checks have compared, and what the worst of it came to."""
 
-    row: str
-    check: str
     examples: int = 0
     comparisons: int = 0
     error: float = 0.0  # worst, in units of the bound
     ulps: float = 0.0
     torch_ulps: float = 0.0
-    failure: str = ""
-    again: str = ""  # the command that repeats it
-    not_offered: int = 0  # examples that the framework has no way to run
-    remarks: set[str] = field(default_factory=set)  # divergences that this check met
+    remarks: set[str] = field(default_factory=set)  # documented differences that were met
     findings: dict[str, int] = field(default_factory=dict)  # what PyTorch gets wrong -> in how many elements
     # How many elements are off by how many units in the last place, in the bins of SPREAD
     spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
     torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
     # "float32" -> the smallest error planted in one element, in units in the last place, that is always detected
     resolution: dict[str, float] = field(default_factory=dict)
-    curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: set[str] = field(default_factory=set)  # and what of it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
+
+    def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
+        """Add elements that were compared, and what the worst of them came to."""
+        self.comparisons += compared
+        self.error, self.ulps = max(self.error, float(error)), max(self.ulps, float(ulps))
+        self.torch_ulps = max(self.torch_ulps, float(torch_ulps))
+
+    def merge(self, other: Tally) -> None:
+        """Add those of another."""
+        self.record(other.comparisons, other.error, other.ulps, other.torch_ulps)
+        self.examples += other.examples
+        for name, elements in other.findings.items():
+            self.findings[name] = self.findings.get(name, 0) + elements
+        for name, ulps in other.resolution.items():
+            self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
+        self.spread = [a + b for a, b in zip(self.spread, other.spread, strict=True)]
+        self.torch_spread = [a + b for a, b in zip(self.torch_spread, other.torch_spread, strict=True)]
+        for sets in ("remarks", "promised", "reached", "references"):
+            getattr(self, sets).update(getattr(other, sets))
+
+
+@dataclass
+class Note(Tally):
+    """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
+
+    row: str
+    check: str
+    failure: str = ""
+    again: str = ""  # the command that repeats it
+    not_offered: int = 0  # examples that the framework has no way to run
+    curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     covers: bool = False  # whether it must reach every promise itself
     sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors
 
@@ -112,12 +137,6 @@ class Note:
                 )
                 self.resolution[precision] = max(plant.smallest, self.resolution.get(precision, 0.0))
 
-    def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
-        """Add elements that were compared, and what the worst of them came to."""
-        self.comparisons += compared
-        self.error, self.ulps = max(self.error, float(error)), max(self.ulps, float(ulps))
-        self.torch_ulps = max(self.torch_ulps, float(torch_ulps))
-
     def curve(self, title: str, ours: Any, torch: Any) -> None:
         """Keep a trajectory to look at, up to CURVES of them."""
         if len(self.curves) < CURVES:
@@ -147,7 +166,7 @@ OUTCOMES = ("passed", "failed", "not offered", "nothing to compare")
 
 
 @dataclass
-class Line:
+class Line(Tally):
     """A component's line of the table."""
 
     row: str
@@ -157,19 +176,6 @@ class Line:
     not_offered: int = 0  # checks that the framework has no way to run
     in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
     idle: int = 0  # checks with nothing to compare: the parameter gradients of a layer without parameters
-    examples: int = 0
-    comparisons: int = 0
-    error: float = 0.0
-    ulps: float = 0.0
-    torch_ulps: float = 0.0
-    remarks: set[str] = field(default_factory=set)
-    findings: dict[str, int] = field(default_factory=dict)
-    spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
-    torch_spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
-    resolution: dict[str, float] = field(default_factory=dict)
-    promised: set[str] = field(default_factory=set)
-    reached: set[str] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
 
     @property
     def measured(self) -> bool:
@@ -193,18 +199,7 @@ class Line:
         else:
             for count in ("checks", "passed", "failed", "not_offered", "in_part", "idle"):
                 setattr(self, count, getattr(self, count) + getattr(note, count))
-        self.examples += note.examples
-        self.comparisons += note.comparisons
-        self.error, self.ulps = max(self.error, note.error), max(self.ulps, note.ulps)
-        self.torch_ulps = max(self.torch_ulps, note.torch_ulps)
-        for name, elements in note.findings.items():
-            self.findings[name] = self.findings.get(name, 0) + elements
-        for name, ulps in note.resolution.items():
-            self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
-        self.spread = [a + b for a, b in zip(self.spread, note.spread, strict=True)]
-        self.torch_spread = [a + b for a, b in zip(self.torch_spread, note.torch_spread, strict=True)]
-        for sets in ("remarks", "promised", "reached", "references"):
-            getattr(self, sets).update(getattr(note, sets))
+        self.merge(note)
 
 
 @dataclass

@@ -257,14 +257,14 @@ def _floats(
 
 
 @st.composite
-def whole(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Input:
-    """An array of whole numbers from ``low`` up to, not including, ``high``; ``dtypes`` are NumPy's letters."""
+def integers(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Input:
+    """An array of integers from ``low`` up to, not including, ``high``; ``dtypes`` are NumPy's letters."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
     fitting = [dtype for dtype in dtypes if low >= np.iinfo(dtype).min and high - 1 <= np.iinfo(dtype).max]
     dtype, layouts = draw(st.sampled_from(fitting)), ("C", "strided", "reversed")
     rng = np.random.default_rng(draw(seeds))
     values = rng.integers(low, high, shape) if high > low else np.zeros(shape)
-    return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "whole", purpose=_purpose((), layouts))
+    return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "integers", purpose=_purpose((), layouts))
 
 
 def incoming(shape: Shape, *seed: int) -> Input:
@@ -280,7 +280,7 @@ def incoming(shape: Shape, *seed: int) -> Input:
 
 
 def laid_out(x: Array, layout: str) -> Array:
-    """The same numbers in a new array of this layout, read-only: whoever writes to what he was given is caught."""
+    """The same numbers in a new array of this layout, read-only, so that a write to an input is an error."""
     y = _LAYOUTS[layout](np.asarray(x))
     y.flags.writeable = False
     return y

@@ -3,7 +3,7 @@
 A strategy has a purpose: the values or classes of values that it exists for, by labels such as ``bias=False``,
 ``axis: from the back`` or ``x: nan``. They are promised as soon as the strategy is part of a case, drawn or not, and
 reached when a check has passed on a case that holds one: the arrays themselves are looked at, with flags and
-strides. A promise that no case kept is red (:func:`conformance.results.completeness.unreached`).
+strides. A promise that no case has reached is an error (:func:`conformance.results.completeness.unreached`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def equals(value: Any) -> str:
 
 _promised: set[str] = set()
 _reached: set[str] = set()
-_wanted: set[str] = set()  # what a case is searched for: see likely
+_targets: set[str] = set()  # what a case is searched for: see likely
 
 
 def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
@@ -98,20 +98,20 @@ def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
 
 
 @st.composite
-def fresh(draw: Draw, cases: Strategy[Any], wanted: Collection[str] = ()) -> Any:
-    """The cases, each with the labels of its own draw alone; drawn so that they hold a wanted one, where possible."""
+def fresh(draw: Draw, cases: Strategy[Any], targets: Collection[str] = ()) -> Any:
+    """The cases, each with the labels of its own draw alone; drawn to hold one of these targets, where possible."""
     _promised.clear()
     _reached.clear()
-    _wanted.update(wanted)
+    _targets.update(targets)
     try:
         return draw(cases)
     finally:  # what is drawn elsewhere is not searched for
-        _wanted.clear()
+        _targets.clear()
 
 
 def likely(choices: Sequence[Choice], labels: Callable[[Choice], Iterable[str]]) -> Sequence[Choice]:
-    """The choices that can reach something wanted, of any array; all of them if none can, or nothing is wanted."""
-    aimed = [choice for choice in choices if any(name.endswith(label) for label in labels(choice) for name in _wanted)]
+    """The choices that can reach a target, of any array; all of them if none can, or there is no target."""
+    aimed = [choice for choice in choices if any(name.endswith(label) for label in labels(choice) for name in _targets)]
     return aimed or choices
 
 

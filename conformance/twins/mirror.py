@@ -87,7 +87,7 @@ def carry_out(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     if row is None or function not in _rows():
         raise Misuse(
             f"{title_of(function)} has no contract row, so it is not known what PyTorch writes for it; add one to "
-            "conformance/contracts/functions.py, or hand over the PyTorch model as twin="
+            "conformance/contracts/functions/, or hand over the PyTorch model as twin="
         )
     if function in CALLS:
         return CALLS[function](**_arguments(row, args, kwargs, asked_by(CALLS[function])))

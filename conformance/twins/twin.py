@@ -28,6 +28,7 @@ from conformance.twins.mirror import (
 from numpyml import Tensor
 from numpyml.names import PYTORCH_OPTIONS
 from numpyml.nn import Buffer, Module, Parameter, model
+from numpyml.nn.drivers import is_program
 
 OURS_ALONE = frozenset({"dtype", "generator"})  # arguments that choose precision and randomness, not meaning
 
@@ -68,11 +69,6 @@ def _computing(kind: type) -> type:
     return next(cls for cls in kind.__mro__ if {"forward", "compute"} & vars(cls).keys())
 
 
-def _is_program(kind: type) -> bool:
-    """Whether it is a ``forward`` in NumPy that says it."""
-    return hasattr(vars(_computing(kind)).get("compute"), "program")
-
-
 class _Twins:
     """The twins created so far: what is shared on our side is shared on PyTorch's."""
 
@@ -89,7 +85,7 @@ class _Twins:
             row = row_of(module)
             if row is not None and not row.container:
                 self.modules[id(module)] = self.component(row, module).train(module.training)
-            elif _computing(type(module)) in (Module, model.Sequential) or _is_program(type(module)):
+            elif _computing(type(module)) in (Module, model.Sequential) or is_program(type(module)):
                 self.modules[id(module)] = peer = self.composite(module)
                 peer.training = module.training
             else:
@@ -182,7 +178,7 @@ class _Twins:
         """The ``self`` of the user's ``forward``: an instance of the module's class that holds PyTorch's modules."""
         if id(module) not in self.stand_ins:
             kind: Any = type(module)  # as above
-            known_rows = contracts.module_rows() if _is_program(kind) else []
+            known_rows = contracts.module_rows() if is_program(kind) else []
             rows = [row for row in known_rows if issubclass(kind, row.ours) and kind is not row.ours]
             component: Any = rows[0].ours if rows else None
             stand_in_class = _stand_in_class(kind, component)
@@ -281,7 +277,7 @@ def _program_class(kind: type) -> Any:
     from torch import nn
 
     def forward(self: Any, *inputs: Any, **options: Any) -> Any:
-        if not _is_program(kind):
+        if not is_program(kind):
             raise Misuse(f"{kind.__name__} defines no forward")
         mirrors = [mirrored(x) for x in inputs]
         own: Any = kind.forward  # type: ignore[attr-defined]

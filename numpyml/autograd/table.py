@@ -99,7 +99,8 @@ class Row:
             bound[self.starred] = list(args[len(self.positional) :])
         elif len(args) > len(self.positional):
             raise DerivativeError(
-                f"{self.title} expected at most {len(self.positional)} arguments here, got {len(args)}"
+                f"{self.title} expected at most {len(self.positional)} arguments by position, got {len(args)}; "
+                "pass the others by name"
             )
         for name, value in kwargs.items():
             if name in self.parameters or name in self.refused:

@@ -164,7 +164,10 @@ class Module(ExplainsKeywords):
                 array that disagree. Nothing is written then.
         """
         if not isinstance(state_dict, Mapping):
-            raise DTypeError(f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}", self)
+            raise DTypeError(
+                f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}; pass a module's state_dict()",
+                self,
+            )
         own = dict(_state(self))
         problems = [f"{name} is missing" for name in own if name not in state_dict]
         problems += [f"{name} is not in this model" for name in state_dict if name not in own]

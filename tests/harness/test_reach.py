@@ -100,13 +100,13 @@ def test_a_case_that_was_not_used_leaves_no_labels() -> None:
     assert all("old" not in labels and "shape: 2 axes" in labels for labels in seen)
 
 
-def test_what_is_wanted_is_drawn_at_once() -> None:
+def test_targets_are_drawn_at_once() -> None:
     """The kind and the layout of an array are chosen among those that can reach what is missing; others vary on."""
-    wanted = {"x: nan", "x: -inf", "x: fortran layout", "bias=False"}
+    targets = {"x: nan", "x: -inf", "x: fortran layout", "bias=False"}
     kinds: set[tuple[str, str]] = set()
 
     @runner.hypothesis.settings(max_examples=30, database=None)
-    @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY), wanted))
+    @runner.hypothesis.given(reach.fresh(floats((2, 3), EVERY), targets))
     def draw(x: Any) -> None:
         kinds.add((x.kind, x.layout))
 
@@ -115,7 +115,7 @@ def test_what_is_wanted_is_drawn_at_once() -> None:
     assert reach.likely(("nan", "ties"), lambda kind: [f": {kind}"]) == ("nan", "ties")  # the search is over
 
 
-def test_nothing_wanted_leaves_every_choice() -> None:
+def test_no_target_leaves_every_choice() -> None:
     kinds: set[str] = set()
 
     @runner.hypothesis.settings(max_examples=300, database=None)

@@ -13,7 +13,7 @@ import pytest
 from mpmath import mp, mpf
 
 from conformance.contracts import function_rows, module_rows
-from conformance.references import FunctionReference, how
+from conformance.references import FunctionReference
 
 Wide = np.longdouble
 EPS = np.finfo(Wide).eps
@@ -369,8 +369,3 @@ def test_every_function_and_module_of_the_contract_has_a_reference() -> None:
     containers = {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"}  # each of their parts has one
     composed = {row.torch for row in module_rows() if row.composed}
     assert {row.torch for row in module_rows()} - set(MODULES) == containers | composed
-
-
-def test_what_has_no_reference_says_so() -> None:
-    assert how(None) == "numpyml's own code in extended precision, which PyTorch's float64 must confirm"
-    assert how(reference_of("tanh")) == "formula in extended precision"

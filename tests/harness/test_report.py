@@ -253,13 +253,16 @@ def test_what_is_not_offered_or_compared_nothing_has_not_passed() -> None:
     lacking.notes = [Note("LSTM", "output", not_offered=3)]
     assert not lacking.holds and "passed" not in terminal.verdict(lacking)
     assert terminal.headline(lacking) == "Nothing was compared"
-    lacking.notes.append(Note("tanh", "output", 1, 1))
+    lacking.notes.append(Note("tanh", "output", examples=1, comparisons=1))
     assert lacking.holds and terminal.headline(lacking) == "tanh conforms; 1 not offered"
 
 
 def test_what_was_offered_in_part_is_told_everywhere() -> None:
     census = Census(About(components={name: Component("layers", "") for name in ("LSTM", "GRU")}))
-    census.notes = [Note("LSTM", "output", 20, 100, not_offered=10), Note("GRU", "output", 30, 150)]
+    census.notes = [
+        Note("LSTM", "output", examples=20, comparisons=100, not_offered=10),
+        Note("GRU", "output", examples=30, comparisons=150),
+    ]
     assert [line.in_part for line in (*census.lines(), census.total())] == [1, 0, 1] and census.holds
     rows = {line.split()[0]: line for line in report.table(census).splitlines() if line.strip()}
     assert rows["LSTM"].endswith("1 in part") and rows["total"].endswith("1 in part") and "part" not in rows["GRU"]
@@ -282,7 +285,8 @@ def test_what_is_incomplete_is_red() -> None:
 
 
 def test_a_line_holds_what_its_checks_hold() -> None:
-    first, second = Note("Dense", "output", 2, 10, 0.5, 3.0, 2.0), Note("Dense", "copies", 1, 4, 0.25, 5.0, 1.0)
+    first = Note("Dense", "output", examples=2, comparisons=10, error=0.5, ulps=3.0, torch_ulps=2.0)
+    second = Note("Dense", "copies", examples=1, comparisons=4, error=0.25, ulps=5.0, torch_ulps=1.0)
     first.resolution, second.resolution = {"float32": 4.0}, {"float32": 16.0, "float64": 8.0}
     first.findings, second.findings = {"tail": 2}, {"tail": 3}
     first.spread[1], second.spread[1] = 7, 8

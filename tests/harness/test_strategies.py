@@ -25,11 +25,11 @@ from conformance.strategies.arrays import (
     VALUES,
     floats,
     growing,
+    integers,
     laid_out,
     longer,
     shapes,
     side,
-    whole,
 )
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -126,7 +126,7 @@ def test_arrays_reach_what_they_promise(dtype: Any) -> None:
 
 
 def test_whole_numbers_come_in_every_layout() -> None:
-    inputs = [x for x, *_ in drawn(whole((3, 4), 0, 5))]
+    inputs = [x for x, *_ in drawn(integers((3, 4), 0, 5))]
     assert {label for x in inputs for label in x.purpose.of((x, np.float32))} == {
         ": C layout", ": strided layout", ": reversed layout",
     }  # fmt: skip

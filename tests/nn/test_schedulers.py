@@ -55,8 +55,29 @@ def test_one_cycle_ends():
 
 
 def test_a_plateau_needs_its_metric():
+    schedule = schedulers.ReduceLROnPlateau(sgd())
+    before = schedule.state_dict()
     with pytest.raises(OptionError, match="metrics to be the metric to watch"):
-        schedulers.ReduceLROnPlateau(sgd()).step()
+        schedule.step()
+    assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: schedulers.StepLR(o, 3),
+        lambda o: schedulers.LambdaLR(o, lambda t: 1 / (t + 1)),
+        lambda o: schedulers.OneCycleLR(o, 1.0, total_steps=9, cycle_momentum=False),
+    ],
+)
+def test_a_group_added_after_the_schedule_is_an_error_and_changes_nothing(make):
+    optimizer = sgd()
+    schedule = make(optimizer)
+    optimizer.add_param_group({"parameters": [np.zeros(2)], "gradients": [np.zeros(2)]})
+    before = schedule.state_dict(), schedule.get_last_lr()
+    with pytest.raises(StateError, match="expected 1 parameter groups, got 2; add groups first"):
+        schedule.step()
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
 
 
 def test_another_schedules_state_is_refused():

@@ -115,33 +115,14 @@ JOINING = [
         moves(lambda *xs, axis: np.stack(xs, axis)),
         joined("stack"),
     ),
-    row(
-        np.vstack,
-        lambda t, *xs: t.vstack(xs),
-        several("a b", NASTY),
-        moves(lambda *xs: np.vstack(xs)),
-        joined("vstack"),
-    ),
-    row(
-        np.hstack,
-        lambda t, *xs: t.hstack(xs),
-        several("a b c", NASTY),
-        moves(lambda *xs: np.hstack(xs)),
-        joined("hstack"),
-    ),
-    row(
-        np.dstack,
-        lambda t, *xs: t.dstack(xs),
-        several("a b", NASTY),
-        moves(lambda *xs: np.dstack(xs)),
-        joined("dstack"),
-    ),
-    row(
-        np.column_stack,
-        lambda t, *xs: t.column_stack(xs),
-        several("a b", NASTY),
-        moves(lambda *xs: np.column_stack(xs)),
-        joined("column_stack"),
+    *(
+        row(function, theirs, several(names, NASTY), moves(lambda *xs, f=function: f(xs)), joined(function.__name__))
+        for function, theirs, names in (
+            (np.vstack, lambda t, *xs: t.vstack(xs), "a b"),
+            (np.hstack, lambda t, *xs: t.hstack(xs), "a b c"),
+            (np.dstack, lambda t, *xs: t.dstack(xs), "a b"),
+            (np.column_stack, lambda t, *xs: t.column_stack(xs), "a b"),
+        )
     ),
     row(
         np.append,
@@ -163,26 +144,19 @@ JOINING = [
         moves(lambda a, cuts, axis: np.array_split(a, cuts, axis)),
         lambda n, a, cuts, **axis: n.array_split(a, cuts, **axis),
     ),
-    row(
-        np.hsplit,
-        lambda t, a, cuts: t.hsplit(a, cuts),
-        sections_along(1),
-        moves(lambda a, cuts=(1, 2): np.hsplit(a, cuts)),
-        lambda n, a, cuts: n.hsplit(a, cuts),
-    ),
-    row(
-        np.vsplit,
-        lambda t, a, cuts: t.vsplit(a, cuts),
-        sections_along(0),
-        moves(lambda a, cuts=(1, 2): np.vsplit(a, cuts)),
-        lambda n, a, cuts: n.vsplit(a, cuts),
-    ),
-    row(
-        np.dsplit,
-        lambda t, a, cuts: t.dsplit(a, cuts),
-        sections_along(2),
-        moves(lambda a, cuts=(1, 2): np.dsplit(a, cuts)),
-        lambda n, a, cuts: n.dsplit(a, cuts),
+    *(
+        row(
+            function,
+            theirs,
+            sections_along(axis),
+            moves(lambda a, cuts=(1, 2), f=function: f(a, cuts)),
+            lambda n, a, cuts, name=function.__name__: getattr(n, name)(a, cuts),
+        )
+        for function, theirs, axis in (
+            (np.hsplit, lambda t, a, cuts: t.hsplit(a, cuts), 1),
+            (np.vsplit, lambda t, a, cuts: t.vsplit(a, cuts), 0),
+            (np.dsplit, lambda t, a, cuts: t.dsplit(a, cuts), 2),
+        )
     ),
 ]
 

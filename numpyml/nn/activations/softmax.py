@@ -25,7 +25,9 @@ class _AlongAxis(Module):
         """``dim``, counted from the front."""
         axes = max(x.ndim, 1)
         if not -axes <= self.dim < axes:
-            raise ShapeError(f"expected x to have an axis {self.dim}, got {kind_of(x)}; dim counts its axes", self)
+            raise ShapeError(
+                f"expected x to have an axis {self.dim}, got {kind_of(x)}; choose dim from {-axes} to {axes - 1}", self
+            )
         return self.dim % axes
 
 

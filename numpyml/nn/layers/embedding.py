@@ -77,7 +77,10 @@ class Embedding(Module):
         """
         table = np.asarray(embeddings)
         if table.ndim != 2:
-            raise ShapeError(f"Embedding.from_pretrained expected a table (vectors, length), got {kind_of(table)}")
+            raise ShapeError(
+                f"Embedding.from_pretrained expected a table (vectors, length), got {kind_of(table)}; "
+                "pass one row for each vector"
+            )
         vectors, length = table.shape
         layer = cls(vectors, length, **{"dtype": table.dtype if table.dtype.kind == "f" else None, **options})
         layer.weight.data = table

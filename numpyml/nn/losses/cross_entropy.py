@@ -114,7 +114,11 @@ class CrossEntropyWithLogits(Loss):
         index_shape = without_classes(x)
         classes = 0 if not x.ndim else x.shape[min(1, x.ndim - 1)]
         if not classes:
-            raise ShapeError(f"expected outputs of shape (N, C, ...) with at least one class, got {x.shape}", self)
+            raise ShapeError(
+                f"expected outputs of shape (N, C, ...) with at least one class, got {x.shape}; "
+                "pass one logit for each class, on axis 1",
+                self,
+            )
         kind = targets.dtype.kind
         if kind not in "iuf" or (kind == "f" and targets.shape == index_shape):
             raise DTypeError(
@@ -126,7 +130,8 @@ class CrossEntropyWithLogits(Loss):
         if targets.shape != expected:
             raise ShapeError(
                 f"expected {'probabilities' if kind == 'f' else 'class indices'} of shape {expected} for outputs of "
-                f"shape {x.shape}, got {kind_of(targets)}",
+                f"shape {x.shape}, got {kind_of(targets)}; "
+                f"pass one for each {'logit' if kind == 'f' else 'prediction'}",
                 self,
             )
         if kind == "f":
@@ -140,7 +145,7 @@ class CrossEntropyWithLogits(Loss):
         if self.weight is not None and np.shape(self.weight) != (classes,):
             raise ShapeError(
                 f"expected weight to have one entry for each of the {classes} classes, got shape "
-                f"{np.shape(self.weight)}",
+                f"{np.shape(self.weight)}; build the loss with such weights",
                 self,
             )
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from numpyml.errors import StateError
 from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.optimizers.groups import ParameterGroup
 from numpyml.options import require
 
 # The rate of every group before its first schedule: the next schedule of the same optimizer starts from it as well.
@@ -49,23 +50,28 @@ class Scheduler(ExplainsKeywords):
 
     def step(self) -> None:
         """Advance to the next t."""
+        self._set(self.last_epoch + 1)
         self.last_epoch += 1
-        self._set(self.last_epoch)
 
     def restart(self) -> None:
         """Return to t = 0."""
         self.last_epoch = 0
-        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+        for group, base in zip(self._groups(), self.base_rates, strict=True):
             group["learning_rate"] = base
         self._set(0)
 
-    def _set(self, t: int) -> None:
+    def _groups(self) -> list[ParameterGroup]:
+        """The optimizer's groups, checked to be as many as at the beginning."""
         groups = self.optimizer.param_groups
         if len(groups) != len(self.base_rates):
             raise StateError(
                 f"{type(self).__name__} expected {len(self.base_rates)} parameter groups, got {len(groups)}; "
                 "add groups first, then make the schedule"
             )
+        return groups
+
+    def _set(self, t: int) -> None:
+        groups = self._groups()
         rates = [self.rate(base, g["learning_rate"], t) for base, g in zip(self.base_rates, groups, strict=True)]
         for group, rate in zip(groups, rates, strict=True):
             group["learning_rate"] = rate

@@ -68,7 +68,7 @@ class OneCycleLR(Scheduler):
         if t > self.total_steps:
             raise OptionError(f"{type(self).__name__} expected at most {self.total_steps} steps, got step {t}")
         phase, part = self._phase(t)
-        for group, largest in zip(self.optimizer.param_groups, self.max_rates, strict=True):
+        for group, largest in zip(self._groups(), self.max_rates, strict=True):
             first = largest / self.div_factor
             last = first / self.final_div_factor
             rates = [(first, largest), (largest, last)]

@@ -50,11 +50,12 @@ class ReduceLROnPlateau(Scheduler):
 
     def step(self, metrics: float | None = None) -> None:
         """Take the newest value of the metric."""
-        self.last_epoch += 1
         if metrics is None:
-            require(self.last_epoch == 0, self, "metrics", None, "the metric to watch")
+            require(self.last_epoch < 0, self, "metrics", None, "the metric to watch")
+            self.last_epoch = 0
             return
         value = float(metrics)
+        self.last_epoch += 1
         better = self._better(value)
         self.best = value if better else self.best
         self.waited = 0 if better else self.waited + 1
@@ -71,7 +72,7 @@ class ReduceLROnPlateau(Scheduler):
         return value < self.best - threshold if minimize else value > self.best + threshold
 
     def _reduce(self) -> None:
-        for group, least in zip(self.optimizer.param_groups, self.min_rates, strict=True):
+        for group, least in zip(self._groups(), self.min_rates, strict=True):
             rate = max(group["learning_rate"] * self.factor, least)
             if group["learning_rate"] - rate > self.eps:
                 group["learning_rate"] = rate

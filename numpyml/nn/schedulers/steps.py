@@ -31,7 +31,7 @@ class LambdaLR(Scheduler):
 
     def _set(self, t: int) -> None:
         rates = [base * f(t) for base, f in zip(self.base_rates, self.functions, strict=True)]
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(self._groups(), rates, strict=True):
             group["learning_rate"] = rate
 
 
