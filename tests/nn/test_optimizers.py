@@ -317,3 +317,11 @@ def test_a_closure_computes_the_gradients_and_its_loss_is_returned(rng, kind):
         assert not is_recording()
     assert isinstance(value, Tensor) and value.item() > closure().item()
     assert not any(np.array_equal(p, q) for p, q in zip(a.parameters(), before, strict=True))
+
+
+def test_a_name_for_type_checkers_alone_declares_no_range():
+    class Own(Optimizer):
+        def __init__(self, parameters, gradients=None, learning_rate: "OnlyForTypeCheckers" = 0.1):  # noqa: F821  # that is the case
+            super().__init__(parameters, gradients, locals())
+
+    assert Own([np.ones(2)], [np.zeros(2)]).defaults == {"learning_rate": 0.1}

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from types import SimpleNamespace
 from typing import Annotated, Any, get_type_hints
 
 from numpyml.options import flag, number, require
@@ -30,13 +31,23 @@ Betas = Annotated[tuple[float, float], betas]
 
 def declared(constructor: Callable[..., Any]) -> dict[str, Check]:
     """The options of a constructor, each with the check of its type; a plain type allows any value."""
-    hints = get_type_hints(constructor, include_extras=True)
     return {
-        name: next(iter(getattr(hints.get(name), "__metadata__", ())), _anything)
+        name: _check_of(parameter.annotation, constructor.__globals__)
         for name, parameter in inspect.signature(constructor).parameters.items()
         if name not in ("self", "parameters", "gradients")
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
+
+
+def _check_of(annotation: Any, names: dict[str, Any]) -> Check:
+    """The check of a type; none where its name is for type checkers alone."""
+    holder = SimpleNamespace(__annotations__={"option": annotation})
+    try:
+        hint = get_type_hints(holder, names, include_extras=True)["option"]
+    except NameError:
+        return _anything
+    check: Check = next(iter(getattr(hint, "__metadata__", ())), _anything)
+    return check
 
 
 def _anything(owner: str, name: str, value: Any) -> Any:
