@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from conformance.cases.common import answers as by_answer
+from conformance.cases.common import incoming_name
 from conformance.cases.functions import FunctionCase, function_cases
 from conformance.cases.modules import ModuleCase, module_cases
 from conformance.comparison.rule import Input
@@ -103,6 +104,8 @@ def answered(case: Any) -> bool:
     name, operands = case.row.name, case.call.operands if isinstance(case, FunctionCase) else {}
     if name == "var" and any(x.values.ndim == 0 and np.isnan(x.values) for x in operands.values()):
         return False  # with ddof 1, PyTorch's gradient at a single NaN is ∞, though at a single number it is NaN
+    if name == "cbrt" and any((x.values == 0).any() for x in operands.values()):
+        return False  # PyTorch has no cube root, and its power 1/3 has no derivative at 0: see special_points
     return not any(x.kind == "tiny" and (name, operand) in LOST for operand, x in operands.items())
 
 
@@ -209,7 +212,7 @@ def test_a_product_is_its_own_derivative_at_unit_vectors(name: str) -> None:
         nonlocal compared
         arrays = {what: x.values for what, x in case.numbers.items()}
         operands = {what: arrays[what] for what in case.call.operands}
-        gys = [arrays["incoming gradient 0"]]
+        gys = [arrays[incoming_name(0)]]
         size = {what: np.abs(x) for what, x in operands.items()}
         gradients = reference(operands, case.call.options, gys)[1]
         expected = linear(apply)(operands, case.call.options, gys)[1]
