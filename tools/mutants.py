@@ -102,7 +102,7 @@ UNCHANGED = "nothing"  # done to a file whose tests must pass, or else what they
 _FEW_ROWS = "kernels/products.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
 _PLAIN_SQUARES = (
     "nn/utils.py",
-    "if 1e-12 < squares < np.inf:  # nothing overflowed, and what underflowed is nothing beside the sum",
+    "if 1e-12 < squares < np.inf:  # no overflow, and underflow is negligible beside the sum",
 )
 # Survivors that nobody could notice: (file, the line's text, what was done to it) -> why.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
