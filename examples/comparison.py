@@ -191,22 +191,28 @@ def curve(run):
     return run.losses if run.losses.size else np.sort(run.predictions, axis=None)
 
 
+def strays(comparison, starts, steps, variant=None):
+    """The distances from the same training in float64: of each half in float64, and of each half in float32."""
+    distances = {label: [] for label in comparison.halves}
+    exact = []
+    for seed in range(starts):
+        start = comparison.start(seed)
+        *ours, reference = (comparison.run(n, start, "float64", seed, steps, variant) for n in comparison.halves)
+        exact += [apart(run.losses, reference.losses).max() for run in ours]
+        for label, of_label in distances.items():
+            run = comparison.run(label, start, "float32", seed, steps, variant)
+            of_label.append(apart(run.losses, reference.losses).max())
+    return exact, distances
+
+
 def show_strays(comparison, starts, steps):
     """The distance of each half from the same training in float64, by its roundings: a median over starts."""
     for variant in comparison.variants:
-        strays = {label: [] for label in comparison.halves}
-        exact = []
-        for seed in range(starts):
-            start = comparison.start(seed)
-            *ours, reference = (comparison.run(n, start, "float64", seed, steps, variant) for n in comparison.halves)
-            exact += [apart(run.losses, reference.losses).max() for run in ours]
-            for label, distances in strays.items():
-                run = comparison.run(label, start, "float32", seed, steps, variant)
-                distances.append(apart(run.losses, reference.losses).max())
+        exact, distances = strays(comparison, starts, steps, variant)
         print(f"largest distances of the loss at any step, {starts} starts" + (f", {variant}" if variant else ""))
         print(f"    float64, from PyTorch, at worst: {max(exact):.1e}")
-        for label, distances in strays.items():
-            print(f"    {label} in float32, from PyTorch in float64, median: {median(distances):.2e}")
+        for label, of_label in distances.items():
+            print(f"    {label} in float32, from PyTorch in float64, median: {median(of_label):.2e}")
 
 
 def compare(options, path):
