@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -87,6 +87,16 @@ def _location(name: str) -> str:
 
 class ExplainsKeywords:
     """Base of classes whose constructors answer a keyword of PyTorch's with what it is here."""
+
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        constructor: Any = cls.__init__
+        signature = inspect.signature(constructor)
+        own = list(signature.parameters.values())[1:] if constructor is not object.__init__ else []
+        # Python 3.10 takes the signature of __new__ before that of an inherited __init__.
+        cls.__signature__ = signature.replace(parameters=own)
 
     def __new__(cls: type[T], *arguments: Any, **options: Any) -> T:
         if not _KEYWORDS.keys().isdisjoint(options):

@@ -142,3 +142,12 @@ def test_a_class_of_ones_own_may_use_such_names_itself():
     assert pickle.loads(pickle.dumps(own)).lr == copy.deepcopy(own).lr == 2.0
     with pytest.raises(TypeError, match="device"):
         Narrow(lr=2.0, device="cpu")
+
+
+def test_the_signature_of_a_class_is_that_of_its_constructor():
+    class Narrow(layers.TransformerEncoderLayer):
+        pass
+
+    for cls in (layers.TransformerEncoderLayer, Narrow):
+        assert list(inspect.signature(cls).parameters)[:3] == ["d_model", "nhead", "dim_feedforward"]
+    assert not inspect.signature(activations.ReLU).parameters
