@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 USAGE = """
 report writes conformance.html and conformance.md; without --from it runs the suite first
 
-exit codes: 0 all checks passed, 1 a check failed, 2 misuse (unknown component or profile, a path that cannot be read or
-written, PyTorch missing or of another version)
+exit codes: 0 all checks passed; 1 a check failed, or a line says INCOMPLETE; 2 misuse (unknown component or profile,
+a path that cannot be read or written, PyTorch missing or of another version)
 """
 
 

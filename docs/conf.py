@@ -51,6 +51,7 @@ napoleon_use_param = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|np|collections|typing|torch|sklearn|tokenizers|os|pathlib|types|contextlib)\b.*"),
+    (r"py:.*", r"Activation|Betas|Finite|Flag|NonNegative"),  # the types of options
     (r"py:.*", r"(ArrayLike|Axis|DTypeLike|NDArray|Array|Any|Callable|Generator|dtype|random\.Generator|Path|Buffers)"),
     (r"py:.*", r"TypeAliasForwardRef|.*\.[MT]|.*\bNode|.*\._\w+|numpyml\.nn\.optimizers\.flat\.Run"),
 ]

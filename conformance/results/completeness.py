@@ -144,7 +144,8 @@ def blunt(notes: Iterable[Note]) -> list[str]:
 def unrecorded(notes: Iterable[Note]) -> list[str]:
     """Answers in which PyTorch exceeds the bound, without a finding on the row."""
     return [
-        f"{note.row}-{note.check}: PyTorch exceeds the bound: {answers}; add a Finding to its row: contracts/"
+        f"{note.row}-{note.check}: PyTorch exceeds the bound: {answers}; "
+        "add a Finding to its row in conformance/contracts/"
         for note in notes
         for answers in note.findings
         if answers.endswith(UNRECORDED)

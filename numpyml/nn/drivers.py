@@ -100,7 +100,10 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
     self._record = None
     needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
     once = {"retain_graph": False} if is_program(type(self)) else {}
-    gxs = _pull(self, context, gys, needs_input_grad, nesting, structure, **once)
+    if structure is LEAF and nesting is None:
+        gxs = self.pullback(context, gys[0], needs_input_grad, **once)
+    else:
+        gxs = _pull(self, context, gys, needs_input_grad, nesting, structure, **once)
     if not input_gradient:
         return None
     if nesting is None and not isinstance(gxs, tuple):
@@ -117,9 +120,12 @@ def _keep(self: Any, inputs: Sequence[Any], y: Any, context: Any) -> None:
     record = None
     if tape.is_recording():
         leaves, nesting = _flat(inputs)
-        ys, structure = ([y], LEAF) if type(y) is np.ndarray else nested.flatten(y)
         dtypes = [x.dtype if type(x) is np.ndarray else None for x in leaves]
-        record = Record(context, dtypes, nesting, [(z.shape, z.dtype) for z in ys], structure)
+        if y is None or isinstance(y, (tuple, list, dict)):
+            ys, structure = nested.flatten(y)
+            record = Record(context, dtypes, nesting, [(z.shape, z.dtype) for z in ys], structure)
+        else:
+            record = Record(context, dtypes, nesting, [(y.shape, y.dtype)], LEAF)
     vars(self)["_record"] = record
 
 

@@ -123,7 +123,11 @@ class Module(ExplainsKeywords):
 
     def holds_trainable(self) -> bool:
         """Whether any parameter inside requires a gradient."""
-        return any(parameter.requires_grad for _, parameter in _entries(self, "", Parameter))
+        return any(
+            isinstance(value, Parameter) and value.requires_grad
+            for _, module in _walk(self, "")
+            for value in vars(module).values()
+        )
 
     # Modes, gradients and state
 

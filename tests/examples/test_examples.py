@@ -496,7 +496,8 @@ WORDS = {
     r"[()]": "",
 }
 # Of every task: all that is missing is told at once, before any of it is imported.
-TOLD = 'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names what is not installed'
+CALL = 'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))'
+TOLD = CALL + "  # names the packages that are not installed"
 # Whose halves differ more: each framework has its own way to sample and to keep a checkpoint.
 LESS_ALIKE = ("gpt",)
 

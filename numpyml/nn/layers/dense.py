@@ -68,9 +68,7 @@ class Dense(Module):
             )
         y = product(as_rows(x), weight)
         if self.bias is not None:
-            y += self.bias.data.reshape(
-                1, -1
-            )  # in place: y was allocated above; as a row, which is faster where y is one
+            y += self.bias.data.reshape(1, -1)  # in place: y was allocated above; a row is added faster to a single row
         return (y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)), x
 
     def pullback(self, x: Array, gy: Array, needs_input_grad: Sequence[bool] = (True,)) -> Array | None:
