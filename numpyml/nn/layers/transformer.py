@@ -186,7 +186,24 @@ class TransformerDecoderLayer(_TransformerLayer):
         return self.norm3(x + self.dropout3(self.feed_forward(x)))
 
 
-class TransformerEncoder(Module):
+class _Stack(Module):
+    """Copies of one layer, each applied to the output of the one before, and a module applied to the last output."""
+
+    def __init__(self, name: str, layer: Module, num_layers: int, norm: Module | None) -> None:
+        example = f"a module such as {type(self).__name__}Layer(8, 2)"
+        require(isinstance(layer, Module), self, name, layer, example)
+        integer(self, "num_layers", num_layers, 1)
+        require(norm is None or isinstance(norm, Module), self, "norm", norm, "a module or None")
+        self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
+        self.num_layers, self.norm = num_layers, norm
+
+    def through(self, x: Any, *memory: Any, **masks: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x, *memory, **masks)
+        return x if self.norm is None else self.norm(x)
+
+
+class TransformerEncoder(_Stack):
     """A stack of copies of one encoder layer.
 
         x ← layerᵢ(x) for all i,  y = norm(x)
@@ -203,10 +220,7 @@ class TransformerEncoder(Module):
     """
 
     def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        self.layers = _copies(self, "encoder_layer", encoder_layer, num_layers)
-        self.num_layers = num_layers
-        require(norm is None or isinstance(norm, Module), self, "norm", norm, "a module or None")
-        self.norm = norm
+        super().__init__("encoder_layer", encoder_layer, num_layers, norm)
 
     @property
     def encoder_layer(self) -> Module:
@@ -216,14 +230,11 @@ class TransformerEncoder(Module):
     def forward(
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
     ) -> Any:
-        x = src
         is_causal = is_causal is not None and flag(self, "is_causal", is_causal)
-        for layer in self.layers:
-            x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=is_causal)
-        return x if self.norm is None else self.norm(x)
+        return self.through(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=is_causal)
 
 
-class TransformerDecoder(Module):
+class TransformerDecoder(_Stack):
     """A stack of copies of one decoder layer.
 
         x ← layerᵢ(x, memory) for all i,  y = norm(x)
@@ -241,10 +252,7 @@ class TransformerDecoder(Module):
     """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        self.layers = _copies(self, "decoder_layer", decoder_layer, num_layers)
-        self.num_layers = num_layers
-        require(norm is None or isinstance(norm, Module), self, "norm", norm, "a module or None")
-        self.norm = norm
+        super().__init__("decoder_layer", decoder_layer, num_layers, norm)
 
     @property
     def decoder_layer(self) -> Module:
@@ -262,18 +270,16 @@ class TransformerDecoder(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Any:
-        masks = {
-            "tgt_mask": tgt_mask,
-            "memory_mask": memory_mask,
-            "tgt_key_padding_mask": tgt_key_padding_mask,
-            "memory_key_padding_mask": memory_key_padding_mask,
-            "tgt_is_causal": tgt_is_causal is not None and flag(self, "tgt_is_causal", tgt_is_causal),
-            "memory_is_causal": memory_is_causal,
-        }
-        x = tgt
-        for layer in self.layers:
-            x = layer(x, memory, **masks)
-        return x if self.norm is None else self.norm(x)
+        return self.through(
+            tgt,
+            memory,
+            tgt_mask=tgt_mask,
+            memory_mask=memory_mask,
+            tgt_key_padding_mask=tgt_key_padding_mask,
+            memory_key_padding_mask=memory_key_padding_mask,
+            tgt_is_causal=tgt_is_causal is not None and flag(self, "tgt_is_causal", tgt_is_causal),
+            memory_is_causal=memory_is_causal,
+        )
 
 
 class Transformer(Module):
@@ -406,10 +412,3 @@ class Transformer(Module):
         """
         integer("generate_square_subsequent_mask", "sz", sz, 0)
         return causal_bias(sz, sz, parameter_dtype(dtype))
-
-
-def _copies(owner: Module, name: str, layer: Any, count: int) -> ModuleList:
-    """A list of deep copies of the layer, the constructor's argument of this name."""
-    require(isinstance(layer, Module), owner, name, layer, f"a module such as {type(owner).__name__}Layer(8, 2)")
-    integer(owner, "num_layers", count, 1)
-    return ModuleList([copy.deepcopy(layer) for _ in range(count)])
