@@ -141,6 +141,13 @@ def test_dropout_draws_a_new_mask_at_every_call():
     assert not np.array_equal(layer.forward(x), layer.forward(x))
 
 
+@pytest.mark.parametrize("layer", [layers.Dropout(0), layers.Dropout(0.9).eval()])
+def test_dropout_that_drops_nothing_returns_its_argument_as_in_pytorch(layer):
+    x, gy = np.ones(8, np.float32), np.full(8, 2, np.float32)
+    assert layer.forward(x) is x
+    assert layer.backward(gy) is gy
+
+
 @pytest.mark.parametrize(("p", "expected"), [(0, 1), (1, 0)])
 def test_dropout_with_p_0_and_1(p, expected):
     x = np.ones(8, np.float32)
@@ -169,6 +176,12 @@ def test_flatten_joins_axes_and_pulls_back_to_the_shape(rng, options, shape, exp
     y = layer.forward(x)
     assert y.shape == expected
     assert np.array_equal(layer.backward(y), x)
+
+
+def test_flatten_returns_views_as_in_pytorch():
+    layer, x, gy = layers.Flatten(), np.ones((2, 3, 4)), np.ones((2, 12))
+    assert np.shares_memory(layer.forward(x), x)
+    assert np.shares_memory(layer.backward(gy), gy)
 
 
 @pytest.mark.parametrize(("options", "shape"), [((), (3,)), ((2, 1), (2, 3, 4)), ((0, 3), (2, 3))])

@@ -22,7 +22,7 @@ class Dropout(Module):
         p: probability of a zero, from 0 to 1.
         generator: the source of the masks; by default that of ``manual_seed``.
 
-    Shapes: y as x, any.
+    Shapes: y as x, any. In eval(), and where p is 0, y is x itself and gx is gy: nothing is copied, as in PyTorch.
     Raises: OptionError when p is not from 0 to 1; DTypeError when x is not floating.
     Source: Srivastava et al. 2014, JMLR 15. PyTorch: nn.Dropout.
     """
@@ -48,6 +48,6 @@ class Dropout(Module):
 
 def new_mask(p: float, shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator | None) -> Array:
     """A random mask: 1/(1 − p) with probability 1 − p, else 0."""
-    is_kept = (generator or default_generator()).random(shape, np.float32) >= p
-    mask: Array = is_kept * dtype.type(0 if p == 1 else 1 / (1 - p))
+    keep = (generator or default_generator()).random(shape, np.float32) >= p
+    mask: Array = keep * dtype.type(0 if p == 1 else 1 / (1 - p))
     return mask

@@ -19,7 +19,8 @@ class Flatten(Module):
         start_dim: the first of the axes; negative ones count from the end.
         end_dim: the last of the axes.
 
-    Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). y is a view of x where possible.
+    Shapes: x (*before, d₁, ..., dₙ, *after), y (*before, d₁ ⋯ dₙ, *after). y and gx are views of x and gy
+        where possible, as in PyTorch.
     Raises: ShapeError when x lacks these axes, or start_dim comes after end_dim; DTypeError when x is not
         of real numbers; OptionError when an option is not an integer.
     PyTorch: nn.Flatten.
