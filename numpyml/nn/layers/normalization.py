@@ -52,12 +52,12 @@ class _Normalization(Module):
         return x.dtype if self.weight is None else self.weight.dtype
 
     def _weighted(self, rows: Array) -> Array:
-        return rows if self.weight is None else rows * self.weight.data.reshape(1, -1)
+        """weight ⊙ rows, a new array."""
+        return rows.copy() if self.weight is None else rows * self.weight.data.reshape(1, -1)
 
-    def _features(self, y: Array, x_hat: Array, x: Array) -> Array:
-        """The output in the shape of x: a copy of x̂ where it is x̂ itself, which the context keeps."""
-        dtype = self._dtype(x)
-        return (y.copy() if y is x_hat and dtype == y.dtype else y.astype(dtype, copy=False)).reshape(x.shape)
+    def _features(self, y: Array, x: Array) -> Array:
+        """The output in the shape of x, in the dtype of the parameters."""
+        return y.astype(self._dtype(x), copy=False).reshape(x.shape)
 
     def _weight_gradient(self, x_hat: Array, rows: Array) -> None:
         if self.weight is not None and self.weight.requires_grad:
@@ -112,8 +112,8 @@ class LayerNorm(_Normalization):
             x_hat *= scale
         y = self._weighted(x_hat)
         if self.bias is not None:
-            y += self.bias.data.reshape(1, -1)  # in place: with a bias there is a weight, and y is new
-        return self._features(y, x_hat, x), (x_hat, scale)
+            y += self.bias.data.reshape(1, -1)
+        return self._features(y, x), (x_hat, scale)
 
     def pullback(
         self, context: tuple[Array, Array], gy: Array, needs_input_grad: Sequence[bool] = (True,)
@@ -128,10 +128,10 @@ class LayerNorm(_Normalization):
         h = self._weighted(rows)
         with quiet():
             projection = x_hat * row_means(h, x_hat)
-            gx = np.subtract(h, row_means(h), out=None if h is rows else h)
-            gx -= projection
-            gx *= scale
-        return gx.reshape(gy.shape)
+            h -= row_means(h)
+            h -= projection
+            h *= scale
+        return h.reshape(gy.shape)
 
 
 class RMSNorm(_Normalization):
@@ -174,7 +174,7 @@ class RMSNorm(_Normalization):
             scale = 1 / np.sqrt(row_means(rows, rows) + rows.dtype.type(eps))
             x_hat = rows * scale
         y = self._weighted(x_hat)
-        return self._features(y, x_hat, x), (x_hat, scale)
+        return self._features(y, x), (x_hat, scale)
 
     def pullback(
         self, context: tuple[Array, Array], gy: Array, needs_input_grad: Sequence[bool] = (True,)
