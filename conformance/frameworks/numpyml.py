@@ -163,8 +163,7 @@ def _masked(mask: Callable[..., Array], index: int, p: float, shape: tuple[int, 
 
 
 def _rate(inner: Any) -> float:
-    p: float = inner.dropout if hasattr(inner, "dropout") else inner.p
-    return p
+    return next(float(getattr(inner, name)) for name in ("dropout_p", "dropout", "p") if hasattr(inner, name))
 
 
 def _dropping(module: Any) -> list[Any]:

@@ -69,6 +69,11 @@ def ones(n: int, dtype: np.dtype[Any]) -> Array:
     return vector
 
 
+def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can be broadcast to the target shape."""
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))
+
+
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes along which its operand was broadcast, back to the operand's shape."""
     if gx.shape == shape:

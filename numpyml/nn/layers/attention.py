@@ -11,7 +11,7 @@ import numpy as np
 from numpyml.autograd import tape
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients, causal_bias, mask_bias
-from numpyml.kernels.sums import unbroadcast
+from numpyml.kernels.sums import broadcasts_to, unbroadcast
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
 from numpyml.options import flag, number
@@ -55,18 +55,13 @@ class ScaledDotProductAttention(Module):
         self.enable_gqa = flag(self, "enable_gqa", enable_gqa)
         self.generator = generator
 
-    @property
-    def dropout(self) -> float:
-        """dropout_p, under the name that MultiheadAttention has for it."""
-        return self.dropout_p
-
     def compute(self, query: Array, key: Array, value: Array, attn_mask: Array | None = None) -> tuple[Array, Any]:
         Q = as_floats(query, None, self, "query")
         K, V = as_floats(key, Q.dtype, self, "key"), as_floats(value, Q.dtype, self, "value")
         Q, K, V, shared = self._broadcast(Q, K, V)
         scores = (*Q.shape[:-1], K.shape[-2])
         biases = self._biases(attn_mask, scores, Q.dtype)
-        mask = drawn_mask(self, self.dropout_p, scores, Q.dtype)
+        mask = dropout_mask(self, self.dropout_p, scores, Q.dtype)
         O = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)
         attended = (attend if tape.is_recording() else attend_in_parts)(Q, K, V, self._scale(Q), biases, mask, O)
         shapes = query.shape, key.shape, value.shape, None if attn_mask is None else attn_mask.shape
@@ -85,7 +80,7 @@ class ScaledDotProductAttention(Module):
         return (*gxs, gM)[: len(needs_input_grad)]
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A new dropout mask: 1/(1 − p) where a weight is kept, 0 where it is dropped."""
+        """A new dropout mask: 1/(1 − p) or 0 for each weight."""
         return new_mask(self.dropout_p, shape, dtype, self.generator)
 
     def _scale(self, Q: Array) -> float:
@@ -148,11 +143,7 @@ class ScaledDotProductAttention(Module):
                 self,
             )
         check_mask(attn_mask, True, "attn_mask", self)
-        try:
-            fits = np.broadcast_shapes(attn_mask.shape, scores) == scores
-        except ValueError:
-            fits = False
-        if not fits:
+        if not broadcasts_to(attn_mask.shape, scores):
             raise ShapeError(
                 f"expected attn_mask to broadcast to the scores' shape {scores}, got {attn_mask.shape}; "
                 "pass one row for each query and one column for each key, or one for all",
@@ -177,6 +168,6 @@ def check_mask(mask: Any, seen: bool, name: str, layer: Module) -> None:
         )
 
 
-def drawn_mask(layer: Any, p: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
+def dropout_mask(layer: Any, p: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
     """A new dropout mask of the layer, None where it drops nothing."""
     return layer.mask(shape, dtype) if layer.training and p else None

@@ -15,7 +15,7 @@ from numpyml.kernels.attention import attend, attend_in_parts, attention_gradien
 from numpyml.kernels.products import as_rows, product
 from numpyml.kernels.sums import over_rows
 from numpyml.nn import init
-from numpyml.nn.layers.attention import check_mask, drawn_mask
+from numpyml.nn.layers.attention import check_mask, dropout_mask
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
@@ -132,7 +132,7 @@ class MultiheadAttention(Module):
         N, H, L, D = Q.shape
         biases = self._biases(attn_mask, key_padding_mask, (N, H, L, K.shape[2]), query.ndim == 3)
         K, V, biases = self._with_added_keys(K, V, biases)
-        mask = drawn_mask(self, self.dropout, (N, H, L, K.shape[2]), Q.dtype)
+        mask = dropout_mask(self, self.dropout, (N, H, L, K.shape[2]), Q.dtype)
         O = np.empty((*xs[0].shape[:2], self.embed_dim), Q.dtype)
         keep = need_weights or tape.is_recording()
         attended = (attend if keep else attend_in_parts)(Q, K, V, 1 / sqrt(D), biases, mask, self._split(O))
@@ -185,7 +185,7 @@ class MultiheadAttention(Module):
         return (*gxs, *[None] * (len(needs_input_grad) - 3))
 
     def mask(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A new dropout mask: 1/(1 − p) where a weight is kept, 0 where it is dropped."""
+        """A new dropout mask: 1/(1 − p) or 0 for each weight."""
         return new_mask(self.dropout, shape, dtype, self.generator)
 
     def _widths(self) -> tuple[int, int, int]:

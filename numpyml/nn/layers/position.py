@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.kernels.position import rotary_tables, sinusoidal_table, swapped_pairs
+from numpyml.kernels.sums import broadcasts_to
 from numpyml.nn import init
 from numpyml.nn.module import Module, as_floats, as_given
 from numpyml.nn.parameter import Parameter
@@ -110,11 +111,10 @@ class LearnedPositionalEncoding(Module):
             g = in_order_of(gy, gy, self.batch_first)  # (N, L, d_model) or (L, d_model)
             if g.ndim == 3 and (isinstance(p, slice) or p.ndim == 1):
                 g = np.einsum("nle->le", g)
-            if not isinstance(p, slice):
-                sums = np.zeros((p.max(initial=-1) + 1, self.d_model), gy.dtype)
-                np.add.at(sums, p, g)
-                p, g = slice(len(sums)), sums
-            self.weight.grad[p] += g
+            if isinstance(p, slice):
+                self.weight.grad[p] += g
+            else:
+                np.add.at(self.weight.grad, p, g)
         return gy if len(needs_input_grad) == 1 else (gy, None)
 
 
@@ -182,11 +182,9 @@ def vector_positions(layer: Any, x: Array, positions: Array | None) -> Positions
     """The positions of x's vectors: a slice from 0 on, or (L,) or (N, L), whichever axis of x the batch is."""
     if x.ndim not in (2, 3) or x.shape[-1] != layer.d_model:
         order = "(N, L, ·)" if layer.batch_first else "(L, N, ·)"
-        remedy = (
-            "give it an axis for the sequence and at most one for the batch"
-            if x.ndim not in (2, 3)
-            else f"embed it to that width, or build the layer with d_model={x.shape[-1]}"
-        )
+        remedy = "give it an axis for the sequence and at most one for the batch"
+        if x.ndim in (2, 3):
+            remedy = f"embed it to that width, or build the layer with d_model={x.shape[-1]}"
         raise ShapeError(f"expected x {order} or (L, ·) with {layer.d_model} features, got {x.shape}; {remedy}", layer)
     shape = x.shape[1::-1] if x.ndim == 3 and not layer.batch_first else x.shape[:-1]
     p = checked_positions(layer, shape[-1], positions, shape)
@@ -222,22 +220,17 @@ def checked_positions(layer: Any, length: int, positions: Array | None, shape: t
             f"np.arange(past, past + {length})",
             layer,
         )
-    try:
-        fits = bool(positions.ndim) and positions.shape[-1] == length
-        fits = fits and np.broadcast_shapes(positions.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if positions.shape[-1:] != (length,) or not broadcasts_to(positions.shape, shape):
         raise ShapeError(
             f"expected positions {(length,)}, or one for each of {shape}, got {positions.shape}; pass one position "
             "for each vector of a sequence",
             layer,
         )
     if positions.size and (positions.min() < 0 or positions.max() >= layer.max_len):
-        worst = positions.min() if positions.min() < 0 else positions.max()
+        invalid = positions.min() if positions.min() < 0 else positions.max()
         raise DataError(
-            f"expected positions from 0 to {layer.max_len - 1}, got {worst}; build the layer with a larger max_len, or "
-            "drop the oldest tokens",
+            f"expected positions from 0 to {layer.max_len - 1}, got {invalid}; build the layer with a larger max_len, "
+            "or drop the oldest tokens",
             layer,
         )
     return positions.astype(np.intp, copy=False)  # sums of unsigned or short ones might overflow

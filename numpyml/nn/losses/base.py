@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
+from numpyml.kernels.sums import broadcasts_to
 from numpyml.nn.module import Module
 from numpyml.typing import Array
 
@@ -136,7 +137,7 @@ def broadcastable(name: str, value: ArrayLike | None, x: Array, layer: Module) -
     if value is None:
         return None
     array = np.asarray(value, x.dtype)
-    if array.ndim > x.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], x.shape[::-1], strict=False)):
+    if not broadcasts_to(array.shape, x.shape):
         raise ShapeError(
             f"expected {name} to broadcast to the outputs' shape {x.shape}, got {array.shape}; "
             "give one weight, or one for each entry of the last axes",
