@@ -19,7 +19,7 @@ from conformance.frameworks import pytorch
 from numpyml import Tensor
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.methods import NO_OPTIONS
-from numpyml.autograd.table import Row, asked_by, title_of
+from numpyml.autograd.table import Row, argument_names, title_of
 from numpyml.errors import DerivativeError
 from numpyml.nn import Buffer, Parameter
 from numpyml.typing import Array
@@ -90,11 +90,11 @@ def carry_out(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
             "conformance/contracts/functions/, or hand over the PyTorch model as twin="
         )
     if function in CALLS:
-        return CALLS[function](**_arguments(row, args, kwargs, asked_by(CALLS[function])))
+        return CALLS[function](**_arguments(row, args, kwargs, argument_names(CALLS[function])))
     if isinstance(function, np.ufunc):
         return write(function, [*_arguments(row, args, kwargs, row.positional).values()])
     operand = row.positional[0]
-    options = asked_by(_rows()[function].torch)[2:]  # after the torch module and the operand
+    options = argument_names(_rows()[function].torch)[2:]  # after the torch module and the operand
     arguments = _arguments(row, args, kwargs, (operand, *options))
     return write(function, [arguments.pop(operand)], **{name: plain(value) for name, value in arguments.items()})
 

@@ -44,7 +44,7 @@ class Row:
             ``[name]`` is a sequence of arrays. ``!name`` is a parameter that the derivative does not cover: passing it
             is an error; ``!name=default`` allows that one value.
         partials: operand name -> partial; see the head of this module for what a partial may ask for.
-        refuse: asks for arguments by name as a partial does, and says which of their values the derivative does not
+        refuse: asks for arguments by name, as a partial does, and says which of their values the derivative does not
             cover; the empty string when it covers them all.
 
     ``positional`` and ``starred`` are the names of the positional parameters and of ``*name``; ``parameters`` are the
@@ -69,9 +69,9 @@ class Row:
         self.starred = bare[star] if star < len(tokens) else ""
         self.parameters = [name for name in bare if name and name not in self.refused]
         self.partials = partials
-        self.requests = {operand: asked_by(partial) for operand, partial in partials.items()}
+        self.requests = {operand: argument_names(partial) for operand, partial in partials.items()}
         self.refuse = refuse
-        self.asked = asked_by(refuse) if refuse else ()
+        self.refuse_requests = argument_names(refuse) if refuse else ()
 
     @property
     def title(self) -> str:
@@ -112,7 +112,7 @@ class Row:
             if value is not None and str(value) != default:
                 raise self._refusal(name)
         if self.refuse:
-            reason = self.refuse(**{name: bound[name] for name in self.asked if name in bound})
+            reason = self.refuse(**{name: bound[name] for name in self.refuse_requests if name in bound})
             if reason:
                 raise DerivativeError(f"{self.title} {reason}, or call it on t.data where no gradient is needed")
         return bound
@@ -197,7 +197,7 @@ def composite(function: Callable[..., Any], names: str, definition: Callable[...
     COMPOSITES[function] = Composite(function, names, definition)
 
 
-def asked_by(function: Callable[..., Any]) -> tuple[str, ...]:
+def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's parameters."""
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 

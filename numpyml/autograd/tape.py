@@ -77,9 +77,9 @@ def is_recording() -> bool:
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
-    """Inside this block (or the function it decorates) nothing is recorded and no context is kept, in this thread."""
-    before, _mode.recording = _mode.recording, False
+def recording(on: bool = True) -> Iterator[None]:
+    """Inside this block calls are recorded, or not, in this thread, whatever the surrounding block does."""
+    before, _mode.recording = _mode.recording, on
     try:
         yield
     finally:
@@ -87,13 +87,10 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Inside this block calls are recorded, in this thread, also where :func:`no_grad` surrounds it."""
-    before, _mode.recording = _mode.recording, True
-    try:
+def no_grad() -> Iterator[None]:
+    """Inside this block (or the function it decorates) nothing is recorded and no context is kept, in this thread."""
+    with recording(False):
         yield
-    finally:
-        _mode.recording = before
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
@@ -134,11 +131,11 @@ def backward(
     gradients: Sequence[Array],
     *,
     retain_graph: bool = False,
-    unwanted: Sequence[Tensor] = (),
+    excluded: Sequence[Tensor] = (),
 ) -> None:
     """Walk the tape back from ``outputs`` and accumulate into the ``grad`` of every leaf that requires one.
 
-    ``gradients`` are those of the final scalar with respect to each output. Leaves in ``unwanted`` get nothing, and
+    ``gradients`` are those of the final scalar with respect to each output. Leaves in ``excluded`` get nothing, and
     what would have been computed for them alone is skipped.
     """
     nodes = _reachable(y.node for y in outputs if y.node is not None)
@@ -147,14 +144,14 @@ def backward(
             "backward went through this graph, or a part of it, before, and it was freed on the way; "
             "expected one backward per forward: run the forward again, or pass retain_graph=True the first time"
         )
-    skipped = {id(x) for x in unwanted}
+    skipped = {id(x) for x in excluded}
     live: set[int] = set()  # serials of the nodes that lead to a leaf whose gradient is read
 
-    def wants(x: Tensor) -> bool:
+    def needs_gradient(x: Tensor) -> bool:
         return x.node.serial in live if x.node is not None else x.requires_grad and id(x) not in skipped
 
     for node in nodes:
-        if any(map(wants, node.inputs)) or getattr(node.operation, "holds_trainable", bool)():
+        if any(map(needs_gradient, node.inputs)) or getattr(node.operation, "holds_trainable", bool)():
             live.add(node.serial)
 
     pending = _Pending()
@@ -166,12 +163,12 @@ def backward(
             pending.add(x.node, x.index, gx)
 
     for y, gy in zip(outputs, gradients, strict=True):
-        if wants(y):
+        if needs_gradient(y):
             deliver(y, gy)
     for node in reversed(nodes):
         if node.serial in pending.gradients:
             inputs = node.inputs
-            needs_input_grad = [wants(x) for x in inputs]
+            needs_input_grad = [needs_gradient(x) for x in inputs]
             with np.errstate(all="ignore"):  # the forward call has already warned
                 gxs = node.pull(pending.gradients.pop(node.serial), needs_input_grad)
             for x, gx, needed in zip(inputs, gxs, needs_input_grad, strict=True):

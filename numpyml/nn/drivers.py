@@ -302,8 +302,8 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
             if needed:
                 x.zero_grad()
         # Of the arguments by position; those by name have no gradient.
-        unwanted = [x for x, needed in pairs if not needed and isinstance(x, Tensor)]
-        tape.backward(nested.leaves(y), nested.leaves(gy), retain_graph=retain_graph, unwanted=unwanted)
+        excluded = [x for x, needed in pairs if not needed and isinstance(x, Tensor)]
+        tape.backward(nested.leaves(y), nested.leaves(gy), retain_graph=retain_graph, excluded=excluded)
         gxs = [(np.zeros(x.shape, x.dtype) if x.grad is None else x.grad) if needed else None for x, needed in pairs]
         all_gradients = tuple(gxs) if nesting is None else nested.unflatten(nesting, gxs)
         return all_gradients[0] if len(all_gradients) == 1 else all_gradients

@@ -173,9 +173,9 @@ def test_several_outputs_each_contribute_and_an_unused_one_is_zero() -> None:
     assert x.grad.tolist() == [1, 0, 5]
 
 
-def test_unwanted_leaves_are_skipped() -> None:
+def test_excluded_leaves_are_skipped() -> None:
     x, w = leaf(1), leaf(2)
-    tape.backward([x * w], [np.ones(1)], unwanted=[x])
+    tape.backward([x * w], [np.ones(1)], excluded=[x])
     assert x.grad is None
     assert w.grad.tolist() == [1]
 

@@ -15,7 +15,7 @@ from conformance.errors import Misuse
 from conformance.twins.mirror import CALLS, Mirror
 from numpyml import Tensor
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
-from numpyml.autograd.table import asked_by
+from numpyml.autograd.table import argument_names
 from numpyml.nn import Module, Parameter, activations, layers, losses, model, optimizers
 
 F64 = np.float64
@@ -269,7 +269,7 @@ def test_every_call_that_is_translated_has_a_contract_row_and_asks_for_numpys_pa
     newer_or_older = {"newshape", "shape", "min", "max", "stable", "correction"}
     for function, call in CALLS.items():
         row = COMPOSITES.get(function) or TABLE[function]
-        assert set(asked_by(call)) - set(row.parameters) <= newer_or_older, row.title
+        assert set(argument_names(call)) - set(row.parameters) <= newer_or_older, row.title
 
 
 def test_integers_are_data_without_a_gradient() -> None:
