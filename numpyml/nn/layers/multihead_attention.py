@@ -228,21 +228,18 @@ class MultiheadAttention(Module):
     def _projections(self) -> list[tuple[Parameter, slice]]:
         """The matrices of the three projections: a parameter, and a slice of its rows."""
         if self.in_proj_weight is not None:
-            return [(self.in_proj_weight, part) for part in self._parts()]
+            E = self.embed_dim
+            return [(self.in_proj_weight, slice(i * E, (i + 1) * E)) for i in range(3)]
         matrices = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         return [(weight, slice(None)) for weight in matrices if weight is not None]
-
-    def _parts(self) -> list[slice]:
-        E = self.embed_dim
-        return [slice(i * E, (i + 1) * E) for i in range(3)]
 
     def _projected(self, xs: list[Array]) -> list[Array]:
         """Q, K and V, (·, ·, E); of one x by one matrix they are one product."""
         bias = None if self.in_proj_bias is None else self.in_proj_bias.data
         if self.in_proj_weight is not None and xs[0] is xs[1] is xs[2]:
             return thirds(project(xs[0], self.in_proj_weight.data, bias))
-        projections = zip(xs, self._projections(), self._parts(), strict=True)
-        return [project(x, W.data[rows], None if bias is None else bias[part]) for x, (W, rows), part in projections]
+        biases = [None] * 3 if bias is None else thirds(bias)
+        return [project(x, W.data[rows], b) for x, (W, rows), b in zip(xs, self._projections(), biases, strict=True)]
 
     def _order(self, N: int, L: int) -> tuple[int, int]:
         return (N, L) if self.batch_first else (L, N)

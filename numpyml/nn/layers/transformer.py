@@ -102,6 +102,10 @@ class _TransformerLayer(Module):
         act = ACTIVATIONS[self.activation] if isinstance(self.activation, str) else self.activation
         return self.linear2(self.dropout(act(self.linear1(x))))
 
+    def residual(self, x: Any, branch: Callable[[Any], Any], norm: LayerNorm) -> Any:
+        """x + branch(norm(x)) where the norm comes first, else norm(x + branch(x))."""
+        return x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
+
 
 class TransformerEncoderLayer(_TransformerLayer):
     """Self-attention and a feed-forward network, each with a residual connection.
@@ -131,12 +135,8 @@ class TransformerEncoderLayer(_TransformerLayer):
             y, _ = self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)
             return self.dropout1(y)
 
-        x = src
-        if self.norm_first:
-            x = x + attention(self.norm1(x))
-            return x + self.dropout2(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + attention(x))
-        return self.norm2(x + self.dropout2(self.feed_forward(x)))
+        x = self.residual(src, attention, self.norm1)
+        return self.residual(x, lambda x: self.dropout2(self.feed_forward(x)), self.norm2)
 
 
 class TransformerDecoderLayer(_TransformerLayer):
@@ -176,14 +176,9 @@ class TransformerDecoderLayer(_TransformerLayer):
             y, _ = self.multihead_attn(x, memory, memory, *masks, is_causal=memory_is_causal)
             return self.dropout2(y)
 
-        x = tgt
-        if self.norm_first:
-            x = x + attention(self.norm1(x))
-            x = x + memory_attention(self.norm2(x))
-            return x + self.dropout3(self.feed_forward(self.norm3(x)))
-        x = self.norm1(x + attention(x))
-        x = self.norm2(x + memory_attention(x))
-        return self.norm3(x + self.dropout3(self.feed_forward(x)))
+        x = self.residual(tgt, attention, self.norm1)
+        x = self.residual(x, memory_attention, self.norm2)
+        return self.residual(x, lambda x: self.dropout3(self.feed_forward(x)), self.norm3)
 
 
 class _Stack(Module):
