@@ -129,7 +129,10 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
         for output in outputs:
             if not isinstance(output, Tensor):
-                raise DTypeError(f"gradcheck expected the function to return Tensors, got {kind_of(output)}")
+                raise DTypeError(
+                    f"gradcheck expected the function to return Tensors, got {kind_of(output)}; "
+                    "compute with NumPy's functions on its arguments, not on their data"
+                )
         return outputs
 
     with _restored(function):
@@ -147,7 +150,7 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
         first, second = value(), value()
         if first is None or second is None or not np.array_equal(first[0], second[0], equal_nan=True):
             raise GradientError(
-                "gradcheck expected the same values each time, got others the second time; fix its seed"
+                "gradcheck expected the same values each time, got others the second time; fix the seed of the function"
             )
         checked = floats | {name: p.data for name, p in parameters.items()}
         entries = tuple(_settle(name, x, gradients[name], first, value, generator) for name, x in checked.items())

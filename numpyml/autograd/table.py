@@ -12,7 +12,7 @@ gradient of that operand. A partial asks for its arguments by name, and nothing 
 A gradient of a broadcast operand is summed back to the operand's shape by the driver, so no row mentions it.
 The parameters stand in NumPy's order: ``*`` begins the keyword-only ones, ``[name]`` is a sequence of arrays, and one
 marked ``!`` is not covered by the derivative: passing it is an error, never ignored (``!name=default`` allows that).
-Where a function has a corner, the derivative there is PyTorch's. Backward, inf and NaN raise no warning.
+Where a function is not differentiable, the derivative is PyTorch's. Backward, inf and NaN raise no warning.
 """
 
 from __future__ import annotations

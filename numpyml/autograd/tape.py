@@ -1,9 +1,9 @@
 """The tape: the recorded calls, and backpropagation through them.
 
 A :class:`Node` stands for one recorded call. It holds the three things that its derivative needs and nothing else:
-the operation (whose ``pullback`` turns the gradient of the output into gradients of the inputs), the context that
-the forward call kept for it, and the tensors that went in. Tensors point at the node they came out of, nodes at the
-tensors that went in. That is the whole graph, and it lives as long as a tensor at its end is referenced.
+the operation (whose ``pullback`` turns the gradient of the output into gradients of the inputs), the context of the
+forward call, and the input tensors. Tensors refer to the node that computed them, nodes to their input tensors. That
+is the whole graph; it is freed when no tensor refers to it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Node:
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
     def free(self) -> None:
-        """Drop everything that was kept for the pullback."""
+        """Drop the operation, the context and the inputs."""
         self.operation = self.context = None
         self.inputs = ()
 
@@ -133,7 +133,7 @@ def backward(
     retain_graph: bool = False,
     excluded: Sequence[Tensor] = (),
 ) -> None:
-    """Walk the tape back from ``outputs`` and accumulate into the ``grad`` of every leaf that requires one.
+    """Backpropagate from ``outputs`` and accumulate into the ``grad`` of every leaf that requires one.
 
     ``gradients`` are those of the final scalar with respect to each output. Leaves in ``excluded`` get nothing, and
     what would have been computed for them alone is skipped.
@@ -141,7 +141,7 @@ def backward(
     nodes = _reachable(y.node for y in outputs if y.node is not None)
     if any(node.operation is None for node in nodes):
         raise CallOrderError(
-            "backward went through this graph, or a part of it, before, and it was freed on the way; "
+            "backward went through this graph, or a part of it, before, and it was freed; "
             "expected one backward per forward: run the forward again, or pass retain_graph=True the first time"
         )
     skipped = {id(x) for x in excluded}

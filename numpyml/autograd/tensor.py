@@ -61,7 +61,7 @@ class Tensor(ArrayMethods):
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, (bool, np.bool_)):
-            raise DTypeError(f"requires_grad expected True or False, got {kind_of(value)}")
+            raise DTypeError(f"requires_grad expected True or False, got {kind_of(value)}; pass one of the two")
         if value and self._data.dtype.kind != "f":
             raise DTypeError(
                 f"Tensor expected floating data where requires_grad=True, got {kind_of(self._data)}; "
@@ -118,7 +118,7 @@ class Tensor(ArrayMethods):
             if gy.shape != self.shape or gy.dtype.kind not in "biuf":
                 raise ShapeError(
                     f"Tensor.backward expected a real gradient of shape {self.shape}, the tensor's own, "
-                    f"got {kind_of(gy)}"
+                    f"got {kind_of(gy)}; pass one value for each element"
                 )
             gy = gy.astype(self.dtype, copy=False)
         tape.backward([self], [gy], retain_graph=retain_graph)

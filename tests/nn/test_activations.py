@@ -67,7 +67,7 @@ def test_gelu_refuses_another_approximation():
 
 @pytest.mark.parametrize("layer", [activations.Softmax, activations.LogSoftmax])
 def test_softmax_needs_an_axis_that_exists(layer):
-    with pytest.raises(OptionError, match="expected dim to be the axis to normalise, such as -1 for the last"):
+    with pytest.raises(OptionError, match="expected dim to be the axis to normalize, such as -1 for the last"):
         layer()
     with pytest.raises(OptionError, match="dim to be an integer"):
         layer(1.5)

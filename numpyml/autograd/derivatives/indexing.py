@@ -88,9 +88,11 @@ composite(
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """Each element minus the one before it along the axis, n times."""
     if n < 0:
-        raise OptionError(f"numpy.diff expected n of 0 or more, got {n}")
+        raise OptionError(f"numpy.diff expected n of 0 or more, got {n}; pass the number of differences to take")
     if n and not -np.ndim(a) <= axis < np.ndim(a):
-        raise OptionError(f"numpy.diff expected an axis of an array of shape {np.shape(a)}, got axis={axis}")
+        raise OptionError(
+            f"numpy.diff expected an axis of an array of shape {np.shape(a)}, got axis={axis}; choose one that it has"
+        )
     for _ in range(n):
         along = (slice(None),) * (axis % np.ndim(a))
         later, earlier = (*along, slice(1, None)), (*along, slice(None, -1))

@@ -74,7 +74,10 @@ for _split in (np.split, np.array_split):
 def split_along(name: str, axis: int, least: int, ary: Any, indices_or_sections: Any) -> Any:
     """``np.split`` along a fixed axis, as ``np.hsplit`` and its like do; hsplit splits a vector along its only axis."""
     if np.ndim(ary) < least:
-        raise ShapeError(f"numpy.{name} expected an array of {least} axes or more, got shape {np.shape(ary)}")
+        raise ShapeError(
+            f"numpy.{name} expected an array of {least} axes or more, got shape {np.shape(ary)}; "
+            "reshape it, or use np.split along one of its axes"
+        )
     return np.split(ary, indices_or_sections, min(axis, np.ndim(ary) - 1))
 
 

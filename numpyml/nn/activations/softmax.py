@@ -18,7 +18,7 @@ class _AlongAxis(Module):
     """
 
     def __init__(self, dim: int | None = None) -> None:
-        require(dim is not None, self, "dim", dim, "the axis to normalise, such as -1 for the last")
+        require(dim is not None, self, "dim", dim, "the axis to normalize, such as -1 for the last")
         self.dim = integer(self, "dim", dim)
 
     def axis(self, x: Array) -> int:

@@ -32,7 +32,8 @@ class ScaledDotProductAttention(Module):
         generator: of the dropout masks; by default the one of ``manual_seed``.
 
     Shapes: query (..., L, E); key (..., S, E); value (..., S, Ev), leading axes broadcast; O (..., L, Ev). attn_mask
-        broadcasts to (..., L, S): booleans, True where a key is seen, or floats, M. Who sees no key gets zeros.
+        broadcasts to (..., L, S): booleans, True where a key is seen, or floats, M. A query that sees
+        no key gets zeros.
     Raises: ShapeError when shapes do not fit; DTypeError for inputs that are not floating and for other masks;
         OptionError for an option out of range, or a mask together with is_causal.
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.functional.scaled_dot_product_attention.

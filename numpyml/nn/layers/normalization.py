@@ -21,7 +21,7 @@ __all__ = ["LayerNorm", "RMSNorm"]
 
 
 class _Normalization(Module):
-    """The axes that are normalised, and a weight for each of their elements."""
+    """The axes that are normalized, and a weight for each of their elements."""
 
     normalized_shape: int | Sequence[int]
     weight: Parameter | None
@@ -67,12 +67,12 @@ class _Normalization(Module):
 class LayerNorm(_Normalization):
     """Layer normalization: each feature vector gets mean 0 and variance 1, then a weight and a bias.
 
-        x̂ = (x − μ) / √(σ² + ε)                 μ, σ² over the normalised axes, σ² biased
+        x̂ = (x − μ) / √(σ² + ε)                 μ, σ² over the normalized axes, σ² biased
         y = weight ⊙ x̂ + bias
         gx = (h − mean(h) − x̂ mean(h ⊙ x̂)) / √(σ² + ε),   h = weight ⊙ gy
 
     Args:
-        normalized_shape: the lengths of the last axes, which are normalised together; an integer for one axis.
+        normalized_shape: the lengths of the last axes, which are normalized together; an integer for one axis.
         eps: ε, 0 or more.
         elementwise_affine: whether there is a weight.
         bias: whether there is a bias beside it.
@@ -137,12 +137,12 @@ class LayerNorm(_Normalization):
 class RMSNorm(_Normalization):
     """Root mean square normalization: each feature vector is divided by its root mean square, then weighted.
 
-        x̂ = x / √(mean(x²) + ε)                 over the normalised axes
+        x̂ = x / √(mean(x²) + ε)                 over the normalized axes
         y = weight ⊙ x̂
         gx = (h − x̂ mean(h ⊙ x̂)) / √(mean(x²) + ε),   h = weight ⊙ gy
 
     Args:
-        normalized_shape: the lengths of the last axes, which are normalised together; an integer for one axis.
+        normalized_shape: the lengths of the last axes, which are normalized together; an integer for one axis.
         eps: ε, 0 or more; None is the machine epsilon of the dtype of x.
         elementwise_affine: whether there is a weight.
         dtype: of the weight; float32 by default.

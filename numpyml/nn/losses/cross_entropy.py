@@ -78,7 +78,7 @@ class CrossEntropyWithLogits(Loss):
             qw = self._distribution(targets, at, p)
             if w is not None:
                 qw *= w[:, None]
-            losses = cross_entropy(qw, log_p)
+            losses = -over_rows(weighted(log_p, qw).astype(accumulator(p.dtype), copy=False))
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
@@ -205,14 +205,3 @@ def classes_back(z: Array, shape: tuple[int, ...]) -> Array:
     if len(shape) < 3:
         return z.T.reshape(shape)
     return np.moveaxis(z.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
-
-
-def cross_entropy(q: Array, log_p: Array) -> Array:
-    """−Σ q log p over the classes; a term with q = 0 is 0, also where p is 0."""
-    with np.errstate(invalid="ignore", under="ignore"):
-        terms = q * log_p
-        losses = over_rows(terms.astype(accumulator(q.dtype), copy=False))
-        if np.isnan(losses).any():
-            terms = q * np.where(q == 0, q, log_p)
-            losses = over_rows(terms.astype(accumulator(q.dtype), copy=False))
-    return -losses
