@@ -119,11 +119,3 @@ def scaled_transpose(K: Array, s: float = 1.0) -> Array:
 def causal_bias(queries: int, keys: int, dtype: Any) -> Array:
     """Added to scores, it lets query i see the keys 0 to i: 0 there, −∞ beyond. (queries, keys)."""
     return np.triu(np.full((queries, keys), -np.inf, dtype), 1)
-
-
-def mask_bias(mask: Array, seen: bool, dtype: Any) -> Array:
-    """A mask as a bias of the scores: 0 where a boolean one is ``seen``, −∞ elsewhere; a floating one as it is."""
-    if mask.dtype.kind == "f":
-        return mask.astype(dtype, copy=False)
-    bias: Array = np.where(mask == seen, dtype.type(0), dtype.type(-np.inf))
-    return bias

@@ -10,7 +10,7 @@ import numpy as np
 
 from numpyml.autograd import tape
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
-from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients, causal_bias, mask_bias
+from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients, causal_bias
 from numpyml.kernels.sums import broadcasts_to, unbroadcast
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
@@ -143,18 +143,18 @@ class ScaledDotProductAttention(Module):
                 "hide the later keys in the mask as well",
                 self,
             )
-        check_mask(attn_mask, True, "attn_mask", self)
-        if not broadcasts_to(attn_mask.shape, scores):
+        bias = mask_bias(attn_mask, True, "attn_mask", dtype, self)
+        if not broadcasts_to(bias.shape, scores):
             raise ShapeError(
                 f"expected attn_mask to broadcast to the scores' shape {scores}, got {attn_mask.shape}; "
                 "pass one row for each query and one column for each key, or one for all",
                 self,
             )
-        return [mask_bias(attn_mask, True, dtype)]
+        return [bias]
 
 
-def check_mask(mask: Any, seen: bool, name: str, layer: Module) -> None:
-    """Raise unless the mask is an array of floats, or of booleans that are ``seen`` where a key is seen."""
+def mask_bias(mask: Any, seen: bool, name: str, dtype: np.dtype[Any], layer: Module) -> Array:
+    """A mask as a bias of the scores: 0 where a boolean one is ``seen``, −∞ elsewhere; a floating one as it is."""
     if isinstance(mask, (np.ndarray, np.generic)) and not mask.ndim:
         raise ShapeError(f"expected {name} to have axes, got {kind_of(mask)}; pass one entry for each key", layer)
     if not isinstance(mask, np.ndarray):
@@ -167,6 +167,10 @@ def check_mask(mask: Any, seen: bool, name: str, layer: Module) -> None:
             f"is {'seen' if seen else 'hidden'}",
             layer,
         )
+    if mask.dtype.kind == "f":
+        return mask.astype(dtype, copy=False)
+    bias: Array = np.where(mask == seen, dtype.type(0), dtype.type(-np.inf))
+    return bias
 
 
 def dropout_mask(layer: Any, p: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:

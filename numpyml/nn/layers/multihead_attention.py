@@ -11,11 +11,11 @@ from numpy.typing import DTypeLike
 
 from numpyml.autograd import tape
 from numpyml.errors import OptionError, ShapeError
-from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients, mask_bias
+from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients
 from numpyml.kernels.products import as_rows, product
 from numpyml.kernels.sums import over_rows
 from numpyml.nn import init
-from numpyml.nn.layers.attention import check_mask, dropout_mask
+from numpyml.nn.layers.attention import dropout_mask, mask_bias
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
@@ -255,25 +255,24 @@ class MultiheadAttention(Module):
         """What is added to the scores (N, H, L, S)."""
         (N, H, L, S), dtype, biases = scores, self.out_proj.weight.dtype, []
         if attn_mask is not None:
-            check_mask(attn_mask, False, "attn_mask", self)
-            if attn_mask.shape not in ((L, S), (N * H, L, S)):
+            bias = mask_bias(attn_mask, False, "attn_mask", dtype, self)
+            if bias.shape not in ((L, S), (N * H, L, S)):
                 raise ShapeError(
                     f"expected attn_mask {(L, S)} or {(N * H, L, S)}, got {attn_mask.shape}; pass one row for each "
                     f"query and one column for each key, for all or for each of batch * num_heads = {N * H}",
                     self,
                 )
-            mask = attn_mask if attn_mask.ndim == 2 else attn_mask.reshape(scores)
-            biases.append(mask_bias(mask, False, dtype))
+            biases.append(bias if bias.ndim == 2 else bias.reshape(scores))
         if key_padding_mask is not None:
-            check_mask(key_padding_mask, False, "key_padding_mask", self)
+            bias = mask_bias(key_padding_mask, False, "key_padding_mask", dtype, self)
             expected = (N, S) if batched else (S,)
-            if key_padding_mask.shape != expected:
+            if bias.shape != expected:
                 raise ShapeError(
                     f"expected key_padding_mask {expected}, got {key_padding_mask.shape}; pass one entry for each key"
                     + (" of each sequence, the batch first" if batched else ""),
                     self,
                 )
-            biases.append(mask_bias(key_padding_mask.reshape(N, 1, 1, S), False, dtype))
+            biases.append(bias.reshape(N, 1, 1, S))
         return biases
 
     def _with_added_keys(self, K: Array, V: Array, biases: list[Array]) -> tuple[Array, Array, list[Array]]:
