@@ -379,6 +379,17 @@ def test_gradient_of_smoothed_targets_keeps_precision_where_saturated(dtype):
         assert abs(gx[0, 0] - g * expected) <= 2 * np.spacing(dtype(g * expected))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_gradient_of_smoothed_targets_keeps_precision_at_uniform_predictions(dtype, probabilities):
+    w, smoothing = np.array([1.0, 0.0, 3.0, 0.125]), 0.1
+    t = np.array([[0, 1, 0, 0]], dtype) if probabilities else np.array([1])
+    loss = CrossEntropyWithLogits(w, reduction="sum", label_smoothing=smoothing)
+    loss.forward(np.zeros((1, 4), dtype), t)
+    expected = np.longdouble(str(smoothing)) / 4 * (w.sum() / 4 - w)  # the weight of the target's class is 0
+    assert (np.abs(loss.backward()[0] - expected) <= np.spacing(np.abs(expected).astype(dtype))).all()
+
+
 @pytest.mark.parametrize("smoothing", [1e-40, 1e-9, 1e-7])
 def test_tiny_label_smoothing_does_not_overflow(smoothing):
     loss = CrossEntropyWithLogits(label_smoothing=smoothing)

@@ -67,6 +67,7 @@ class CrossEntropyWithLogits(Loss):
         t, ignored = self._indices(targets, len(p)) if hard else (None, None)
         at = (t, np.arange(len(t))) if t is not None else None
         scale = qw = log_p = None
+        unit = 1.0  # of q w
         if at is not None and not self.label_smoothing:
             losses = log_total - z[at]
             if w is not None:
@@ -75,14 +76,14 @@ class CrossEntropyWithLogits(Loss):
         else:
             log_p = z
             log_p -= log_total
-            qw = self._distribution(targets, at, p)
+            qw, unit = self._distribution(targets, at, p)
             if w is not None:
                 qw *= w[:, None]
-            losses = -over_rows(weighted(log_p, qw).astype(accumulator(p.dtype), copy=False))
+            losses = -over_rows(weighted(log_p, qw).astype(accumulator(p.dtype), copy=False)) * p.dtype.type(unit)
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, qw, scale, None if hard else log_p, ignored, count
+        context = x.shape, p, at, qw, unit, scale, None if hard else log_p, ignored, count
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -91,7 +92,7 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, qw, scale, log_p, ignored, count = context
+        shape, p, at, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if qw is None:
             g_scale = g if scale is None else g * scale
@@ -99,7 +100,7 @@ class CrossEntropyWithLogits(Loss):
             gx[at] -= g_scale
         else:
             gx = cross_entropy_gradient(p, qw)
-            gx *= g
+            gx *= g * p.dtype.type(unit)
         if ignored is not None:
             gx[:, ignored] = 0
         gt = None
@@ -166,17 +167,24 @@ class CrossEntropyWithLogits(Loss):
             )
         return t, ignored
 
-    def _distribution(self, targets: Array, at: Any, p: Array) -> Array:
-        """The smoothed target distribution q = (1 − ε) t + ε/C, (C, n), a new array."""
+    def _distribution(self, targets: Array, at: Any, p: Array) -> tuple[Array, float]:
+        """The smoothed target distribution q, (C, n), new, and the unit that it is in.
+
+        The unit is ε/C, so that q = 1 + t (1 − ε) C/ε is exactly 1 for all classes but the target: where p is nearly
+        uniform, only the difference of such terms is left in the gradient.
+        """
         if at is None:
             q = classes_first(targets).astype(p.dtype)
         else:
             q = np.zeros_like(p)
             q[at] = 1
-        if self.label_smoothing:
-            q *= 1 - self.label_smoothing
-            q += self.label_smoothing / len(p)
-        return q
+        smoothing = self.label_smoothing
+        in_units = p.itemsize > 2 and smoothing > np.finfo(p.dtype).eps  # float16 has too small a range
+        unit = smoothing / len(p) if in_units else 1.0
+        if smoothing:
+            q *= (1 - smoothing) / unit
+            q += smoothing / len(p) / unit
+        return q, unit
 
     def _count(self, targets: Array, ignored: Array | None, w: Array | None) -> Any:
         """The divisor of the mean: the number of predictions, or the sum of their classes' weights."""
