@@ -44,11 +44,13 @@ def clip_grad_norm_(
 
 
 def _checked(call: str, gradients: Iterable[Array]) -> list[Array]:
-    """The gradients as a list, checked to be floating arrays."""
-    gs = list(gradients)
+    """The gradients as a list, checked to be writable floating arrays."""
+    gs = list(gradients) if isinstance(gradients, Iterable) else [gradients]
     for g in gs:
-        if not isinstance(g, np.ndarray) or g.dtype.kind != "f":
-            raise DTypeError(f"{call} expected floating arrays as gradients, got {kind_of(g)}; pass model.gradients()")
+        if not isinstance(g, np.ndarray) or g.dtype.kind != "f" or not g.flags.writeable:
+            raise DTypeError(
+                f"{call} expected writable floating arrays as gradients, got {kind_of(g)}; pass model.gradients()"
+            )
     return gs
 
 

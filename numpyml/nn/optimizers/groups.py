@@ -40,16 +40,21 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def update(self, other: Any = (), /, **changes: Any) -> None:
         """Set options: all of them, or none where one is out of its range. Every other method that sets calls this."""
+        self.values_in_use.update(self.checked(dict(other, **changes)))
+
+    def checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The changes as ``update`` sets them; an OptionError where one is out of its range."""
         # A list could be changed later without validation.
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(other, **changes).items()}
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+        own = self.options()
         for name in options:
-            if name not in self.options():
+            if name not in own:
                 raise OptionError(
-                    f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}; "
+                    f"a parameter group expected one of its options {sorted(own)}, got {name!r}; "
                     "for other arrays make a new optimizer"
                 )
         self._validate({**self.values_in_use, **options})
-        self.values_in_use.update(options)
+        return options
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -70,6 +75,13 @@ class ParameterGroup(MutableMapping[str, Any]):
     def options(self) -> dict[str, Any]:
         """All but the arrays."""
         return {name: value for name, value in self.values_in_use.items() if name not in ("parameters", "gradients")}
+
+
+def set_all(groups: Sequence[ParameterGroup], changes: Sequence[Mapping[str, Any]]) -> None:
+    """Update every group, or none where an option is out of its range."""
+    checked = [group.checked(options) for group, options in zip(groups, changes, strict=True)]
+    for group, options in zip(groups, checked, strict=True):
+        group.values_in_use.update(options)
 
 
 @dataclass(frozen=True)

@@ -35,26 +35,25 @@ class SequentialLR(Scheduler):
         self.schedulers, self.milestones = list(schedulers), [integer(self, "milestones", t, 0) for t in milestones]
         super().__init__(optimizer)
 
-    def step(self) -> None:
-        """Advance to the next t."""
-        self.last_epoch += 1
-        i = bisect_right(self.milestones, self.last_epoch)
-        begins = self.last_epoch == 0 or (i > 0 and self.milestones[i - 1] == self.last_epoch)
+    def _go_to(self, t: int, present: Sequence[float]) -> None:
+        i = bisect_right(self.milestones, t)
+        begins = t == 0 or (i > 0 and self.milestones[i - 1] == t)
         current = self.schedulers[i]
         current.restart() if begins else current.step()
-
-    def restart(self) -> None:
-        """Return to t = 0."""
-        self.last_epoch = -1
-        self.step()
+        self.last_epoch = t
 
     def state_dict(self) -> dict[str, Any]:
         """Options and state, those of the schedules included."""
         return {**super().state_dict(), "states": [s.state_dict() for s in self.schedulers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state; StateError when it is another schedule's."""
+        """Continue from a state; StateError when it is another schedule's. Nothing is changed then."""
         super().load_state_dict(state)
         states = vars(self).pop("states")
         for scheduler, inner in zip(self.schedulers, states, strict=True):
             scheduler.load_state_dict(inner)
+
+    def _check_state(self, state: Any) -> None:
+        super()._check_state(state)
+        for scheduler, inner in zip(self.schedulers, state["states"], strict=True):
+            scheduler._check_state(inner)

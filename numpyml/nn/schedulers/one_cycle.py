@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import cos, pi
+from typing import Any
 
 from numpyml.errors import OptionError
 from numpyml.nn.optimizers.base import Optimizer
@@ -64,21 +65,27 @@ class OneCycleLR(Scheduler):
         )
         super().__init__(optimizer)
 
-    def _set(self, t: int) -> None:
+    def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
         if t > self.total_steps:
-            raise OptionError(f"{type(self).__name__} expected at most {self.total_steps} steps, got step {t}")
+            raise OptionError(
+                f"{type(self).__name__} expected at most {self.total_steps} steps, got step {t}; "
+                "make it with total_steps of the whole training"
+            )
         phase, part = self._phase(t)
+        options: list[dict[str, Any]] = []
         for group, largest in zip(self._groups(), self.max_rates, strict=True):
             first = largest / self.div_factor
             last = first / self.final_div_factor
             rates = [(first, largest), (largest, last)]
             if self.three_phase:
                 rates = [(first, largest), (largest, first), (first, last)]
-            group["learning_rate"] = self._between(*rates[phase], part)
+            changes: dict[str, Any] = {"learning_rate": self._between(*rates[phase], part)}
             if self.cycle_momentum:
                 high, low = self.max_momentum, self.base_momentum
                 momentum = self._between(*((high, low), (low, high), (high, high))[phase], part)
-                group.update({"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum})
+                changes |= {"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum}
+            options.append(changes)
+        return options
 
     def _phase(self, t: int) -> tuple[int, float]:
         """The phase that t is in, and the fraction of it that has passed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Any
 
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers.base import Scheduler
@@ -29,10 +31,9 @@ class LambdaLR(Scheduler):
         require(all(map(callable, self.functions)), self, "lr_lambda", lr_lambda, "a function of t, or a list of them")
         super().__init__(optimizer)
 
-    def _set(self, t: int) -> None:
-        rates = [base * f(t) for base, f in zip(self.base_rates, self.functions, strict=True)]
-        for group, rate in zip(self._groups(), rates, strict=True):
-            group["learning_rate"] = rate
+    def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
+        factors = [number(self, "lr_lambda(t)", f(t), -inf) for f in self.functions]
+        return [{"learning_rate": base * factor} for base, factor in zip(self.base_rates, factors, strict=True)]
 
 
 class StepLR(Scheduler):
