@@ -11,7 +11,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,15 +24,14 @@ from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError,
 from numpyml.nested import LEAF
 from numpyml.typing import Array
 
-
-class Record(NamedTuple):
-    """What the explicit driver keeps of a forward for the backward that follows."""
-
-    context: Any
-    dtypes: Sequence[np.dtype[Any] | None]  # of every leaf of the inputs, None for what is no array
-    nesting: Any  # the structure of the inputs; None where no input is a container
-    outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]  # shape and dtype of every leaf of the outputs
-    structure: Any  # of the outputs
+Record = tuple[
+    Sequence[tuple[tuple[int, ...], np.dtype[Any]]],  # shape and dtype of every leaf of the outputs
+    Any,  # the structure of the outputs
+    Sequence[np.dtype[Any] | None],  # of every leaf of the inputs, None for what is no array
+    Any,  # the structure of the inputs; None where no input is a container
+    Any,  # the context
+]
+"""What the explicit driver keeps of a forward for the backward that follows. A named tuple would cost a call."""
 
 
 class _Programs(threading.local):
@@ -53,11 +52,14 @@ def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         bound = _signature(type(self).compute).bind(self, *inputs, **options)
         bound.apply_defaults()
         inputs = bound.args[1:]
+    leaves: Sequence[Any] = inputs
+    nesting = None
     for x in inputs:
         if type(x) is not np.ndarray:
             if nested.holds(inputs, Tensor):
                 return _dynamic(self, inputs)
             inputs = tuple([_argument(self, x) for x in inputs])
+            leaves, nesting = _flat(inputs)
             break
     if _programs.running:  # a constant in a model's forward: the parameters are recorded all the same
         return _dynamic(self, inputs)
@@ -65,7 +67,7 @@ def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         y, context = output_and_context(self, self.compute(*inputs))
     except NumpymlError as error:
         raise error.located(self) from error.__cause__
-    _keep(self, inputs, y, context)
+    _keep(self, leaves, nesting, y, context)
     return y
 
 
@@ -85,21 +87,20 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
         CallOrderError: before a ``forward`` on arrays, after one inside ``no_grad()``, or twice after one.
         ShapeError: when a gradient has not the shape of the output; nothing is changed then.
     """
-    record = self._record
-    if record is None:
+    if self._record is None:
         raise CallOrderError(
             "backward expected a forward on arrays before it, outside no_grad(), and only one backward for each; "
             "call forward first (on Tensors: backward of the loss)",
             self,
         )
-    context, dtypes, nesting, outputs, structure = record
+    outputs, structure, dtypes, nesting, context = self._record
     leaves = gradients if structure is LEAF else _leaves(self, structure, gradients)
     if len(leaves) != len(outputs):
         raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(leaves)}", self)
     gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(leaves, outputs, strict=True)]
-    self._record = None
+    vars(self)["_record"] = None
     needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
-    once = {"retain_graph": False} if is_program(type(self)) else {}
+    once = {"retain_graph": False} if hasattr(type(self).pullback, "program") else {}
     if structure is LEAF and nesting is None:
         gxs = self.pullback(context, gys[0], needs_input_grad, **once)
     else:
@@ -115,17 +116,13 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
     return nested_gradients if len(nesting) > 1 else nested_gradients[0]
 
 
-def _keep(self: Any, inputs: Sequence[Any], y: Any, context: Any) -> None:
+def _keep(self: Any, leaves: Sequence[Any], nesting: Any, y: Any, context: Any) -> None:
     """Keep what a backward needs; nothing, where calls are not recorded."""
-    record = None
+    record: Record | None = None
     if tape.is_recording():
-        leaves, nesting = _flat(inputs)
         dtypes = [x.dtype if type(x) is np.ndarray else None for x in leaves]
-        if y is None or isinstance(y, (tuple, list, dict)):
-            ys, structure = nested.flatten(y)
-            record = Record(context, dtypes, nesting, [(z.shape, z.dtype) for z in ys], structure)
-        else:
-            record = Record(context, dtypes, nesting, [(y.shape, y.dtype)], LEAF)
+        ys, structure = ((y,), LEAF) if isinstance(y, (np.ndarray, np.generic)) else nested.flatten(y)
+        record = [(z.shape, z.dtype) for z in ys], structure, dtypes, nesting, context
     vars(self)["_record"] = record
 
 
@@ -318,7 +315,7 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
             y, context = self.compute(*arrays, **options)
         except NumpymlError as error:
             raise error.located(self) from error.__cause__
-        _keep(self, arrays, y, context)
+        _keep(self, *_flat(arrays), y, context)
         return y
 
     compute.program = pullback.program = program  # type: ignore[attr-defined]  # tells them from a layer's own
