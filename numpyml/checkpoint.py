@@ -133,7 +133,7 @@ def require_safetensors() -> Any:
 
 def _path(function: str, path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
-        raise DTypeError(f"{function} expected a path, got {kind_of(path)}")
+        raise DTypeError(f"{function} expected a path, got {kind_of(path)}; pass a str or a pathlib.Path")
     return Path(path)
 
 
@@ -188,7 +188,7 @@ def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
     except RecursionError:
         raise DTypeError(
             f"save expected {name} to end somewhere, got a {type(part).__name__} that holds itself, or hundreds of "
-            "others one in the other"
+            "others one in the other; save its parts one by one"
         ) from None
 
 
@@ -215,7 +215,7 @@ def _written(value: Any, path: str, tensors: dict[str, Array]) -> Any:
         return {"$array" if isinstance(value, np.ndarray) else "$scalar": path}
     raise DTypeError(
         f"save expected {path} to be made of numbers, strings, None, arrays, lists, tuples and dicts, "
-        f"or to have state_dict and load_state_dict, got {kind_of(value)}"
+        f"or to have state_dict and load_state_dict, got {kind_of(value)}; convert it to these"
     )
 
 
@@ -283,7 +283,9 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         raise
     except OSError as error:
         why = "it is a directory" if path.is_dir() else _why(error)
-        raise CheckpointError(f"load expected a file that can be read, got {path}: {why}") from error
+        raise CheckpointError(
+            f"load expected a file that can be read, got {path}: {why}; pass the path of a file that save wrote"
+        ) from error
     except SafetensorError as error:
         raise CheckpointError(
             f"load expected a whole safetensors file, got {path}, where the library found: {error}; it was cut short "

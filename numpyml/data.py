@@ -121,7 +121,7 @@ def train_test_split(
     dataset = data[0] if len(data) == 1 and _is_dataset(data[0]) else None
     if dataset is None and (not data or any(not hasattr(x, "__len__") for x in data)):
         got = ", ".join(map(kind_of, data)) or "nothing"
-        raise DTypeError(f"{name} expected arrays of rows, or one dataset, got {got}")
+        raise DTypeError(f"{name} expected arrays of rows, or one dataset, got {got}; call it as {name}(X, y)")
     arrays = () if dataset is not None else _table(name, data)
     n = len(dataset) if dataset is not None else len(arrays[0])
     held_out = _held_out(name, test_size, n)
@@ -180,7 +180,7 @@ class DataLoader(ExplainsKeywords):
                 f"{', '.join(map(repr, dataset))}; make an ArrayDataset of its arrays"
             )
         if not len(dataset):
-            raise DataError(f"DataLoader expected at least one row, got an empty {type(dataset).__name__}")
+            raise DataError(f"DataLoader expected at least one row, got an empty {type(dataset).__name__}; add rows")
         self.dataset = dataset
         self.batch_size = integer(self, "batch_size", batch_size, 1)
         self.shuffle, self.drop_last = flag(self, "shuffle", shuffle), flag(self, "drop_last", drop_last)
@@ -243,11 +243,14 @@ def _table(name: str, values: Sequence[ArrayLike]) -> tuple[Array, ...]:
         try:
             array = np.asarray(value)
         except ValueError as error:
-            raise ShapeError(f"{name} expected rows of one shape in every array, got others: {error}") from None
+            raise ShapeError(
+                f"{name} expected rows of one shape in every array, got others: {error}; pad them, or pass a list of "
+                "rows to DataLoader with a collate_fn"
+            ) from None
         if array.dtype.kind == "O":
             raise DTypeError(f"{name} expected an array of numbers, got {kind_of(array)}; convert it first")
         if not array.ndim:
-            raise ShapeError(f"{name} expected arrays with rows, got {kind_of(array)}")
+            raise ShapeError(f"{name} expected arrays with rows, got {kind_of(array)}; pass a row for each example")
         arrays.append(array)
     lengths = [len(array) for array in arrays]
     if len(set(lengths)) > 1:
@@ -256,7 +259,7 @@ def _table(name: str, values: Sequence[ArrayLike]) -> tuple[Array, ...]:
             "each row of one belongs to the same row of the others"
         )
     if not lengths[0]:
-        raise DataError(f"{name} expected at least one row, got arrays of length 0")
+        raise DataError(f"{name} expected at least one row, got arrays of length 0; add rows")
     return tuple(arrays)
 
 
@@ -269,16 +272,16 @@ def _row_numbers(indices: ArrayLike, n: int) -> Array:
     """Non-negative row indices, from indices in [−n, n) or a mask."""
     array = np.asarray(indices)
     if array.ndim != 1:
-        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(array)}")
+        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(array)}; pass a list of them")
     if array.dtype.kind == "b":
         if len(array) != n:
-            raise ShapeError(f"Subset expected a mask of {n} rows, got {len(array)}")
+            raise ShapeError(f"Subset expected a mask of {n} rows, got {len(array)}; pass one bool for each row")
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu" and array.size:
-        raise DTypeError(f"Subset expected row numbers, got {kind_of(array)}")
+        raise DTypeError(f"Subset expected row numbers, got {kind_of(array)}; pass integers or a mask")
     array = array.astype(np.intp)
     if (outside := array[(array < -n) | (array >= n)]).size:
-        raise OptionError(f"Subset expected row numbers from {-n} to {n - 1}, got {outside[0]}")
+        raise OptionError(f"Subset expected row numbers from {-n} to {n - 1}, got {outside[0]}; leave it out")
     return np.where(array < 0, array + n, array)
 
 
@@ -316,7 +319,7 @@ def _batch(dataset: Any, rows: Any) -> Any:
 def _collated(rows: list[Any]) -> Any:
     """Rows stacked along a new first axis, in tuples and dicts entry by entry."""
     if not rows:
-        raise DataError("DataLoader expected at least one row, got none")
+        raise DataError("DataLoader expected at least one row, got none; leave the empty batch out")
     first = rows[0]
     _check_kinds(rows)
     if isinstance(first, Mapping):

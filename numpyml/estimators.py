@@ -141,10 +141,16 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         w = _check_sample_weight(weights, X, dtype=np.float64)
         if (w < 0).any():
             i = int(np.argmax(w < 0))
-            raise DataError(f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}")
+            raise DataError(
+                f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}; leave out rows "
+                "with the weight 0"
+            )
         weighted = np.flatnonzero(w)
         if not len(weighted):
-            raise DataError(f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero")
+            raise DataError(
+                f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero; leave it out to "
+                "weigh all rows equally"
+            )
         loss = _weighing(loss, self)
         if loss.reduction == "sum":
             with np.errstate(over="ignore", under="ignore"):
@@ -205,11 +211,14 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             if not callable(self.module):
                 raise DTypeError(
                     f"{type(self).__name__} expected module to be a model, or a function of (features, outputs) that "
-                    f"makes one, got {kind_of(self.module)}"
+                    f"makes one, got {kind_of(self.module)}; leave it out for Dense layers of hidden_layer_sizes"
                 )
             net = self.module(X.shape[1], outputs)
             if not isinstance(net, Module):
-                raise DTypeError(f"{type(self).__name__} expected module to make a model, got {kind_of(net)}")
+                raise DTypeError(
+                    f"{type(self).__name__} expected module to make a model, got {kind_of(net)}; return a Module, such "
+                    "as a Sequential"
+                )
         with no_grad():
             y: Any = net.eval().forward(X[:1])
         shape = getattr(y, "shape", f"a {type(y).__name__}")
@@ -268,7 +277,8 @@ def _weighing(loss: Any, owner: object) -> Any:
         row_losses, context = each.compute(outputs, targets["target"])
         if row_losses.shape[:1] != w.shape:
             raise ShapeError(
-                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(row_losses)}",
+                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(row_losses)}; "
+                "leave sample_weight out, or take another loss",
                 self,
             )
         n = 1 if self.reduction == "sum" else row_losses.size
@@ -343,12 +353,15 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if partial:
             if (others := np.setdiff1d(classes, self.classes_)).size:
-                raise DataError(f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}")
+                raise DataError(
+                    f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}; pass all classes to "
+                    "the first partial_fit"
+                )
             classes, indices = self.classes_, np.searchsorted(self.classes_, classes)[indices]
         if again and not np.array_equal(classes, self.classes_):
             raise DataError(
                 f"NeuralNetClassifier expected the classes {self.classes_} of the fit that warm_start goes on from, "
-                f"got {classes}"
+                f"got {classes}; use partial_fit, or warm_start=False"
             )
         self.classes_ = classes
         loss = losses.CrossEntropyWithLogits() if self.loss is None else self.loss
@@ -405,7 +418,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
         if again and (y.ndim > 1, targets.shape[1]) != (self._several, self._columns):
             raise DataError(
                 f"NeuralNetRegressor expected {self._columns} columns of y, those of the fit that this one goes on "
-                f"from, got {kind_of(y)}"
+                f"from, got {kind_of(y)}; use another estimator for other targets"
             )
         self._several, self._columns = y.ndim > 1, targets.shape[1]
         loss = losses.MeanSquaredError() if self.loss is None else self.loss

@@ -1,4 +1,4 @@
-"""Validators of constructor options: each returns the value unchanged, or raises an OptionError with the remedy."""
+"""Validators of arguments: of an option each returns the value unchanged, or raises an OptionError with the remedy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import OptionError, kind_of
+from numpyml.typing import Array
 
 
 def require(holds: bool, owner: object, name: str, value: object, expected: str) -> None:
@@ -62,6 +63,14 @@ def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
     ok = isinstance(value, str) and value in choices
     require(ok, owner, name, value, "one of " + ", ".join(map(repr, choices)))
     return value
+
+
+def array_or_none(value: Any) -> Array | None:
+    """The value as an array; None for what NumPy makes none of, such as lists of several lengths."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def weights(owner: object, name: str, value: ArrayLike | None) -> ArrayLike | None:

@@ -22,6 +22,7 @@ from numpyml.autograd.tape import Node
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, kind_of
 from numpyml.nested import LEAF
+from numpyml.options import array_or_none
 from numpyml.typing import Array
 
 Record = tuple[
@@ -94,9 +95,7 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
             self,
         )
     outputs, structure, dtypes, nesting, context = self._record
-    leaves = gradients if structure is LEAF else _leaves(self, structure, gradients)
-    if len(leaves) != len(outputs):
-        raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(leaves)}", self)
+    leaves = gradients if structure is LEAF and len(gradients) == 1 else _leaves(self, structure, gradients)
     gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(leaves, outputs, strict=True)]
     vars(self)["_record"] = None
     needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
@@ -130,23 +129,32 @@ def _leaves(self: Any, structure: Any, gradients: tuple[Any, ...]) -> Sequence[A
     """The gradients that ``backward`` was given, one for each leaf of the output."""
     parts = [part for part in structure if part is not None] if isinstance(structure, tuple) else [structure]
     if len(gradients) != len(parts):
-        raise ShapeError(f"backward expected {len(parts)} gradients, one per output, got {len(gradients)}", self)
+        raise ShapeError(
+            f"backward expected {len(parts)} gradients, one per output, got {len(gradients)}; {_REMEDY}", self
+        )
     try:
         return nested.flatten_as(parts, gradients)
     except ValueError:
         shown = ", ".join(map(repr, parts)).replace("Ellipsis", "array")
         raise ShapeError(
-            f"backward expected gradients nested as the output, {shown}, got {', '.join(map(kind_of, gradients))}", self
+            f"backward expected gradients nested as the output, {shown}, got {', '.join(map(kind_of, gradients))}; "
+            f"{_REMEDY}",
+            self,
         ) from None
 
 
 def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], layer: object) -> Array:
     """An incoming gradient, checked against the output's shape and in its dtype."""
-    array = np.asarray(gy)
-    if array.shape != shape or array.dtype.kind not in "biuf":
-        raise ShapeError(f"backward expected a real gradient of shape {shape}, the output's, got {kind_of(gy)}", layer)
+    array = gy if isinstance(gy, np.ndarray) else array_or_none(gy)
+    if array is None or array.shape != shape or array.dtype.kind not in "biuf":
+        raise ShapeError(
+            f"backward expected a real gradient of shape {shape}, the output's, got {kind_of(gy)}; {_REMEDY}",
+            layer,
+        )
     return array if array.dtype == dtype else array.astype(dtype)
 
+
+_REMEDY = "pass the gradient of the loss with respect to each output, such as loss.backward()"
 
 # What both drivers do
 
@@ -155,7 +163,11 @@ def output_and_context(self: Any, result: Any) -> tuple[Any, Any]:
     """The pair that compute returns, checked: an array of two rows unpacks just as well."""
     if isinstance(result, tuple) and len(result) == 2:
         return result
-    raise DTypeError(f"expected compute to return a pair (output, context), got {kind_of(result)}", self)
+    raise DTypeError(
+        f"expected compute to return a pair (output, context), got {kind_of(result)}; return y, None where pullback "
+        "needs nothing of the call",
+        self,
+    )
 
 
 def _argument(self: Any, x: Any) -> Any:
@@ -164,7 +176,10 @@ def _argument(self: Any, x: Any) -> Any:
         return x
     if isinstance(x, (tuple, list, dict)) and nested.holds(x, (np.ndarray, Tensor)):
         return nested.map_leaves(functools.partial(_argument, self), x)
-    return self.as_input(x)
+    try:
+        return self.as_input(x)
+    except ValueError:
+        raise ShapeError(f"expected an array, got {kind_of(x)}; pass rows of one length", self) from None
 
 
 def _flat(inputs: Sequence[Any]) -> tuple[Sequence[Any], Any]:
@@ -281,7 +296,9 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
         ys = nested.leaves(y)
         if not ys or not all(isinstance(z, Tensor) for z in ys):
             raise DTypeError(
-                f"expected forward to return a Tensor, or Tensors in tuples, lists or dicts, got {kind_of(y)}", self
+                f"expected forward to return a Tensor, or Tensors in tuples, lists or dicts, got {kind_of(y)}; "
+                "compute it from the inputs with layers and NumPy functions, and return it",
+                self,
             )
         return y
 

@@ -16,7 +16,10 @@ __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 def _checked(module: object, container: str) -> Module:
     if not isinstance(module, Module):
-        raise DTypeError(f"{container} expected modules such as layers.Dense(2, 1), got {kind_of(module)}")
+        raise DTypeError(
+            f"{container} expected modules such as layers.Dense(2, 1), got {kind_of(module)}; for a function of your "
+            "own write a Module with forward"
+        )
     return module
 
 
@@ -108,6 +111,9 @@ class ModuleList(Module, MutableSequence[Module]):
     def insert(self, index: int, value: Module) -> None:
         self.items.insert(index, _checked(value, "ModuleList"))
 
+    def extend(self, values: Iterable[Module]) -> None:  # all of them or none
+        self.items.extend([_checked(module, "ModuleList") for module in values])
+
     def __getitem__(self, index: Any) -> Any:
         return ModuleList(self.items[index]) if isinstance(index, slice) else self.items[index]
 
@@ -140,6 +146,9 @@ class ModuleDict(Module, MutableMapping[str, Module]):
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         self.named: dict[str, Module] = {}
         self.update(modules or {})
+
+    def update(self, other: Any = (), /, **modules: Module) -> None:  # all of them or none
+        self.named.update({name: _checked(module, "ModuleDict") for name, module in dict(other, **modules).items()})
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         yield from self.named.items()

@@ -14,7 +14,7 @@ from numpyml.names import ExplainsKeywords
 from numpyml.nn import drivers
 from numpyml.nn.parameter import Buffer, Parameter, StateTensor
 from numpyml.nn.representation import constructor_call, is_default, short
-from numpyml.options import flag
+from numpyml.options import array_or_none, flag
 from numpyml.typing import Array
 
 __all__ = ["Module", "as_floats"]
@@ -24,7 +24,9 @@ S = TypeVar("S", bound=StateTensor)
 
 
 def _defines_nothing(self: Module, *inputs: Any) -> Any:
-    raise NotImplementedError(f"{type(self).__name__} defines neither forward nor both compute and pullback")
+    raise NotImplementedError(
+        f"{type(self).__name__} defines neither forward nor both compute and pullback; define forward on Tensors"
+    )
 
 
 class Module(ExplainsKeywords):
@@ -179,16 +181,19 @@ class Module(ExplainsKeywords):
         for name, entry in own.items():
             if name not in state_dict:
                 continue
-            array = np.asarray(state_dict[name])
+            array = array_or_none(state_dict[name])
+            if array is None or array.shape != entry.shape or array.dtype.kind not in "biuf":
+                got = state_dict[name] if array is None else array
+                problems.append(f"{name} should have shape {entry.shape}, got {kind_of(got)}")
+                continue
             first = values.setdefault(id(entry), (name, entry, array))
-            if array.shape != entry.shape or array.dtype.kind not in "biuf":
-                problems.append(f"{name} should have shape {entry.shape}, got {kind_of(array)}")
-            elif not np.array_equal(first[2], array, equal_nan=True):
+            if not np.array_equal(first[2], array, equal_nan=True):
                 kind = type(entry).__name__.lower()
                 problems.append(f"{name} differs from {first[0]}, though the model shares one {kind} between them")
         if problems:
             raise StateError(
-                "load_state_dict expected the entries of this model: " + "; ".join(problems) + ". Nothing was loaded",
+                "load_state_dict expected the entries of this model: " + "; ".join(problems) + ". Nothing was loaded; "
+                "pass the state_dict() of such a model",
                 self,
             )
         for _, entry, array in values.values():

@@ -12,6 +12,7 @@ from numpyml.autograd.tape import is_recording
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
+from numpyml.options import array_or_none
 from numpyml.typing import Array
 
 S = TypeVar("S", bound="StateTensor")
@@ -34,10 +35,12 @@ class StateTensor(Tensor):
 
     def _write(self, target: Array, values: ArrayLike) -> None:
         if values is not target:  # p.grad += g ends with p.grad = p.grad
-            source = np.asarray(values)
-            if source.shape != target.shape:
-                raise ShapeError(
-                    f"{type(self).__name__} expected values of its own shape {target.shape}, got {kind_of(source)}"
+            source = array_or_none(values)
+            fits = source is not None and source.shape == target.shape
+            if source is None or not fits or source.dtype.kind not in "biuf":
+                raise (DTypeError if fits else ShapeError)(
+                    f"{type(self).__name__} expected values of its own shape {target.shape} and a real dtype, "
+                    f"got {kind_of(values if source is None else source)}; pass an array of this shape"
                 )
             target[...] = source
 
@@ -140,10 +143,8 @@ class Buffer(StateTensor):
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None) -> None:
         values = _real("Buffer", data)
-        chosen = np.dtype(dtype or (np.float32 if values.dtype.kind == "f" else values.dtype))
-        if chosen.kind not in "biuf":
-            raise DTypeError(f"dtype expected a real type such as np.float32 or np.int64, got {chosen}")
-        super().__init__(np.array(values, chosen))
+        default = np.float32 if values.dtype.kind == "f" else values.dtype
+        super().__init__(np.array(values, _as_dtype(dtype or default, "biuf", "real", "np.float32 or np.int64")))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Buffer, (self._data, self.dtype)
@@ -153,9 +154,9 @@ class Buffer(StateTensor):
 
 
 def _real(kind: str, data: ArrayLike) -> Array:
-    values = np.asarray(data)
-    if values.dtype.kind not in "biuf":
-        raise DTypeError(f"{kind} expected real data, got {kind_of(values)}; convert it to floats first")
+    values = array_or_none(data)
+    if values is None or values.dtype.kind not in "biuf":
+        raise DTypeError(f"{kind} expected real data, got {kind_of(data)}; convert it to an array of floats first")
     return values
 
 
@@ -178,7 +179,15 @@ def owner_of(array: Array) -> Parameter | None:
 
 def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
     """The dtype of a parameter, float32 by default; anything but a floating one is an error."""
-    chosen = np.dtype(np.float32 if dtype is None else dtype)
-    if chosen.kind != "f":
-        raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")
+    return _as_dtype(np.float32 if dtype is None else dtype, "f", "real floating", "np.float32 or np.float64")
+
+
+def _as_dtype(dtype: DTypeLike, kinds: str, name: str, examples: str) -> np.dtype[Any]:
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = None
+    if chosen is None or chosen.kind not in kinds:
+        got = kind_of(dtype) if chosen is None else chosen
+        raise DTypeError(f"dtype expected a {name} type such as {examples}, got {got}; pass one of these")
     return chosen

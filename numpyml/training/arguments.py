@@ -28,10 +28,15 @@ def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
         return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)
     if batch_size is not None:
-        raise OptionError(f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}")
+        raise OptionError(
+            f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}; leave it out, "
+            "or make a DataLoader of this size"
+        )
     if hasattr(data, "__next__") or not hasattr(data, "__iter__"):
         got = "an iterator, which is used up after one epoch" if hasattr(data, "__next__") else kind_of(data)
-        raise DTypeError(f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}")
+        raise DTypeError(
+            f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}; make an ArrayDataset of it"
+        )
     return data
 
 
@@ -56,7 +61,10 @@ def in_memory(batches: Any) -> bool:
 def check_optimizer(model: Module, optimizer: Any) -> None:
     """Refuse what is not an optimizer, and an optimizer of another model."""
     if not isinstance(optimizer, Optimizer):
-        raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
+        raise DTypeError(
+            f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}; "
+            "make it from model.parameters(), model.gradients()"
+        )
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["parameters"]):
         raise OwnershipError(

@@ -105,9 +105,12 @@ def fit(
         one before Ctrl-C) with floating-point warnings, such as overflow, though all losses were finite.
     """
     if not isinstance(model, Module):
-        raise DTypeError(f"fit expected a model, got {kind_of(model)}")
+        raise DTypeError(f"fit expected a model, got {kind_of(model)}; pass a Module, such as a Sequential")
     if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
-        raise DTypeError(f"fit expected a loss with forward and backward, got {kind_of(loss)}")
+        raise DTypeError(
+            f"fit expected a loss with forward and backward, got {kind_of(loss)}; pass one of numpyml.nn.losses, made "
+            "with its options"
+        )
     check_optimizer(model, optimizer)
     check_schedule(optimizer, scheduler, scheduler_every)
     if clip_grad_norm is not None:
@@ -432,8 +435,10 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
-        if set(state) != {*self._SAVED, "records", "best_epoch"}:
-            raise StateError(f"fit expected the state of a training, got {sorted(state)}")
+        if not isinstance(state, Mapping) or set(state) != {*self._SAVED, "records", "best_epoch"}:
+            raise StateError(
+                f"fit expected the state of a training, got {kind_of(state)}; resume from what checkpoint= has written"
+            )
         for name in self._SAVED:
             setattr(self, name, state[name])
         self.history.records, self.history.best_epoch = list(state["records"]), state["best_epoch"]

@@ -15,7 +15,7 @@ from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers import flat, plain
 from numpyml.nn.optimizers.groups import REMEDY, Entry, ParameterGroup, State, array_list, check_arrays
 from numpyml.nn.optimizers.options import Check, declared
-from numpyml.options import require
+from numpyml.options import array_or_none, require
 from numpyml.typing import Array
 
 
@@ -268,7 +268,7 @@ class Optimizer(ExplainsKeywords):
             arrays = {}
             for name, shape in shapes.items():
                 if name in state:
-                    array = _as_array(state[name])
+                    array = array_or_none(state[name])
                     if array is None or array.shape != shape or array.dtype.kind != "f":
                         problems.append(
                             f"{name!r} of parameter {i} to be floats of shape {shape}, got {kind_of(state[name])}"
@@ -320,10 +320,3 @@ def _contents(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapp
 def _is_count(value: Any) -> bool:
     """Whether this is an integer of 0 or more."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _as_array(value: Any) -> Array | None:
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError):  # a ragged list, for one
-        return None

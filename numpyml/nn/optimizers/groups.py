@@ -112,7 +112,9 @@ def array_list(name: str, role: str, arrays: Any) -> list[Any]:
 def check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
     """Raise unless the two lists match; else return, for each parameter, a weak reference to its owner."""
     if not parameters:
-        raise OptionError(f"{name} expected a model with parameters, got an empty list of them")
+        raise OptionError(
+            f"{name} expected a model with parameters, got an empty list of them; {REMEDY} of a model with layers"
+        )
     if len(parameters) != len(gradients):
         raise OwnershipError(
             f"{name} expected as many gradients as parameters, got {len(parameters)} parameters and "
