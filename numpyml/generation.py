@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
+from numpyml.nested import map_leaves
 from numpyml.options import flag, integer, number, positive, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
@@ -224,19 +225,18 @@ class Hypothesis(NamedTuple):
 
 def take_rows(cache: Any, rows: Array) -> Any:
     """These rows of every array in a cache of tuples, lists and dicts; numbers, strings and None stay."""
-    if isinstance(cache, np.ndarray):
-        return cache[rows]
-    if cache is None or isinstance(cache, (bool, int, float, str, np.generic)):
-        return cache
-    if isinstance(cache, dict):
-        return {key: take_rows(item, rows) for key, item in cache.items()}
-    if isinstance(cache, (tuple, list)):
-        items = [take_rows(item, rows) for item in cache]
-        return type(cache)(*items) if hasattr(cache, "_fields") else type(cache)(items)
-    raise DTypeError(
-        f"take_rows expected a cache of arrays, tuples, lists and dicts, got {kind_of(cache)}; "
-        "pass beam_search a function of your own: reorder=lambda cache, rows: ..."
-    )
+
+    def take(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return leaf[rows]
+        if isinstance(leaf, (bool, int, float, str, np.generic)):
+            return leaf
+        raise DTypeError(
+            f"take_rows expected a cache of arrays, tuples, lists and dicts, got {kind_of(leaf)}; "
+            "pass beam_search a function of your own: reorder=lambda cache, rows: ..."
+        )
+
+    return map_leaves(take, cache)
 
 
 def beam_search(

@@ -38,7 +38,7 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module | Iterable[Module] | Mapping[str, Module]) -> None:
         first: Any = layers[0] if len(layers) == 1 else layers
-        if not isinstance(first, (Mapping, Iterable)) or (isinstance(first, Module) and first is layers[0]):
+        if isinstance(first, Module) or not isinstance(first, Iterable):
             first = layers  # one module, which may be a container and so iterable
         named: Mapping[str, Module] = (
             first if isinstance(first, Mapping) else {str(i): layer for i, layer in enumerate(first)}

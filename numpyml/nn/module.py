@@ -21,6 +21,7 @@ __all__ = ["Module", "as_floats"]
 
 M = TypeVar("M", bound="Module")
 S = TypeVar("S", bound=StateTensor)
+T = TypeVar("T")
 
 
 def _defines_nothing(self: Module, *inputs: Any) -> Any:
@@ -93,11 +94,7 @@ class Module(ExplainsKeywords):
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module (under the empty name) and every module inside, each once, in definition order."""
-        seen: set[int] = set()
-        for name, module in _walk(self, prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        return _once(_walk(self, prefix))
 
     def modules(self) -> Iterator[Module]:
         """As :meth:`named_modules`, without the names."""
@@ -160,7 +157,7 @@ class Module(ExplainsKeywords):
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer under PyTorch's key, a shared one under each of its names."""
-        return {name: entry.data.copy() for name, entry in _state(self)}
+        return {name: entry.data.copy() for name, entry in _entries(self, "", Parameter, Buffer)}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Write the values of a state dict, ours or PyTorch's, into the parameters and buffers.
@@ -174,7 +171,7 @@ class Module(ExplainsKeywords):
                 f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}; pass a module's state_dict()",
                 self,
             )
-        own = dict(_state(self))
+        own = dict(_entries(self, "", Parameter, Buffer))
         problems = [f"{name} is missing" for name in own if name not in state_dict]
         problems += [f"{name} is not in this model" for name in state_dict if name not in own]
         values: dict[int, tuple[str, StateTensor, Array]] = {}
@@ -255,26 +252,16 @@ def _walk(module: Module, prefix: str, above: tuple[Module, ...] = ()) -> Iterat
             yield from _walk(child, f"{prefix}.{name}" if prefix else name, above)
 
 
-def _entries(module: Module, prefix: str, kind: type[S]) -> Iterator[tuple[str, S]]:
-    """Every parameter, or buffer, under each of its names, module by module."""
+def _entries(module: Module, prefix: str, *kinds: type[S]) -> Iterator[tuple[str, S]]:
+    """The entries of these kinds, under each of their names: module by module, as in PyTorch's state dict."""
     for path, inner in _walk(module, prefix):
-        yield from _own_entries(path, inner, kind)
+        for kind in kinds:
+            for name, value in vars(inner).items():
+                if isinstance(value, kind):
+                    yield (f"{path}.{name}" if path else name), value
 
 
-def _own_entries(path: str, module: Module, kind: type[S]) -> Iterator[tuple[str, S]]:
-    for name, value in vars(module).items():
-        if isinstance(value, kind):
-            yield (f"{path}.{name}" if path else name), value
-
-
-def _state(module: Module) -> Iterator[tuple[str, StateTensor]]:
-    """The entries of PyTorch's state dict, in its order: of each module the parameters, then the buffers."""
-    for path, inner in _walk(module, ""):
-        yield from _own_entries(path, inner, Parameter)
-        yield from _own_entries(path, inner, Buffer)
-
-
-def _once(entries: Iterator[tuple[str, S]]) -> Iterator[tuple[str, S]]:
+def _once(entries: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Each entry under the first of its names."""
     seen: set[int] = set()
     for name, entry in entries:

@@ -16,12 +16,13 @@ from numpyml.autograd.tape import is_recording, no_grad
 from numpyml.errors import DataError, DTypeError, OptionError, StateError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.preserve import observed
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.options import choice, flag, integer, number, require
 from numpyml.random import default_generator
 from numpyml.training.arguments import batches_of, check_optimizer, check_path, check_schedule, in_memory
-from numpyml.training.diagnosis import FloatingPointWarnings, divergence, observed, warn_of_double_squashing
+from numpyml.training.diagnosis import FloatingPointWarnings, divergence, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
 from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, require_same_row_shape, resolved

@@ -9,6 +9,7 @@ import numpy as np
 
 from numpyml.errors import MissingPackageError, OptionError, ShapeError, kind_of
 from numpyml.nn import losses
+from numpyml.options import require
 from numpyml.typing import Array
 
 Metric = Callable[[Array, Array], float]
@@ -35,7 +36,10 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
             raise OptionError(f"fit expected metrics of different names, got {twice[0]} twice; name them in a dict")
         named = dict(zip(names, metrics, strict=True))
     else:
-        raise OptionError(f"fit expected metrics to be names or functions, got {kind_of(metrics)}")
+        raise OptionError(
+            f"fit expected metrics to be names or functions, got {kind_of(metrics)}; "
+            f"pass any of {', '.join(NAMES)}, or functions of outputs and targets"
+        )
     if "loss" in named:
         raise OptionError(
             "fit expected metrics of names of their own, got loss, but val_loss is the loss itself; "
@@ -43,23 +47,13 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
         )
     functions: dict[str, Metric] = {}
     for name, metric in named.items():
-        if isinstance(metric, str):
-            functions[name] = _by_name(metric, loss)
-        elif callable(metric):
-            functions[name] = metric
-        else:
-            raise OptionError(
-                f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, "
-                f"got {kind_of(metric)}"
-            )
+        known = callable(metric) or (isinstance(metric, str) and metric in NAMES)
+        require(known, "fit", "metrics", metric, f"any of {', '.join(NAMES)}, or functions of outputs and targets")
+        functions[name] = _by_name(metric, loss) if isinstance(metric, str) else metric
     return functions
 
 
 def _by_name(name: str, loss: Any) -> Metric:
-    if name not in NAMES:
-        raise OptionError(
-            f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, got {name!r}"
-        )
     try:
         from sklearn import metrics  # optional, and slow to import
     except ImportError:
