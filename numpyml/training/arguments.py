@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,15 @@ def in_memory(batches: Any) -> bool:
     return isinstance(batches, (list, tuple, ArrayDataset))
 
 
-def check_optimizer(model: Module, optimizer: Any) -> None:
-    """Refuse what is not an optimizer, and an optimizer of another model."""
+def check_model(model: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse what is not a model, a loss or an optimizer, and an optimizer of another model."""
+    if not isinstance(model, Module):
+        raise DTypeError(f"fit expected a model, got {kind_of(model)}; pass a Module, such as a Sequential")
+    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
+        raise DTypeError(
+            f"fit expected a loss with forward and backward, got {kind_of(loss)}; pass one of numpyml.nn.losses, made "
+            "with its options"
+        )
     if not isinstance(optimizer, Optimizer):
         raise DTypeError(
             f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}; "
@@ -81,6 +88,14 @@ def check_schedule(optimizer: Optimizer, scheduler: Any, every: str) -> None:
     fits = every == "epoch" or not isinstance(scheduler, ReduceLROnPlateau)
     expected = "'epoch' for ReduceLROnPlateau, which needs a metric that is computed once an epoch"
     require(fits, "fit", "scheduler_every", every, expected)
+
+
+def callback_list(callbacks: Any) -> list[Callable[[Any], Any]]:
+    """The callbacks, of which there may be one alone."""
+    calls: Any = [callbacks] if callable(callbacks) else callbacks
+    several = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
+    require(several, "fit", "callbacks", callbacks, "functions of one argument")
+    return list(calls)
 
 
 def check_path(name: str, path: Any) -> None:
