@@ -99,7 +99,7 @@ class Subset:
         return _batch(self.dataset, inner)
 
     def __repr__(self) -> str:
-        return f"Subset({_described(self.dataset)}, {_count(len(self))})"
+        return f"Subset({_description(self.dataset)}, {_count(len(self))})"
 
 
 def train_test_split(
@@ -124,13 +124,13 @@ def train_test_split(
         raise DTypeError(f"{name} expected arrays of rows, or one dataset, got {got}; call it as {name}(X, y)")
     arrays = () if dataset is not None else _table(name, data)
     n = len(dataset) if dataset is not None else len(arrays[0])
-    held_out = _held_out(name, test_size, n)
+    test_rows = _test_rows(name, test_size, n)
     require(
         seed is None or isinstance(seed, np.random.Generator)
         or (isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0),
         name, "seed", seed, "an integer of 0 or more, a numpy.random.Generator or None",
     )  # fmt: skip
-    parts: list[Any] = [slice(0, n - held_out), slice(n - held_out, n)]
+    parts: list[Any] = [slice(0, n - test_rows), slice(n - test_rows, n)]
     if flag(name, "shuffle", shuffle):
         order = (default_generator() if seed is None else np.random.default_rng(seed)).permutation(n)
         parts = [order[part] for part in parts]
@@ -184,11 +184,11 @@ class DataLoader(ExplainsKeywords):
         self.dataset = dataset
         self.batch_size = integer(self, "batch_size", batch_size, 1)
         self.shuffle, self.drop_last = flag(self, "shuffle", shuffle), flag(self, "drop_last", drop_last)
-        known = generator is None or isinstance(generator, np.random.Generator)
-        require(known, self, "generator", generator, "a numpy.random.Generator or None")
+        valid = generator is None or isinstance(generator, np.random.Generator)
+        require(valid, self, "generator", generator, "a numpy.random.Generator or None")
         self.generator = generator
-        callable_ = collate_fn is None or callable(collate_fn)
-        require(callable_, self, "collate_fn", collate_fn, "a function of a list of rows or None")
+        valid = collate_fn is None or callable(collate_fn)
+        require(valid, self, "collate_fn", collate_fn, "a function of a list of rows or None")
         self.collate_fn = collate_fn
         self.prefetch = integer(self, "prefetch", prefetch, 0)
 
@@ -225,7 +225,7 @@ class DataLoader(ExplainsKeywords):
     def __repr__(self) -> str:
         state = {name: getattr(self, name) for name in ("shuffle", "drop_last", "generator", "collate_fn", "prefetch")}
         options = [f"{name}={value!r}" for name, value in state.items() if value]
-        return f"DataLoader({', '.join([_described(self.dataset), f'batch_size={self.batch_size}', *options])})"
+        return f"DataLoader({', '.join([_description(self.dataset), f'batch_size={self.batch_size}', *options])})"
 
 
 globals()["__getattr__"] = unknown(__name__)  # as in numpyml/nn/__init__.py
@@ -285,7 +285,7 @@ def _row_numbers(indices: ArrayLike, n: int) -> Array:
     return np.where(array < 0, array + n, array)
 
 
-def _held_out(name: str, test_size: Any, n: int) -> int:
+def _test_rows(name: str, test_size: Any, n: int) -> int:
     """The number of rows to hold out: at least 1, at most n − 1."""
     share = isinstance(test_size, (float, np.floating))
     whole = isinstance(test_size, (int, np.integer)) and not isinstance(test_size, bool)
@@ -313,19 +313,19 @@ def _numbers(rows: Any) -> Any:
 def _batch(dataset: Any, rows: Any) -> Any:
     """Rows of a dataset as a batch, read at once where the dataset has ``batch``."""
     whole = getattr(dataset, "batch", None)
-    return whole(rows) if whole is not None else _collated([dataset[i] for i in _numbers(rows)])
+    return whole(rows) if whole is not None else _collate([dataset[i] for i in _numbers(rows)])
 
 
-def _collated(rows: list[Any]) -> Any:
+def _collate(rows: list[Any]) -> Any:
     """Rows stacked along a new first axis, in tuples and dicts entry by entry."""
     if not rows:
         raise DataError("DataLoader expected at least one row, got none; leave the empty batch out")
     first = rows[0]
     _check_kinds(rows)
     if isinstance(first, Mapping):
-        return {key: _collated([row[key] for row in rows]) for key in first}
+        return {key: _collate([row[key] for row in rows]) for key in first}
     if isinstance(first, (tuple, list)):
-        return tuple(_collated(list(column)) for column in zip(*rows, strict=True))
+        return tuple(_collate(list(column)) for column in zip(*rows, strict=True))
     if isinstance(first, (str, bytes)):
         return rows
     arrays = [np.asarray(row) for row in rows]
@@ -368,6 +368,6 @@ def _count(rows: int) -> str:
     return f"{rows} row{'' if rows == 1 else 's'}"
 
 
-def _described(dataset: Any) -> str:
+def _description(dataset: Any) -> str:
     own = isinstance(dataset, (ArrayDataset, Subset))
     return repr(dataset) if own else f"{type(dataset).__name__} of {_count(len(dataset))}"

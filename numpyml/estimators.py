@@ -93,14 +93,14 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     ) -> N:
         """Train on what fit has checked, or make one pass over a part of the data."""
         if weights is not None:
-            X, targets, loss, weighted = self._weighed(X, targets, loss, weights)
+            X, targets, loss, weighted = self._with_weights(X, targets, loss, weights)
             stratify = None if stratify is None else stratify[weighted]
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         generator = (again and partial and self._source) or self._generator()
         self._source = None if self.random_state is None else generator
         with drawing_from(generator):
             if not again:
-                self.module_ = self._built(X, outputs)
+                self.module_ = self._new_module(X, outputs)
                 self.optimizer_ = self._new_optimizer()
             validation: tuple[Array, ...] = ()
             if flag(self, "early_stopping", self.early_stopping):
@@ -132,11 +132,11 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             warnings.warn(f"the training was {history.stopped}", ConvergenceWarning, stacklevel=4)
         return self
 
-    def _goes_on(self, partial: bool) -> bool:
+    def _continues(self, partial: bool) -> bool:
         """Whether fit goes on from the last one, as partial_fit always does."""
         return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
-    def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
+    def _with_weights(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
         """The rows of weight above 0, their targets and weights, the weighted loss, and the rows' indices."""
         w = _check_sample_weight(weights, X, dtype=np.float64)
         if (w < 0).any():
@@ -151,7 +151,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero; leave it out to "
                 "weigh all rows equally"
             )
-        loss = _weighing(loss, self)
+        loss = _weighted_loss(loss, self)
         if loss.reduction == "sum":
             with np.errstate(over="ignore", under="ignore"):
                 lost = (w > 0) & np.isin(w.astype(X.dtype), (0, np.inf))
@@ -194,7 +194,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             return state
         return np.random.default_rng(int(integer(self, "random_state", state, 0)))
 
-    def _built(self, X: Array, outputs: int) -> Module:
+    def _new_module(self, X: Array, outputs: int) -> Module:
         """A new model: a copy of ``module``, or what it returns."""
         if self.module is None:
             several = isinstance(self.hidden_layer_sizes, Iterable)
@@ -252,7 +252,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             self.optimizer_.load_state_dict(state["optimizer_"])
 
 
-def _weighing(loss: Any, owner: object) -> Any:
+def _weighted_loss(loss: Any, owner: object) -> Any:
     """The loss with weighted rows: the mean of w l, or Σ w l where the reduction is 'sum'.
 
     A subclass of the same name, so that ``isinstance`` and messages treat it as the loss.
@@ -347,7 +347,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             return self._fit_classes(X, y, sample_weight, True)
 
     def _fit_classes(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetClassifier:
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
@@ -409,7 +409,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             return self._fit_columns(X, y, sample_weight, True)
 
     def _fit_columns(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetRegressor:
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )

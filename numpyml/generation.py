@@ -196,10 +196,10 @@ def generate(
     rows = np.atleast_2d(tokens)
     time = rows.shape[1]
     result: Array = np.empty((len(rows), time + new_tokens), np.int64)
-    result[:, :time] = fresh = rows
+    result[:, :time] = unseen = rows
     ended = np.zeros(len(rows), bool)
     for t in range(time, time + new_tokens):
-        logits, cache = step(fresh, cache)
+        logits, cache = step(unseen, cache)
         chosen = _choose(_last("generate", logits, len(rows)), temperature, top_k, top_p, source)
         if end is not None:
             chosen[ended] = end
@@ -208,7 +208,7 @@ def generate(
         if end is not None and ended.all():
             result = result[:, : t + 1]
             break
-        fresh = chosen[:, None]
+        unseen = chosen[:, None]
     return result[0] if tokens.ndim == 1 else result
 
 
@@ -275,30 +275,30 @@ def beam_search(
     """
     integer("beam_search", "beams", beams, 1)
     number("beam_search", "length_penalty", length_penalty)
-    live = np.atleast_2d(_checked_prompt("beam_search", prompt, new_tokens, context, axes=(1,)))
+    active = np.atleast_2d(_checked_prompt("beam_search", prompt, new_tokens, context, axes=(1,)))
     totals = np.zeros(1)
     ended: list[Hypothesis] = []
-    fresh, penalty = live, 1.0
+    unseen, penalty = active, 1.0
     for length in range(1, new_tokens + 1):
-        logits, cache = step(fresh, cache)
-        z = _last("beam_search", logits, len(live))
+        logits, cache = step(unseen, cache)
+        z = _last("beam_search", logits, len(active))
         penalty = ((5 + length) / 6) ** length_penalty
         continued = totals[:, None] + _log_softmax(z)
         scores = np.concatenate([[h.score for h in ended], continued.reshape(-1) / penalty])
         best = _highest(scores, beams)
         parents, chosen = np.divmod(best[best >= len(ended)] - len(ended), z.shape[-1])
-        sequences = np.hstack([live[parents], chosen[:, None]])
+        sequences = np.hstack([active[parents], chosen[:, None]])
         totals = continued[parents, chosen]
-        going = np.ones(len(chosen), bool) if end is None else chosen != end
+        continues = np.ones(len(chosen), bool) if end is None else chosen != end
         ended = [ended[i] for i in best if i < len(ended)]
-        ended += _hypotheses(sequences[~going], totals[~going], penalty)
-        rows, live, totals = parents[going], sequences[going], totals[going]
-        if not len(live):
+        ended += _hypotheses(sequences[~continues], totals[~continues], penalty)
+        rows, active, totals = parents[continues], sequences[continues], totals[continues]
+        if not len(active):
             break
         if length < new_tokens and not np.array_equal(rows, np.arange(len(z))):
             cache = reorder(cache, rows)
-        fresh = live[:, -1:]
-    return sorted(ended + _hypotheses(live, totals, penalty), key=lambda h: -h.score)
+        unseen = active[:, -1:]
+    return sorted(ended + _hypotheses(active, totals, penalty), key=lambda h: -h.score)
 
 
 def _hypotheses(sequences: Array, totals: Array, penalty: float) -> list[Hypothesis]:

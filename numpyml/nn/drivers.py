@@ -49,7 +49,7 @@ _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 def forward(self: Any, *inputs: Any, **options: Any) -> Any:
     """Run the module: Tensors in, Tensors out and recorded; arrays in, arrays out, and ``backward`` may follow."""
-    if options:  # given by name: compute takes them by position
+    if options:  # by keyword: compute takes them by position
         bound = _signature(type(self).compute).bind(self, *inputs, **options)
         bound.apply_defaults()
         inputs = bound.args[1:]

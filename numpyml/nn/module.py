@@ -215,7 +215,7 @@ class Module(ExplainsKeywords):
         return value is not None if isinstance(default, bool) and not isinstance(value, bool) else value
 
     def __repr__(self) -> str:
-        shown = []
+        arguments = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
                 # Not a constructor that keeps its arguments: show what is inside instead.
@@ -223,10 +223,10 @@ class Module(ExplainsKeywords):
                 return constructor_call(f"{type(self).__name__}(", inside)
             value = self.argument(name)
             if parameter.default is parameter.empty:
-                shown.append(repr(value))
+                arguments.append(repr(value))
             elif not is_default(value, parameter.default):
-                shown.append(f"{name}={short(value)}")
-        return constructor_call(f"{type(self).__name__}(", shown)
+                arguments.append(f"{name}={short(value)}")
+        return constructor_call(f"{type(self).__name__}(", arguments)
 
     def __setattr__(self, name: str, value: Any) -> None:
         current = vars(self).get(name)

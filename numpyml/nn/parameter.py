@@ -111,7 +111,7 @@ class Parameter(StateTensor):
             return
         grad = self._grad[part]
         # One pass that only reads can save the two that a temporary product costs.
-        if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
+        if grad.size >= _SCAN_SIZE and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
             np.matmul(a, b, out=grad)
         else:
             grad += a @ b
@@ -160,7 +160,7 @@ def _real(kind: str, data: ArrayLike) -> Array:
     return values
 
 
-_WORTH_A_LOOK = 1 << 14
+_SCAN_SIZE = 1 << 14
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
 _owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
 
@@ -184,10 +184,10 @@ def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
 
 def _as_dtype(dtype: DTypeLike, kinds: str, name: str, examples: str) -> np.dtype[Any]:
     try:
-        chosen = np.dtype(dtype)
+        result = np.dtype(dtype)
     except TypeError:
-        chosen = None
-    if chosen is None or chosen.kind not in kinds:
-        got = kind_of(dtype) if chosen is None else chosen
+        result = None
+    if result is None or result.kind not in kinds:
+        got = kind_of(dtype) if result is None else result
         raise DTypeError(f"dtype expected a {name} type such as {examples}, got {got}; pass one of these")
-    return chosen
+    return result

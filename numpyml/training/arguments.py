@@ -93,8 +93,8 @@ def check_schedule(optimizer: Optimizer, scheduler: Any, every: str) -> None:
 def callback_list(callbacks: Any) -> list[Callable[[Any], Any]]:
     """The callbacks, of which there may be one alone."""
     calls: Any = [callbacks] if callable(callbacks) else callbacks
-    several = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
-    require(several, "fit", "callbacks", callbacks, "functions of one argument")
+    valid = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
+    require(valid, "fit", "callbacks", callbacks, "functions of one argument")
     return list(calls)
 
 

@@ -44,12 +44,12 @@ class FloatingPointWarnings:
     """
 
     def __init__(self) -> None:
-        chosen = np.geterr()
-        taken = {"call", "log"} & set(chosen.values())  # NumPy has one object for both, and it is the user's
-        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and not taken}
+        reactions = np.geterr()
+        taken = {"call", "log"} & set(reactions.values())  # NumPy has one object for both, and it is the user's
+        self.kinds: Any = {k: "call" for k, how in reactions.items() if how == "warn" and not taken}
         self.seen: dict[str, None] = {}
 
-    def held_back(self) -> Any:
+    def deferred(self) -> Any:
         """A context in which they are recorded instead of issued."""
         return np.errstate(**self.kinds, call=self._note) if self.kinds else nullcontext()
 
@@ -103,17 +103,17 @@ def divergence(
         xs, ys = _arrays(arguments), _arrays(y)
         if finite(xs) and not finite(ys):  # outer and later modules only propagate it
             bad_names = [n for n, p in module.named_parameters() if "." not in n and not finite([p.data])]
-            why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_up_to(xs)}"
+            why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_range_of(xs)}"
             error = DivergenceError(f"gave the first values that are not finite, {why}: {event}. {remedy}", module)
             error.located(model)
             return error, False
     return DivergenceError(
         f"fit expected a finite loss: {event}, and {loss!r} itself is where it first is not: the model's outputs are "
-        f"{_up_to(outputs)}. {remedy}"
+        f"{_range_of(outputs)}. {remedy}"
     ), False
 
 
-def _up_to(arrays: Sequence[Any]) -> str:
+def _range_of(arrays: Sequence[Any]) -> str:
     return f"of at most {max((float(np.abs(x).max(initial=0)) for x in arrays), default=0.0):.3g} in size"
 
 

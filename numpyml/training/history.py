@@ -11,12 +11,12 @@ from numpyml.errors import MissingPackageError
 
 __all__ = ["History"]
 
-_UNDRAWN = ("epoch", "seconds", "learning_rate")
+_NOT_PLOTTED = ("epoch", "seconds", "learning_rate")
 
 
 def figures(record: Mapping[str, Any]) -> list[str]:
     """Name and value of each figure of an epoch, the loss first."""
-    return [f"{name} {value:.4g}" for name, value in record.items() if name not in _UNDRAWN]
+    return [f"{name} {value:.4g}" for name, value in record.items() if name not in _NOT_PLOTTED]
 
 
 class History:
@@ -70,7 +70,7 @@ class History:
             raise _missing("plot", "matplotlib") from None
 
         columns = self.to_dict()
-        metrics = [name for name in columns if name not in _UNDRAWN and not name.endswith("loss")]
+        metrics = [name for name in columns if name not in _NOT_PLOTTED and not name.endswith("loss")]
         panels: list[list[str]] = [
             [name for name in ("loss", "val_loss") if name in columns],
             *([metrics] if metrics else []),

@@ -33,7 +33,13 @@ from numpyml.training.diagnosis import FloatingPointWarnings, divergence, warn_o
 from numpyml.training.generators import generators_of, set_states, states_of
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, require_same_row_shape, resolved
+from numpyml.training.metrics import (
+    GREATER_IS_BETTER,
+    Metric,
+    concatenate,
+    metric_functions,
+    require_same_row_shape,
+)
 from numpyml.training.progress import progress as progress_for
 from numpyml.typing import Array
 
@@ -120,7 +126,7 @@ def fit(
     run = Run(
         model, loss, optimizer, batches_of(data, batch_size, True), integer("fit", "epochs", epochs, 1),
         validation=None if validation is None else batches_of(validation, batch_size, False),
-        metrics=resolved(metrics, loss), scheduler=scheduler, scheduler_every=scheduler_every,
+        metrics=metric_functions(metrics, loss), scheduler=scheduler, scheduler_every=scheduler_every,
         clip_grad_norm=None if clip_grad_norm is None else number("fit", "clip_grad_norm", clip_grad_norm),
         patience=None if patience is None else integer("fit", "patience", patience, 1),
         checkpoint=checkpoint, best=best, callbacks=callback_list(callbacks),
@@ -179,13 +185,15 @@ class Run:
 
     def watch(self, monitor: str | None, mode: str | None) -> None:
         """Choose the figure by which the best epoch is determined."""
-        known = ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
+        figures = (
+            ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
+        )
         if self.metrics and self.validation is None:
             raise OptionError(
                 "fit expected validation data to compute metrics on, got none; pass validation=(X, y), which may be "
                 "the training data"
             )
-        self.monitor = choice("fit", "monitor", monitor or known[min(1, len(known) - 1)], known)
+        self.monitor = choice("fit", "monitor", monitor or figures[min(1, len(figures) - 1)], figures)
         greater = self.monitor.removeprefix("val_") in GREATER_IS_BETTER
         self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
 
@@ -226,7 +234,7 @@ class Run:
         began = time.perf_counter() - self.seconds
         rate = self.optimizer.param_groups[0]["learning_rate"]
         for batch in self._remaining():
-            with self._float_warnings.held_back():
+            with self._float_warnings.deferred():
                 loss = self._one_step(batch)
             bar.step(loss)
             if self._interrupt.requested:
@@ -266,7 +274,7 @@ class Run:
             self.optimizer.step()
             if self.scheduler is not None and self.scheduler_every == "step":
                 self.scheduler.step()
-            self.sum += self._of_all(rows, loss)
+            self.sum += self._row_sum(rows, loss)
             self.rows += rows
             self.step += 1
             self.steps += 1
@@ -315,18 +323,18 @@ class Run:
         with no_grad():
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
-                with self._float_warnings.held_back():
+                with self._float_warnings.deferred():
                     outputs = self.model.forward(*inputs)
                     loss = self._finite_loss(outputs, inputs, targets)
                 n = _rows(targets)
-                total, rows = total + self._of_all(n, loss), rows + n
+                total, rows = total + self._row_sum(n, loss), rows + n
                 if self.metrics:
                     pairs.append((outputs, np.asarray(targets)))
         if not rows:
             raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
         figures = {"val_loss": total / rows}
         if pairs:
-            outputs, targets = (joined(parts) for parts in zip(*pairs, strict=True))
+            outputs, targets = (concatenate(parts) for parts in zip(*pairs, strict=True))
             figures |= {f"val_{name}": float(metric(outputs, targets)) for name, metric in self.metrics.items()}
         return figures
 
@@ -387,7 +395,7 @@ class Run:
         error.history = self.history
         raise error
 
-    def _of_all(self, rows: int, loss: float) -> float:
+    def _row_sum(self, rows: int, loss: float) -> float:
         """The sum of the loss over the rows of a batch."""
         return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * rows
 

@@ -23,7 +23,7 @@ def takes_logits(loss: Any) -> bool:
     return isinstance(loss, (losses.BinaryCrossEntropyWithLogits, losses.CrossEntropyWithLogits))
 
 
-def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
+def metric_functions(metrics: Any, loss: Any) -> dict[str, Metric]:
     """Functions of (outputs, targets) by name, from names, functions, or a dict that names them."""
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
@@ -47,8 +47,8 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
         )
     functions: dict[str, Metric] = {}
     for name, metric in named.items():
-        known = callable(metric) or (isinstance(metric, str) and metric in NAMES)
-        require(known, "fit", "metrics", metric, f"any of {', '.join(NAMES)}, or functions of outputs and targets")
+        valid = callable(metric) or (isinstance(metric, str) and metric in NAMES)
+        require(valid, "fit", "metrics", metric, f"any of {', '.join(NAMES)}, or functions of outputs and targets")
         functions[name] = _by_name(metric, loss) if isinstance(metric, str) else metric
     return functions
 
@@ -62,9 +62,9 @@ def _by_name(name: str, loss: Any) -> Metric:
             "install it with numpyml's extra: pip install 'provengrad[training]', or pass a function of your own"
         ) from None
     if name == "accuracy":
-        return lambda outputs, targets: float(metrics.accuracy_score(*decided(outputs, targets, loss)))
+        return lambda outputs, targets: float(metrics.accuracy_score(*classes_of(outputs, targets, loss)))
     if name == "f1":
-        return lambda outputs, targets: _f1(metrics.f1_score, *decided(outputs, targets, loss), outputs)
+        return lambda outputs, targets: _f1(metrics.f1_score, *classes_of(outputs, targets, loss), outputs)
     score = metrics.r2_score if name == "r2" else metrics.mean_absolute_error
     return lambda outputs, targets: float(score(_columns(targets), _columns(outputs)))
 
@@ -72,11 +72,11 @@ def _by_name(name: str, loss: Any) -> Metric:
 def _f1(score: Any, truth: Array, decisions: Array, outputs: Array) -> float:
     """F1 score of the positive class where there are two, else the mean over the classes."""
     classes = outputs.shape[1] if outputs.ndim > truth.ndim else 2
-    several = truth.ndim > 1 or classes > 2
-    return float(score(truth, decisions, average="macro" if several else "binary", zero_division=0))
+    macro = truth.ndim > 1 or classes > 2
+    return float(score(truth, decisions, average="macro" if macro else "binary", zero_division=0))
 
 
-def decided(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
+def classes_of(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
     """The true classes and the predicted ones.
 
     Outputs with a class axis: the class of the largest; (N, C, ...) with targets (N, ...), or probabilities (N, C, ...)
@@ -98,7 +98,7 @@ def _columns(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def concatenate(parts: Sequence[Any]) -> Any:
     """All outputs or all targets of the validation, concatenated for the metrics."""
     require_same_row_shape(map(np.shape, parts))
     return np.concatenate(parts)

@@ -43,8 +43,8 @@ class OneCycleLR(Scheduler):
     ) -> None:  # fmt: skip
         groups = getattr(optimizer, "param_groups", ())
         if total_steps is None:
-            known = epochs is not None and steps_per_epoch is not None
-            require(known, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
+            valid = epochs is not None and steps_per_epoch is not None
+            require(valid, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
             total_steps = integer(self, "epochs", epochs, 1) * integer(self, "steps_per_epoch", steps_per_epoch, 1)
         self.total_steps = integer(self, "total_steps", total_steps, 1)
         self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number")
@@ -59,10 +59,8 @@ class OneCycleLR(Scheduler):
         self.max_momentum = number(self, "max_momentum", max_momentum, 0, 1)
         self.div_factor = positive(self, "div_factor", div_factor)
         self.final_div_factor = positive(self, "final_div_factor", final_div_factor)
-        possible = not cycle_momentum or all({"momentum", "betas"} & set(group) for group in groups)
-        require(
-            possible, self, "cycle_momentum", cycle_momentum, "False: this optimizer has neither momentum nor betas"
-        )
+        valid = not cycle_momentum or all({"momentum", "betas"} & set(group) for group in groups)
+        require(valid, self, "cycle_momentum", cycle_momentum, "False: this optimizer has neither momentum nor betas")
         super().__init__(optimizer)
 
     def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:

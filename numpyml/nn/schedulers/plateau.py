@@ -75,8 +75,8 @@ class ReduceLROnPlateau(Scheduler):
         value: Any = None
         with suppress(TypeError, ValueError, OverflowError):
             value = float(metrics)
-        known = value is not None and not isinstance(metrics, (str, bytes))
-        require(known, self, "metrics", metrics, "the metric to watch, a number")
+        valid = value is not None and not isinstance(metrics, (str, bytes))
+        require(valid, self, "metrics", metrics, "the metric to watch, a number")
         return value
 
     def _better(self, value: float) -> bool:
