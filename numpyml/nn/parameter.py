@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,21 @@ from numpyml.typing import Array
 
 S = TypeVar("S", bound="StateTensor")
 _ALL = slice(None)
+
+
+def _in_place(ufunc: np.ufunc) -> Callable[[S, Any], S]:
+    """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
+
+    def operator(self: S, other: Any) -> S:
+        if is_recording():
+            raise CallOrderError(
+                f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
+                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
+            )
+        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
+        return self
+
+    return operator
 
 
 class StateTensor(Tensor):
@@ -44,30 +60,10 @@ class StateTensor(Tensor):
                 )
             target[...] = source
 
-    def _in_place(self, ufunc: np.ufunc, other: Any) -> None:
-        """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
-        if is_recording():
-            raise CallOrderError(
-                f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
-                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
-            )
-        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
-
-    def __iadd__(self: S, other: Any) -> S:
-        self._in_place(np.add, other)
-        return self
-
-    def __isub__(self: S, other: Any) -> S:
-        self._in_place(np.subtract, other)
-        return self
-
-    def __imul__(self: S, other: Any) -> S:
-        self._in_place(np.multiply, other)
-        return self
-
-    def __itruediv__(self: S, other: Any) -> S:
-        self._in_place(np.true_divide, other)
-        return self
+    __iadd__ = _in_place(np.add)
+    __isub__ = _in_place(np.subtract)
+    __imul__ = _in_place(np.multiply)
+    __itruediv__ = _in_place(np.true_divide)
 
 
 class Parameter(StateTensor):

@@ -54,27 +54,21 @@ def summary(model: Module, *inputs: Any) -> str:
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     count = sum(p.size for p in parameters)
     memory = sum(p.data.nbytes for p in parameters)
-    buffers = model.buffers()
-    return "\n".join(
-        [
-            lines[0],
-            rule,
-            *lines[1:],
-            rule,
-            f"{count:,} parameters, {trainable:,} of them trainable: {_size(memory)}, and as much for their gradients",
-            *([_buffer_line(buffers)] if buffers else []),
-            *([f"{_size(total_saved)} saved between forward and backward"] if inputs else []),
-        ]
-    )
+    lines = [lines[0], rule, *lines[1:], rule]
+    lines += [
+        f"{count:,} parameters, {trainable:,} of them trainable: {_size(memory)}, and as much for their gradients"
+    ]
+    if buffers := model.buffers():
+        nbytes = sum(b.nbytes for b in buffers)
+        lines += [f"{sum(b.size for b in buffers):,} numbers in buffers: {_size(nbytes)}"]
+    if inputs:
+        lines += [f"{_size(total_saved)} saved between forward and backward"]
+    return "\n".join(lines)
 
 
 def _own(module: Module, kind: type[StateTensor]) -> list[StateTensor]:
     """The parameters or buffers of the module itself."""
     return list({id(p): p for p in vars(module).values() if isinstance(p, kind)}.values())
-
-
-def _buffer_line(buffers: list[Array]) -> str:
-    return f"{sum(b.size for b in buffers):,} numbers in buffers: {_size(sum(b.nbytes for b in buffers))}"
 
 
 def _calls(model: Module, inputs: tuple[Any, ...]) -> list[Call]:

@@ -17,7 +17,7 @@ from numpyml.autograd.tape import is_recording, no_grad
 from numpyml.errors import DataError, OptionError, StateError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.base import Optimizer
-from numpyml.nn.preserve import observed
+from numpyml.nn.preserve import generators_of, observed, set_states, states_of
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.options import choice, flag, integer, number, require
@@ -30,7 +30,6 @@ from numpyml.training.arguments import (
     in_memory,
 )
 from numpyml.training.diagnosis import FloatingPointWarnings, divergence, warn_of_double_squashing
-from numpyml.training.generators import generators_of, set_states, states_of
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
 from numpyml.training.metrics import (

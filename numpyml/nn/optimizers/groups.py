@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -146,10 +147,4 @@ def check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any])
     return owners
 
 
-class _Unowned:
-    """Stands for the owner of arrays that belong to no Parameter."""
-
-    requires_grad = True
-
-
-_UNOWNED = _Unowned()
+_UNOWNED = SimpleNamespace(requires_grad=True)  # the owner of arrays that belong to no Parameter

@@ -7,7 +7,7 @@ stepped in turn: their factors multiply.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -105,12 +105,12 @@ class Scheduler(ExplainsKeywords):
                     f"{name} expected {key!r} of a state to be like {value!r}, got {kind_of(state[key])}; {remedy}"
                 )
 
-    def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str) -> list[Any]:
-        """The option for each group: one value for all of them, or a list."""
+    def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str, check: Callable[..., Any]) -> list[Any]:
+        """The option for each group: one value for all of them, or a list; each is checked."""
         groups = len(getattr(optimizer, "param_groups", ()))
         values = list(value) if isinstance(value, Iterable) else [value] * groups
         require(len(values) == groups, self, name, value, f"{kind}, or {groups} of them")
-        return values
+        return [check(self, name, item) for item in values]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.state_dict().items())})"

@@ -47,14 +47,11 @@ class OneCycleLR(Scheduler):
             require(valid, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
             total_steps = integer(self, "epochs", epochs, 1) * integer(self, "steps_per_epoch", steps_per_epoch, 1)
         self.total_steps = integer(self, "total_steps", total_steps, 1)
-        self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number")
-        for rate in self.max_rates:
-            positive(self, "max_lr", rate)
+        self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number", positive)
         self.pct_start = number(self, "pct_start", pct_start, 0, 1)
         self.anneal_strategy = choice(self, "anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.cycle_momentum, self.three_phase = (
-            flag(self, "cycle_momentum", cycle_momentum), flag(self, "three_phase", three_phase)
-        )  # fmt: skip
+        self.cycle_momentum = flag(self, "cycle_momentum", cycle_momentum)
+        self.three_phase = flag(self, "three_phase", three_phase)
         self.base_momentum = number(self, "base_momentum", base_momentum, 0, 1)
         self.max_momentum = number(self, "max_momentum", max_momentum, 0, 1)
         self.div_factor = positive(self, "div_factor", div_factor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -39,9 +40,7 @@ class ReduceLROnPlateau(Scheduler):
     ) -> None:  # fmt: skip
         number(self, "factor", factor, 0, 1)
         require(factor < 1, self, "factor", factor, "below 1")
-        self.min_rates = self._for_groups(optimizer, "min_lr", min_lr, "a number")
-        for rate in self.min_rates:
-            number(self, "min_lr", rate, -inf)
+        self.min_rates = self._for_groups(optimizer, "min_lr", min_lr, "a number", partial(number, low=-inf))
         self.mode, self.factor = choice(self, "mode", mode, ("min", "max")), factor
         self.patience, self.cooldown = integer(self, "patience", patience, 0), integer(self, "cooldown", cooldown, 0)
         self.threshold = number(self, "threshold", threshold)

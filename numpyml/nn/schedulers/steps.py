@@ -12,6 +12,11 @@ from numpyml.nn.schedulers.base import Scheduler
 from numpyml.options import integer, number, positive, require
 
 
+def _function(owner: object, name: str, value: Any) -> Any:
+    require(callable(value), owner, name, value, "a function of t, or a list of them")
+    return value
+
+
 class LambdaLR(Scheduler):
     """The initial rate times a function of t.
 
@@ -27,8 +32,7 @@ class LambdaLR(Scheduler):
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
-        self.functions = self._for_groups(optimizer, "lr_lambda", lr_lambda, "a function of t")
-        require(all(map(callable, self.functions)), self, "lr_lambda", lr_lambda, "a function of t, or a list of them")
+        self.functions = self._for_groups(optimizer, "lr_lambda", lr_lambda, "a function of t", _function)
         super().__init__(optimizer)
 
     def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
