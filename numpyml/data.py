@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.names import ExplainsKeywords, unknown
-from numpyml.options import flag, integer, require
+from numpyml.options import array_or_none, flag, integer, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -171,7 +171,7 @@ class DataLoader(ExplainsKeywords):
         generator: np.random.Generator | None = None, collate_fn: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 0,
     ) -> None:  # fmt: skip
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or getattr(dataset, "shape", 0) == ():
             got = "an iterator" if hasattr(dataset, "__next__") else kind_of(dataset)
             raise DTypeError(f"DataLoader expected a dataset, with a length and rows, got {got}; use ArrayDataset")
         if isinstance(dataset, Mapping) and 0 not in dataset:
@@ -270,9 +270,9 @@ def _rows_of(array: Array, rows: Any) -> Array:
 
 def _row_numbers(indices: ArrayLike, n: int) -> Array:
     """Non-negative row indices, from indices in [−n, n) or a mask."""
-    array = np.asarray(indices)
-    if array.ndim != 1:
-        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(array)}; pass a list of them")
+    array = array_or_none(indices)
+    if array is None or array.ndim != 1:
+        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(indices)}; pass a list of them")
     if array.dtype.kind == "b":
         if len(array) != n:
             raise ShapeError(f"Subset expected a mask of {n} rows, got {len(array)}; pass one bool for each row")

@@ -26,6 +26,7 @@ def integer(owner: object, name: str, value: Any, minimum: int | None = None) ->
     ok = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
     expected = "an integer" if minimum is None else f"an integer of {minimum} or more"
     require(ok and (minimum is None or value >= minimum), owner, name, value, expected)
+    require(abs(int(value)) < 1 << 63, owner, name, value, f"{expected}, of 64 bits")
     return value
 
 
@@ -33,12 +34,13 @@ def number(owner: object, name: str, value: Any, low: float = 0.0, high: float |
     """A finite number in [low, high]: Python's or NumPy's; a Fraction would make objects of an array."""
     least = f" of {low:g} or more" if low > -inf else ""
     expected = f"a finite number{least}" if high is None else f"a number from {low:g} to {high:g}"
-    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and _is_finite(value)
+    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and is_finite(value)
     require(ok and low <= value and (high is None or value <= high), owner, name, value, expected)
     return value
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a number is finite and in the range of floats."""
     try:
         return isfinite(value)
     except OverflowError:  # an integer beyond the range of floats
@@ -63,6 +65,15 @@ def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
     ok = isinstance(value, str) and value in choices
     require(ok, owner, name, value, "one of " + ", ".join(map(repr, choices)))
     return value
+
+
+def list_or_none(value: Any) -> list[Any] | None:
+    """The items of the value; None for what has none, such as an array without axes."""
+    try:
+        items = iter(value)
+    except TypeError:
+        return None
+    return list(items)
 
 
 def array_or_none(value: Any) -> Array | None:

@@ -181,7 +181,7 @@ def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
 def _as_dtype(dtype: DTypeLike, kinds: str, name: str, examples: str) -> np.dtype[Any]:
     try:
         result = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         result = None
     if result is None or result.kind not in kinds:
         got = kind_of(dtype) if result is None else result

@@ -205,3 +205,10 @@ def test_a_container_takes_all_of_several_modules_or_none():
     stack += [layers.Dense(2, 2)]
     named.update([("b", layers.Dense(2, 2))], c=layers.Dense(2, 2))
     assert len(stack) == 2 and list(named) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("junk", [3, np.array("x"), "x", [1], object()])
+@pytest.mark.parametrize("container", [model.Sequential, model.ModuleList, model.ModuleDict])
+def test_what_holds_no_modules_is_refused(container, junk):
+    with pytest.raises(DTypeError, match=rf"{container.__name__} expected .*modules.*, got .*; "):
+        container(junk)

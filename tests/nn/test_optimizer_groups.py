@@ -395,3 +395,19 @@ def test_parameter_indices_of_another_type_are_refused(indices):
     wrong["param_groups"][0]["parameters"] = indices
     with pytest.raises(StateError, match="groups of the parameters"):
         optimizer.load_state_dict(wrong)
+
+
+@pytest.mark.parametrize("arrays", [np.array("x"), 3, object()])
+def test_arrays_that_are_no_list_are_refused(arrays):
+    model = net()
+    for pair in ((arrays, model.gradients()), (model.parameters(), arrays)):
+        with pytest.raises(DTypeError, match=r"SGD expected a list of arrays as .*, got .*; pass model\.parameters"):
+            SGD(*pair)
+
+
+def test_a_step_count_beyond_all_training_is_refused():
+    optimizer = stepped(Adam)
+    wrong = optimizer.state_dict()
+    wrong["state"][0]["step"] = 10**400
+    with pytest.raises(StateError, match="'step' of parameter 0 to be an integer of 0 or more, got 1000"):
+        optimizer.load_state_dict(wrong)

@@ -248,3 +248,31 @@ def test_gradients_that_cannot_be_written_are_refused_before_any_is_scaled(clip)
         with pytest.raises(DTypeError, match=rf"{clip.__name__} expected .*; pass model\.gradients\(\)"):
             clip(gradients, 1)
     assert g.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o, junk: schedulers.LambdaLR(o, junk),
+        lambda o, junk: schedulers.MultiStepLR(o, junk),
+        lambda o, junk: schedulers.OneCycleLR(o, junk, 9),
+        lambda o, junk: schedulers.SequentialLR(o, junk, []),
+        lambda o, junk: schedulers.CosineAnnealingLR(o, junk),
+        lambda o, junk: schedulers.StepLR(o, 1).load_state_dict(
+            {**schedulers.StepLR(o, 1).state_dict(), "gamma": junk}
+        ),
+    ],
+)
+@pytest.mark.parametrize("junk", [np.array("x"), 10**400, object()])
+def test_arguments_that_no_loop_or_float_takes_are_refused(make, junk):
+    optimizer = sgd()
+    with pytest.raises((OptionError, StateError), match=r"LR expected .*, got "):
+        make(optimizer, junk)
+    assert optimizer.param_groups[0]["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, float("inf"), 10**400])
+def test_the_epoch_of_a_state_is_an_integer(epoch):
+    schedule = schedulers.CosineAnnealingLR(sgd(), 5)
+    with pytest.raises(StateError, match="CosineAnnealingLR expected 'last_epoch' of a state to be like 0"):
+        schedule.load_state_dict({**schedule.state_dict(), "last_epoch": epoch})

@@ -217,7 +217,9 @@ class Optimizer(ExplainsKeywords):
         problems: list[str] = []
         groups, states = _contents(state_dict)
         if groups is None or states is None:
-            problems.append("a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings)")
+            problems.append(
+                "a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings), got " + kind_of(state_dict)
+            )
         options = [] if groups is None else self._checked_options(groups, problems)
         checked = {} if states is None else self._checked_states(states, problems)
         if problems:
@@ -318,5 +320,5 @@ def _contents(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapp
 
 
 def _is_count(value: Any) -> bool:
-    """Whether this is an integer of 0 or more."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+    """Whether this is an integer of 0 or more, of 64 bits."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < 1 << 63

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
+from numpyml.options import list_or_none
 from numpyml.typing import Array
 
 G = TypeVar("G", bound="ParameterGroup")
@@ -102,8 +103,9 @@ REMEDY = "pass model.parameters(), model.gradients()"
 
 def array_list(name: str, role: str, arrays: Any) -> list[Any]:
     """The parameters or gradients as a list, or a DTypeError where they are none."""
-    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
-        return list(arrays)
+    items = None if isinstance(arrays, (Module, Tensor, Mapping)) else list_or_none(arrays)
+    if items is not None:
+        return items
     got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
     number = isinstance(arrays, (int, float, np.number))
     options = f", and options by their name: learning_rate={arrays!r}" if number else ""

@@ -7,8 +7,9 @@ stepped in turn: their factors multiply.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from numbers import Integral, Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ from numpyml.errors import StateError, kind_of
 from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.optimizers.groups import ParameterGroup, set_all
-from numpyml.options import require
+from numpyml.options import is_finite, list_or_none, require
 
 # The rate of every group before its first schedule: the next schedule of the same optimizer starts from it as well.
 _INITIAL: WeakKeyDictionary[Optimizer, list[float]] = WeakKeyDictionary()
@@ -100,7 +101,8 @@ class Scheduler(ExplainsKeywords):
             got = sorted(map(str, state)) if isinstance(state, Mapping) else kind_of(state)
             raise StateError(f"{name} expected a state of {sorted(own)}, got {got}; {remedy}")
         for key, value in own.items():
-            if not _is_like(state[key], value):
+            counts = key != "last_epoch" or (isinstance(state[key], Integral) and state[key] >= 0)
+            if not (_is_like(state[key], value) and counts):
                 raise StateError(
                     f"{name} expected {key!r} of a state to be like {value!r}, got {kind_of(state[key])}; {remedy}"
                 )
@@ -108,7 +110,8 @@ class Scheduler(ExplainsKeywords):
     def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str, check: Callable[..., Any]) -> list[Any]:
         """The option for each group: one value for all of them, or a list; each is checked."""
         groups = len(getattr(optimizer, "param_groups", ()))
-        values = list(value) if isinstance(value, Iterable) else [value] * groups
+        items = list_or_none(value)
+        values = [value] * groups if items is None else items
         require(len(values) == groups, self, name, value, f"{kind}, or {groups} of them")
         return [check(self, name, item) for item in values]
 
@@ -119,7 +122,8 @@ class Scheduler(ExplainsKeywords):
 def _is_like(value: Any, own: Any) -> bool:
     """Whether a value of a state has the type of the schedule's own: any number for a number, lists of one length."""
     if isinstance(own, Real) and not isinstance(own, bool):
-        return isinstance(value, Real) and not isinstance(value, bool)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        return number and (is_finite(value) or abs(value) == inf)
     if isinstance(own, (list, tuple)):
         same = isinstance(value, (list, tuple)) and len(value) == len(own)
         return same and all(map(_is_like, value, own))

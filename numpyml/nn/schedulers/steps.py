@@ -9,7 +9,7 @@ from typing import Any
 
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers.base import Scheduler
-from numpyml.options import integer, number, positive, require
+from numpyml.options import integer, list_or_none, number, positive, require
 
 
 def _function(owner: object, name: str, value: Any) -> Any:
@@ -75,8 +75,9 @@ class MultiStepLR(Scheduler):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
-        require(isinstance(milestones, Iterable), self, "milestones", milestones, "a list of integers of 0 or more")
-        self.milestones = dict(Counter(integer(self, "milestones", t, 0) for t in milestones))
+        items = list_or_none(milestones)
+        require(items is not None, self, "milestones", milestones, "a list of integers of 0 or more")
+        self.milestones = dict(Counter(integer(self, "milestones", t, 0) for t in items or ()))
         self.gamma = number(self, "gamma", gamma)
         super().__init__(optimizer)
 
