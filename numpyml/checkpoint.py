@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, StateError, kind_of
+from numpyml.errors import CheckpointError, DTypeError, StateError, kind_of, missing_package
 from numpyml.nn.module import Module
 from numpyml.typing import Array
 
@@ -124,10 +124,7 @@ def require_safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise MissingPackageError(
-            "checkpoints expected the package safetensors, which is not installed; "
-            "install it with numpyml's extra: pip install 'provengrad[checkpoint]'"
-        ) from None
+        raise missing_package("checkpoints", "safetensors", "checkpoint") from None
     return safetensors.numpy
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.errors import MissingPackageError, OptionError, ShapeError, kind_of
+from numpyml.errors import OptionError, ShapeError, kind_of, missing_package
 from numpyml.nn import losses
 from numpyml.options import require
 from numpyml.typing import Array
@@ -57,10 +57,8 @@ def _by_name(name: str, loss: Any) -> Metric:
     try:
         from sklearn import metrics  # optional, and slow to import
     except ImportError:
-        raise MissingPackageError(
-            f"the metric {name} expected the package scikit-learn, which is not installed; "
-            "install it with numpyml's extra: pip install 'provengrad[training]', or pass a function of your own"
-        ) from None
+        own = ", or pass a function of your own"
+        raise missing_package(f"the metric {name}", "scikit-learn", "training", own) from None
     if name == "accuracy":
         return lambda outputs, targets: float(metrics.accuracy_score(*classes_of(outputs, targets, loss)))
     if name == "f1":
