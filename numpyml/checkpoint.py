@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, StateError, kind_of
+from numpyml.errors import CheckpointError, DTypeError, StateError, kind_of, missing_package
 from numpyml.nn.module import Module
 from numpyml.typing import Array
 
@@ -69,7 +69,7 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
     except (OSError, sys.modules["safetensors"].SafetensorError) as error:
         size = sum(array.nbytes for array in tensors.values())
         raise CheckpointError(
-            f"save expected to write {size:,} bytes to {target}, got: {_why(error)}; make room or save elsewhere. "
+            f"save expected to write {size:,} bytes to {target}, got: {_reason(error)}; make room or save elsewhere. "
             "A file that was there is as it was"
         ) from error
     finally:
@@ -111,7 +111,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any
         else:
             targets.append((name, part, saved[name]))
     before = [(part, _state(part)) for _, part, _ in targets]
-    problems += [f"{name}: {error}" for name, *target in targets if (error := _refusal(*target))]
+    problems += [f"{name}: {error}" for name, *target in targets if (error := _error_of_setting(*target))]
     if problems:
         for part, state in before:
             _set_state(part, state)
@@ -124,20 +124,17 @@ def require_safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise MissingPackageError(
-            "checkpoints expected the package safetensors, which is not installed; "
-            "install it with numpyml's extra: pip install 'provengrad[checkpoint]'"
-        ) from None
+        raise missing_package("checkpoints", "safetensors", "checkpoint") from None
     return safetensors.numpy
 
 
 def _path(function: str, path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
-        raise DTypeError(f"{function} expected a path, got {kind_of(path)}")
+        raise DTypeError(f"{function} expected a path, got {kind_of(path)}; pass a str or a pathlib.Path")
     return Path(path)
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The reason of an error, without the name of the temporary file."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -168,7 +165,7 @@ def _set_state(part: Any, state: Any) -> None:
         part.load_state_dict(state)
 
 
-def _refusal(part: Any, state: Any) -> Exception | None:
+def _error_of_setting(part: Any, state: Any) -> Exception | None:
     """Set the state; return the error that the part raised, if any."""
     try:
         _set_state(part, state)
@@ -184,29 +181,29 @@ def _refusal(part: Any, state: Any) -> Exception | None:
 def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
     """A part, or its state, as a JSON value."""
     try:
-        return _written(_state(part) if _kind(part) else part, name, tensors)
+        return _to_json(_state(part) if _kind(part) else part, name, tensors)
     except RecursionError:
         raise DTypeError(
             f"save expected {name} to end somewhere, got a {type(part).__name__} that holds itself, or hundreds of "
-            "others one in the other"
+            "others one in the other; save its parts one by one"
         ) from None
 
 
-def _written(value: Any, path: str, tensors: dict[str, Array]) -> Any:
+def _to_json(value: Any, path: str, tensors: dict[str, Array]) -> Any:
     """The value as a JSON value; its arrays go to ``tensors``, named by their path."""
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if type(value) is list:
-        return [_written(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]
+        return [_to_json(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]
     if type(value) is tuple:
-        return {"$tuple": _written(list(value), path, tensors)}
+        return {"$tuple": _to_json(list(value), path, tensors)}
     if isinstance(value, Mapping):
-        items = [(key, _written(item, f"{path}/{key}", tensors)) for key, item in value.items()]
+        items = [(key, _to_json(item, f"{path}/{key}", tensors)) for key, item in value.items()]
         if all(type(key) is str and not key.startswith("$") for key in value):
             return dict(items)
-        return {"$dict": [[_written(key, f"{path}, a key", tensors), item] for key, item in items]}
+        return {"$dict": [[_to_json(key, f"{path}, a key", tensors), item] for key, item in items]}
     if isinstance(value, (np.ndarray, np.generic)):
         array = _storable(value, path)
         while path in tensors:  # a layer of the model has this name
@@ -215,26 +212,26 @@ def _written(value: Any, path: str, tensors: dict[str, Array]) -> Any:
         return {"$array" if isinstance(value, np.ndarray) else "$scalar": path}
     raise DTypeError(
         f"save expected {path} to be made of numbers, strings, None, arrays, lists, tuples and dicts, "
-        f"or to have state_dict and load_state_dict, got {kind_of(value)}"
+        f"or to have state_dict and load_state_dict, got {kind_of(value)}; convert it to these"
     )
 
 
-def _restored(written: Any, tensors: dict[str, Array]) -> Any:
-    """The value that ``_written`` wrote; its arrays are taken out of ``tensors``."""
+def _from_json(written: Any, tensors: dict[str, Array]) -> Any:
+    """The value that ``_to_json`` wrote; its arrays are taken out of ``tensors``."""
     if isinstance(written, list):
-        return [_restored(item, tensors) for item in written]
+        return [_from_json(item, tensors) for item in written]
     if not isinstance(written, dict):
         return written
     content: Any
     tag, content = next(iter(written.items()), ("", None))
     if not tag.startswith("$"):
-        return {key: _restored(item, tensors) for key, item in written.items()}
+        return {key: _from_json(item, tensors) for key, item in written.items()}
     if tag == "$float":
         return float(content)
     if tag == "$tuple":
-        return tuple(_restored(content, tensors))
+        return tuple(_from_json(content, tensors))
     if tag == "$dict":
-        return {_restored(key, tensors): _restored(item, tensors) for key, item in content}
+        return {_from_json(key, tensors): _from_json(item, tensors) for key, item in content}
     if tag not in ("$array", "$scalar"):
         raise ValueError(tag)
     array = tensors.pop(content)
@@ -282,11 +279,13 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
     except FileNotFoundError:
         raise
     except OSError as error:
-        why = "it is a directory" if path.is_dir() else _why(error)
-        raise CheckpointError(f"load expected a file that can be read, got {path}: {why}") from error
+        why = "it is a directory" if path.is_dir() else _reason(error)
+        raise CheckpointError(
+            f"load expected a file that can be read, got {path}: {why}; pass the path of a file that save wrote"
+        ) from error
     except SafetensorError as error:
         raise CheckpointError(
-            f"load expected a whole safetensors file, got {path}, where the library found: {error}; it was cut short "
+            f"load expected a whole safetensors file, got {path}, where the library reports: {error}; it was cut short "
             "or damaged, or is of another kind; take an older checkpoint, or for another kind its own reader (what "
             "torch.save wrote is a pickle, which may run anything: convert it with safetensors.torch.save_file)"
         ) from error
@@ -301,7 +300,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         return tensors, {}, {}
     _check(path, metadata.get("numpyml.crc32"), text.encode(), "the description of the parts")
     try:
-        return _described(path, json.loads(text), tensors)
+        return _parsed(path, json.loads(text), tensors)
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -311,7 +310,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         ) from error
 
 
-def _described(
+def _parsed(
     path: Path, description: dict[str, Any], tensors: dict[str, Array]
 ) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
     """The parts as the file describes them; what is left of the tensors are the model's."""
@@ -326,4 +325,4 @@ def _described(
     kinds = description["kinds"]
     if set(kinds) != set(description["parts"]) or not set(kinds.values()) <= {"", "state", "generator"}:
         raise ValueError(f"kinds {kinds} of parts {list(description['parts'])}")
-    return tensors, kinds, {name: _restored(part, tensors) for name, part in description["parts"].items()}
+    return tensors, kinds, {name: _from_json(part, tensors) for name, part in description["parts"].items()}

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.names import ExplainsKeywords, unknown
-from numpyml.options import flag, integer, require
+from numpyml.options import array_or_none, flag, integer, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -99,7 +99,7 @@ class Subset:
         return _batch(self.dataset, inner)
 
     def __repr__(self) -> str:
-        return f"Subset({_described(self.dataset)}, {_count(len(self))})"
+        return f"Subset({_description(self.dataset)}, {_count(len(self))})"
 
 
 def train_test_split(
@@ -121,16 +121,16 @@ def train_test_split(
     dataset = data[0] if len(data) == 1 and _is_dataset(data[0]) else None
     if dataset is None and (not data or any(not hasattr(x, "__len__") for x in data)):
         got = ", ".join(map(kind_of, data)) or "nothing"
-        raise DTypeError(f"{name} expected arrays of rows, or one dataset, got {got}")
+        raise DTypeError(f"{name} expected arrays of rows, or one dataset, got {got}; call it as {name}(X, y)")
     arrays = () if dataset is not None else _table(name, data)
     n = len(dataset) if dataset is not None else len(arrays[0])
-    held_out = _held_out(name, test_size, n)
+    test_rows = _test_rows(name, test_size, n)
     require(
         seed is None or isinstance(seed, np.random.Generator)
         or (isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0),
         name, "seed", seed, "an integer of 0 or more, a numpy.random.Generator or None",
     )  # fmt: skip
-    parts: list[Any] = [slice(0, n - held_out), slice(n - held_out, n)]
+    parts: list[Any] = [slice(0, n - test_rows), slice(n - test_rows, n)]
     if flag(name, "shuffle", shuffle):
         order = (default_generator() if seed is None else np.random.default_rng(seed)).permutation(n)
         parts = [order[part] for part in parts]
@@ -171,7 +171,7 @@ class DataLoader(ExplainsKeywords):
         generator: np.random.Generator | None = None, collate_fn: Callable[[list[Any]], Any] | None = None,
         prefetch: int = 0,
     ) -> None:  # fmt: skip
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or getattr(dataset, "shape", 0) == ():
             got = "an iterator" if hasattr(dataset, "__next__") else kind_of(dataset)
             raise DTypeError(f"DataLoader expected a dataset, with a length and rows, got {got}; use ArrayDataset")
         if isinstance(dataset, Mapping) and 0 not in dataset:
@@ -180,15 +180,15 @@ class DataLoader(ExplainsKeywords):
                 f"{', '.join(map(repr, dataset))}; make an ArrayDataset of its arrays"
             )
         if not len(dataset):
-            raise DataError(f"DataLoader expected at least one row, got an empty {type(dataset).__name__}")
+            raise DataError(f"DataLoader expected at least one row, got an empty {type(dataset).__name__}; add rows")
         self.dataset = dataset
         self.batch_size = integer(self, "batch_size", batch_size, 1)
         self.shuffle, self.drop_last = flag(self, "shuffle", shuffle), flag(self, "drop_last", drop_last)
-        known = generator is None or isinstance(generator, np.random.Generator)
-        require(known, self, "generator", generator, "a numpy.random.Generator or None")
+        valid = generator is None or isinstance(generator, np.random.Generator)
+        require(valid, self, "generator", generator, "a numpy.random.Generator or None")
         self.generator = generator
-        callable_ = collate_fn is None or callable(collate_fn)
-        require(callable_, self, "collate_fn", collate_fn, "a function of a list of rows or None")
+        valid = collate_fn is None or callable(collate_fn)
+        require(valid, self, "collate_fn", collate_fn, "a function of a list of rows or None")
         self.collate_fn = collate_fn
         self.prefetch = integer(self, "prefetch", prefetch, 0)
 
@@ -225,7 +225,7 @@ class DataLoader(ExplainsKeywords):
     def __repr__(self) -> str:
         state = {name: getattr(self, name) for name in ("shuffle", "drop_last", "generator", "collate_fn", "prefetch")}
         options = [f"{name}={value!r}" for name, value in state.items() if value]
-        return f"DataLoader({', '.join([_described(self.dataset), f'batch_size={self.batch_size}', *options])})"
+        return f"DataLoader({', '.join([_description(self.dataset), f'batch_size={self.batch_size}', *options])})"
 
 
 globals()["__getattr__"] = unknown(__name__)  # as in numpyml/nn/__init__.py
@@ -243,11 +243,14 @@ def _table(name: str, values: Sequence[ArrayLike]) -> tuple[Array, ...]:
         try:
             array = np.asarray(value)
         except ValueError as error:
-            raise ShapeError(f"{name} expected rows of one shape in every array, got others: {error}") from None
+            raise ShapeError(
+                f"{name} expected rows of one shape in every array, got others: {error}; pad them, or pass a list of "
+                "rows to DataLoader with a collate_fn"
+            ) from None
         if array.dtype.kind == "O":
             raise DTypeError(f"{name} expected an array of numbers, got {kind_of(array)}; convert it first")
         if not array.ndim:
-            raise ShapeError(f"{name} expected arrays with rows, got {kind_of(array)}")
+            raise ShapeError(f"{name} expected arrays with rows, got {kind_of(array)}; pass a row for each example")
         arrays.append(array)
     lengths = [len(array) for array in arrays]
     if len(set(lengths)) > 1:
@@ -256,7 +259,7 @@ def _table(name: str, values: Sequence[ArrayLike]) -> tuple[Array, ...]:
             "each row of one belongs to the same row of the others"
         )
     if not lengths[0]:
-        raise DataError(f"{name} expected at least one row, got arrays of length 0")
+        raise DataError(f"{name} expected at least one row, got arrays of length 0; add rows")
     return tuple(arrays)
 
 
@@ -267,22 +270,22 @@ def _rows_of(array: Array, rows: Any) -> Array:
 
 def _row_numbers(indices: ArrayLike, n: int) -> Array:
     """Non-negative row indices, from indices in [−n, n) or a mask."""
-    array = np.asarray(indices)
-    if array.ndim != 1:
-        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(array)}")
+    array = array_or_none(indices)
+    if array is None or array.ndim != 1:
+        raise ShapeError(f"Subset expected row numbers in one axis, got {kind_of(indices)}; pass a list of them")
     if array.dtype.kind == "b":
         if len(array) != n:
-            raise ShapeError(f"Subset expected a mask of {n} rows, got {len(array)}")
+            raise ShapeError(f"Subset expected a mask of {n} rows, got {len(array)}; pass one bool for each row")
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu" and array.size:
-        raise DTypeError(f"Subset expected row numbers, got {kind_of(array)}")
+        raise DTypeError(f"Subset expected row numbers, got {kind_of(array)}; pass integers or a mask")
     array = array.astype(np.intp)
     if (outside := array[(array < -n) | (array >= n)]).size:
-        raise OptionError(f"Subset expected row numbers from {-n} to {n - 1}, got {outside[0]}")
+        raise OptionError(f"Subset expected row numbers from {-n} to {n - 1}, got {outside[0]}; leave it out")
     return np.where(array < 0, array + n, array)
 
 
-def _held_out(name: str, test_size: Any, n: int) -> int:
+def _test_rows(name: str, test_size: Any, n: int) -> int:
     """The number of rows to hold out: at least 1, at most n − 1."""
     share = isinstance(test_size, (float, np.floating))
     whole = isinstance(test_size, (int, np.integer)) and not isinstance(test_size, bool)
@@ -310,19 +313,19 @@ def _numbers(rows: Any) -> Any:
 def _batch(dataset: Any, rows: Any) -> Any:
     """Rows of a dataset as a batch, read at once where the dataset has ``batch``."""
     whole = getattr(dataset, "batch", None)
-    return whole(rows) if whole is not None else _collated([dataset[i] for i in _numbers(rows)])
+    return whole(rows) if whole is not None else _collate([dataset[i] for i in _numbers(rows)])
 
 
-def _collated(rows: list[Any]) -> Any:
+def _collate(rows: list[Any]) -> Any:
     """Rows stacked along a new first axis, in tuples and dicts entry by entry."""
     if not rows:
-        raise DataError("DataLoader expected at least one row, got none")
+        raise DataError("DataLoader expected at least one row, got none; leave the empty batch out")
     first = rows[0]
     _check_kinds(rows)
     if isinstance(first, Mapping):
-        return {key: _collated([row[key] for row in rows]) for key in first}
+        return {key: _collate([row[key] for row in rows]) for key in first}
     if isinstance(first, (tuple, list)):
-        return tuple(_collated(list(column)) for column in zip(*rows, strict=True))
+        return tuple(_collate(list(column)) for column in zip(*rows, strict=True))
     if isinstance(first, (str, bytes)):
         return rows
     arrays = [np.asarray(row) for row in rows]
@@ -365,6 +368,6 @@ def _count(rows: int) -> str:
     return f"{rows} row{'' if rows == 1 else 's'}"
 
 
-def _described(dataset: Any) -> str:
+def _description(dataset: Any) -> str:
     own = isinstance(dataset, (ArrayDataset, Subset))
     return repr(dataset) if own else f"{type(dataset).__name__} of {_count(len(dataset))}"

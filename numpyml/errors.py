@@ -86,6 +86,14 @@ class MissingPackageError(NumpymlError, ImportError):
     """A call needs an optional package that is not installed; the message names the extra that brings it."""
 
 
+def missing_package(caller: str, package: str, extra: str, otherwise: str = "") -> MissingPackageError:
+    """The error of a call that needs a package of one of numpyml's extras."""
+    return MissingPackageError(
+        f"{caller} expected the package {package}, which is not installed; "
+        f"install it with numpyml's extra: pip install 'provengrad[{extra}]'{otherwise}"
+    )
+
+
 def name_of(layer: object) -> str:
     """The layer as its constructor call, or its class alone where the call takes more than a line."""
     text = repr(layer)

@@ -93,14 +93,14 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     ) -> N:
         """Train on what fit has checked, or make one pass over a part of the data."""
         if weights is not None:
-            X, targets, loss, weighted = self._weighed(X, targets, loss, weights)
+            X, targets, loss, weighted = self._with_weights(X, targets, loss, weights)
             stratify = None if stratify is None else stratify[weighted]
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         generator = (again and partial and self._source) or self._generator()
         self._source = None if self.random_state is None else generator
         with drawing_from(generator):
             if not again:
-                self.module_ = self._built(X, outputs)
+                self.module_ = self._new_module(X, outputs)
                 self.optimizer_ = self._new_optimizer()
             validation: tuple[Array, ...] = ()
             if flag(self, "early_stopping", self.early_stopping):
@@ -132,20 +132,26 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             warnings.warn(f"the training was {history.stopped}", ConvergenceWarning, stacklevel=4)
         return self
 
-    def _goes_on(self, partial: bool) -> bool:
+    def _continues(self, partial: bool) -> bool:
         """Whether fit goes on from the last one, as partial_fit always does."""
         return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
-    def _weighed(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
+    def _with_weights(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
         """The rows of weight above 0, their targets and weights, the weighted loss, and the rows' indices."""
         w = _check_sample_weight(weights, X, dtype=np.float64)
         if (w < 0).any():
             i = int(np.argmax(w < 0))
-            raise DataError(f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}")
+            raise DataError(
+                f"{type(self).__name__} expected sample_weight to be 0 or more, got {w[i]} in row {i}; leave out rows "
+                "with the weight 0"
+            )
         weighted = np.flatnonzero(w)
         if not len(weighted):
-            raise DataError(f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero")
-        loss = _weighing(loss, self)
+            raise DataError(
+                f"{type(self).__name__} expected a sample_weight above 0 in some row, got all zero; leave it out to "
+                "weigh all rows equally"
+            )
+        loss = _weighted_loss(loss, self)
         if loss.reduction == "sum":
             with np.errstate(over="ignore", under="ignore"):
                 lost = (w > 0) & np.isin(w.astype(X.dtype), (0, np.inf))
@@ -188,7 +194,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             return state
         return np.random.default_rng(int(integer(self, "random_state", state, 0)))
 
-    def _built(self, X: Array, outputs: int) -> Module:
+    def _new_module(self, X: Array, outputs: int) -> Module:
         """A new model: a copy of ``module``, or what it returns."""
         if self.module is None:
             several = isinstance(self.hidden_layer_sizes, Iterable)
@@ -205,11 +211,14 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             if not callable(self.module):
                 raise DTypeError(
                     f"{type(self).__name__} expected module to be a model, or a function of (features, outputs) that "
-                    f"makes one, got {kind_of(self.module)}"
+                    f"makes one, got {kind_of(self.module)}; leave it out for Dense layers of hidden_layer_sizes"
                 )
             net = self.module(X.shape[1], outputs)
             if not isinstance(net, Module):
-                raise DTypeError(f"{type(self).__name__} expected module to make a model, got {kind_of(net)}")
+                raise DTypeError(
+                    f"{type(self).__name__} expected module to make a model, got {kind_of(net)}; return a Module, such "
+                    "as a Sequential"
+                )
         with no_grad():
             y: Any = net.eval().forward(X[:1])
         shape = getattr(y, "shape", f"a {type(y).__name__}")
@@ -243,7 +252,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             self.optimizer_.load_state_dict(state["optimizer_"])
 
 
-def _weighing(loss: Any, owner: object) -> Any:
+def _weighted_loss(loss: Any, owner: object) -> Any:
     """The loss with weighted rows: the mean of w l, or Σ w l where the reduction is 'sum'.
 
     A subclass of the same name, so that ``isinstance`` and messages treat it as the loss.
@@ -268,7 +277,8 @@ def _weighing(loss: Any, owner: object) -> Any:
         row_losses, context = each.compute(outputs, targets["target"])
         if row_losses.shape[:1] != w.shape:
             raise ShapeError(
-                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(row_losses)}",
+                f"expected a loss for each of {len(w)} rows where reduction is 'none', got {kind_of(row_losses)}; "
+                "leave sample_weight out, or take another loss",
                 self,
             )
         n = 1 if self.reduction == "sum" else row_losses.size
@@ -337,18 +347,21 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             return self._fit_classes(X, y, sample_weight, True)
 
     def _fit_classes(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetClassifier:
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not again)
         check_classification_targets(y)
         classes, indices = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if partial:
             if (others := np.setdiff1d(classes, self.classes_)).size:
-                raise DataError(f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}")
+                raise DataError(
+                    f"NeuralNetClassifier expected labels among {self.classes_}, got {others[0]}; pass all classes to "
+                    "the first partial_fit"
+                )
             classes, indices = self.classes_, np.searchsorted(self.classes_, classes)[indices]
         if again and not np.array_equal(classes, self.classes_):
             raise DataError(
                 f"NeuralNetClassifier expected the classes {self.classes_} of the fit that warm_start goes on from, "
-                f"got {classes}"
+                f"got {classes}; use partial_fit, or warm_start=False"
             )
         self.classes_ = classes
         loss = losses.CrossEntropyWithLogits() if self.loss is None else self.loss
@@ -396,7 +409,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
             return self._fit_columns(X, y, sample_weight, True)
 
     def _fit_columns(self, X: Any, y: Any, weights: Any, partial: bool) -> NeuralNetRegressor:
-        again = self._goes_on(partial)
+        again = self._continues(partial)
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=not again
         )
@@ -405,7 +418,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):  # type: ignore[misc]  # s
         if again and (y.ndim > 1, targets.shape[1]) != (self._several, self._columns):
             raise DataError(
                 f"NeuralNetRegressor expected {self._columns} columns of y, those of the fit that this one goes on "
-                f"from, got {kind_of(y)}"
+                f"from, got {kind_of(y)}; use another estimator for other targets"
             )
         self._several, self._columns = y.ndim > 1, targets.shape[1]
         loss = losses.MeanSquaredError() if self.loss is None else self.loss

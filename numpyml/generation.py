@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
+from numpyml.nested import map_leaves
 from numpyml.options import flag, integer, number, positive, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
@@ -195,10 +196,10 @@ def generate(
     rows = np.atleast_2d(tokens)
     time = rows.shape[1]
     result: Array = np.empty((len(rows), time + new_tokens), np.int64)
-    result[:, :time] = fresh = rows
+    result[:, :time] = unseen = rows
     ended = np.zeros(len(rows), bool)
     for t in range(time, time + new_tokens):
-        logits, cache = step(fresh, cache)
+        logits, cache = step(unseen, cache)
         chosen = _choose(_last("generate", logits, len(rows)), temperature, top_k, top_p, source)
         if end is not None:
             chosen[ended] = end
@@ -207,7 +208,7 @@ def generate(
         if end is not None and ended.all():
             result = result[:, : t + 1]
             break
-        fresh = chosen[:, None]
+        unseen = chosen[:, None]
     return result[0] if tokens.ndim == 1 else result
 
 
@@ -224,19 +225,18 @@ class Hypothesis(NamedTuple):
 
 def take_rows(cache: Any, rows: Array) -> Any:
     """These rows of every array in a cache of tuples, lists and dicts; numbers, strings and None stay."""
-    if isinstance(cache, np.ndarray):
-        return cache[rows]
-    if cache is None or isinstance(cache, (bool, int, float, str, np.generic)):
-        return cache
-    if isinstance(cache, dict):
-        return {key: take_rows(item, rows) for key, item in cache.items()}
-    if isinstance(cache, (tuple, list)):
-        items = [take_rows(item, rows) for item in cache]
-        return type(cache)(*items) if hasattr(cache, "_fields") else type(cache)(items)
-    raise DTypeError(
-        f"take_rows expected a cache of arrays, tuples, lists and dicts, got {kind_of(cache)}; "
-        "pass beam_search a function of your own: reorder=lambda cache, rows: ..."
-    )
+
+    def take(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return leaf[rows]
+        if isinstance(leaf, (bool, int, float, str, np.generic)):
+            return leaf
+        raise DTypeError(
+            f"take_rows expected a cache of arrays, tuples, lists and dicts, got {kind_of(leaf)}; "
+            "pass beam_search a function of your own: reorder=lambda cache, rows: ..."
+        )
+
+    return map_leaves(take, cache)
 
 
 def beam_search(
@@ -275,30 +275,30 @@ def beam_search(
     """
     integer("beam_search", "beams", beams, 1)
     number("beam_search", "length_penalty", length_penalty)
-    live = np.atleast_2d(_checked_prompt("beam_search", prompt, new_tokens, context, axes=(1,)))
+    active = np.atleast_2d(_checked_prompt("beam_search", prompt, new_tokens, context, axes=(1,)))
     totals = np.zeros(1)
     ended: list[Hypothesis] = []
-    fresh, penalty = live, 1.0
+    unseen, penalty = active, 1.0
     for length in range(1, new_tokens + 1):
-        logits, cache = step(fresh, cache)
-        z = _last("beam_search", logits, len(live))
+        logits, cache = step(unseen, cache)
+        z = _last("beam_search", logits, len(active))
         penalty = ((5 + length) / 6) ** length_penalty
         continued = totals[:, None] + _log_softmax(z)
         scores = np.concatenate([[h.score for h in ended], continued.reshape(-1) / penalty])
         best = _highest(scores, beams)
         parents, chosen = np.divmod(best[best >= len(ended)] - len(ended), z.shape[-1])
-        sequences = np.hstack([live[parents], chosen[:, None]])
+        sequences = np.hstack([active[parents], chosen[:, None]])
         totals = continued[parents, chosen]
-        going = np.ones(len(chosen), bool) if end is None else chosen != end
+        continues = np.ones(len(chosen), bool) if end is None else chosen != end
         ended = [ended[i] for i in best if i < len(ended)]
-        ended += _hypotheses(sequences[~going], totals[~going], penalty)
-        rows, live, totals = parents[going], sequences[going], totals[going]
-        if not len(live):
+        ended += _hypotheses(sequences[~continues], totals[~continues], penalty)
+        rows, active, totals = parents[continues], sequences[continues], totals[continues]
+        if not len(active):
             break
         if length < new_tokens and not np.array_equal(rows, np.arange(len(z))):
             cache = reorder(cache, rows)
-        fresh = live[:, -1:]
-    return sorted(ended + _hypotheses(live, totals, penalty), key=lambda h: -h.score)
+        unseen = active[:, -1:]
+    return sorted(ended + _hypotheses(active, totals, penalty), key=lambda h: -h.score)
 
 
 def _hypotheses(sequences: Array, totals: Array, penalty: float) -> list[Hypothesis]:

@@ -107,11 +107,11 @@ class ExplainsKeywords:
 def _refuse(cls: type, options: dict[str, Any]) -> None:
     """Raise for the first keyword explained here, unless the constructor takes it or is not numpyml's."""
     constructor: Any = cls.__init__  # type: ignore[misc]  # read, not called
-    known = inspect.signature(constructor).parameters
-    if not constructor.__module__.startswith("numpyml.") or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+    accepted = inspect.signature(constructor).parameters
+    if not constructor.__module__.startswith("numpyml.") or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
         return
     for name in options:
-        if name in _KEYWORDS and name not in known and _INSTEAD.get(name, "self") in known:
+        if name in _KEYWORDS and name not in accepted and _INSTEAD.get(name, "self") in accepted:
             raise TypeError(
                 f"{constructor.__qualname__}() got an unexpected keyword argument {name!r}; {_KEYWORDS[name]}"
             )

@@ -1,4 +1,4 @@
-"""Validators of constructor options: each returns the value unchanged, or raises an OptionError with the remedy."""
+"""Validators of arguments: of an option each returns the value unchanged, or raises an OptionError with the remedy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import OptionError, kind_of
+from numpyml.typing import Array
 
 
 def require(holds: bool, owner: object, name: str, value: object, expected: str) -> None:
@@ -25,6 +26,7 @@ def integer(owner: object, name: str, value: Any, minimum: int | None = None) ->
     ok = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
     expected = "an integer" if minimum is None else f"an integer of {minimum} or more"
     require(ok and (minimum is None or value >= minimum), owner, name, value, expected)
+    require(abs(int(value)) < 1 << 63, owner, name, value, f"{expected}, of 64 bits")
     return value
 
 
@@ -32,12 +34,13 @@ def number(owner: object, name: str, value: Any, low: float = 0.0, high: float |
     """A finite number in [low, high]: Python's or NumPy's; a Fraction would make objects of an array."""
     least = f" of {low:g} or more" if low > -inf else ""
     expected = f"a finite number{least}" if high is None else f"a number from {low:g} to {high:g}"
-    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and _is_finite(value)
+    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and is_finite(value)
     require(ok and low <= value and (high is None or value <= high), owner, name, value, expected)
     return value
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a number is finite and in the range of floats."""
     try:
         return isfinite(value)
     except OverflowError:  # an integer beyond the range of floats
@@ -62,6 +65,23 @@ def choice(owner: object, name: str, value: Any, choices: Sequence[str]) -> Any:
     ok = isinstance(value, str) and value in choices
     require(ok, owner, name, value, "one of " + ", ".join(map(repr, choices)))
     return value
+
+
+def list_or_none(value: Any) -> list[Any] | None:
+    """The items of the value; None for what has none, such as an array without axes."""
+    try:
+        items = iter(value)
+    except TypeError:
+        return None
+    return list(items)
+
+
+def array_or_none(value: Any) -> Array | None:
+    """The value as an array; None for what NumPy makes none of, such as lists of several lengths."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def weights(owner: object, name: str, value: ArrayLike | None) -> ArrayLike | None:

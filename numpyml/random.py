@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from numpyml.errors import OptionError, kind_of
+
 _default: np.random.Generator | None = None  # created on first use: importing numpy.random is slow
 _inside: ContextVar[np.random.Generator | None] = ContextVar("numpyml.random", default=None)
 
@@ -15,7 +17,12 @@ _inside: ContextVar[np.random.Generator | None] = ContextVar("numpyml.random", d
 def manual_seed(seed: int | None = None) -> np.random.Generator:
     """Restart the default generator at ``seed`` (None: entropy of the operating system) and return it."""
     global _default
-    _default = np.random.default_rng(seed)
+    try:
+        _default = np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"manual_seed expected seed to be an integer of 0 or more, a list of them or None, got {kind_of(seed)}"
+        ) from None
     return _default
 
 

@@ -19,12 +19,7 @@ def _a_bit_more(right: Any) -> Any:
 
 
 def _constant_momentum(right: Any) -> Any:
-    def set_rates(self: Any, t: int) -> None:
-        cycle, self.cycle_momentum = self.cycle_momentum, False
-        right(self, t)
-        self.cycle_momentum = cycle
-
-    return set_rates
+    return lambda self, t, present: [{"learning_rate": o["learning_rate"]} for o in right(self, t, present)]
 
 
 def _nothing_loaded(right: Any) -> Any:
@@ -34,7 +29,7 @@ def _nothing_loaded(right: Any) -> Any:
 FAULTS = [
     Fault("decay a step early", "StepLR", "schedule", schedulers.StepLR, "rate", _early),
     Fault("a rate off by one bit", "ExponentialLR", "schedule", schedulers.ExponentialLR, "rate", _a_bit_more),
-    Fault("constant momentum", "OneCycleLR", "schedule", schedulers.OneCycleLR, "_set", _constant_momentum),
+    Fault("constant momentum", "OneCycleLR", "schedule", schedulers.OneCycleLR, "_options", _constant_momentum),
     Fault(
         "a schedule restarts from nothing",
         "CosineAnnealingLR",

@@ -11,7 +11,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,17 +22,17 @@ from numpyml.autograd.tape import Node
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, NumpymlError, ShapeError, kind_of
 from numpyml.nested import LEAF
+from numpyml.options import array_or_none
 from numpyml.typing import Array
 
-
-class Record(NamedTuple):
-    """What the explicit driver keeps of a forward for the backward that follows."""
-
-    context: Any
-    dtypes: Sequence[np.dtype[Any] | None]  # of every leaf of the inputs, None for what is no array
-    nesting: Any  # the structure of the inputs; None where no input is a container
-    outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]  # shape and dtype of every leaf of the outputs
-    structure: Any  # of the outputs
+Record = tuple[
+    Sequence[tuple[tuple[int, ...], np.dtype[Any]]],  # shape and dtype of every leaf of the outputs
+    Any,  # the structure of the outputs
+    Sequence[np.dtype[Any] | None],  # of every leaf of the inputs, None for what is no array
+    Any,  # the structure of the inputs; None where no input is a container
+    Any,  # the context
+]
+"""What the explicit driver keeps of a forward for the backward that follows. A named tuple would cost a call."""
 
 
 class _Programs(threading.local):
@@ -49,15 +49,18 @@ _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 def forward(self: Any, *inputs: Any, **options: Any) -> Any:
     """Run the module: Tensors in, Tensors out and recorded; arrays in, arrays out, and ``backward`` may follow."""
-    if options:  # given by name: compute takes them by position
+    if options:  # by keyword: compute takes them by position
         bound = _signature(type(self).compute).bind(self, *inputs, **options)
         bound.apply_defaults()
         inputs = bound.args[1:]
+    leaves: Sequence[Any] = inputs
+    nesting = None
     for x in inputs:
         if type(x) is not np.ndarray:
             if nested.holds(inputs, Tensor):
                 return _dynamic(self, inputs)
             inputs = tuple([_argument(self, x) for x in inputs])
+            leaves, nesting = _flat(inputs)
             break
     if _programs.running:  # a constant in a model's forward: the parameters are recorded all the same
         return _dynamic(self, inputs)
@@ -65,7 +68,7 @@ def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         y, context = output_and_context(self, self.compute(*inputs))
     except NumpymlError as error:
         raise error.located(self) from error.__cause__
-    _keep(self, inputs, y, context)
+    _keep(self, leaves, nesting, y, context)
     return y
 
 
@@ -85,21 +88,18 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
         CallOrderError: before a ``forward`` on arrays, after one inside ``no_grad()``, or twice after one.
         ShapeError: when a gradient has not the shape of the output; nothing is changed then.
     """
-    record = self._record
-    if record is None:
+    if self._record is None:
         raise CallOrderError(
             "backward expected a forward on arrays before it, outside no_grad(), and only one backward for each; "
             "call forward first (on Tensors: backward of the loss)",
             self,
         )
-    context, dtypes, nesting, outputs, structure = record
-    leaves = gradients if structure is LEAF else _leaves(self, structure, gradients)
-    if len(leaves) != len(outputs):
-        raise ShapeError(f"backward expected {len(outputs)} gradients, one per output, got {len(leaves)}", self)
+    outputs, structure, dtypes, nesting, context = self._record
+    leaves = gradients if structure is LEAF and len(gradients) == 1 else _leaves(self, structure, gradients)
     gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(leaves, outputs, strict=True)]
-    self._record = None
+    vars(self)["_record"] = None
     needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
-    once = {"retain_graph": False} if is_program(type(self)) else {}
+    once = {"retain_graph": False} if hasattr(type(self).pullback, "program") else {}
     if structure is LEAF and nesting is None:
         gxs = self.pullback(context, gys[0], needs_input_grad, **once)
     else:
@@ -115,17 +115,13 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
     return nested_gradients if len(nesting) > 1 else nested_gradients[0]
 
 
-def _keep(self: Any, inputs: Sequence[Any], y: Any, context: Any) -> None:
+def _keep(self: Any, leaves: Sequence[Any], nesting: Any, y: Any, context: Any) -> None:
     """Keep what a backward needs; nothing, where calls are not recorded."""
-    record = None
+    record: Record | None = None
     if tape.is_recording():
-        leaves, nesting = _flat(inputs)
         dtypes = [x.dtype if type(x) is np.ndarray else None for x in leaves]
-        if y is None or isinstance(y, (tuple, list, dict)):
-            ys, structure = nested.flatten(y)
-            record = Record(context, dtypes, nesting, [(z.shape, z.dtype) for z in ys], structure)
-        else:
-            record = Record(context, dtypes, nesting, [(y.shape, y.dtype)], LEAF)
+        ys, structure = ((y,), LEAF) if isinstance(y, (np.ndarray, np.generic)) else nested.flatten(y)
+        record = [(z.shape, z.dtype) for z in ys], structure, dtypes, nesting, context
     vars(self)["_record"] = record
 
 
@@ -133,23 +129,32 @@ def _leaves(self: Any, structure: Any, gradients: tuple[Any, ...]) -> Sequence[A
     """The gradients that ``backward`` was given, one for each leaf of the output."""
     parts = [part for part in structure if part is not None] if isinstance(structure, tuple) else [structure]
     if len(gradients) != len(parts):
-        raise ShapeError(f"backward expected {len(parts)} gradients, one per output, got {len(gradients)}", self)
+        raise ShapeError(
+            f"backward expected {len(parts)} gradients, one per output, got {len(gradients)}; {_REMEDY}", self
+        )
     try:
         return nested.flatten_as(parts, gradients)
     except ValueError:
         shown = ", ".join(map(repr, parts)).replace("Ellipsis", "array")
         raise ShapeError(
-            f"backward expected gradients nested as the output, {shown}, got {', '.join(map(kind_of, gradients))}", self
+            f"backward expected gradients nested as the output, {shown}, got {', '.join(map(kind_of, gradients))}; "
+            f"{_REMEDY}",
+            self,
         ) from None
 
 
 def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], layer: object) -> Array:
     """An incoming gradient, checked against the output's shape and in its dtype."""
-    array = np.asarray(gy)
-    if array.shape != shape or array.dtype.kind not in "biuf":
-        raise ShapeError(f"backward expected a real gradient of shape {shape}, the output's, got {kind_of(gy)}", layer)
+    array = gy if isinstance(gy, np.ndarray) else array_or_none(gy)
+    if array is None or array.shape != shape or array.dtype.kind not in "biuf":
+        raise ShapeError(
+            f"backward expected a real gradient of shape {shape}, the output's, got {kind_of(gy)}; {_REMEDY}",
+            layer,
+        )
     return array if array.dtype == dtype else array.astype(dtype)
 
+
+_REMEDY = "pass the gradient of the loss with respect to each output, such as loss.backward()"
 
 # What both drivers do
 
@@ -158,7 +163,11 @@ def output_and_context(self: Any, result: Any) -> tuple[Any, Any]:
     """The pair that compute returns, checked: an array of two rows unpacks just as well."""
     if isinstance(result, tuple) and len(result) == 2:
         return result
-    raise DTypeError(f"expected compute to return a pair (output, context), got {kind_of(result)}", self)
+    raise DTypeError(
+        f"expected compute to return a pair (output, context), got {kind_of(result)}; return y, None where pullback "
+        "needs nothing of the call",
+        self,
+    )
 
 
 def _argument(self: Any, x: Any) -> Any:
@@ -167,7 +176,10 @@ def _argument(self: Any, x: Any) -> Any:
         return x
     if isinstance(x, (tuple, list, dict)) and nested.holds(x, (np.ndarray, Tensor)):
         return nested.map_leaves(functools.partial(_argument, self), x)
-    return self.as_input(x)
+    try:
+        return self.as_input(x)
+    except ValueError:
+        raise ShapeError(f"expected an array, got {kind_of(x)}; pass rows of one length", self) from None
 
 
 def _flat(inputs: Sequence[Any]) -> tuple[Sequence[Any], Any]:
@@ -284,7 +296,9 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
         ys = nested.leaves(y)
         if not ys or not all(isinstance(z, Tensor) for z in ys):
             raise DTypeError(
-                f"expected forward to return a Tensor, or Tensors in tuples, lists or dicts, got {kind_of(y)}", self
+                f"expected forward to return a Tensor, or Tensors in tuples, lists or dicts, got {kind_of(y)}; "
+                "compute it from the inputs with layers and NumPy functions, and return it",
+                self,
             )
         return y
 
@@ -318,7 +332,7 @@ def install_program(cls: Any, program: Callable[..., Any]) -> None:
             y, context = self.compute(*arrays, **options)
         except NumpymlError as error:
             raise error.located(self) from error.__cause__
-        _keep(self, arrays, y, context)
+        _keep(self, *_flat(arrays), y, context)
         return y
 
     compute.program = pullback.program = program  # type: ignore[attr-defined]  # tells them from a layer's own

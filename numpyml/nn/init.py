@@ -104,8 +104,8 @@ def _source(name: str, array: Array, generator: np.random.Generator | None, axes
     if array.ndim < axes:
         remedy = "fill it by uniform_ or normal_"
         raise ShapeError(f"{name} expected an array of {axes} axes or more, got {kind_of(array)}; {remedy}")
-    known = generator is None or isinstance(generator, np.random.Generator)
-    require(known, name, "generator", generator, "a numpy.random.Generator or None")
+    valid = generator is None or isinstance(generator, np.random.Generator)
+    require(valid, name, "generator", generator, "a numpy.random.Generator or None")
     return default_generator() if generator is None else generator
 
 

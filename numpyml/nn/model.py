@@ -10,13 +10,22 @@ from numpyml.errors import DTypeError, NumpymlError, OptionError, kind_of
 from numpyml.nn.drivers import output_and_context
 from numpyml.nn.module import Module
 from numpyml.nn.representation import constructor_call
+from numpyml.options import list_or_none
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
+def _checked_list(modules: Any, container: str) -> list[Module]:
+    items = list_or_none(modules)
+    return [_checked(module, container) for module in ([modules] if items is None else items)]
+
+
 def _checked(module: object, container: str) -> Module:
     if not isinstance(module, Module):
-        raise DTypeError(f"{container} expected modules such as layers.Dense(2, 1), got {kind_of(module)}")
+        raise DTypeError(
+            f"{container} expected modules such as layers.Dense(2, 1), got {kind_of(module)}; for a function of your "
+            "own write a Module with forward"
+        )
     return module
 
 
@@ -35,15 +44,14 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module | Iterable[Module] | Mapping[str, Module]) -> None:
         first: Any = layers[0] if len(layers) == 1 else layers
-        if not isinstance(first, (Mapping, Iterable)) or (isinstance(first, Module) and first is layers[0]):
-            first = layers  # one module, which may be a container and so iterable
-        named: Mapping[str, Module] = (
-            first if isinstance(first, Mapping) else {str(i): layer for i, layer in enumerate(first)}
-        )
-        if not named:
+        if isinstance(first, Module):
+            first = [first]
+        if not isinstance(first, Mapping):
+            first = {str(i): layer for i, layer in enumerate(_checked_list(first, "Sequential"))}
+        if not first:
             raise OptionError("Sequential expected at least one layer, got none; pass a list of modules")
-        self.names = list(named)
-        self.layers = [_checked(layer, "Sequential") for layer in named.values()]
+        self.names: list[str] = list(first)
+        self.layers = _checked_list(first.values(), "Sequential")
 
     def compute(self, x: Any) -> tuple[Any, Any]:
         contexts = []
@@ -99,7 +107,7 @@ class ModuleList(Module, MutableSequence[Module]):
     """
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.items = [_checked(module, "ModuleList") for module in modules]
+        self.items = _checked_list(modules, "ModuleList")
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         yield from ((str(i), module) for i, module in enumerate(self.items))
@@ -108,14 +116,15 @@ class ModuleList(Module, MutableSequence[Module]):
     def insert(self, index: int, value: Module) -> None:
         self.items.insert(index, _checked(value, "ModuleList"))
 
+    def extend(self, values: Iterable[Module]) -> None:  # all of them or none
+        self.items.extend(_checked_list(values, "ModuleList"))
+
     def __getitem__(self, index: Any) -> Any:
         return ModuleList(self.items[index]) if isinstance(index, slice) else self.items[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.items[index] = (
-            [_checked(module, "ModuleList") for module in value]
-            if isinstance(index, slice)
-            else _checked(value, "ModuleList")
+            _checked_list(value, "ModuleList") if isinstance(index, slice) else _checked(value, "ModuleList")
         )
 
     def __delitem__(self, index: Any) -> None:
@@ -139,7 +148,16 @@ class ModuleDict(Module, MutableMapping[str, Module]):
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         self.named: dict[str, Module] = {}
-        self.update(modules or {})
+        self.update({} if modules is None else modules)
+
+    def update(self, other: Any = (), /, **modules: Module) -> None:  # all of them or none
+        try:
+            named = dict(other, **modules)
+        except (TypeError, ValueError):
+            raise DTypeError(
+                f"ModuleDict expected a dict of modules, got {kind_of(other)}; pass them by name: {{'a': layer}}"
+            ) from None
+        self.named.update({name: _checked(module, "ModuleDict") for name, module in named.items()})
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         yield from self.named.items()

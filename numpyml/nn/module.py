@@ -14,17 +14,20 @@ from numpyml.names import ExplainsKeywords
 from numpyml.nn import drivers
 from numpyml.nn.parameter import Buffer, Parameter, StateTensor
 from numpyml.nn.representation import constructor_call, is_default, short
-from numpyml.options import flag
+from numpyml.options import array_or_none, flag
 from numpyml.typing import Array
 
 __all__ = ["Module", "as_floats"]
 
 M = TypeVar("M", bound="Module")
 S = TypeVar("S", bound=StateTensor)
+T = TypeVar("T")
 
 
 def _defines_nothing(self: Module, *inputs: Any) -> Any:
-    raise NotImplementedError(f"{type(self).__name__} defines neither forward nor both compute and pullback")
+    raise NotImplementedError(
+        f"{type(self).__name__} defines neither forward nor both compute and pullback; define forward on Tensors"
+    )
 
 
 class Module(ExplainsKeywords):
@@ -91,11 +94,7 @@ class Module(ExplainsKeywords):
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module (under the empty name) and every module inside, each once, in definition order."""
-        seen: set[int] = set()
-        for name, module in _walk(self, prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        return _once(_walk(self, prefix))
 
     def modules(self) -> Iterator[Module]:
         """As :meth:`named_modules`, without the names."""
@@ -158,7 +157,7 @@ class Module(ExplainsKeywords):
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter and buffer under PyTorch's key, a shared one under each of its names."""
-        return {name: entry.data.copy() for name, entry in _state(self)}
+        return {name: entry.data.copy() for name, entry in _entries(self, "", Parameter, Buffer)}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Write the values of a state dict, ours or PyTorch's, into the parameters and buffers.
@@ -172,23 +171,26 @@ class Module(ExplainsKeywords):
                 f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}; pass a module's state_dict()",
                 self,
             )
-        own = dict(_state(self))
+        own = dict(_entries(self, "", Parameter, Buffer))
         problems = [f"{name} is missing" for name in own if name not in state_dict]
         problems += [f"{name} is not in this model" for name in state_dict if name not in own]
         values: dict[int, tuple[str, StateTensor, Array]] = {}
         for name, entry in own.items():
             if name not in state_dict:
                 continue
-            array = np.asarray(state_dict[name])
+            array = array_or_none(state_dict[name])
+            if array is None or array.shape != entry.shape or array.dtype.kind not in "biuf":
+                got = state_dict[name] if array is None else array
+                problems.append(f"{name} should have shape {entry.shape}, got {kind_of(got)}")
+                continue
             first = values.setdefault(id(entry), (name, entry, array))
-            if array.shape != entry.shape or array.dtype.kind not in "biuf":
-                problems.append(f"{name} should have shape {entry.shape}, got {kind_of(array)}")
-            elif not np.array_equal(first[2], array, equal_nan=True):
+            if not np.array_equal(first[2], array, equal_nan=True):
                 kind = type(entry).__name__.lower()
                 problems.append(f"{name} differs from {first[0]}, though the model shares one {kind} between them")
         if problems:
             raise StateError(
-                "load_state_dict expected the entries of this model: " + "; ".join(problems) + ". Nothing was loaded",
+                "load_state_dict expected the entries of this model: " + "; ".join(problems) + ". Nothing was loaded; "
+                "pass the state_dict() of such a model",
                 self,
             )
         for _, entry, array in values.values():
@@ -213,7 +215,7 @@ class Module(ExplainsKeywords):
         return value is not None if isinstance(default, bool) and not isinstance(value, bool) else value
 
     def __repr__(self) -> str:
-        shown = []
+        arguments = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
                 # Not a constructor that keeps its arguments: show what is inside instead.
@@ -221,10 +223,10 @@ class Module(ExplainsKeywords):
                 return constructor_call(f"{type(self).__name__}(", inside)
             value = self.argument(name)
             if parameter.default is parameter.empty:
-                shown.append(repr(value))
+                arguments.append(repr(value))
             elif not is_default(value, parameter.default):
-                shown.append(f"{name}={short(value)}")
-        return constructor_call(f"{type(self).__name__}(", shown)
+                arguments.append(f"{name}={short(value)}")
+        return constructor_call(f"{type(self).__name__}(", arguments)
 
     def __setattr__(self, name: str, value: Any) -> None:
         current = vars(self).get(name)
@@ -250,26 +252,16 @@ def _walk(module: Module, prefix: str, above: tuple[Module, ...] = ()) -> Iterat
             yield from _walk(child, f"{prefix}.{name}" if prefix else name, above)
 
 
-def _entries(module: Module, prefix: str, kind: type[S]) -> Iterator[tuple[str, S]]:
-    """Every parameter, or buffer, under each of its names, module by module."""
+def _entries(module: Module, prefix: str, *kinds: type[S]) -> Iterator[tuple[str, S]]:
+    """The entries of these kinds, under each of their names: module by module, as in PyTorch's state dict."""
     for path, inner in _walk(module, prefix):
-        yield from _own_entries(path, inner, kind)
+        for kind in kinds:
+            for name, value in vars(inner).items():
+                if isinstance(value, kind):
+                    yield (f"{path}.{name}" if path else name), value
 
 
-def _own_entries(path: str, module: Module, kind: type[S]) -> Iterator[tuple[str, S]]:
-    for name, value in vars(module).items():
-        if isinstance(value, kind):
-            yield (f"{path}.{name}" if path else name), value
-
-
-def _state(module: Module) -> Iterator[tuple[str, StateTensor]]:
-    """The entries of PyTorch's state dict, in its order: of each module the parameters, then the buffers."""
-    for path, inner in _walk(module, ""):
-        yield from _own_entries(path, inner, Parameter)
-        yield from _own_entries(path, inner, Buffer)
-
-
-def _once(entries: Iterator[tuple[str, S]]) -> Iterator[tuple[str, S]]:
+def _once(entries: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """Each entry under the first of its names."""
     seen: set[int] = set()
     for name, entry in entries:

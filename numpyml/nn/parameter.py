@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -12,10 +13,26 @@ from numpyml.autograd.tape import is_recording
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.nn.storage import allocate
+from numpyml.options import array_or_none
 from numpyml.typing import Array
 
 S = TypeVar("S", bound="StateTensor")
 _ALL = slice(None)
+
+
+def _in_place(ufunc: np.ufunc) -> Callable[[S, Any], S]:
+    """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
+
+    def operator(self: S, other: Any) -> S:
+        if is_recording():
+            raise CallOrderError(
+                f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
+                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
+            )
+        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
+        return self
+
+    return operator
 
 
 class StateTensor(Tensor):
@@ -34,37 +51,19 @@ class StateTensor(Tensor):
 
     def _write(self, target: Array, values: ArrayLike) -> None:
         if values is not target:  # p.grad += g ends with p.grad = p.grad
-            source = np.asarray(values)
-            if source.shape != target.shape:
-                raise ShapeError(
-                    f"{type(self).__name__} expected values of its own shape {target.shape}, got {kind_of(source)}"
+            source = array_or_none(values)
+            fits = source is not None and source.shape == target.shape
+            if source is None or not fits or source.dtype.kind not in "biuf":
+                raise (DTypeError if fits else ShapeError)(
+                    f"{type(self).__name__} expected values of its own shape {target.shape} and a real dtype, "
+                    f"got {kind_of(values if source is None else source)}; pass an array of this shape"
                 )
             target[...] = source
 
-    def _in_place(self, ufunc: np.ufunc, other: Any) -> None:
-        """``p += v`` as PyTorch has it: into the array, where nothing is recorded."""
-        if is_recording():
-            raise CallOrderError(
-                f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
-                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
-            )
-        ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
-
-    def __iadd__(self: S, other: Any) -> S:
-        self._in_place(np.add, other)
-        return self
-
-    def __isub__(self: S, other: Any) -> S:
-        self._in_place(np.subtract, other)
-        return self
-
-    def __imul__(self: S, other: Any) -> S:
-        self._in_place(np.multiply, other)
-        return self
-
-    def __itruediv__(self: S, other: Any) -> S:
-        self._in_place(np.true_divide, other)
-        return self
+    __iadd__ = _in_place(np.add)
+    __isub__ = _in_place(np.subtract)
+    __imul__ = _in_place(np.multiply)
+    __itruediv__ = _in_place(np.true_divide)
 
 
 class Parameter(StateTensor):
@@ -108,7 +107,7 @@ class Parameter(StateTensor):
             return
         grad = self._grad[part]
         # One pass that only reads can save the two that a temporary product costs.
-        if grad.size >= _WORTH_A_LOOK and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
+        if grad.size >= _SCAN_SIZE and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
             np.matmul(a, b, out=grad)
         else:
             grad += a @ b
@@ -140,10 +139,8 @@ class Buffer(StateTensor):
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike | None = None) -> None:
         values = _real("Buffer", data)
-        chosen = np.dtype(dtype or (np.float32 if values.dtype.kind == "f" else values.dtype))
-        if chosen.kind not in "biuf":
-            raise DTypeError(f"dtype expected a real type such as np.float32 or np.int64, got {chosen}")
-        super().__init__(np.array(values, chosen))
+        default = np.float32 if values.dtype.kind == "f" else values.dtype
+        super().__init__(np.array(values, _as_dtype(dtype or default, "biuf", "real", "np.float32 or np.int64")))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Buffer, (self._data, self.dtype)
@@ -153,13 +150,13 @@ class Buffer(StateTensor):
 
 
 def _real(kind: str, data: ArrayLike) -> Array:
-    values = np.asarray(data)
-    if values.dtype.kind not in "biuf":
-        raise DTypeError(f"{kind} expected real data, got {kind_of(values)}; convert it to floats first")
+    values = array_or_none(data)
+    if values is None or values.dtype.kind not in "biuf":
+        raise DTypeError(f"{kind} expected real data, got {kind_of(data)}; convert it to an array of floats first")
     return values
 
 
-_WORTH_A_LOOK = 1 << 14
+_SCAN_SIZE = 1 << 14
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
 _owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
 
@@ -178,7 +175,15 @@ def owner_of(array: Array) -> Parameter | None:
 
 def parameter_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
     """The dtype of a parameter, float32 by default; anything but a floating one is an error."""
-    chosen = np.dtype(np.float32 if dtype is None else dtype)
-    if chosen.kind != "f":
-        raise DTypeError(f"dtype expected a real floating type such as np.float32 or np.float64, got {chosen}")
-    return chosen
+    return _as_dtype(np.float32 if dtype is None else dtype, "f", "real floating", "np.float32 or np.float64")
+
+
+def _as_dtype(dtype: DTypeLike, kinds: str, name: str, examples: str) -> np.dtype[Any]:
+    try:
+        result = np.dtype(dtype)
+    except (TypeError, ValueError):
+        result = None
+    if result is None or result.kind not in kinds:
+        got = kind_of(dtype) if result is None else result
+        raise DTypeError(f"dtype expected a {name} type such as {examples}, got {got}; pass one of these")
+    return result

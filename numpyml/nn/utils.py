@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import sqrt
+from numbers import Real
 
 import numpy as np
 
 from numpyml.errors import DataError, DTypeError, kind_of
-from numpyml.options import flag, number, positive
+from numpyml.options import flag, list_or_none, number, positive
 from numpyml.typing import Array
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -30,7 +31,8 @@ def clip_grad_norm_(
     Source: Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063. PyTorch: nn.utils.clip_grad_norm_.
     """
     number("clip_grad_norm_", "max_norm", max_norm)
-    p = norm_type if norm_type == np.inf else positive("clip_grad_norm_", "norm_type", norm_type)
+    infinite = isinstance(norm_type, Real) and norm_type == np.inf
+    p = norm_type if infinite else positive("clip_grad_norm_", "norm_type", norm_type)
     gs = _checked("clip_grad_norm_", gradients)
     total = _norm(gs, p)
     if flag("clip_grad_norm_", "error_if_nonfinite", error_if_nonfinite) and not np.isfinite(total):
@@ -44,12 +46,14 @@ def clip_grad_norm_(
 
 
 def _checked(call: str, gradients: Iterable[Array]) -> list[Array]:
-    """The gradients as a list, checked to be floating arrays."""
-    gs = list(gradients)
-    for g in gs:
-        if not isinstance(g, np.ndarray) or g.dtype.kind != "f":
-            raise DTypeError(f"{call} expected floating arrays as gradients, got {kind_of(g)}; pass model.gradients()")
-    return gs
+    """The gradients as a list, checked to be writable floating arrays."""
+    gs = list_or_none(gradients)
+    for g in [gradients] if gs is None else gs:
+        if not isinstance(g, np.ndarray) or g.dtype.kind != "f" or not g.flags.writeable:
+            raise DTypeError(
+                f"{call} expected writable floating arrays as gradients, got {kind_of(g)}; pass model.gradients()"
+            )
+    return gs or []
 
 
 def _norm(gs: list[Array], p: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,15 @@ def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list):
         return DataLoader(data, 32 if batch_size is None else batch_size, shuffle)
     if batch_size is not None:
-        raise OptionError(f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}")
+        raise OptionError(
+            f"fit expected batch_size for arrays and datasets only, got it with {type(data).__name__}; leave it out, "
+            "or make a DataLoader of this size"
+        )
     if hasattr(data, "__next__") or not hasattr(data, "__iter__"):
         got = "an iterator, which is used up after one epoch" if hasattr(data, "__next__") else kind_of(data)
-        raise DTypeError(f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}")
+        raise DTypeError(
+            f"fit expected arrays (X, y), a dataset or a DataLoader, got {got}; make an ArrayDataset of it"
+        )
     return data
 
 
@@ -53,10 +58,20 @@ def in_memory(batches: Any) -> bool:
     return isinstance(batches, (list, tuple, ArrayDataset))
 
 
-def check_optimizer(model: Module, optimizer: Any) -> None:
-    """Refuse what is not an optimizer, and an optimizer of another model."""
+def check_model(model: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse what is not a model, a loss or an optimizer, and an optimizer of another model."""
+    if not isinstance(model, Module):
+        raise DTypeError(f"fit expected a model, got {kind_of(model)}; pass a Module, such as a Sequential")
+    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
+        raise DTypeError(
+            f"fit expected a loss with forward and backward, got {kind_of(loss)}; pass one of numpyml.nn.losses, made "
+            "with its options"
+        )
     if not isinstance(optimizer, Optimizer):
-        raise DTypeError(f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}")
+        raise DTypeError(
+            f"fit expected an optimizer of numpyml.nn.optimizers, got {kind_of(optimizer)}; "
+            "make it from model.parameters(), model.gradients()"
+        )
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["parameters"]):
         raise OwnershipError(
@@ -73,6 +88,14 @@ def check_schedule(optimizer: Optimizer, scheduler: Any, every: str) -> None:
     fits = every == "epoch" or not isinstance(scheduler, ReduceLROnPlateau)
     expected = "'epoch' for ReduceLROnPlateau, which needs a metric that is computed once an epoch"
     require(fits, "fit", "scheduler_every", every, expected)
+
+
+def callback_list(callbacks: Any) -> list[Callable[[Any], Any]]:
+    """The callbacks, of which there may be one alone."""
+    calls: Any = [callbacks] if callable(callbacks) else callbacks
+    valid = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
+    require(valid, "fit", "callbacks", callbacks, "functions of one argument")
+    return list(calls)
 
 
 def check_path(name: str, path: Any) -> None:

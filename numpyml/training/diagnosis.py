@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,38 +15,8 @@ from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DivergenceError, NumpymlError
 from numpyml.nn import activations
 from numpyml.nn.module import Module
-from numpyml.nn.preserve import preserved
+from numpyml.nn.preserve import Call, observed, preserved
 from numpyml.training.metrics import takes_logits
-
-Call = tuple[Module, list[Any], list[Any]]
-
-
-@contextmanager
-def observed(model: Module) -> Iterator[list[Call]]:
-    """A context that records every call of a module as it ends: (module, inputs, outputs), inner ones first."""
-    calls: list[Call] = []
-
-    def watching(module: Module, run: Any, context: bool) -> Any:
-        def watched(*inputs: Any, **options: Any) -> Any:
-            result = run(*inputs, **options)
-            calls.append((module, _arrays(inputs), _arrays(result[0] if context else result)))
-            return result
-
-        return watched
-
-    watched: list[tuple[Module, str]] = []
-    for module in model.modules():
-        # A user-defined forward does not go through compute where another module calls it.
-        own = hasattr(type(module).compute, "program")
-        for name in ("compute", "forward") if own else ("compute",):
-            if name not in vars(module):
-                vars(module)[name] = watching(module, getattr(module, name), name == "compute")
-                watched.append((module, name))
-    try:
-        yield calls
-    finally:
-        for module, name in watched:
-            del vars(module)[name]
 
 
 def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], outputs: Any, stacklevel: int) -> None:
@@ -54,8 +24,8 @@ def warn_of_double_squashing(model: Module, loss: Any, calls: Sequence[Call], ou
     squashing = (activations.Sigmoid, activations.Softmax)
     if not takes_logits(loss) or not isinstance(outputs, np.ndarray):
         return
-    for module, _, ys in calls:
-        if isinstance(module, squashing) and np.may_share_memory(ys[0], outputs):
+    for module, _, y, _ in calls:
+        if isinstance(module, squashing) and np.may_share_memory(_arrays(y)[0], outputs):
             location = NumpymlError("", module).located(model).location
             warnings.warn(
                 f"the model ends in {location}, and {type(loss).__name__} expects logits: it applies a "
@@ -74,12 +44,12 @@ class FloatingPointWarnings:
     """
 
     def __init__(self) -> None:
-        chosen = np.geterr()
-        taken = {"call", "log"} & set(chosen.values())  # NumPy has one object for both, and it is the user's
-        self.kinds: Any = {k: "call" for k, how in chosen.items() if how == "warn" and not taken}
+        reactions = np.geterr()
+        taken = {"call", "log"} & set(reactions.values())  # NumPy has one object for both, and it is the user's
+        self.kinds: Any = {k: "call" for k, how in reactions.items() if how == "warn" and not taken}
         self.seen: dict[str, None] = {}
 
-    def held_back(self) -> Any:
+    def deferred(self) -> Any:
         """A context in which they are recorded instead of issued."""
         return np.errstate(**self.kinds, call=self._note) if self.kinds else nullcontext()
 
@@ -129,20 +99,21 @@ def divergence(
     with preserved(model), no_grad(), np.errstate(all="ignore"), observed(model) as calls:
         outputs = _arrays(model.forward(*inputs))
     remedy = f"Lower the learning rate, or clip gradients with clip_grad_norm=1.0; {consequence}"
-    for module, xs, ys in calls:
+    for module, arguments, y, _ in calls:
+        xs, ys = _arrays(arguments), _arrays(y)
         if finite(xs) and not finite(ys):  # outer and later modules only propagate it
             bad_names = [n for n, p in module.named_parameters() if "." not in n and not finite([p.data])]
-            why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_up_to(xs)}"
+            why = f"its {' and '.join(bad_names)} no longer finite" if bad_names else f"from inputs {_range_of(xs)}"
             error = DivergenceError(f"gave the first values that are not finite, {why}: {event}. {remedy}", module)
             error.located(model)
             return error, False
     return DivergenceError(
         f"fit expected a finite loss: {event}, and {loss!r} itself is where it first is not: the model's outputs are "
-        f"{_up_to(outputs)}. {remedy}"
+        f"{_range_of(outputs)}. {remedy}"
     ), False
 
 
-def _up_to(arrays: Sequence[Any]) -> str:
+def _range_of(arrays: Sequence[Any]) -> str:
     return f"of at most {max((float(np.abs(x).max(initial=0)) for x in arrays), default=0.0):.3g} in size"
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from numpyml.errors import MissingPackageError
+from numpyml.errors import missing_package
 
 __all__ = ["History"]
 
-_UNDRAWN = ("epoch", "seconds", "learning_rate")
+_NOT_PLOTTED = ("epoch", "seconds", "learning_rate")
 
 
 def figures(record: Mapping[str, Any]) -> list[str]:
     """Name and value of each figure of an epoch, the loss first."""
-    return [f"{name} {value:.4g}" for name, value in record.items() if name not in _UNDRAWN]
+    return [f"{name} {value:.4g}" for name, value in record.items() if name not in _NOT_PLOTTED]
 
 
 class History:
@@ -55,7 +55,7 @@ class History:
         try:
             import pandas as pd  # optional
         except ImportError:
-            raise _missing("to_frame", "pandas") from None
+            raise missing_package("History.to_frame", "pandas", "training") from None
         return pd.DataFrame(self.to_dict()).set_index("epoch") if self.records else pd.DataFrame()
 
     def plot(self) -> Any:
@@ -67,10 +67,10 @@ class History:
         try:
             from matplotlib.figure import Figure  # optional
         except ImportError:
-            raise _missing("plot", "matplotlib") from None
+            raise missing_package("History.plot", "matplotlib", "training") from None
 
         columns = self.to_dict()
-        metrics = [name for name in columns if name not in _UNDRAWN and not name.endswith("loss")]
+        metrics = [name for name in columns if name not in _NOT_PLOTTED and not name.endswith("loss")]
         panels: list[list[str]] = [
             [name for name in ("loss", "val_loss") if name in columns],
             *([metrics] if metrics else []),
@@ -101,10 +101,3 @@ def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _missing(method: str, package: str) -> MissingPackageError:
-    return MissingPackageError(
-        f"History.{method} expected the package {package}, which is not installed; "
-        "install it with numpyml's extra: pip install 'provengrad[training]'"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import inf, isfinite
 from typing import Any, NamedTuple
@@ -13,18 +14,31 @@ import numpy as np
 
 from numpyml import checkpoint as files
 from numpyml.autograd.tape import is_recording, no_grad
-from numpyml.errors import DataError, DTypeError, OptionError, StateError, kind_of
+from numpyml.errors import DataError, OptionError, StateError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.preserve import generators_of, observed, set_states, states_of
 from numpyml.nn.schedulers import ReduceLROnPlateau, Scheduler
 from numpyml.nn.utils import clip_grad_norm_
 from numpyml.options import choice, flag, integer, number, require
-from numpyml.random import default_generator
-from numpyml.training.arguments import batches_of, check_optimizer, check_path, check_schedule, in_memory
-from numpyml.training.diagnosis import FloatingPointWarnings, divergence, observed, warn_of_double_squashing
+from numpyml.training.arguments import (
+    batches_of,
+    callback_list,
+    check_model,
+    check_path,
+    check_schedule,
+    in_memory,
+)
+from numpyml.training.diagnosis import FloatingPointWarnings, divergence, warn_of_double_squashing
 from numpyml.training.history import History
 from numpyml.training.interrupt import Interrupt
-from numpyml.training.metrics import GREATER_IS_BETTER, Metric, joined, require_same_row_shape, resolved
+from numpyml.training.metrics import (
+    GREATER_IS_BETTER,
+    Metric,
+    concatenate,
+    metric_functions,
+    require_same_row_shape,
+)
 from numpyml.training.progress import progress as progress_for
 from numpyml.typing import Array
 
@@ -104,51 +118,49 @@ def fit(
     Warns: when the model ends in a Sigmoid or Softmax and the loss expects logits; after an epoch (or the part of
         one before Ctrl-C) with floating-point warnings, such as overflow, though all losses were finite.
     """
-    if not isinstance(model, Module):
-        raise DTypeError(f"fit expected a model, got {kind_of(model)}")
-    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
-        raise DTypeError(f"fit expected a loss with forward and backward, got {kind_of(loss)}")
-    check_optimizer(model, optimizer)
+    check_model(model, loss, optimizer)
     check_schedule(optimizer, scheduler, scheduler_every)
-    if clip_grad_norm is not None:
-        number("fit", "clip_grad_norm", clip_grad_norm)
     check_path("checkpoint", checkpoint)
     check_path("best", best)
-    calls: Any = [callbacks] if callable(callbacks) else callbacks
-    several = isinstance(calls, Iterable) and all(map(callable, calls := list(calls)))
-    require(several, "fit", "callbacks", callbacks, "functions of one argument")
-    run = Run(model, loss, optimizer, batches_of(data, batch_size, True), integer("fit", "epochs", epochs, 1))
-    run.validation = None if validation is None else batches_of(validation, batch_size, False)
-    run.metrics = resolved(metrics, loss)
-    run.scheduler, run.scheduler_every, run.clip_grad_norm = scheduler, scheduler_every, clip_grad_norm
-    if patience is not None:
-        run.patience = integer("fit", "patience", patience, 1)
+    run = Run(
+        model, loss, optimizer, batches_of(data, batch_size, True), integer("fit", "epochs", epochs, 1),
+        validation=None if validation is None else batches_of(validation, batch_size, False),
+        metrics=metric_functions(metrics, loss), scheduler=scheduler, scheduler_every=scheduler_every,
+        clip_grad_norm=None if clip_grad_norm is None else number("fit", "clip_grad_norm", clip_grad_norm),
+        patience=None if patience is None else integer("fit", "patience", patience, 1),
+        checkpoint=checkpoint, best=best, callbacks=callback_list(callbacks),
+    )  # fmt: skip
     run.watch(monitor, mode)
     run.check_validation()
-    run.checkpoint, run.best, run.callbacks = checkpoint, best, calls
     run.check_prefetch("checkpoint" if resume is None else "resume", checkpoint or resume)
     if resume is not None:
         run.resume(resume)
     return run.go(flag("fit", "progress", progress))
 
 
+@dataclass(eq=False, repr=False)
 class Run:
     """The state of a training, as callbacks receive it: ``model``, ``loss``, ``optimizer``, ``scheduler``, ``epochs``,
     ``epoch`` (how many are done), ``history``, whose last record is that of the epoch just done, and ``stop(why)``.
     """
 
-    def __init__(self, model: Module, loss: Any, optimizer: Optimizer, data: Any, epochs: int) -> None:
-        self.model, self.loss, self.optimizer, self.data, self.epochs = model, loss, optimizer, data, epochs
-        self.validation: Any = None
-        self.metrics: dict[str, Metric] = {}
-        self.scheduler: Scheduler | None = None
-        self.scheduler_every = "epoch"
-        self.clip_grad_norm: float | None = None
-        self.patience: int | None = None
+    model: Module
+    loss: Any
+    optimizer: Optimizer
+    data: Any
+    epochs: int
+    validation: Any
+    metrics: dict[str, Metric]
+    scheduler: Scheduler | None
+    scheduler_every: str
+    clip_grad_norm: float | None
+    patience: int | None
+    checkpoint: Path_ | None
+    best: Path_ | None
+    callbacks: Sequence[Callable[[Run], Any]]
+
+    def __post_init__(self) -> None:
         self.monitor, self.less_is_better = "loss", True
-        self.checkpoint: Path_ | None = None
-        self.best: Path_ | None = None
-        self.callbacks: Sequence[Callable[[Run], Any]] = ()
         self.history = History()
         # Saved in a checkpoint
         self.epoch = self.step = 0  # epochs done, and steps of the present one
@@ -172,26 +184,27 @@ class Run:
 
     def watch(self, monitor: str | None, mode: str | None) -> None:
         """Choose the figure by which the best epoch is determined."""
-        known = ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
+        figures = (
+            ["loss"] if self.validation is None else ["loss", "val_loss", *(f"val_{name}" for name in self.metrics)]
+        )
         if self.metrics and self.validation is None:
             raise OptionError(
                 "fit expected validation data to compute metrics on, got none; pass validation=(X, y), which may be "
                 "the training data"
             )
-        self.monitor = choice("fit", "monitor", monitor or known[min(1, len(known) - 1)], known)
+        self.monitor = choice("fit", "monitor", monitor or figures[min(1, len(figures) - 1)], figures)
         greater = self.monitor.removeprefix("val_") in GREATER_IS_BETTER
         self.less_is_better = choice("fit", "mode", mode or ("max" if greater else "min"), ("min", "max")) == "min"
 
     def check_validation(self) -> None:
         """Refuse targets that cannot be concatenated for the metrics, where the data is in memory."""
         if self.metrics and in_memory(self.validation):
-            generators = self._generators(self.validation).values()
-            before = [generator.bit_generator.state for generator in generators]
+            generators = generators_of(self.model, self.validation)
+            before = states_of(generators)
             try:
                 require_same_row_shape(np.shape(self._parts(batch)[-1]) for batch in self.validation)
             finally:
-                for generator, state in zip(generators, before, strict=True):
-                    generator.bit_generator.state = state
+                set_states(generators, before)
 
     # The loop
 
@@ -220,7 +233,7 @@ class Run:
         began = time.perf_counter() - self.seconds
         rate = self.optimizer.param_groups[0]["learning_rate"]
         for batch in self._remaining():
-            with self._float_warnings.held_back():
+            with self._float_warnings.deferred():
                 loss = self._one_step(batch)
             bar.step(loss)
             if self._interrupt.requested:
@@ -260,7 +273,7 @@ class Run:
             self.optimizer.step()
             if self.scheduler is not None and self.scheduler_every == "step":
                 self.scheduler.step()
-            self.sum += self._of_all(rows, loss)
+            self.sum += self._row_sum(rows, loss)
             self.rows += rows
             self.step += 1
             self.steps += 1
@@ -278,18 +291,17 @@ class Run:
 
     def _remaining(self) -> Iterable[Any]:
         """The batches of this epoch that are left: all, except after an interruption within it."""
-        generators = self._generators(self.data)
-        now = {name: generator.bit_generator.state for name, generator in generators.items()}
-        for name, state in self.drawn.items() if self.step else ():
-            if name in generators:
-                generators[name].bit_generator.state = state
-        self.drawn = {name: generator.bit_generator.state for name, generator in generators.items()}
+        generators = generators_of(self.model, self.data)
+        now = states_of(generators)
+        if not self.step:
+            self.drawn = now
+            return iter(self.data)
+        set_states(generators, self.drawn)
+        self.drawn = states_of(generators)
         batches = iter(self.data)
-        if self.step:
-            for _ in islice(batches, self.step):
-                pass
-            for name, state in now.items():
-                generators[name].bit_generator.state = state
+        for _ in islice(batches, self.step):
+            pass
+        set_states(generators, now)
         return batches
 
     @staticmethod
@@ -310,18 +322,18 @@ class Run:
         with no_grad():
             for batch in self.validation:
                 *inputs, targets = self._parts(batch)
-                with self._float_warnings.held_back():
+                with self._float_warnings.deferred():
                     outputs = self.model.forward(*inputs)
                     loss = self._finite_loss(outputs, inputs, targets)
                 n = _rows(targets)
-                total, rows = total + self._of_all(n, loss), rows + n
+                total, rows = total + self._row_sum(n, loss), rows + n
                 if self.metrics:
                     pairs.append((outputs, np.asarray(targets)))
         if not rows:
             raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
         figures = {"val_loss": total / rows}
         if pairs:
-            outputs, targets = (joined(parts) for parts in zip(*pairs, strict=True))
+            outputs, targets = (concatenate(parts) for parts in zip(*pairs, strict=True))
             figures |= {f"val_{name}": float(metric(outputs, targets)) for name, metric in self.metrics.items()}
         return figures
 
@@ -382,36 +394,22 @@ class Run:
         error.history = self.history
         raise error
 
-    def _of_all(self, rows: int, loss: float) -> float:
+    def _row_sum(self, rows: int, loss: float) -> float:
         """The sum of the loss over the rows of a batch."""
         return loss if getattr(self.loss, "reduction", "mean") == "sum" else loss * rows
 
     # Checkpoints
 
-    def _generators(self, data: Any) -> dict[str, np.random.Generator]:
-        """Every generator that a step may draw from, keyed by its name in a checkpoint."""
-        generators = {"random/default": default_generator()}
-        owners: list[tuple[str, Any]] = list(self.model.named_modules("model"))
-        path = "data"
-        while data is not None:  # a loader, its dataset, the dataset that this is a subset of
-            owners.append((path, data))
-            path, data = f"{path}.dataset", getattr(data, "dataset", None)
-        for path, owner in owners:
-            for name, value in getattr(owner, "__dict__", {}).items():
-                if isinstance(value, np.random.Generator):
-                    generators[f"random/{path}.{name}"] = value
-        return generators
-
     def check_prefetch(self, option: str, path: Path_ | None) -> None:
         """Refuse a checkpoint whose random state would depend on how many batches a thread has prefetched."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
-        draws = any(name.startswith("random/data.dataset") for name in self._generators(self.data))
+        draws = any(name.startswith("random/data.dataset") for name in generators_of(self.model, self.data))
         expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
         require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
     def _saved_parts(self) -> dict[str, Any]:
         schedule = {} if self.scheduler is None else {"scheduler": self.scheduler}
-        return {"optimizer": self.optimizer, **schedule, **self._generators(self.data), "fit": self}
+        return {"optimizer": self.optimizer, **schedule, **generators_of(self.model, self.data), "fit": self}
 
     def save(self) -> None:
         """Write the checkpoint, if a path for it was passed."""
@@ -432,8 +430,10 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
-        if set(state) != {*self._SAVED, "records", "best_epoch"}:
-            raise StateError(f"fit expected the state of a training, got {sorted(state)}")
+        if not isinstance(state, Mapping) or set(state) != {*self._SAVED, "records", "best_epoch"}:
+            raise StateError(
+                f"fit expected the state of a training, got {kind_of(state)}; resume from what checkpoint= has written"
+            )
         for name in self._SAVED:
             setattr(self, name, state[name])
         self.history.records, self.history.best_epoch = list(state["records"]), state["best_epoch"]

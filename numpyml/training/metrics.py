@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numpyml.errors import MissingPackageError, OptionError, ShapeError, kind_of
+from numpyml.errors import OptionError, ShapeError, kind_of, missing_package
 from numpyml.nn import losses
+from numpyml.options import require
 from numpyml.typing import Array
 
 Metric = Callable[[Array, Array], float]
@@ -22,7 +23,7 @@ def takes_logits(loss: Any) -> bool:
     return isinstance(loss, (losses.BinaryCrossEntropyWithLogits, losses.CrossEntropyWithLogits))
 
 
-def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
+def metric_functions(metrics: Any, loss: Any) -> dict[str, Metric]:
     """Functions of (outputs, targets) by name, from names, functions, or a dict that names them."""
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
@@ -35,7 +36,10 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
             raise OptionError(f"fit expected metrics of different names, got {twice[0]} twice; name them in a dict")
         named = dict(zip(names, metrics, strict=True))
     else:
-        raise OptionError(f"fit expected metrics to be names or functions, got {kind_of(metrics)}")
+        raise OptionError(
+            f"fit expected metrics to be names or functions, got {kind_of(metrics)}; "
+            f"pass any of {', '.join(NAMES)}, or functions of outputs and targets"
+        )
     if "loss" in named:
         raise OptionError(
             "fit expected metrics of names of their own, got loss, but val_loss is the loss itself; "
@@ -43,34 +47,22 @@ def resolved(metrics: Any, loss: Any) -> dict[str, Metric]:
         )
     functions: dict[str, Metric] = {}
     for name, metric in named.items():
-        if isinstance(metric, str):
-            functions[name] = _by_name(metric, loss)
-        elif callable(metric):
-            functions[name] = metric
-        else:
-            raise OptionError(
-                f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, "
-                f"got {kind_of(metric)}"
-            )
+        valid = callable(metric) or (isinstance(metric, str) and metric in NAMES)
+        require(valid, "fit", "metrics", metric, f"any of {', '.join(NAMES)}, or functions of outputs and targets")
+        functions[name] = _by_name(metric, loss) if isinstance(metric, str) else metric
     return functions
 
 
 def _by_name(name: str, loss: Any) -> Metric:
-    if name not in NAMES:
-        raise OptionError(
-            f"fit expected metrics to be any of {', '.join(NAMES)}, or functions of outputs and targets, got {name!r}"
-        )
     try:
         from sklearn import metrics  # optional, and slow to import
     except ImportError:
-        raise MissingPackageError(
-            f"the metric {name} expected the package scikit-learn, which is not installed; "
-            "install it with numpyml's extra: pip install 'provengrad[training]', or pass a function of your own"
-        ) from None
+        own = ", or pass a function of your own"
+        raise missing_package(f"the metric {name}", "scikit-learn", "training", own) from None
     if name == "accuracy":
-        return lambda outputs, targets: float(metrics.accuracy_score(*decided(outputs, targets, loss)))
+        return lambda outputs, targets: float(metrics.accuracy_score(*classes_of(outputs, targets, loss)))
     if name == "f1":
-        return lambda outputs, targets: _f1(metrics.f1_score, *decided(outputs, targets, loss), outputs)
+        return lambda outputs, targets: _f1(metrics.f1_score, *classes_of(outputs, targets, loss), outputs)
     score = metrics.r2_score if name == "r2" else metrics.mean_absolute_error
     return lambda outputs, targets: float(score(_columns(targets), _columns(outputs)))
 
@@ -78,11 +70,11 @@ def _by_name(name: str, loss: Any) -> Metric:
 def _f1(score: Any, truth: Array, decisions: Array, outputs: Array) -> float:
     """F1 score of the positive class where there are two, else the mean over the classes."""
     classes = outputs.shape[1] if outputs.ndim > truth.ndim else 2
-    several = truth.ndim > 1 or classes > 2
-    return float(score(truth, decisions, average="macro" if several else "binary", zero_division=0))
+    macro = truth.ndim > 1 or classes > 2
+    return float(score(truth, decisions, average="macro" if macro else "binary", zero_division=0))
 
 
-def decided(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
+def classes_of(outputs: Array, targets: Array, loss: Any) -> tuple[Array, Array]:
     """The true classes and the predicted ones.
 
     Outputs with a class axis: the class of the largest; (N, C, ...) with targets (N, ...), or probabilities (N, C, ...)
@@ -104,7 +96,7 @@ def _columns(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def concatenate(parts: Sequence[Any]) -> Any:
     """All outputs or all targets of the validation, concatenated for the metrics."""
     require_same_row_shape(map(np.shape, parts))
     return np.concatenate(parts)

@@ -192,3 +192,23 @@ def test_a_module_dict_is_itself_whatever_it_holds():
 def test_a_sequential_of_no_module_is_an_error(bad):
     with pytest.raises(DTypeError, match="Sequential expected modules"):
         model.Sequential(bad)
+
+
+def test_a_container_takes_all_of_several_modules_or_none():
+    stack, named = model.ModuleList([layers.Dense(2, 2)]), model.ModuleDict({"a": layers.Dense(2, 2)})
+    for change in (lambda: stack.extend([layers.Dense(2, 2), 3]), lambda: stack.__iadd__([layers.Dense(2, 2), 3])):
+        with pytest.raises(DTypeError, match="ModuleList expected modules such as"):
+            change()
+    with pytest.raises(DTypeError, match="ModuleDict expected modules such as"):
+        named.update({"b": layers.Dense(2, 2), "c": 3})
+    assert len(stack) == 1 and list(named) == ["a"]
+    stack += [layers.Dense(2, 2)]
+    named.update([("b", layers.Dense(2, 2))], c=layers.Dense(2, 2))
+    assert len(stack) == 2 and list(named) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("junk", [3, np.array("x"), "x", [1], object()])
+@pytest.mark.parametrize("container", [model.Sequential, model.ModuleList, model.ModuleDict])
+def test_what_holds_no_modules_is_refused(container, junk):
+    with pytest.raises(DTypeError, match=rf"{container.__name__} expected .*modules.*, got .*; "):
+        container(junk)

@@ -577,3 +577,36 @@ def test_numpy_is_four_frames_away_from_a_model(layer):
     net.forward(x)
     frames = deepest_call(lambda: net.forward(x))
     assert len(frames) <= 4 or frames.index("gelu") < 4, frames  # which calls NumPy itself, and a helper
+
+
+@pytest.mark.parametrize("gradients", [(), (1, 2), ([[1.0], [1.0, 2.0]],), ("x",), (None,)])
+def test_a_refused_gradient_leaves_the_record_and_has_a_remedy(x, gradients):
+    net = small_net()
+    y = net.forward(x)
+    with pytest.raises(
+        ShapeError, match=r"backward expected .*, got .*; pass the gradient of the loss with respect to"
+    ):
+        net.backward(*gradients)
+    net.backward(np.ones_like(y))
+
+
+def test_rows_of_several_lengths_are_refused_by_name():
+    with pytest.raises(ShapeError, match=r"Dense\(3, 2\) expected an array, got .*; pass rows of one length"):
+        layers.Dense(3, 2).forward([[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize("values", ["xy", [1j, 1j], [1, "x"], [[1], [1, 2]], None])
+def test_a_parameter_refuses_values_that_are_not_real(values):
+    parameter = Parameter([1.0, 2.0])
+    with pytest.raises(
+        (DTypeError, ShapeError),
+        match=r"Parameter expected values of its own shape \(2,\) and a real dtype, got .*; pass",
+    ):
+        parameter.data = values
+    assert parameter.data.tolist() == [1, 2]
+
+
+def test_a_ragged_entry_of_a_state_dict_is_listed():
+    layer = layers.Dense(3, 2)
+    with pytest.raises(StateError, match=r"weight should have shape \(2, 3\), got .*; pass the state_dict\(\) of"):
+        layer.load_state_dict({**layer.state_dict(), "weight": [[1.0], [1.0, 2.0]]})

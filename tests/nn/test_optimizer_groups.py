@@ -1,6 +1,7 @@
 """Optimizers: parameter groups, options, state dicts and bad input."""
 
 import copy
+import gc
 import inspect
 import os
 import pickle
@@ -330,3 +331,83 @@ def test_an_option_is_declared_once_in_the_constructor():
     }
     adamw = AdamW([np.ones(2)], [np.ones(2)]).defaults
     assert adamw["decoupled_weight_decay"] and adamw["weight_decay"] == 1e-2
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (3, "got 3"),
+        ([("parameters", 1)], r"got \[\('parameters', 1\)\]"),
+        ({1: 2, "parameters": []}, "got an unknown 1, no 'gradients'"),
+        ({"parameters": []}, "got no 'gradients'"),
+        ({"parameters": [np.ones(2)], "gradients": [np.ones(2)], "lr": 0.1}, "got an unknown 'lr'"),
+    ],
+)
+def test_a_group_that_is_none_is_refused_and_not_added(group, message):
+    optimizer = stepped(SGD)
+    before = optimizer.state_dict()
+    with pytest.raises(OptionError, match=rf"SGD expected a group to have 'parameters', .*, {message}; pass a dict"):
+        optimizer.add_param_group(group)
+    assert flat(optimizer.state_dict()) == flat(before)
+
+
+def test_a_group_is_refused_as_a_whole():
+    optimizer = stepped(SGD)
+    own = optimizer.param_groups[0]
+    before = optimizer.state_dict()
+    new = {"parameters": [np.ones(2)], "gradients": [np.ones(2)]}
+    for change, error in (
+        ({"learning_rate": -1}, OptionError),
+        ({"gradients": [np.ones(3)]}, ShapeError),
+        ({"gradients": 3}, DTypeError),
+        ({"parameters": own["parameters"], "gradients": own["gradients"]}, OwnershipError),
+    ):
+        with pytest.raises(error, match=r"SGD expected .*, got "):
+            optimizer.add_param_group({**new, **change})
+    assert flat(optimizer.state_dict()) == flat(before)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("closure", [3, "loss", [None]])
+def test_a_closure_that_is_no_function_is_refused(closure):
+    optimizer = stepped(SGD)
+    before = [p.copy() for p in optimizer.param_groups[0]["parameters"]]
+    with pytest.raises(OptionError, match=r"SGD expected closure to be a function that .* or None"):
+        optimizer.step(closure)
+    assert all(map(np.array_equal, before, optimizer.param_groups[0]["parameters"]))
+
+
+def test_a_closure_is_not_called_for_a_model_that_is_gone():
+    model = net()
+    optimizer = SGD(model.parameters(), model.gradients())
+    del model
+    gc.collect()
+    calls = []
+    with pytest.raises(OwnershipError, match="their model is gone"):
+        optimizer.step(lambda: calls.append(1))
+    assert not calls
+
+
+@pytest.mark.parametrize("indices", [np.arange(4), 3, [np.arange(4)], ["0", 1, 2, 3]])
+def test_parameter_indices_of_another_type_are_refused(indices):
+    optimizer = stepped(SGD)
+    wrong = optimizer.state_dict()
+    wrong["param_groups"][0]["parameters"] = indices
+    with pytest.raises(StateError, match="groups of the parameters"):
+        optimizer.load_state_dict(wrong)
+
+
+@pytest.mark.parametrize("arrays", [np.array("x"), 3, object()])
+def test_arrays_that_are_no_list_are_refused(arrays):
+    model = net()
+    for pair in ((arrays, model.gradients()), (model.parameters(), arrays)):
+        with pytest.raises(DTypeError, match=r"SGD expected a list of arrays as .*, got .*; pass model\.parameters"):
+            SGD(*pair)
+
+
+def test_a_step_count_beyond_all_training_is_refused():
+    optimizer = stepped(Adam)
+    wrong = optimizer.state_dict()
+    wrong["state"][0]["step"] = 10**400
+    with pytest.raises(StateError, match="'step' of parameter 0 to be an integer of 0 or more, got 1000"):
+        optimizer.load_state_dict(wrong)

@@ -1,5 +1,7 @@
 """Schedules and clipping: invalid arguments. The rates are compared with PyTorch's by the contract rows."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -114,7 +116,9 @@ def test_norms_of_half_precision_are_added_in_a_larger_one(value, norm_type):
 @pytest.mark.parametrize("clip", [utils.clip_grad_norm_, utils.clip_grad_value_])
 def test_an_invalid_gradient_is_refused_and_changes_nothing(clip, wrong):
     g = np.full(2, 3.0)
-    with pytest.raises(DTypeError, match=rf"{clip.__name__} expected floating arrays.*; pass model\.gradients\(\)"):
+    with pytest.raises(
+        DTypeError, match=rf"{clip.__name__} expected writable floating arrays.*; pass model\.gradients\(\)"
+    ):
         clip([g, wrong], 1)
     assert g.tolist() == [3, 3]
 
@@ -132,3 +136,143 @@ def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_batch(rng):
         layer.backward(loss.backward() / 3)
     for g, expected in zip(layer.gradients(), whole, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-12)
+
+
+def two_groups():
+    """An optimizer of two groups with the rates 0.1 and 0.2."""
+    groups = [{"parameters": [np.ones(2)], "gradients": [np.ones(2)], "learning_rate": rate} for rate in (0.1, 0.2)]
+    return optimizers.SGD(groups)
+
+
+def refusing(t):
+    """A factor that is refused after t = 1."""
+    return 0.5 if t < 2 else float("nan")
+
+
+@pytest.mark.parametrize(
+    ("make", "steps", "method", "argument", "error"),
+    [
+        (lambda o: schedulers.LambdaLR(o, [lambda t: 1 / (t + 1), refusing]), 1, "step", (), OptionError),
+        (lambda o: schedulers.LambdaLR(o, lambda t: 0.5 if t < 2 else "x"), 1, "step", (), OptionError),
+        (lambda o: schedulers.LambdaLR(o, lambda t: 0.5 if t < 2 else -1), 1, "step", (), OptionError),
+        (lambda o: schedulers.OneCycleLR(o, 1.0, total_steps=2, cycle_momentum=False), 2, "step", (), OptionError),
+        (lambda o: schedulers.SequentialLR(o, [schedulers.LambdaLR(o, refusing)], []), 1, "step", (), OptionError),
+        (
+            lambda o: schedulers.SequentialLR(
+                o, [schedulers.StepLR(o, 1), schedulers.OneCycleLR(o, 1.0, 2, cycle_momentum=False)], [1]
+            ),
+            3, "step", (), OptionError,
+        ),
+        (lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3, 2), 2, "step", (float("nan"),), OptionError),
+        (lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3, 2), 2, "step", ("x",), OptionError),
+        (lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3, 2), 2, "step", (-1,), OptionError),
+        (lambda o: schedulers.StepLR(o, 3), 1, "load_state_dict", (3,), StateError),
+        (lambda o: schedulers.StepLR(o, 3), 1, "load_state_dict", ({1: 2, "x": 3},), StateError),
+        (lambda o: schedulers.LinearLR(o), 1, "load_state_dict", (None,), StateError),
+    ],
+)  # fmt: skip
+def test_what_is_refused_changes_no_schedule(make, steps, method, argument, error):
+    optimizer = two_groups()
+    schedule = make(optimizer)
+    for _ in range(steps):
+        schedule.step()
+    before = copy.deepcopy((schedule.state_dict(), optimizer.state_dict()))
+    with pytest.raises(error, match=r"expected .*, got .*"):
+        getattr(schedule, method)(*argument)
+    assert (schedule.state_dict(), optimizer.state_dict()) == before
+
+
+@pytest.mark.parametrize("make", [
+    lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3),
+    lambda o: schedulers.SequentialLR(o, [schedulers.StepLR(o, 3), schedulers.StepLR(o, 3)], [4]),
+])  # fmt: skip
+def test_a_composed_schedule_also_refuses_another_number_of_groups(make):
+    optimizer = sgd()
+    schedule = make(optimizer)
+    optimizer.add_param_group({"parameters": [np.zeros(2)], "gradients": [np.zeros(2)]})
+    before = copy.deepcopy((schedule.state_dict(), schedule.get_last_lr()))
+    with pytest.raises(StateError, match="expected 1 parameter groups, got 2; add groups first"):
+        schedule.step()
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
+
+
+@pytest.mark.parametrize("metric", ["x", "3", None, [1.0, 2.0], np.ones(2), 1j, {}])
+def test_a_metric_is_a_number(metric):
+    schedule = schedulers.ReduceLROnPlateau(sgd(), patience=0)
+    schedule.step(1.0)
+    before = schedule.state_dict()
+    with pytest.raises(OptionError, match=r"ReduceLROnPlateau expected metrics to be the metric to watch, a number"):
+        schedule.step(metric)
+    assert schedule.state_dict() == before
+
+
+def test_a_plateau_restarts():
+    schedule = schedulers.ReduceLROnPlateau(sgd(), patience=0, cooldown=3)
+    before = schedule.state_dict()
+    for _ in range(3):
+        schedule.step(1.0)
+    assert schedule.get_last_lr() == [pytest.approx(0.01)]
+    schedule.restart()
+    assert schedule.state_dict() == before and schedule.get_last_lr() == [0.1]
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], True])
+def test_a_state_of_other_types_is_refused(value):
+    inner = [schedulers.StepLR, schedulers.ExponentialLR]
+    optimizer = sgd()
+    schedule = schedulers.SequentialLR(optimizer, [kind(optimizer, 1) for kind in inner], [4])
+    state = copy.deepcopy(schedule.state_dict())
+    state["last_epoch"] = 2
+    state["states"][0]["last_epoch"] = 2
+    state["states"][1]["last_epoch"] = value
+    before = copy.deepcopy(schedule.state_dict())
+    with pytest.raises(StateError, match="ExponentialLR expected 'last_epoch' of a state to be like 0, got"):
+        schedule.load_state_dict(state)
+    assert schedule.state_dict() == before
+
+
+def test_a_refused_schedule_leaves_no_initial_rate():
+    optimizer = sgd(0.1)
+    with pytest.raises(OptionError, match="lr_lambda"):
+        schedulers.LambdaLR(optimizer, lambda t: "x")
+    optimizer.param_groups[0]["learning_rate"] = 0.5
+    assert schedulers.StepLR(optimizer, 3).base_rates == [0.5]
+
+
+@pytest.mark.parametrize("clip", [utils.clip_grad_norm_, utils.clip_grad_value_])
+def test_gradients_that_cannot_be_written_are_refused_before_any_is_scaled(clip):
+    fixed = np.full(2, 3.0)
+    fixed.flags.writeable = False
+    g = np.full(2, 3.0)
+    for gradients in ([g, fixed], 3, layers.Dense(2, 1)):
+        with pytest.raises(DTypeError, match=rf"{clip.__name__} expected .*; pass model\.gradients\(\)"):
+            clip(gradients, 1)
+    assert g.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o, junk: schedulers.LambdaLR(o, junk),
+        lambda o, junk: schedulers.MultiStepLR(o, junk),
+        lambda o, junk: schedulers.OneCycleLR(o, junk, 9),
+        lambda o, junk: schedulers.SequentialLR(o, junk, []),
+        lambda o, junk: schedulers.CosineAnnealingLR(o, junk),
+        lambda o, junk: schedulers.StepLR(o, 1).load_state_dict(
+            {**schedulers.StepLR(o, 1).state_dict(), "gamma": junk}
+        ),
+    ],
+)
+@pytest.mark.parametrize("junk", [np.array("x"), 10**400, object()])
+def test_arguments_that_no_loop_or_float_takes_are_refused(make, junk):
+    optimizer = sgd()
+    with pytest.raises((OptionError, StateError), match=r"LR expected .*, got "):
+        make(optimizer, junk)
+    assert optimizer.param_groups[0]["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, float("inf"), 10**400])
+def test_the_epoch_of_a_state_is_an_integer(epoch):
+    schedule = schedulers.CosineAnnealingLR(sgd(), 5)
+    with pytest.raises(StateError, match="CosineAnnealingLR expected 'last_epoch' of a state to be like 0"):
+        schedule.load_state_dict({**schedule.state_dict(), "last_epoch": epoch})

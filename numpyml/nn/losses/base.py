@@ -44,7 +44,7 @@ class Loss(Module):
             ShapeError: when reduction is 'none' and no gradient, or one of another shape, is given.
         """
         if not gradients and self._record is not None:
-            shape, dtype = self._record.outputs[0]
+            (shape, dtype), *_ = self._record[0]
             if shape:
                 raise ShapeError(
                     f"backward expected a gradient of shape {shape}, one weight for each element's loss, since "

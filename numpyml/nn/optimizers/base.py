@@ -15,6 +15,7 @@ from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers import flat, plain
 from numpyml.nn.optimizers.groups import REMEDY, Entry, ParameterGroup, State, array_list, check_arrays
 from numpyml.nn.optimizers.options import Check, declared
+from numpyml.options import array_or_none, require
 from numpyml.typing import Array
 
 
@@ -107,13 +108,17 @@ class Optimizer(ExplainsKeywords):
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add a group: a dict of ``parameters``, ``gradients`` and any options of its own."""
         name = type(self).__name__
-        unknown = set(group) - {"parameters", "gradients", *self.defaults}
-        if unknown or not {"parameters", "gradients"} <= set(group):
+        required = ("parameters", "gradients")
+        got = [kind_of(group)]
+        if isinstance(group, Mapping):
+            got = [f"an unknown {key!r}" for key in group if key not in (*required, *self.defaults)]
+            got += [f"no {key!r}" for key in required if key not in group]
+        if got:
             raise OptionError(
                 f"{name} expected a group to have 'parameters', 'gradients' and any of {sorted(self.defaults)}, "
-                f"got {sorted(group)}"
+                f"got {', '.join(got)}; pass a dict of model.parameters(), model.gradients() and options"
             )
-        parameters, gradients = (array_list(name, role, group[role]) for role in ("parameters", "gradients"))
+        parameters, gradients = (array_list(name, role, group[role]) for role in required)
         owners = check_arrays(name, parameters, gradients)
         others = {id(p) for other in self.param_groups for p in other["parameters"]}
         if len(others | {id(p) for p in parameters}) < len(others) + len(parameters):
@@ -139,6 +144,9 @@ class Optimizer(ExplainsKeywords):
         """
         loss = None
         if closure is not None:
+            expected = "a function that computes the gradients and returns the loss, or None"
+            require(callable(closure), self, "closure", closure, expected)
+            self._current_runs()  # raises before the closure changes a gradient
             with recording():
                 loss = closure()
         with np.errstate(all="ignore"):  # an overflow shows in the parameters, as in PyTorch
@@ -148,10 +156,9 @@ class Optimizer(ExplainsKeywords):
 
     def _current_runs(self) -> Sequence[flat.Run | plain.Single]:
         """The driver's plan, made again after a parameter was frozen or unfrozen."""
-        owners = [owner() for owner in self._owners]
         try:
-            frozen = [not owner.requires_grad for owner in owners]
-        except AttributeError:
+            frozen = [not owner().requires_grad for owner in self._owners]
+        except AttributeError:  # of None
             raise OwnershipError(
                 f"{type(self).__name__} expected the parameters it was made for, but their model is gone or has "
                 "replaced a layer; make a new optimizer from model.parameters(), model.gradients()"
@@ -190,14 +197,16 @@ class Optimizer(ExplainsKeywords):
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state and of every group's options; parameters appear as their indices."""
-        indices = iter(range(len(self._owners)))
+        pairs = zip(self.param_groups, self._indices(), strict=True)
         return {
             "state": {i: copy.deepcopy(state) for i, state in enumerate(self.state) if state},
-            "param_groups": [
-                {**group.options(), "parameters": [next(indices) for _ in group["parameters"]]}
-                for group in self.param_groups
-            ],
+            "param_groups": [{**group.options(), "parameters": indices} for group, indices in pairs],
         }
+
+    def _indices(self) -> list[list[int]]:
+        """The indices of the parameters of each group."""
+        indices = iter(range(len(self._owners)))
+        return [[next(indices) for _ in group["parameters"]] for group in self.param_groups]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Replace state and options by those of a ``state_dict()``.
@@ -208,7 +217,9 @@ class Optimizer(ExplainsKeywords):
         problems: list[str] = []
         groups, states = _contents(state_dict)
         if groups is None or states is None:
-            problems.append("a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings)")
+            problems.append(
+                "a mapping of 'state' (a mapping) and 'param_groups' (a list of mappings), got " + kind_of(state_dict)
+            )
         options = [] if groups is None else self._checked_options(groups, problems)
         checked = {} if states is None else self._checked_states(states, problems)
         if problems:
@@ -222,10 +233,9 @@ class Optimizer(ExplainsKeywords):
 
     def _checked_options(self, groups: Sequence[Mapping[str, Any]], problems: list[str]) -> list[dict[str, Any]]:
         """The options of each saved group."""
-        indices = iter(range(len(self._owners)))
-        expected = [[next(indices) for _ in group["parameters"]] for group in self.param_groups]
+        expected = self._indices()
         got = [group.get("parameters") for group in groups]
-        if got != expected:
+        if not all(isinstance(indices, list) and all(map(_is_count, indices)) for indices in got) or got != expected:
             problems.append(f"groups of the parameters {expected}, got {got!r:.80}")
             return []
         options = [{name: value for name, value in group.items() if name != "parameters"} for group in groups]
@@ -260,7 +270,7 @@ class Optimizer(ExplainsKeywords):
             arrays = {}
             for name, shape in shapes.items():
                 if name in state:
-                    array = _as_array(state[name])
+                    array = array_or_none(state[name])
                     if array is None or array.shape != shape or array.dtype.kind != "f":
                         problems.append(
                             f"{name!r} of parameter {i} to be floats of shape {shape}, got {kind_of(state[name])}"
@@ -310,12 +320,5 @@ def _contents(state_dict: Any) -> tuple[Sequence[Mapping[str, Any]] | None, Mapp
 
 
 def _is_count(value: Any) -> bool:
-    """Whether this is an integer of 0 or more."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _as_array(value: Any) -> Array | None:
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError):  # a ragged list, for one
-        return None
+    """Whether this is an integer of 0 or more, of 64 bits."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < 1 << 63

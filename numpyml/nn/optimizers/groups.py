@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -13,6 +14,7 @@ from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, OwnershipError, ShapeError, kind_of
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import owner_of
+from numpyml.options import list_or_none
 from numpyml.typing import Array
 
 G = TypeVar("G", bound="ParameterGroup")
@@ -40,16 +42,21 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def update(self, other: Any = (), /, **changes: Any) -> None:
         """Set options: all of them, or none where one is out of its range. Every other method that sets calls this."""
+        self.values_in_use.update(self.checked(dict(other, **changes)))
+
+    def checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The changes as ``update`` sets them; an OptionError where one is out of its range."""
         # A list could be changed later without validation.
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(other, **changes).items()}
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+        own = self.options()
         for name in options:
-            if name not in self.options():
+            if name not in own:
                 raise OptionError(
-                    f"a parameter group expected one of its options {sorted(self.options())}, got {name!r}; "
+                    f"a parameter group expected one of its options {sorted(own)}, got {name!r}; "
                     "for other arrays make a new optimizer"
                 )
         self._validate({**self.values_in_use, **options})
-        self.values_in_use.update(options)
+        return options
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -72,6 +79,13 @@ class ParameterGroup(MutableMapping[str, Any]):
         return {name: value for name, value in self.values_in_use.items() if name not in ("parameters", "gradients")}
 
 
+def set_all(groups: Sequence[ParameterGroup], changes: Sequence[Mapping[str, Any]]) -> None:
+    """Update every group, or none where an option is out of its range."""
+    checked = [group.checked(options) for group, options in zip(groups, changes, strict=True)]
+    for group, options in zip(groups, checked, strict=True):
+        group.values_in_use.update(options)
+
+
 @dataclass(frozen=True)
 class Entry:
     """A parameter of an optimizer: its index among all, its group, and the two arrays."""
@@ -89,8 +103,9 @@ REMEDY = "pass model.parameters(), model.gradients()"
 
 def array_list(name: str, role: str, arrays: Any) -> list[Any]:
     """The parameters or gradients as a list, or a DTypeError where they are none."""
-    if isinstance(arrays, Iterable) and not isinstance(arrays, (Module, Tensor, Mapping)):
-        return list(arrays)
+    items = None if isinstance(arrays, (Module, Tensor, Mapping)) else list_or_none(arrays)
+    if items is not None:
+        return items
     got = f"a {type(arrays).__name__}" if isinstance(arrays, Module) else kind_of(arrays)
     number = isinstance(arrays, (int, float, np.number))
     options = f", and options by their name: learning_rate={arrays!r}" if number else ""
@@ -100,7 +115,9 @@ def array_list(name: str, role: str, arrays: Any) -> list[Any]:
 def check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any]) -> list[Callable[[], Any]]:
     """Raise unless the two lists match; else return, for each parameter, a weak reference to its owner."""
     if not parameters:
-        raise OptionError(f"{name} expected a model with parameters, got an empty list of them")
+        raise OptionError(
+            f"{name} expected a model with parameters, got an empty list of them; {REMEDY} of a model with layers"
+        )
     if len(parameters) != len(gradients):
         raise OwnershipError(
             f"{name} expected as many gradients as parameters, got {len(parameters)} parameters and "
@@ -132,10 +149,4 @@ def check_arrays(name: str, parameters: Sequence[Any], gradients: Sequence[Any])
     return owners
 
 
-class _Unowned:
-    """Stands for the owner of arrays that belong to no Parameter."""
-
-    requires_grad = True
-
-
-_UNOWNED = _Unowned()
+_UNOWNED = SimpleNamespace(requires_grad=True)  # the owner of arrays that belong to no Parameter

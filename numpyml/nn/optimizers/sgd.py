@@ -60,8 +60,8 @@ class SGD(Optimizer):
     @classmethod
     def validate(cls, options: Mapping[str, Any]) -> None:
         super().validate(options)
-        possible = not options["nesterov"] or (options["momentum"] > 0 and options["dampening"] == 0)
-        require(possible, cls.__name__, "nesterov", True, "False where momentum is 0 or dampening is not")
+        valid = not options["nesterov"] or (options["momentum"] > 0 and options["dampening"] == 0)
+        require(valid, cls.__name__, "nesterov", True, "False where momentum is 0 or dampening is not")
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         return self.optional_state_arrays if options["momentum"] else ()

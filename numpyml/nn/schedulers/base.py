@@ -7,15 +7,17 @@ stepped in turn: their factors multiply.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from numbers import Integral, Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from numpyml.errors import StateError
+from numpyml.errors import StateError, kind_of
 from numpyml.names import ExplainsKeywords
 from numpyml.nn.optimizers.base import Optimizer
-from numpyml.nn.optimizers.groups import ParameterGroup
-from numpyml.options import require
+from numpyml.nn.optimizers.groups import ParameterGroup, set_all
+from numpyml.options import is_finite, list_or_none, require
 
 # The rate of every group before its first schedule: the next schedule of the same optimizer starts from it as well.
 _INITIAL: WeakKeyDictionary[Optimizer, list[float]] = WeakKeyDictionary()
@@ -32,17 +34,18 @@ class Scheduler(ExplainsKeywords):
     Args:
         optimizer: the optimizer whose rates are set, at once to those of t = 0.
 
-    Raises: OptionError for what is no optimizer, and for options out of their range.
+    Raises: OptionError for what is no optimizer, and for options out of their range. An error of any method leaves the
+        schedule and the optimizer as they were.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         require(isinstance(optimizer, Optimizer), self, "optimizer", optimizer, "an optimizer of numpyml.nn.optimizers")
         self.optimizer = optimizer
-        initial = _INITIAL.setdefault(optimizer, [])
-        initial += [group["learning_rate"] for group in optimizer.param_groups[len(initial) :]]
-        self.base_rates = list(initial)
-        self.last_epoch = -1
-        self.step()
+        present = self.get_last_lr()
+        initial = _INITIAL.get(optimizer, [])
+        self.base_rates = [*initial, *present[len(initial) :]]
+        self._go_to(0, present)
+        _INITIAL[optimizer] = self.base_rates
 
     def rate(self, base: float, now: float, t: int) -> float:
         """The rate at t of a group with the initial rate ``base`` and the present rate ``now``."""
@@ -50,15 +53,22 @@ class Scheduler(ExplainsKeywords):
 
     def step(self) -> None:
         """Advance to the next t."""
-        self._set(self.last_epoch + 1)
-        self.last_epoch += 1
+        self._go_to(self.last_epoch + 1, self.get_last_lr())
 
     def restart(self) -> None:
         """Return to t = 0."""
-        self.last_epoch = 0
-        for group, base in zip(self._groups(), self.base_rates, strict=True):
-            group["learning_rate"] = base
-        self._set(0)
+        self._go_to(0, self.base_rates)
+
+    def _go_to(self, t: int, present: Sequence[float]) -> None:
+        """Set every group to the options of t, where the groups have the present rates."""
+        groups = self._groups()
+        set_all(groups, self._options(t, present))
+        self.last_epoch = t
+
+    def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
+        """The options of every group at t."""
+        pairs = zip(self.base_rates, present, strict=True)
+        return [{"learning_rate": self.rate(base, now, t)} for base, now in pairs]
 
     def _groups(self) -> list[ParameterGroup]:
         """The optimizer's groups, checked to be as many as at the beginning."""
@@ -70,12 +80,6 @@ class Scheduler(ExplainsKeywords):
             )
         return groups
 
-    def _set(self, t: int) -> None:
-        groups = self._groups()
-        rates = [self.rate(base, g["learning_rate"], t) for base, g in zip(self.base_rates, groups, strict=True)]
-        for group, rate in zip(groups, rates, strict=True):
-            group["learning_rate"] = rate
-
     def get_last_lr(self) -> list[float]:
         """The rate of every group."""
         return [group["learning_rate"] for group in self.optimizer.param_groups]
@@ -85,21 +89,42 @@ class Scheduler(ExplainsKeywords):
         return {name: value for name, value in vars(self).items() if not callable(value) and name not in _REFERENCES}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state; StateError when it is another schedule's."""
-        own = self.state_dict()
-        if set(state) != set(own):
-            raise StateError(
-                f"{type(self).__name__} expected a state of {sorted(own)}, got {sorted(state)}; "
-                "load the state_dict() of the same schedule"
-            )
+        """Continue from a state; StateError when it is another schedule's. Nothing is changed then."""
+        self._check_state(state)
         vars(self).update(state)
 
-    def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str) -> list[Any]:
-        """The option for each group: one value for all of them, or a list."""
+    def _check_state(self, state: Any) -> None:
+        """Raise a StateError unless the state has the entries of this schedule's, with values of their types."""
+        name, own = type(self).__name__, self.state_dict()
+        remedy = "load the state_dict() of the same schedule"
+        if not isinstance(state, Mapping) or set(state) != set(own):
+            got = sorted(map(str, state)) if isinstance(state, Mapping) else kind_of(state)
+            raise StateError(f"{name} expected a state of {sorted(own)}, got {got}; {remedy}")
+        for key, value in own.items():
+            counts = key != "last_epoch" or (isinstance(state[key], Integral) and state[key] >= 0)
+            if not (_is_like(state[key], value) and counts):
+                raise StateError(
+                    f"{name} expected {key!r} of a state to be like {value!r}, got {kind_of(state[key])}; {remedy}"
+                )
+
+    def _for_groups(self, optimizer: Any, name: str, value: Any, kind: str, check: Callable[..., Any]) -> list[Any]:
+        """The option for each group: one value for all of them, or a list; each is checked."""
         groups = len(getattr(optimizer, "param_groups", ()))
-        values = list(value) if isinstance(value, Iterable) else [value] * groups
+        items = list_or_none(value)
+        values = [value] * groups if items is None else items
         require(len(values) == groups, self, name, value, f"{kind}, or {groups} of them")
-        return values
+        return [check(self, name, item) for item in values]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.state_dict().items())})"
+
+
+def _is_like(value: Any, own: Any) -> bool:
+    """Whether a value of a state has the type of the schedule's own: any number for a number, lists of one length."""
+    if isinstance(own, Real) and not isinstance(own, bool):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        return number and (is_finite(value) or abs(value) == inf)
+    if isinstance(own, (list, tuple)):
+        same = isinstance(value, (list, tuple)) and len(value) == len(own)
+        return same and all(map(_is_like, value, own))
+    return isinstance(value, Mapping if isinstance(own, Mapping) else type(own))

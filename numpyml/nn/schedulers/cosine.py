@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, pi
 
 from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.optimizers.groups import set_all
 from numpyml.nn.schedulers.base import Scheduler
 from numpyml.options import integer, number
 
@@ -54,30 +56,25 @@ class CosineAnnealingWarmRestarts(Scheduler):
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> None:  # noqa: N803
         self.T_0, self.T_mult = integer(self, "T_0", T_0, 1), integer(self, "T_mult", T_mult, 1)
         self.eta_min = number(self, "eta_min", eta_min)
-        self.T_i, self.T_cur = T_0, 0.0
         super().__init__(optimizer)
 
     def step(self, epoch: float | None = None) -> None:
         """Advance to the next t, or to this one."""
-        if epoch is None and self.last_epoch >= 0:
-            self.last_epoch += 1
-            self.T_cur += 1
-            if self.T_cur >= self.T_i:
-                self.T_cur %= self.T_i
-                self.T_i *= self.T_mult
+        if epoch is not None:
+            self._go_to(number(self, "epoch", epoch), self.base_rates)
+        elif self.T_cur + 1 < self.T_i:
+            self._anneal(self.last_epoch + 1, self.T_cur + 1, self.T_i)
         else:
-            t = number(self, "epoch", 0 if epoch is None else epoch)
-            self.last_epoch = int(t)
-            self.T_i = self.T_0
-            while self.T_mult > 1 and t >= self.T_i:
-                t -= self.T_i
-                self.T_i *= self.T_mult
-            self.T_cur = t % self.T_i
-        self._set(self.last_epoch)
+            self._anneal(self.last_epoch + 1, (self.T_cur + 1) % self.T_i, self.T_i * self.T_mult)
 
-    def restart(self) -> None:
-        """Return to t = 0."""
-        self.step(0)
+    def _go_to(self, t: float, present: Sequence[float]) -> None:
+        since, period = t, self.T_0
+        while self.T_mult > 1 and since >= period:
+            since, period = since - period, period * self.T_mult
+        self._anneal(int(t), since % period, period)
 
-    def rate(self, base: float, now: float, t: int) -> float:
-        return self.eta_min + (base - self.eta_min) * (1 + cos(pi * self.T_cur / self.T_i)) / 2
+    def _anneal(self, last_epoch: int, since: float, period: int) -> None:
+        """Set the rates ``since`` steps after a restart."""
+        low, part = self.eta_min, (1 + cos(pi * since / period)) / 2
+        set_all(self._groups(), [{"learning_rate": low + (base - low) * part} for base in self.base_rates])
+        self.last_epoch, self.T_cur, self.T_i = last_epoch, since, period

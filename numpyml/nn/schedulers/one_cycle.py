@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import cos, pi
+from typing import Any
 
 from numpyml.errors import OptionError
 from numpyml.nn.optimizers.base import Optimizer
@@ -42,43 +43,44 @@ class OneCycleLR(Scheduler):
     ) -> None:  # fmt: skip
         groups = getattr(optimizer, "param_groups", ())
         if total_steps is None:
-            known = epochs is not None and steps_per_epoch is not None
-            require(known, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
+            valid = epochs is not None and steps_per_epoch is not None
+            require(valid, self, "total_steps", None, "given, or else epochs and steps_per_epoch")
             total_steps = integer(self, "epochs", epochs, 1) * integer(self, "steps_per_epoch", steps_per_epoch, 1)
         self.total_steps = integer(self, "total_steps", total_steps, 1)
-        self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number")
-        for rate in self.max_rates:
-            positive(self, "max_lr", rate)
+        self.max_rates = self._for_groups(optimizer, "max_lr", max_lr, "a number", positive)
         self.pct_start = number(self, "pct_start", pct_start, 0, 1)
         self.anneal_strategy = choice(self, "anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.cycle_momentum, self.three_phase = (
-            flag(self, "cycle_momentum", cycle_momentum), flag(self, "three_phase", three_phase)
-        )  # fmt: skip
+        self.cycle_momentum = flag(self, "cycle_momentum", cycle_momentum)
+        self.three_phase = flag(self, "three_phase", three_phase)
         self.base_momentum = number(self, "base_momentum", base_momentum, 0, 1)
         self.max_momentum = number(self, "max_momentum", max_momentum, 0, 1)
         self.div_factor = positive(self, "div_factor", div_factor)
         self.final_div_factor = positive(self, "final_div_factor", final_div_factor)
-        possible = not cycle_momentum or all({"momentum", "betas"} & set(group) for group in groups)
-        require(
-            possible, self, "cycle_momentum", cycle_momentum, "False: this optimizer has neither momentum nor betas"
-        )
+        valid = not cycle_momentum or all({"momentum", "betas"} & set(group) for group in groups)
+        require(valid, self, "cycle_momentum", cycle_momentum, "False: this optimizer has neither momentum nor betas")
         super().__init__(optimizer)
 
-    def _set(self, t: int) -> None:
+    def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
         if t > self.total_steps:
-            raise OptionError(f"{type(self).__name__} expected at most {self.total_steps} steps, got step {t}")
+            raise OptionError(
+                f"{type(self).__name__} expected at most {self.total_steps} steps, got step {t}; "
+                "make it with total_steps of the whole training"
+            )
         phase, part = self._phase(t)
+        options: list[dict[str, Any]] = []
         for group, largest in zip(self._groups(), self.max_rates, strict=True):
             first = largest / self.div_factor
             last = first / self.final_div_factor
             rates = [(first, largest), (largest, last)]
             if self.three_phase:
                 rates = [(first, largest), (largest, first), (first, last)]
-            group["learning_rate"] = self._between(*rates[phase], part)
+            changes: dict[str, Any] = {"learning_rate": self._between(*rates[phase], part)}
             if self.cycle_momentum:
                 high, low = self.max_momentum, self.base_momentum
                 momentum = self._between(*((high, low), (low, high), (high, high))[phase], part)
-                group.update({"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum})
+                changes |= {"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum}
+            options.append(changes)
+        return options
 
     def _phase(self, t: int) -> tuple[int, float]:
         """The phase that t is in, and the fraction of it that has passed."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from math import inf
+from typing import Any
 
 from numpyml.nn.optimizers.base import Optimizer
+from numpyml.nn.optimizers.groups import set_all
 from numpyml.nn.schedulers.base import Scheduler
 from numpyml.options import choice, integer, number, require
 
@@ -36,34 +40,43 @@ class ReduceLROnPlateau(Scheduler):
     ) -> None:  # fmt: skip
         number(self, "factor", factor, 0, 1)
         require(factor < 1, self, "factor", factor, "below 1")
-        self.min_rates = self._for_groups(optimizer, "min_lr", min_lr, "a number")
-        for rate in self.min_rates:
-            number(self, "min_lr", rate, -inf)
+        self.min_rates = self._for_groups(optimizer, "min_lr", min_lr, "a number", partial(number, low=-inf))
         self.mode, self.factor = choice(self, "mode", mode, ("min", "max")), factor
         self.patience, self.cooldown = integer(self, "patience", patience, 0), integer(self, "cooldown", cooldown, 0)
         self.threshold = number(self, "threshold", threshold)
         self.threshold_mode = choice(self, "threshold_mode", threshold_mode, ("rel", "abs"))
         self.eps = number(self, "eps", eps)
-        self.best = inf if mode == "min" else -inf
-        self.waited = self.cooling = 0
         super().__init__(optimizer)
+
+    def rate(self, base: float, now: float, t: int) -> float:
+        return now
+
+    def _go_to(self, t: int, present: Sequence[float]) -> None:
+        super()._go_to(t, present)
+        self.best = inf if self.mode == "min" else -inf
+        self.waited = self.cooling = 0
 
     def step(self, metrics: float | None = None) -> None:
         """Take the newest value of the metric."""
-        if metrics is None:
-            require(self.last_epoch < 0, self, "metrics", None, "the metric to watch")
-            self.last_epoch = 0
-            return
-        value = float(metrics)
-        self.last_epoch += 1
+        value = self._as_number(metrics)
         better = self._better(value)
-        self.best = value if better else self.best
-        self.waited = 0 if better else self.waited + 1
-        if self.cooling:
-            self.cooling, self.waited = self.cooling - 1, 0
-        if self.waited > self.patience:
+        waited, cooling = (0 if better else self.waited + 1), self.cooling
+        if cooling:
+            waited, cooling = 0, cooling - 1
+        if waited > self.patience:
             self._reduce()
-            self.cooling, self.waited = self.cooldown, 0
+            waited, cooling = 0, self.cooldown
+        self.waited, self.cooling = waited, cooling
+        self.best = value if better else self.best
+        self.last_epoch += 1
+
+    def _as_number(self, metrics: Any) -> float:
+        value: Any = None
+        with suppress(TypeError, ValueError, OverflowError):
+            value = float(metrics)
+        valid = value is not None and not isinstance(metrics, (str, bytes))
+        require(valid, self, "metrics", metrics, "the metric to watch, a number")
+        return value
 
     def _better(self, value: float) -> bool:
         minimize, threshold = self.mode == "min", self.threshold
@@ -72,7 +85,9 @@ class ReduceLROnPlateau(Scheduler):
         return value < self.best - threshold if minimize else value > self.best + threshold
 
     def _reduce(self) -> None:
-        for group, least in zip(self._groups(), self.min_rates, strict=True):
-            rate = max(group["learning_rate"] * self.factor, least)
-            if group["learning_rate"] - rate > self.eps:
-                group["learning_rate"] = rate
+        groups = self._groups()
+        rates = []
+        for now, least in zip(self.get_last_lr(), self.min_rates, strict=True):
+            rate = max(now * self.factor, least)
+            rates.append(rate if now - rate > self.eps else now)
+        set_all(groups, [{"learning_rate": rate} for rate in rates])

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Any
 
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.schedulers.base import Scheduler
-from numpyml.options import integer, number, positive, require
+from numpyml.options import integer, list_or_none, number, positive, require
+
+
+def _function(owner: object, name: str, value: Any) -> Any:
+    require(callable(value), owner, name, value, "a function of t, or a list of them")
+    return value
 
 
 class LambdaLR(Scheduler):
@@ -25,14 +32,12 @@ class LambdaLR(Scheduler):
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
-        self.functions = self._for_groups(optimizer, "lr_lambda", lr_lambda, "a function of t")
-        require(all(map(callable, self.functions)), self, "lr_lambda", lr_lambda, "a function of t, or a list of them")
+        self.functions = self._for_groups(optimizer, "lr_lambda", lr_lambda, "a function of t", _function)
         super().__init__(optimizer)
 
-    def _set(self, t: int) -> None:
-        rates = [base * f(t) for base, f in zip(self.base_rates, self.functions, strict=True)]
-        for group, rate in zip(self._groups(), rates, strict=True):
-            group["learning_rate"] = rate
+    def _options(self, t: int, present: Sequence[float]) -> list[dict[str, Any]]:
+        factors = [number(self, "lr_lambda(t)", f(t), -inf) for f in self.functions]
+        return [{"learning_rate": base * factor} for base, factor in zip(self.base_rates, factors, strict=True)]
 
 
 class StepLR(Scheduler):
@@ -70,8 +75,9 @@ class MultiStepLR(Scheduler):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
-        require(isinstance(milestones, Iterable), self, "milestones", milestones, "a list of integers of 0 or more")
-        self.milestones = dict(Counter(integer(self, "milestones", t, 0) for t in milestones))
+        items = list_or_none(milestones)
+        require(items is not None, self, "milestones", milestones, "a list of integers of 0 or more")
+        self.milestones = dict(Counter(integer(self, "milestones", t, 0) for t in items or ()))
         self.gamma = number(self, "gamma", gamma)
         super().__init__(optimizer)
 
