@@ -1,4 +1,4 @@
-"""Defects on purpose: each breaks numpyml at one point, and the suite must fail."""
+"""Planted faults: each breaks numpyml at one point, and the suite must fail."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from conformance.faults.fault import Fault
 
 
 def faults() -> list[Fault]:
-    """All of them."""
+    """Every fault."""
     from conformance.faults import answers, optimizers, randomness, refusals, schedulers, states
 
     return [
         fault for module in (answers, states, optimizers, schedulers, randomness, refusals) for fault in module.FAULTS
     ]
-
-
-def fault(name: str) -> Fault:
-    """The one of this name."""
-    return next(fault for fault in faults() if fault.name == name)
