@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance.references.arithmetic import LN2, PI, Wide, difference, fold, wide
+from conformance.references.arithmetic import LN2, Wide, difference, fold, wide
 from conformance.references.kinds import Answers
 from numpyml.typing import Array
-
-
-def degrees(x: Array) -> Array:
-    return x * (180 / PI)
-
-
-def radians(x: Array) -> Array:
-    return x * (PI / 180)
 
 
 def rounded(x: Array, decimals: int) -> Array:
