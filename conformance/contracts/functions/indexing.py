@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import picked, placed, scan, tensor
+from conformance.frameworks.pytorch import scan, take, tensor, with_axis
 from conformance.references.indexing import in_order, stable_order
 from conformance.references.kinds import linear, moves, selects
 from conformance.rows import FunctionRow, Large
@@ -27,7 +27,7 @@ def ordered(t: Any, a: Any, axis: int) -> Any:
 ROWS = [
     row(
         operator.getitem,
-        lambda t, x, index: picked(x, np.arange(x.numel()).reshape(x.shape)[index]),
+        lambda t, x, index: take(x, np.arange(x.numel()).reshape(x.shape)[index]),
         indexed(),
         moves(lambda x, index: x[index]),
         lambda n, x, index: x[index],
@@ -44,7 +44,7 @@ ROWS = [
         on(shapes(1, 3, 1), axis=among(-1), indices=indices_along_the_last),
         moves(np.take_along_axis),
     ),
-    row(np.sort, lambda t, a, axis, **_: ordered(t, *placed(a, axis)), sorts(), selects(stable_order, in_order)),
+    row(np.sort, lambda t, a, axis, **_: ordered(t, *with_axis(a, axis)), sorts(), selects(stable_order, in_order)),
     row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.tril)),
     row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.triu)),
     row(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import dims, placed, scan
+from conformance.frameworks.pytorch import dims, scan, with_axis
 from conformance.records import RUNNING_MEAN, Finding, NaNAnswer, NotCompared, Refused, Remark
 from conformance.references import reductions as exact
 from conformance.references.kinds import linear, one
@@ -116,7 +116,7 @@ ROWS = [
     ),
     row(
         np.cumsum,
-        lambda t, a, axis: t.cumsum(*placed(a, axis)),
+        lambda t, a, axis: t.cumsum(*with_axis(a, axis)),
         on(shapes(1, 4, elements=64), axis=axis_or_flat),
         linear(np.cumsum),
         large=(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import dims, picked, tensor
+from conformance.frameworks.pytorch import dims, take, tensor
 from conformance.references.kinds import moves
 from conformance.rows import FunctionRow
 from conformance.strategies.arrays import NASTY, shapes
@@ -78,7 +78,7 @@ MOVING = [
     row(
         np.pad,
         lambda t, a, pad_width, mode, constant_values=0.0: (
-            picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
+            take(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
             if mode != "constant"
             else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair], value=constant_values)
         ),
