@@ -12,3 +12,8 @@ def faults() -> list[Fault]:
     return [
         fault for module in (answers, states, optimizers, schedulers, randomness, refusals) for fault in module.FAULTS
     ]
+
+
+def named(name: str) -> Fault:
+    """The fault with this name."""
+    return next(fault for fault in faults() if fault.name == name)
