@@ -1,4 +1,4 @@
-"""Indexing and sorting: how a sort moves its elements."""
+"""Reference of sorting: the order, and its application."""
 
 from __future__ import annotations
 
