@@ -17,11 +17,11 @@ from conformance.strategies.reshaping import (
     broadcasts,
     pads,
     repeats,
+    reversed_shape,
     sections,
     sections_along,
     shifts,
     tilings,
-    turned,
 )
 
 row = FunctionRow
@@ -34,7 +34,10 @@ def padded(a: Any, pad_width: Any, mode: Any, **constant: Any) -> Any:
 
 MOVING = [
     row(
-        np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=turned), moves(lambda a, shape: a.reshape(shape))
+        np.reshape,
+        lambda t, a, shape: t.reshape(a, shape),
+        on(shape=reversed_shape),
+        moves(lambda a, shape: a.reshape(shape)),
     ),
     row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on(), moves(np.ravel)),
     row(
