@@ -40,7 +40,7 @@ ROWS = [
             Refused(option("learning_rate momentum weight_decay", "NaN", "infinity"), NOT_FINITE),
             Refused(
                 option("dampening", "NaN", "infinity", "None", "a list", "a word"),
-                "it must be finite, also without momentum; PyTorch looks at it only with momentum",
+                "it must be finite, also without momentum; PyTorch uses it only with momentum",
             ),
         ),
         refused=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),

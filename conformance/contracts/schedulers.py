@@ -38,7 +38,7 @@ def schedule(
     kind: type, options: Mapping[str, Purposeful], validated: str = "", *remarks: Remark, metric: bool = False
 ) -> SchedulerRow:
     """The row of a schedule. The options in ``validated`` are checked at construction, by PyTorch late or never."""
-    refused = Refused(option(validated, ""), "options are validated at construction; PyTorch uses whatever it is given")
+    refused = Refused(option(validated, ""), "options are validated at construction; PyTorch uses any value")
     differences = (refused, *remarks) if validated else remarks
     return SchedulerRow(kind, f"optim.lr_scheduler.{kind.__name__}", options, metric=metric, differences=differences)
 

@@ -27,13 +27,13 @@ flags = among(False, True)
 
 
 def bounded(bounds: Any, names: str) -> list[Any]:
-    """The lower and the upper bound, None where there is none."""
+    """The lower and the upper bound; None if it is missing."""
     named = dict(zip(names.split(), bounds, strict=True))
     return [named.get("low"), named.get("high")]
 
 
 def clipped(n: Any, a: Any, *limits: Any, bounds: str, spelling: str) -> Any:
-    """By position the bounds are a_min and a_max; min and max are for keywords alone."""
+    """clip with bounds a_min and a_max by position, or min and max by keyword."""
     both = bounded(limits, bounds)
     if spelling == "a_min a_max":
         return n.clip(a, *both)
@@ -44,9 +44,9 @@ SQUARE_LOST = Finding("gradient", "arcsin_gradient.py", "1 - x² rounds off the 
 SQUARE_OVERFLOWS = Finding("gradient", "arcsinh_gradient.py", "x² overflows", "float32")
 HYPERBOLIC = Finding("gradient", "sinh_gradient.py", "the derivative overflows, though its product with g does not")
 EXPONENTIAL = Finding("gradient", "logaddexp_gradient.py", "an exponential overflows, and small gradients vanish")
-QUOTIENT = Finding("output", "fmod_value.py", "a / b overflows on the way, and the remainder is NaN")
+QUOTIENT = Finding("output", "fmod_value.py", "the intermediate a / b overflows, and the remainder is NaN")
 EXTREME_QUOTIENT = Remark(
-    "numbers of extreme sizes are not compared beside infinite ones: an infinite sum of quotients in float64 may be "
+    "extreme and infinite numbers are not compared in one array: an infinite sum of quotients in float64 may be "
     "inf - inf in float32."
 )
 NAN_SIZE = NaNAnswer("gradient", "|NaN| has no gradient; PyTorch has 0")

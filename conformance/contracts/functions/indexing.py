@@ -1,4 +1,4 @@
-"""Indexing, sorting and what takes elements by their index, one row each."""
+"""Indexing and sorting functions, one row each."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ROWS = [
         lambda t, v, k: t.diag(v, k),
         on(shapes(1, 2, 3), NASTY, k=between(-2, 2)),
         moves(np.diag),
-        large=(Large(0.5),),  # half of what others may have: the result has the square of that
+        large=(Large(0.5),),  # half the usual size: the result has its square
     ),
     row(
         np.trace,

@@ -28,7 +28,7 @@ row = FunctionRow
 
 
 def padded(a: Any, pad_width: Any, mode: Any, **constant: Any) -> Any:
-    """Padding; of the numbers of the elements, which are integers, the constant is 0."""
+    """np.pad; of integers, which are indices of elements, the constant is 0."""
     return np.pad(a, pad_width, mode, **(dict.fromkeys(constant, 0) if a.dtype.kind == "i" else constant))
 
 
@@ -95,7 +95,7 @@ MOVING = [
 
 
 def joined(name: str) -> Any:
-    """The function of this name, given its arrays one by one."""
+    """The function of this name, with its arrays as separate arguments."""
     return lambda n, *arrays, **options: getattr(n, name)(arrays, **options)
 
 
