@@ -1,4 +1,4 @@
-"""References of functions, in six kinds, and of modules."""
+"""References of functions, in five kinds, and of modules."""
 
 from __future__ import annotations
 
@@ -113,16 +113,6 @@ def multilinear(function: Function, spell: Function, *, flatten: bool = False) -
         return [wide(function(*operands, **options))], gradients
 
     return FunctionReference("einsum over the other factors: the function is a sum of products", compute)
-
-
-def selects(order: Callable[..., Array], function: Function) -> FunctionReference:
-    """A function that moves elements by the order of their values: function(x, order(x), options)."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        chosen = order(*operands, **options)
-        return moves(lambda x, **rest: function(x, chosen, **rest)).compute(operands, options, gys)
-
-    return FunctionReference("numbered elements, in the order of their values", compute)
 
 
 def _listed(y: Any) -> list[Any]:

@@ -28,10 +28,11 @@ def reduction(name: str) -> Any:
     return lambda t, a, axis, keepdims: getattr(t, name)(a, dim=dims(a, axis), keepdim=keepdims)
 
 
-def only(options: dict[str, Any]) -> Any:
-    """The one value."""
-    (value,) = options.values()
-    return value
+def spread(name: str) -> Any:
+    """var or std, with the correction of the degrees of freedom under either of NumPy's names."""
+    return lambda t, a, axis, keepdims, **less: getattr(t, name)(
+        a, dim=dims(a, axis), keepdim=keepdims, correction=sum(less.values())
+    )
 
 
 SQUARES = NotCompared(
@@ -69,7 +70,7 @@ ROWS = [
     ),
     row(
         np.var,
-        lambda t, a, axis, keepdims, **less: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spread("var"),
         spreads(),
         formula(exact.variance, exact.variance_partial),
         large=(),
@@ -77,7 +78,7 @@ ROWS = [
     ),
     row(
         np.std,
-        lambda t, a, axis, keepdims, **less: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spread("std"),
         spreads(),
         formula(exact.deviation, exact.deviation_partial),
         large=(),
