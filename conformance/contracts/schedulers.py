@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.records import Refused, Remark, option
+from conformance.records import Difference, Refused, Remark, option
 from conformance.rows import Part, SchedulerRow
 from conformance.strategies.coverage import Purposeful, among, between
 from numpyml.nn import schedulers
@@ -39,7 +39,7 @@ def schedule(
 ) -> SchedulerRow:
     """The row of a schedule. The options in ``validated`` are checked at construction, by PyTorch late or never."""
     refused = Refused(option(validated, ""), "options are validated at construction; PyTorch uses any value")
-    differences = (refused, *remarks) if validated else remarks
+    differences: tuple[Difference, ...] = (refused, *remarks) if validated else remarks
     return SchedulerRow(kind, f"optim.lr_scheduler.{kind.__name__}", options, metric=metric, differences=differences)
 
 
