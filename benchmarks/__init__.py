@@ -1,1 +1,1 @@
-"""Side by side with PyTorch: each framework in a process of its own, alternating, medians, as a ratio."""
+"""Benchmarks of numpyml and PyTorch: alternating processes, medians, ratios."""

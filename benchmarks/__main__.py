@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: training steps, Transformers and memory beside PyTorch's, and the time of the import.
+"""``python -m benchmarks``: time and memory of numpyml and PyTorch, and the time of the import.
 
 Each framework runs in a process of its own, since PyTorch's spinning threads slow NumPy's matrix products. The
 processes alternate, so that both see the same load; the ratio is the median of the ratios of adjacent runs. Each
@@ -43,7 +43,7 @@ def run(framework: str, case: str, seconds: float, setting: Setting) -> dict[str
 
 
 def steps(names: list[str], rounds: int, seconds: float, file: Path | None = None) -> None:
-    """Print a row for each case; with a file, store its numbers there, beside those of other cases."""
+    """Print a row for each case; with a file, add its numbers to those of other cases there."""
     print(
         f"{'one step':30}{'numpyml':>10}{'PyTorch':>10}   ratio (min-max)     target  matrix products  "
         "peak beyond the start (MiB): numpyml, PyTorch; each at its best"
@@ -77,7 +77,7 @@ def steps(names: list[str], rounds: int, seconds: float, file: Path | None = Non
 
 
 def imports(rounds: int) -> None:
-    """Print the time of ``import numpyml`` beside that of ``import numpy``."""
+    """Print the times of ``import numpyml`` and ``import numpy``."""
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     times: dict[str, list[float]] = {"numpy": [], "numpyml": []}
     for _ in range(rounds):

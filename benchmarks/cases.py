@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Case(Protocol):
-    """A model, its data, and the target: the share of PyTorch's time that it may take."""
+    """A model, its data, and the target ratio of numpyml's time to PyTorch's."""
 
     name: str
     target: float
@@ -21,11 +21,11 @@ class Case(Protocol):
 
     @property
     def flops(self) -> float:
-        """Of the matrix products: forward, and in training the gradients of weights and activations."""
+        """Floating-point operations of the matrix products, in training with those of the gradients."""
 
     @property
     def small(self) -> Case:
-        """A small version: run once before memory is measured, so that all code is loaded."""
+        """A small version, run once before memory is measured, so that all code is loaded."""
 
 
 OPTIMIZERS = ("fused", "foreach", "single")
@@ -90,7 +90,7 @@ class Language:
     def flops(self) -> float:
         prompt = self.time - self.writes
         positions = self.batch * (self.time - 1 if self.writes else self.time)
-        reads = self.writes or self.batch * self.time  # of which the logits are taken
+        reads = self.writes or self.batch * self.time  # positions with logits
         seen = (self.time + prompt) / 2 if self.writes else self.time
         per_position = 2 * self.depth * (12 * self.width**2 + 2 * seen * self.width)
         forward = positions * per_position + 2 * reads * self.width * TOKENS

@@ -20,7 +20,7 @@ AHEAD = (0, 1, 2)
 
 
 class Waiting(ArrayDataset):
-    """Arrays whose batches take a given time."""
+    """Arrays whose batches take a fixed time."""
 
     def __init__(self, seconds: float, *arrays: Any) -> None:
         super().__init__(*arrays)

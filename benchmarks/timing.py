@@ -17,7 +17,7 @@ Step = Callable[[], SupportsFloat]
 
 
 def report(make: Callable[[Case], Step], case: Case, seconds: float) -> None:
-    """Make the case, run its step to warm up, then for ``seconds``; print medians.
+    """Build the case, run its step to warm up, then for ``seconds``; print medians.
 
     The peak of memory is that of the first steps, less the memory of the model and its data. For a training step it
     includes the gradients and the optimizer's state, which both frameworks first write there.

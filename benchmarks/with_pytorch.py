@@ -33,7 +33,7 @@ def perceptron(case: Perceptron, way: str) -> Step:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return torch.Tensor.detach(loss)  # reading its value here would be one more call for PyTorch alone
+        return torch.Tensor.detach(loss)  # reading the value would be an additional call of PyTorch only
 
     return step
 

@@ -1,10 +1,9 @@
-"""False alarms: run the suite with fresh seeds, one run after another, until a number of cases has passed.
+"""A search for false alarms: run the suite with fresh seeds until a number of cases has passed.
 
     python tools/campaign.py [--cases 100000] [--seed N] [--profile default] [--jobs 2]
 
-The first seed is N, by default taken from the clock; the next runs count up from it. The exit code is 1 as soon as a
-check fails or does not reach the values it exists for. The suite's own seed, and those on which K was fixed, are left
-out.
+The first seed is N, by default from the clock; the next runs count up from it. The exit code is 1 as soon as a check
+fails or does not reach the values that it promises. The suite's own seed, and those on which K was fixed, are skipped.
 """
 
 from __future__ import annotations

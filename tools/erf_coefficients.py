@@ -1,9 +1,9 @@
 """Derive the coefficients of numpyml/kernels/erf.py: `python tools/erf_coefficients.py` prints them.
 
-R(t) = Φ(−t) e^(t²/2), Mills' ratio, is approximated by P(t) / Q(t) on three times as many points as there are
+R(t) = Φ(−t) e^(t²/2), Mills' ratio, is approximated by P(t) / Q(t) at three times as many points as there are
 coefficients, denser near 0. Each step solves P − R Q = 0 for the coefficients by least squares, weighted for the
-relative error; Lawson's weights then grow where that is largest, until it equioscillates. L, log(Φ(x)/Φ(−x))/x as a
-function of x², is interpolated in the Chebyshev points, which is nearly the best approximation.
+relative error; Lawson's weights then grow where the error is largest, until it equioscillates. L, log(Φ(x)/Φ(−x))/x as
+a function of x², is interpolated at Chebyshev points, which is nearly the best approximation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DIGITS = 80
 
 
 def ratio(t: mpf) -> mpf:
-    """R(t)."""
+    """Mills' ratio R(t)."""
     return mpmath.erfc(t / mpmath.sqrt(2)) * mpmath.exp(t * t / 2) / 2
 
 
@@ -53,7 +53,7 @@ def rational_fit(m: int, n: int, end: float) -> tuple[list[mpf], list[mpf]]:
 
 
 def odds(z: mpf) -> mpf:
-    """L(z)."""
+    """L(z), z = x²."""
     x = mpmath.sqrt(z)
     return mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / mpmath.erfc(x / mpmath.sqrt(2))) / x
 

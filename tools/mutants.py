@@ -1,17 +1,17 @@
-"""Delete or change one thing in numpyml's mathematics, and see the suite turn red: how many of how many.
+"""Mutation testing of numpyml's mathematics: how many changes of one thing the suite detects.
 
     python tools/mutants.py [--sample N] [--seed N] [--file PART] [--jobs N]
 
-A mutant is one module of numpyml with one statement deleted, or one operator, number or truth value changed. It is
-held to the quick checks of the components that run the changed line, those that run the fewest lines first, and then
-to the tests of its file. What neither notices is a survivor, and the exit code is 1, unless it stands in EQUIVALENT
-with the reason why nobody could notice it.
+A mutant is one module of numpyml with one statement deleted, or one operator, number or truth value changed. The quick
+checks of the components that run the changed line are run, those that run the fewest lines first, and then the tests of
+its file. If all pass, the mutant is a survivor, and the exit code is 1, unless EQUIVALENT lists it with the reason why
+no test can detect it.
 
-Left out are thresholds of speed, by one rule: a comparison with 16 or more, or with a power of two as ``1 << n``, asks
-only how large an array is, to choose between two ways to the same numbers. Neither the comparison nor its number is
-changed, and the statement that chooses is not deleted; all else in its line is.
+Thresholds of speed are not changed: a comparison with 16 or more, or with a power of two as ``1 << n``, only chooses
+between two computations of the same numbers by the size of an array. Neither the comparison nor its number is changed,
+and the statement that chooses is not deleted; the rest of its line is.
 
-Every mutant has a process of its own, forked from one that has PyTorch in memory and numpyml not.
+Each mutant runs in a process of its own, forked from one that has imported PyTorch but not numpyml.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any
 
 ROOT = Path(next(iter(importlib.util.find_spec("numpyml").submodule_search_locations or [])))  # type: ignore[union-attr]
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-# The mathematics; each with the tests that are its own.
+# The files of the mathematics, each with its tests.
 FILES = {
     "autograd/derivatives/elementwise.py": "autograd/test_derivatives.py autograd/test_corners.py",
     "autograd/derivatives/indexing.py": "autograd/test_derivatives.py autograd/test_corners.py",
@@ -95,36 +95,36 @@ FILES = {
     "nn/schedulers/steps.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/utils.py": "nn/test_schedulers.py",
 }
-PATIENCE = 120  # seconds of computing; a mutant that takes longer is noticed
-COMPONENTS = 5  # that a mutant is held to
-UNCHANGED = "nothing"  # done to a file whose tests must pass, or else what they say of mutants is worth nothing
+PATIENCE = 120  # seconds of processor time; a mutant that takes longer is detected
+COMPONENTS = 5  # the largest number of components whose checks a mutant runs
+UNCHANGED = "nothing"  # the change of a file whose tests must pass before its mutants are tested
 
 _FEW_ROWS = "kernels/products.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
 _PLAIN_SQUARES = (
     "nn/utils.py",
     "if 1e-12 < squares < np.inf:  # no overflow, and underflow is negligible beside the sum",
 )
-# Survivors that nobody could notice: (file, the line's text, what was done to it) -> why.
+# Survivors that no test can detect: (file, text of the line, change) -> reason.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (*_FEW_ROWS, "Lt -> LtE"): "for two rows either product is the same, and this one is no slower",
     (*_FEW_ROWS, "2 -> 3"): "for three rows either product is the same, and this one is a little slower",
     (*_FEW_ROWS, "And -> Or"): "either product is the same, whatever the sizes; one is slower",
-    (*_PLAIN_SQUARES, "deleted"): "the way that no overflow can harm gives the same norm, slower",
+    (*_PLAIN_SQUARES, "deleted"): "the computation without overflow gives the same norm, slower",
 }
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change."""
+    """One change of one file."""
 
     file: str
     line: int
     text: str  # of that line
-    done: str
-    number: int  # the place of the change among those of its file
+    change: str
+    number: int  # the index of the change among those of its file
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.done}: {self.text}"
+        return f"{self.file}:{self.line}: {self.change}: {self.text}"
 
 
 OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
@@ -136,16 +136,16 @@ OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Any]]:
-    """Every change that can be made to a module: a node, what is done, and how (it gives the node's place back)."""
+    """Every change of a module: the node, its description, and the arguments of :func:`apply`."""
     for function in ast.walk(tree):
         if isinstance(function, (ast.FunctionDef, ast.Lambda)):
             yield from _within(function)
 
 
 def _within(function: ast.FunctionDef | ast.Lambda) -> Iterator[tuple[ast.AST, str, Any]]:
-    inside = function.body if isinstance(function.body, list) else [function.body]
-    of_speed = {n for part in inside for compared in _own(part) for n in _thresholds(compared)}
-    for node in (n for part in inside for n in _own(part)):
+    body = function.body if isinstance(function.body, list) else [function.body]
+    of_speed = {n for part in body for compared in _own(part) for n in _thresholds(compared)}
+    for node in (n for part in body for n in _own(part)):
         for name, value in ast.iter_fields(node):
             if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
                 yield from ((s, "deleted", (node, name, i)) for i, s in enumerate(value) if _says(s))
@@ -165,7 +165,7 @@ def _within(function: ast.FunctionDef | ast.Lambda) -> Iterator[tuple[ast.AST, s
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all inside, but for what another function has, annotations and texts of errors."""
+    """A node and its descendants, without inner functions, annotations and errors."""
     yield node
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
@@ -175,7 +175,7 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _thresholds(node: ast.AST) -> Iterator[ast.AST]:
-    """The comparison, if it is one with a threshold of speed alone, and all that the threshold consists of."""
+    """The nodes of a threshold of speed, and the comparison if it has no other operator."""
     if isinstance(node, ast.Compare):
         large = [side for side in (node.left, *node.comparators) if _is_large(side)]
         if large and len(node.ops) == 1:
@@ -190,7 +190,7 @@ def _is_large(node: ast.AST) -> bool:
 
 
 def _says(statement: ast.stmt) -> bool:
-    """Whether a statement does anything that could be missed."""
+    """Whether the deletion of a statement is a mutant."""
     if isinstance(statement, ast.If) and any(True for n in _own(statement.test) for _ in _thresholds(n)):
         return False
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
@@ -199,10 +199,10 @@ def _says(statement: ast.stmt) -> bool:
 
 
 def apply(how: Any) -> None:
-    """Make the change."""
+    """Change the tree; ``how`` is from :func:`changes`."""
     node, name, *rest = how
     if isinstance(node, ast.UnaryOp):
-        node.op = ast.UAdd()  # `not x` becomes the truth of x as it is
+        node.op = ast.UAdd()  # `not x` becomes `+x`, with the truth value of x
     elif name == "op":
         node.op = OPERATORS[type(node.op)]()
     elif name == "ops":
@@ -215,18 +215,18 @@ def apply(how: Any) -> None:
 
 
 def mutants(file: str) -> list[Mutant]:
-    """All of a file, in the order of its lines."""
+    """The mutants of a file, in the order of its lines."""
     source = (ROOT / file).read_text()
     lines = source.splitlines()
-    found = [
-        Mutant(file, node.lineno, lines[node.lineno - 1].strip(), done, i)  # type: ignore[attr-defined]
-        for i, (node, done, _) in enumerate(changes(ast.parse(source)))
+    changed = [
+        Mutant(file, node.lineno, lines[node.lineno - 1].strip(), change, i)  # type: ignore[attr-defined]
+        for i, (node, change, _) in enumerate(changes(ast.parse(source)))
     ]
-    return sorted(found, key=lambda mutant: (mutant.line, mutant.number))
+    return sorted(changed, key=lambda mutant: (mutant.line, mutant.number))
 
 
 class _Loader(SourceFileLoader):
-    """Loads the mutant in the place of the module."""
+    """Loads the mutant instead of the module."""
 
     mutant: Mutant
 
@@ -238,7 +238,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)  # never what is in the cache
+        return self.source_to_code(self.get_data(path), path)  # not from the bytecode cache
 
 
 @dataclass
@@ -257,16 +257,16 @@ class _Finder:
 
 
 def reached(component: str) -> tuple[str, set[tuple[str, int]]]:
-    """The lines of FILES that a few cases of each check run."""
+    """The component, and the lines of FILES that a few cases of each of its checks run."""
     from conformance import runner
 
     runner.ready()
-    found: set[tuple[str, int]] = set()
+    lines: set[tuple[str, int]] = set()
     files = {str(ROOT / file): file for file in FILES}
 
     def local(frame: Any, event: str, _: Any) -> Any:
         if event == "line":
-            found.add((files[frame.f_code.co_filename], frame.f_lineno))
+            lines.add((files[frame.f_code.co_filename], frame.f_lineno))
         return local
 
     def calls(frame: Any, event: str, _: Any) -> Any:
@@ -279,7 +279,7 @@ def reached(component: str) -> tuple[str, set[tuple[str, int]]]:
                 runner.run(task, "quick", examples=3)
             finally:
                 sys.settrace(None)
-    return component, found
+    return component, lines
 
 
 SLOW = ("long_trajectory", "training_float64", "training_float32")
@@ -288,8 +288,8 @@ SLOW = ("long_trajectory", "training_float64", "training_float32")
 # One mutant in a process of its own
 
 
-def noticed(mutant: Mutant, components: list[str]) -> str:
-    """Who notices the mutant; empty where nobody does."""
+def detected(mutant: Mutant, components: list[str]) -> str:
+    """The check or tests that detect the mutant, run in a process of its own; empty if none does."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = os.fork()
     if child == 0:
@@ -299,26 +299,27 @@ def noticed(mutant: Mutant, components: list[str]) -> str:
             os.dup2(null, 1)
             os.dup2(null, 2)
             sys.meta_path.insert(0, _Finder(mutant))
-            sender.send(_held(mutant, components))
+            sender.send(_failing(mutant, components))
             sender.close()
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is not silence
+        except BaseException as error:  # noqa: BLE001  # any error detects the mutant
             sender.send(f"{type(error).__name__} outside of any check")
         finally:
             os._exit(0)
     sender.close()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        return "it does not end"
+        return "a timeout"
     try:
         return str(receiver.recv())
     except EOFError:
-        return "its process died"
+        return "a crash"
 
 
-def _held(mutant: Mutant, components: list[str]) -> str:
+def _failing(mutant: Mutant, components: list[str]) -> str:
+    """The first check, or the tests, that fail with the mutant; empty if all pass."""
     try:
         from conformance import runner
-    except Exception as error:  # noqa: BLE001  # to fail at import is to be noticed
+    except Exception as error:  # noqa: BLE001  # a failed import detects the mutant
         return f"import: {type(error).__name__}"
     runner.ready()
     for component in components:
@@ -328,24 +329,13 @@ def _held(mutant: Mutant, components: list[str]) -> str:
     import pytest
 
     own = [str(TESTS / file) for file in FILES[mutant.file].split()]
-    options = [
-        "-x",
-        "-q",
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-c",
-        str(TESTS.parent / "pyproject.toml"),
-    ]
-    code = pytest.main([*options, *own])
+    options = ["-xq", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    code = pytest.main([*options, "-c", str(TESTS.parent / "pyproject.toml"), *own])
     return FILES[mutant.file] if code not in (0, 5) else ""
 
 
 def _warm() -> None:
-    """What every mutant needs and none changes."""
+    """Import what every mutant needs and none changes."""
     import hypothesis  # noqa: F401
     import torch
 
@@ -353,40 +343,41 @@ def _warm() -> None:
 
 
 def main() -> int:
-    made = argparse.ArgumentParser(description="Change one thing in numpyml at a time, and see the suite turn red.")
-    made.add_argument("--sample", type=int, metavar="N", help="so many mutants, drawn at random; else all")
-    made.add_argument("--seed", type=int, default=0, help="of the sample")
-    made.add_argument("--file", default="", help="only files whose path has this in it, such as losses")
-    made.add_argument("--jobs", type=int, default=2)
-    made.add_argument("--lines", type=Path, metavar="FILE", help="keep here which component runs which lines")
-    given = made.parse_args()
-    chosen = [mutant for file in FILES if given.file in file for mutant in mutants(file)]
-    if given.sample is not None:
-        drawn = random.Random(given.seed)  # noqa: S311  # no secret
-        chosen = drawn.sample(chosen, min(given.sample, len(chosen)))
+    parser = argparse.ArgumentParser(description="Mutation testing: change one thing in numpyml at a time.")
+    parser.add_argument("--sample", type=int, metavar="N", help="test N random mutants; all by default")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--file", default="", help="only files whose path contains this, such as losses")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--lines", type=Path, metavar="FILE", help="cache the lines that each component runs in this file"
+    )
+    options = parser.parse_args()
+    chosen = [mutant for file in FILES if options.file in file for mutant in mutants(file)]
+    if options.sample is not None:
+        rng = random.Random(options.seed)  # noqa: S311  # no secret
+        chosen = rng.sample(chosen, min(options.sample, len(chosen)))
         chosen.sort(key=lambda mutant: (mutant.file, mutant.line))
     context = multiprocessing.get_context("fork")
-    lines = _lines(given.lines, given.jobs)
+    lines = _lines(options.lines, options.jobs)
     _warm()
-    survivors, excused, began = [], 0, time.monotonic()
-    for file in sorted({mutant.file for mutant in chosen} or {file for file in FILES if given.file in file}):
-        if by := noticed(Mutant(file, 0, "", UNCHANGED, -1), []):
-            print(f"{file} is noticed by {by} though nothing in it is changed")
+    survivors, equivalent, start = [], 0, time.monotonic()
+    for file in sorted({mutant.file for mutant in chosen} or {file for file in FILES if options.file in file}):
+        if by := detected(Mutant(file, 0, "", UNCHANGED, -1), []):
+            print(f"{by} fails although nothing in {file} is changed")
             return 2
-    with ProcessPoolExecutor(given.jobs, context) as pool:
-        running = [(m, pool.submit(noticed, m, _fitting(m, lines))) for m in chosen]
-        for done, (mutant, future) in enumerate(running, 1):
+    with ProcessPoolExecutor(options.jobs, context) as pool:
+        running = [(m, pool.submit(detected, m, _fitting(m, lines))) for m in chosen]
+        for count, (mutant, future) in enumerate(running, 1):
             by = future.result()
-            reason = EQUIVALENT.get((mutant.file, mutant.text, mutant.done))
-            excused += bool(not by and reason)
+            reason = EQUIVALENT.get((mutant.file, mutant.text, mutant.change))
+            equivalent += bool(not by and reason)
             if not by and not reason:
                 survivors.append(mutant)
-            print(f"[{done}/{len(chosen)}] {by or reason or 'SURVIVED'} | {mutant}", flush=True)
+            print(f"[{count}/{len(chosen)}] {by or reason or 'SURVIVED'} | {mutant}", flush=True)
     print(
-        f"\n{len(chosen) - len(survivors) - excused} of {len(chosen)} mutants are noticed, {excused} cannot be,",
-        end=" ",
+        f"\n{len(chosen) - len(survivors) - equivalent} of {len(chosen)} mutants are detected, {equivalent} cannot be, "
+        f"{len(survivors)} survive ({time.monotonic() - start:.0f} s)"
     )
-    print(f"{len(survivors)} survive ({time.monotonic() - began:.0f} s)")
     for mutant in survivors:
         print(f"SURVIVED {mutant}")
     return 1 if survivors else 0
@@ -404,7 +395,7 @@ def _lines(file: Path | None, jobs: int) -> dict[str, set[tuple[str, int]]]:
 
 
 def _components() -> list[str]:
-    """Every component's name, asked in a process of its own: this one must not import numpyml."""
+    """The name of every component, from another process, since this one must not import numpyml."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return list(pool.submit(_names).result())
 
@@ -418,9 +409,9 @@ def _names() -> list[str]:
 def _fitting(mutant: Mutant, lines: dict[str, set[tuple[str, int]]]) -> list[str]:
     """The components that run the changed line, or one next to it in the same expression, the most specific first."""
     for near in (0, 1, 3):
-        places = {(mutant.file, mutant.line + i) for i in range(-near, near + 1)}
-        if found := [c for c, ran in lines.items() if places & ran]:
-            return sorted(found, key=lambda c: len(lines[c]))[:COMPONENTS]
+        nearby = {(mutant.file, mutant.line + i) for i in range(-near, near + 1)}
+        if components := [c for c, ran in lines.items() if nearby & ran]:
+            return sorted(components, key=lambda c: len(lines[c]))[:COMPONENTS]
     return []
 
 

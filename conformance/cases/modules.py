@@ -38,7 +38,7 @@ def dropout_mask(seed: int, position: int, p: float, shape: tuple[int, ...], dty
 
 def restart_masks(module: Any, seed: int) -> None:
     """Let every Dropout inside a PyTorch module draw the masks of :func:`dropout_mask`."""
-    for position, inner in enumerate(pytorch.dropping(module)):
+    for position, inner in enumerate(pytorch.dropout_modules(module)):
 
         def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + position) -> tuple[Any, ...]:
             pytorch.seed(seed)
@@ -141,7 +141,7 @@ class ModuleCase(Case):
     def _rates(self) -> list[float]:
         """The share that is dropped by each module inside that drops elements; in evaluation none does."""
         inside = built(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
-        return [_rate(inner) for inner in pytorch.dropping(inside)] if self.training else []
+        return [_rate(inner) for inner in pytorch.dropout_modules(inside)] if self.training else []
 
     # What goes in
 

@@ -16,7 +16,7 @@ from conformance.comparison.movement import DRAWS, ROUNDINGS
 from conformance.comparison.rule import Input, Problem, arrays_of
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
-from conformance.strategies.arrays import LIES, Shape, laid_out, seeds, single
+from conformance.strategies.arrays import LAYOUT_TESTS, Shape, laid_out, seeds, single
 from conformance.strategies.coverage import PRECISIONS, REFUSED, Coverage, Draw, among, likely, mark, pairs, pick
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.typing import Array
@@ -194,7 +194,7 @@ class OptimizerCase(Case):
 
     def lies(self, layout: str) -> bool:
         """Whether an array of these shapes can have this memory layout."""
-        return any(LIES[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
+        return any(LAYOUT_TESTS[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
 
     def sampled(self) -> Problem:
         """The trajectory; of a large parameter a sample of elements, the last among them. Updates are elementwise, so

@@ -1,4 +1,4 @@
-"""What a case computes, named: the keys of the arrays that the comparison rule takes."""
+"""Names of the arrays that a case computes: the keys that the comparison rule takes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WORDS: dict[str, Callable[[Answer], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One array that both frameworks compute; ``str`` gives its name in messages and in the documented differences.
+    """The name of one array that both frameworks compute; ``str`` gives it as messages and documented differences do.
 
     kind        of                          index
     output                                  position among the outputs, from 0
     gradient    an input or a parameter
-    written     a parameter that a call writes to, compared after it like an output
+    written     a parameter that a call writes to, compared after the call like an output
     buffer      a buffer                    number of the call, from 1
     state       an optimizer's state array, or "parameter"; the number of the parameter, from 0
     """
@@ -62,7 +62,7 @@ def every(answer: Answer) -> bool:
 
 
 def is_output(answer: Answer) -> bool:
-    """Whether a forward alone gives it."""
+    """Whether the forward computes it."""
     return answer.kind in ("output", "written")
 
 

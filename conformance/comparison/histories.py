@@ -1,4 +1,4 @@
-"""What long runs are held to: the trajectories of optimizers, and the losses of training runs. See rule.py."""
+"""The comparison of long runs: trajectories of optimizers and losses of training. See rule.py."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from conformance.comparison.rule import K, Verdict
 from conformance.comparison.ulps import distance, shown
 from numpyml.typing import Array
 
-STEPWISE = 1e-12  # float64, identical gradients: of the largest number in the array, at every step
-TRAINING = 1e-10  # float64, each side on its own gradients: of the loss, at every step
-RECENT = 10  # an array's scale is its largest number in so many steps: all of it may cross zero at once
+STEPWISE = 1e-12  # float64, identical gradients, each step: relative to the largest number in the array
+TRAINING = 1e-10  # float64, each side with its own gradients, each step: relative to the loss
+RECENT = 10  # steps over which the largest number of an array is its scale: all of it may cross zero at once
 
 
 def _earlier(x: Array, steps: int) -> Array:
-    """The history so many steps earlier."""
+    """The history delayed by a number of steps."""
     return np.concatenate([x[:1].repeat(min(steps, len(x)), 0), x])[: len(x)]
 
 
 def off_scale(answer: Answer, got: Array, expected: Array, movement: Array | float = 0.0) -> Verdict:
-    """Two float64 histories, axis 0 the steps: every element within STEPWISE of its array's scale, or, where the
-    problem is ill-conditioned, within K times what roundings alone move it."""
+    """Compare two float64 histories, steps along axis 0.
+
+    Each element may differ by STEPWISE times the scale of its array or by K times what roundings move it.
+    """
     if got.shape != expected.shape:
         return Verdict(answer, failure=f"{answer}: shape {got.shape}, expected {expected.shape}")
     with np.errstate(all="ignore"):
@@ -36,6 +38,6 @@ def off_scale(answer: Answer, got: Array, expected: Array, movement: Array | flo
         verdict.failure = (
             f"{answer}, step {at[0] + 1}, element {list(at[1:])}: "
             f"got {shown(got[at])}, expected {shown(expected[at])}: off by {float(error[at]):.3g}, "
-            f"allowed are {STEPWISE:g} of the array's scale, or {K:g} x what roundings alone move it"
+            f"allowed is {STEPWISE:g} of the array's scale, or {K:g} x what roundings move it"
         )
     return verdict

@@ -1,21 +1,25 @@
-"""How far a reference moves when every number that goes in moves by one unit in the last place, in the worst case.
+"""Movement: the change of a reference when every input number changes by one unit in the last place, at worst.
 
     movement of y  =  Σ |∂y/∂x| ulp(x)
 
-The worst case of a sum of n numbers is √n times what random signs show, and plain addition comes near it. So movement
-is the larger of two estimates: the largest of several draws in which every number moves by one unit, and the median
-of |Σ cᵢ ∂y/∂xᵢ ulp(xᵢ)| over draws with cᵢ from the standard Cauchy distribution. Such a sum is distributed as one c
-times Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stable distributions, J. ACM 53). Where every draw of
-the first kind moves an element by as much, it is taken to depend on one number alone, of which the first estimate is
-exact; where none moves it, two numbers may have moved the same way each time. A long run takes in the roundings of its
-own steps instead, and moves by units alone.
+The worst case of a sum of n numbers is √n times the effect of random signs, and plain addition comes near it. So
+movement is the larger of two estimates:
 
-Every draw only widens the bound, so the estimate comes in stages, of which the rule asks for as many as it needs. The
-last stage has more draws of the first kind: two numbers that nearly cancel may have done so in each of those before.
+    units    the largest change over several draws in which every number moves by one unit, up or down
+    swings   the median of |Σ cᵢ ∂y/∂xᵢ ulp(xᵢ)| over draws of cᵢ from the standard Cauchy distribution. The sum is
+             distributed as c Σ |∂y/∂xᵢ| ulp(xᵢ), and the median of |c| is 1 (Indyk 2006, Stable distributions,
+             J. ACM 53).
 
-Where a component is composed of others, the movement is at least what one more rounding of every intermediate result,
-forwards and backwards, does to PyTorch in float64 (the largest of several draws): two intermediate results may cancel
-though no move of the inputs parts them.
+If all unit draws change an element by the same amount, it depends on one number, and the first estimate is exact. If
+none changes it, two numbers may have moved together each time, and swings are drawn. A long run has the roundings of
+its own steps as inputs, and only unit draws.
+
+Every draw only widens the bound, so the estimate has stages, and the rule uses as few as it needs. The last stage has
+more unit draws: two numbers that nearly cancel may have done so in all earlier ones.
+
+The movement of a composite component is at least the effect of one more rounding of every intermediate result of
+PyTorch in float64, forward and backward (the largest of several draws): two intermediate results may cancel at all
+inputs.
 """
 
 from __future__ import annotations
@@ -34,24 +38,23 @@ if TYPE_CHECKING:
     from conformance.comparison.rule import Input, Problem
 
 Run = Callable[[Mapping[str, Array]], Mapping[Answer, Array]]
-Moves = dict[Answer, Array]  # how far each element moves
-Stage = tuple[bool, Moves]  # whether the estimate is settled
+Moves = dict[Answer, Array]  # the change of each element
+Stage = tuple[bool, Moves]  # whether the estimate is final, and the estimate
 
-DRAWS = 8  # of moves by one unit, and of intermediate roundings
-FEW = 2  # draws of the first stage, which may show already that the rule is kept
-FURTHER = 8  # draws of the last stage: in eight, two numbers that nearly cancel do so each time in one case of 256
-SWINGS = 5  # of moves by c units; odd, for the median
+DRAWS = 8  # of units, and of intermediate roundings
+FEW = 2  # draws of the first stage, which may suffice
+FURTHER = 8  # draws of the last stage: two numbers that nearly cancel do so in all eight with probability 1/256
+SWINGS = 5  # draws of swings; odd, for the median
 ALONE = 0.45  # an element that depends on one number moves as far up as down, or, at a power of two, half as far
 
-COUPLED = frozenset({"ties", "signed zeros"})  # kinds of values of which equal numbers move together
-ROUNDINGS = "roundings"  # the kind of what a long run rounds in its steps: no number moves, or each by one unit
+COUPLED = frozenset({"ties", "signed zeros"})  # kinds of values whose equal numbers move together
+ROUNDINGS = "roundings"  # the kind of inputs that stand for the roundings of a long run, in units
 
 
 def units(source: Input, exact: Array, rng: np.random.Generator) -> Array:
-    """Every number one unit in its last place up or down; zeros, ∞ and NaN stay.
+    """Every number moved by one unit in its last place, up or down; zeros, ∞ and NaN stay.
 
-    Equal numbers move together where ties are what the values are for: a tie stays a tie. Where the numbers say
-    which way to round, it is any way.
+    Equal numbers of a coupled kind move together, so that ties stay ties. Of ROUNDINGS, ±1 for each number.
     """
     if source.kind == ROUNDINGS:
         return 2 * rng.integers(0, 2, exact.shape).astype(exact.dtype) - 1
@@ -66,7 +69,7 @@ def units(source: Input, exact: Array, rng: np.random.Generator) -> Array:
 
 
 def swings(source: Input, exact: Array, rng: np.random.Generator, carrier: np.dtype[Any]) -> Array:
-    """Every number moved by c units in its last place, c from the standard Cauchy distribution, or by half its size."""
+    """Every number moved by c units in its last place, c standard Cauchy, at most by half the number."""
     c = _draw(source, exact, rng.standard_cauchy)
     with np.errstate(all="ignore"):
         x = exact.astype(carrier)
@@ -76,7 +79,7 @@ def swings(source: Input, exact: Array, rng: np.random.Generator, carrier: np.dt
 
 
 def _draw(source: Input, exact: Array, random: Callable[[Any], Array]) -> Array:
-    """A random number for each element, the same for those that are coupled."""
+    """A random number for each element; the same for equal elements of a coupled kind."""
     if source.kind not in COUPLED:
         return random(exact.shape)
     distinct, index = np.unique(np.abs(exact), return_inverse=True)
@@ -84,13 +87,13 @@ def _draw(source: Input, exact: Array, random: Callable[[Any], Array]) -> Array:
 
 
 def _median(xs: Sequence[Array]) -> Array:
-    """The median of an odd number of arrays, element by element."""
+    """The elementwise median of an odd number of arrays."""
     middle = len(xs) // 2
     return np.partition(np.stack(xs, -1), middle, -1)[..., middle]
 
 
 def _limited(x: Array, source: Input) -> Array:
-    """The numbers between the limits of their array."""
+    """The numbers clipped to the limits of their array."""
     if source.low == -np.inf and source.high == np.inf:
         return x
     return np.clip(x, x.dtype.type(source.low), x.dtype.type(source.high))
@@ -99,15 +102,15 @@ def _limited(x: Array, source: Input) -> Array:
 def estimate(
     problem: Problem, exact: Mapping[str, Array], carrier: Any, seed: int, at: Run, value: Mapping[Answer, Array]
 ) -> Iterator[Stage]:
-    """How far each element moves, by a few draws, and by more."""
+    """Yield the movement of each element, estimated from more draws at each stage."""
 
     def distances(draw: int, move: Callable[..., Array]) -> Moves:
-        inputs, alone = {}, np.random.default_rng([seed, draw])
+        inputs, rng = {}, np.random.default_rng([seed, draw])
         for name, x in exact.items():
             source = problem.inputs[name]
-            # Where ties are what the values are for, equal numbers move together, in whichever array they are.
-            together = source.kind in COUPLED
-            inputs[name] = move(source, x, np.random.default_rng([seed, draw, 1]) if together else alone)
+            # Equal numbers of a coupled kind move together in all arrays.
+            coupled = source.kind in COUPLED
+            inputs[name] = move(source, x, np.random.default_rng([seed, draw, 1]) if coupled else rng)
         values = at(inputs)
         return {name: distance(values[name], x) for name, x in value.items()}
 
@@ -143,8 +146,10 @@ def with_roundings(
     problem: Problem, exact: Mapping[str, Array], dtype: np.dtype[Any], seed: int, still: Mapping[Answer, Array],
     stages: Iterable[Stage],
 ) -> Iterator[Stage]:  # fmt: skip
-    """The stages, in which what is composed moves at least as far as intermediate roundings move it from ``still``,
-    PyTorch's answers in float64: after the first by a few draws, once settled by all."""
+    """The stages; of a composite, the movement is at least the effect of intermediate roundings on ``still``.
+
+    ``still`` is PyTorch's answers in float64. The first stage has few draws of roundings, the final ones have all.
+    """
     if problem.rounded is None:
         yield from stages
         return
@@ -154,7 +159,7 @@ def with_roundings(
     draws = 0
 
     def widened(movement: Moves, most: int) -> Moves:
-        """The movement, at least what so many draws of the roundings do."""
+        """The movement, at least the effect of this number of draws of roundings."""
         nonlocal draws
         for draw in range(draws, most):
             answers = rounded(inputs, dtype, seed + draw)
@@ -163,10 +168,10 @@ def with_roundings(
         draws = max(draws, most)
         return {name: np.maximum(moves, least[name]) for name, moves in movement.items()}
 
-    for settled, movement in stages:
+    for final, movement in stages:
         if not draws:
             yield False, movement
         if draws < DRAWS:
             yield False, widened(movement, FEW)
-        if settled:
+        if final:
             yield True, widened(movement, DRAWS)

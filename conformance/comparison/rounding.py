@@ -1,4 +1,4 @@
-"""PyTorch with every intermediate result rounded once more, forwards and backwards."""
+"""PyTorch with one more rounding of every intermediate result, forward and backward."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ COPIES = ("clone", "copy", "detach", "empty", "zeros", "ones", "full", "fill", "
 
 @cache
 def _copies(func: Any) -> bool:
-    """Whether an operation gives a view, a copy or a constant."""
+    """Whether an operation returns a view, a copy or a constant."""
     name = func._schema.name.removeprefix("aten::").strip("_")
     return name.startswith(COPIES) or any(result.alias_info is not None for result in func._schema.returns)
 
 
 class Rounded(TorchDispatchMode):
-    """Inside, whatever an operation computes is multiplied by 1 ± u, u the rounding unit of a dtype, at random.
+    """Context manager: every result of an operation is multiplied by 1 ± u at random, u the unit roundoff of a dtype.
 
-    Views, copies and constants are no results; 0 and ∞ stay.
+    Views, copies and constants are not rounded.
     """
 
     def __init__(self, seed: int, dtype: Any) -> None:
@@ -32,17 +32,17 @@ class Rounded(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here, and to say so takes PyTorch longer than to compute
+        return False  # nothing is compiled; the default check takes longer than the computation
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if _copies(func):
             return result
-        return type(result)(map(self.moved, result)) if isinstance(result, (list, tuple)) else self.moved(result)
+        return type(result)(map(self.rounded, result)) if isinstance(result, (list, tuple)) else self.rounded(result)
 
-    def moved(self, y: Any) -> Any:
-        """The numbers, each a rounding unit up or down."""
+    def rounded(self, y: Any) -> Any:
+        """The numbers, each times 1 + u or 1 − u."""
         if not isinstance(y, torch.Tensor) or y.dtype != torch.float64:
             return y
-        ways = torch.randint(2, y.shape, generator=self.generator, dtype=y.dtype)
-        return y * ways.mul_(2 * self.unit).add_(1 - self.unit)
+        signs = torch.randint(2, y.shape, generator=self.generator, dtype=y.dtype)
+        return y * signs.mul_(2 * self.unit).add_(1 - self.unit)

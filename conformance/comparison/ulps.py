@@ -10,12 +10,12 @@ from numpyml.typing import Array
 
 
 def wider(dtype: Any) -> np.dtype[Any]:
-    """The dtype in which answers in ``dtype`` are held to their references."""
+    """The dtype of the references of answers in ``dtype``."""
     return np.dtype(np.float64 if dtype == np.float32 else np.longdouble)
 
 
 def ulp(x: Array, dtype: Any) -> Array:
-    """One unit in the last place of each element in a dtype, of 1 where it is not finite; in the wider dtype."""
+    """One unit in the last place of each element in a dtype (of 1 if not finite), returned in the wider dtype."""
     with np.errstate(all="ignore"):
         rounded = np.abs(np.asarray(x).astype(dtype))
         spacing: Array = np.spacing(np.where(np.isfinite(rounded), rounded, rounded.dtype.type(1)))
@@ -23,7 +23,7 @@ def ulp(x: Array, dtype: Any) -> Array:
 
 
 def distance(a: Array, b: Array) -> Array:
-    """|a − b|; 0 between NaN and NaN and between ∞ and ∞, ∞ where one alone is NaN."""
+    """|a − b|; 0 between two NaN or equal infinities, ∞ between NaN and a number."""
     with np.errstate(all="ignore"):
         apart: Array = np.abs(np.subtract(a, b))
         if np.isfinite(apart).all():
@@ -33,14 +33,14 @@ def distance(a: Array, b: Array) -> Array:
 
 
 def lost(wide: Array, narrow: Array) -> Array:
-    """Where the narrower of two answers is NaN or infinite and the wider is neither, or is another infinity."""
+    """Where the narrower answer is not finite and differs from the wider one, which is not NaN."""
     if wide.shape != narrow.shape:
         return np.zeros(narrow.shape, bool)
     return ~np.isnan(wide) & ~np.isfinite(narrow) & (wide != narrow)
 
 
 def largest(x: Array) -> float:
-    """The largest finite magnitude; 0 where there is none."""
+    """The largest finite magnitude; 0 if there is none."""
     finite = np.abs(x[np.isfinite(x)])
     return float(finite.max()) if finite.size else 0.0
 
@@ -51,6 +51,6 @@ def first(x: Array) -> tuple[int, ...]:
 
 
 def shown(x: Any) -> str:
-    """A number in the digits of its precision; one of extended precision as a float64, where it is one."""
+    """A number with the digits of its precision; of extended precision with those of float64, if it is exact there."""
     with np.errstate(all="ignore"):
         return str(np.float64(x) if isinstance(x, np.longdouble) and np.float64(x) == x else x)

@@ -1,4 +1,4 @@
-"""The contract: one row for each component, a file for each family."""
+"""The contract: a row for each component, a file for each family."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conformance.contracts import (
 from conformance.contracts.functions import elementwise, indexing, products, reductions, shapes
 from conformance.rows import FunctionRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 
-# The rows by the group of the table and the file they stand in, in the order of the table.
+# The rows by group and file, in the order of the table of components.
 FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
     "layers": {"layers": layers.ROWS},
     "attention and Transformers": {"position": position.ROWS, "transformer": transformer.ROWS},
@@ -41,12 +41,12 @@ FAMILIES: dict[str, dict[str, Sequence[Row]]] = {
 
 
 def groups() -> dict[str, list[Row]]:
-    """The rows by the group of the table that they belong to."""
+    """The rows by group."""
     return {group: [row for members in files.values() for row in members] for group, files in FAMILIES.items()}
 
 
 def rows() -> list[Row]:
-    """Every row, in the order of the table that a run ends with."""
+    """Every row, in the order of the table of components."""
     return [row for members in groups().values() for row in members]
 
 

@@ -17,18 +17,18 @@ from conformance.strategies.arrays import EVERY, floats, shapes
 from conformance.strategies.coverage import Strategy, among, between
 from numpyml.nn import activations
 
-FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # for the tanh approximation: see the remark of GELU
-BLOCKS = (Large(68),)  # times 1,024 numbers of float32: more than are ever computed at a time
+FINITE = tuple(kind for kind in EVERY if kind != "infinite")  # of GELU by tanh: see its remark
+BLOCKS = (Large(68),)  # 68 times 1,024 numbers of float32: more than one block
 LAST_WEIGHT = "where one probability is nearly 1, its difference from 1 cancels"
 
 
 def anything(options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
-    """One array of any shape and any kind of values."""
+    """One array of any shape and kind of values."""
     return st.tuples(floats(shapes(), EVERY))
 
 
 def along_an_axis(options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
-    """One array that has the axis ``dim``."""
+    """One array with an axis ``dim``."""
 
     def has_axis(shape: tuple[int, ...]) -> bool:
         axes = max(len(shape), 1)

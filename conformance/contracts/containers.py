@@ -1,4 +1,4 @@
-"""Containers, one row each. What is inside comes from a short list of parts that fit one another."""
+"""Containers, one row each. Their modules come from a short list of parts with compatible shapes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LABELS = {": by name", ": in a list", ": several", *(f": {part}" for part in PAR
 
 
 def inside(strategy: Strategy[Any], *impossible: str) -> Purposeful:
-    """Parts, in a list or by name."""
+    """A strategy of parts, in a list or by name, without impossible labels."""
 
     def of(parts: Any) -> list[str]:
         named = isinstance(parts, dict)
@@ -43,7 +43,7 @@ lists = st.lists(parts, min_size=1, max_size=4)
 dicts = st.dictionaries(st.sampled_from(["first", "hidden", "last", "a_b"]), parts, min_size=1, max_size=4)
 either = inside(lists | dicts)
 listed, named = inside(lists.map(list), ": by name"), inside(dicts.map(dict), ": in a list")
-# Few rows: PyTorch's float64, which must confirm the wider answer here, adds up the gradients of many one by one.
+# Few rows: PyTorch's float64 must confirm the wider answer, and sums the gradients of many rows one by one.
 features = floats(shapes(1, 3, elements=64).map(lambda s: (*s, WIDTH)), EVERY)
 
 FINDINGS = (

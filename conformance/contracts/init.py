@@ -22,7 +22,7 @@ ROWS = [
             Absent("nonlinearity", "the gain of a leaky ReLU, as PyTorch does by default"),
             Refused(
                 option("a", "None", "infinity"),
-                "a negative slope is a finite number; PyTorch takes None for 0.01, and infinity for zeros",
+                "a negative slope is a finite number; PyTorch treats None as 0.01, and returns zeros for infinity",
             ),
             Accepted(("array of 1 axes",), "an array (fan_out,) has a fan_in of 1; PyTorch requires two axes"),
         ),

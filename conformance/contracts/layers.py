@@ -23,20 +23,20 @@ SQUARABLE = [kind for kind in NASTY if kind != "wide"]
 NORM = (
     Refused(option("eps", "-1", "NaN", "infinity"), NOT_FINITE),
     Remark(
-        "compared over 32 elements and more, and not at numbers of 1e±30, whose squares overflow: where one element is "
-        "nearly the whole norm, the gradient, which removes the component along it, cancels, here as in PyTorch."
+        "compared over 32 elements or more, and not for numbers of 1e±30, whose squares overflow: where one element is "
+        "nearly the whole norm, the gradient removes the component along it and cancels, as in PyTorch."
     ),
 )
 
 
 def normalizable(shape: Any) -> Strategy[tuple[Input, ...]]:
-    """Arrays whose last axes are these."""
+    """An array with these last axes."""
     last = (shape,) if isinstance(shape, int) else shape
     return st.tuples(floats(shapes(0, 3, elements=48).map(lambda s: (*s, *last)), SQUARABLE))
 
 
 def has_axes(shape: tuple[int, ...], start: int, end: int) -> bool:
-    """Whether the axes from start to end are there, in this order."""
+    """Whether the axes start and end exist, in this order."""
     axes = max(len(shape), 1)
     start, end = (dim + axes if dim < 0 else dim for dim in (start, end))
     return 0 <= start <= end < axes
@@ -109,8 +109,8 @@ ROWS = [
             Refused(option("max_norm", "-1", "NaN", "infinity"), NOT_FINITE),
             Refused(
                 option("norm_type", "-1", "NaN", "None", "a list", "a word"),
-                "it must be above 0, also without max_norm; PyTorch looks at it only with max_norm, and not at "
-                "construction",
+                "it must be above 0, also without max_norm; PyTorch uses it only with max_norm, and does not "
+                "validate it at construction",
             ),
         ),
         findings=(LONG,),

@@ -25,13 +25,14 @@ weights = among(None, None, np.array([0.5, 2.0, 0.25, 1.5]), np.array([1.0, 0.0,
 
 @st.composite
 def same_shape(draw: Draw, kinds: tuple[str, ...]) -> tuple[Input, Input]:
+    """Outputs and targets of one shape."""
     shape = draw(shapes())
     return draw(floats(shape, kinds)), draw(floats(shape, kinds))
 
 
 @st.composite
 def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input, Input]:
-    """Logits and targets from 0 to 1; with weights, their last axis is the weights'."""
+    """Logits and targets from 0 to 1; with weights, the last axis has their length."""
     weighted = options["weight"] is not None or options["pos_weight"] is not None
     shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
     x = draw(floats(shape, EVERY))
@@ -43,7 +44,7 @@ def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input
 
 @st.composite
 def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Input]:
-    """Logits (C,), (N, C) or (N, C, d₁, ...) and class indices, or probabilities."""
+    """Logits (C,), (N, C) or (N, C, d₁, ...), and class indices or probabilities."""
     n, elements = (MANY_CLASSES, 16) if grows() and options["weight"] is None else (CLASSES, 1024)
     shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))
     logits = (shape[0], n, *shape[1:]) if shape else (n,)
@@ -70,11 +71,11 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
 
 
 def with_limits(logits: Array, axis: int) -> Array:
-    """At most one +∞ among the classes, and one finite logit at least: where mathematics has a limit."""
+    """The logits with at most one +∞ and at least one that is not −∞ among the classes: there the loss has a limit."""
     first = np.cumsum(np.isposinf(logits), axis) <= 1
-    mended = np.where(np.isposinf(logits) & ~first, 0.25, logits)
-    lost = np.isneginf(mended).all(axis=axis, keepdims=True)
-    return np.where(lost & (np.cumsum(np.ones_like(mended), axis) == 1), 0.25, mended)
+    one = np.where(np.isposinf(logits) & ~first, 0.25, logits)
+    lost = np.isneginf(one).all(axis=axis, keepdims=True)
+    return np.where(lost & (np.cumsum(np.ones_like(one), axis) == 1), 0.25, one)
 
 
 NO_BROADCAST = Refused(
@@ -83,7 +84,7 @@ NO_BROADCAST = Refused(
         for role in ("input", "target")
         for shape in ("with an axis more", "with an axis less", "longer on the first axis", "longer on the last axis")
     ),
-    "outputs and targets of different shapes would be broadcast against each other, usually by mistake",
+    "outputs and targets of different shapes would be broadcast, usually by mistake",
 )
 PROBABILITIES = Refused(("target above 1", "target below 0"), "targets are probabilities, from 0 to 1")
 WEIGHTS = "a loss has no state; its weights are options"
@@ -138,10 +139,10 @@ ROWS = [
         exact.cross_entropy,
         large=(Large(options={"label_smoothing": 0.0}), Large(options={"label_smoothing": 0.1})),
         differences=(
-            Limit("a logit of +inf, or -inf beside finite ones, has a limit; PyTorch computes inf - inf"),
+            Limit("a logit of +inf, or of -inf with finite ones, has a limit; PyTorch computes inf - inf"),
             OptionNotState("weight", WEIGHTS),
             PROBABILITIES,
-            Refused(option("label_smoothing", "-1", "NaN"), "a share of the probability lies from 0 to 1"),
+            Refused(option("label_smoothing", "-1", "NaN"), "label smoothing is a fraction from 0 to 1"),
             Refused(
                 ("input with an axis less", "target with an axis more"),
                 "one sample has one class index, not a list of one",
@@ -149,8 +150,8 @@ ROWS = [
             Remark("NaN among the logits of an ignored target has no effect; PyTorch's gradient is NaN."),
             Remark(
                 "where smoothing may give a uniform target (label_smoothing=1, or a class of weight 0), logits of "
-                "1e±30 are not compared: nearly 0, they give a nearly uniform prediction, and the gradient cancels, "
-                "here as in PyTorch."
+                "1e±30 are not compared: those near 0 give a nearly uniform prediction, and the gradient cancels, as "
+                "in PyTorch."
             ),
         ),
         findings=(

@@ -9,11 +9,19 @@ from numpyml.nn import optimizers
 
 rates = among(1e-3, 0.1, 1.0, 0.0)
 decays = among(0, 1e-2, 0.3)
-
 betas = among((0.9, 0.999), (0.5, 0.9), (0.0, 0.99), (0.9, 0.0))
 epsilons = among(1e-8, 1e-3, 0.0)
 GROUP = Refused(("option of a group",), "an option of a group is validated as one of the whole optimizer is")
 FINITE = Refused(option("learning_rate eps weight_decay", "infinity"), NOT_FINITE)
+
+ADAM = {
+    "learning_rate": rates,
+    "betas": betas,
+    "eps": epsilons,
+    "weight_decay": decays,
+    "amsgrad": among(False, True),
+    "maximize": among(False, True),
+}
 
 ROWS = [
     OptimizerRow(
@@ -32,7 +40,7 @@ ROWS = [
             Refused(option("learning_rate momentum weight_decay", "NaN", "infinity"), NOT_FINITE),
             Refused(
                 option("dampening", "NaN", "infinity", "None", "a list", "a word"),
-                "it must be finite, also without momentum; PyTorch looks at it only with momentum",
+                "it must be finite, also without momentum; PyTorch uses it only with momentum",
             ),
         ),
         refused=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
@@ -40,30 +48,9 @@ ROWS = [
     OptimizerRow(
         optimizers.Adam,
         "optim.Adam",
-        {
-            "learning_rate": rates,
-            "betas": betas,
-            "eps": epsilons,
-            "weight_decay": decays,
-            "amsgrad": among(False, True),
-            "maximize": among(False, True),
-            "decoupled_weight_decay": among(False, True),
-        },
+        {**ADAM, "decoupled_weight_decay": among(False, True)},
         differences=(GROUP, FINITE),
         at_first=(("amsgrad", True),),
     ),
-    OptimizerRow(
-        optimizers.AdamW,
-        "optim.AdamW",
-        {
-            "learning_rate": rates,
-            "betas": betas,
-            "eps": epsilons,
-            "weight_decay": decays,
-            "amsgrad": among(False, True),
-            "maximize": among(False, True),
-        },
-        differences=(GROUP, FINITE),
-        at_first=(("amsgrad", True),),
-    ),
+    OptimizerRow(optimizers.AdamW, "optim.AdamW", ADAM, differences=(GROUP, FINITE), at_first=(("amsgrad", True),)),
 ]

@@ -1,4 +1,4 @@
-"""Position encodings, one row each; PyTorch has no classes for them: frameworks/counterparts.py."""
+"""Position encodings, one row each. PyTorch has no classes for them: see frameworks/counterparts.py."""
 
 from __future__ import annotations
 
@@ -23,31 +23,28 @@ INTEGER = Refused(
 )
 
 
+def with_positions(draw: Draw, x: Input, each: tuple[int, ...], o: dict[str, Any]) -> tuple[Input, ...]:
+    """The input, and sometimes positions: one sequence of them, or one for each sequence (shape ``each``)."""
+    kind = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
+    if kind == "from 0":
+        return (x,)
+    return x, draw(integers(each[-1:] if kind == "of all sequences" else each, 0, o["max_len"], DTYPES))
+
+
 @st.composite
 def vectors(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
-    """A sequence of vectors, and sometimes the position of each."""
+    """Sequences of vectors, with or without positions."""
     batch, length = pick(draw, "batch", batches), draw(lengths)
     x = draw(floats(sequence(batch, length, o["d_model"], o["batch_first"]), NASTY))
-    positions = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
-    if positions == "from 0":
-        return (x,)
-    return x, draw(
-        integers((length,) if positions == "of all sequences" else per_key(batch, length), 0, o["max_len"], DTYPES)
-    )
+    return with_positions(draw, x, per_key(batch, length), o)
 
 
 @st.composite
 def heads(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
-    """Queries or keys of several heads, and sometimes their positions."""
+    """Queries or keys of several heads, with or without positions."""
     lead, length = pick(draw, "axes before", among((2, 3), (), (1,), (0, 2), (2, 1, 2))), draw(lengths)
     x = draw(floats((*lead, length, o["dim"]), NASTY))
-    positions = pick(draw, "positions", among("from 0", "of all sequences", "of each"))
-    if positions == "from 0":
-        return (x,)
-    batch = (lead[0], *(1 for _ in lead[1:])) if lead else ()
-    return x, draw(
-        integers((length,) if positions == "of all sequences" else (*batch, length), 0, o["max_len"], DTYPES)
-    )
+    return with_positions(draw, x, (*lead[:1], *(1 for _ in lead[1:]), length), o)
 
 
 ROWS = [
@@ -75,11 +72,12 @@ ROWS = [
         heads,
         exact.rotary,
         large=LONG,
-        tied=False,  # a pair of equal numbers is rotated to a difference of two rounded products
+        tied=False,  # rotating a pair of equal numbers subtracts two rounded products
         differences=(
             INTEGER,
             Refused(
-                option("base", "-1", "NaN", "None", "a list", "infinity"), "no angle would be finite, or as intended"
+                option("base", "-1", "NaN", "None", "a list", "infinity"),
+                "the angles would be NaN, infinite or unintended",
             ),
         ),
     ),

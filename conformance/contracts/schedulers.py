@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.records import Refused, Remark, option
+from conformance.records import Difference, Refused, Remark, option
 from conformance.rows import Part, SchedulerRow
-from conformance.strategies.coverage import among, between
+from conformance.strategies.coverage import Purposeful, among, between
 from numpyml.nn import schedulers
 
 
@@ -33,9 +34,13 @@ minima = among(0.0, 1e-5)
 flags = among(False, True)
 
 
-def validated(names: str) -> Refused:
-    """Options that are validated at construction, and by PyTorch late or never."""
-    return Refused(option(names, ""), "options are validated at construction; PyTorch uses whatever it is given")
+def schedule(
+    kind: type, options: Mapping[str, Purposeful], validated: str = "", *remarks: Remark, metric: bool = False
+) -> SchedulerRow:
+    """The row of a schedule. The options in ``validated`` are checked at construction, by PyTorch late or never."""
+    refused = Refused(option(validated, ""), "options are validated at construction; PyTorch uses any value")
+    differences: tuple[Difference, ...] = (refused, *remarks) if validated else remarks
+    return SchedulerRow(kind, f"optim.lr_scheduler.{kind.__name__}", options, metric=metric, differences=differences)
 
 
 LINEAR = Part("optim.lr_scheduler.LinearLR", {"start_factor": 0.1, "total_iters": 5})
@@ -46,57 +51,32 @@ RESTARTS = Part("optim.lr_scheduler.CosineAnnealingWarmRestarts", {"T_0": 7})
 RECIPROCAL = Part("optim.lr_scheduler.LambdaLR", {"lr_lambda": Reciprocal()})
 
 ROWS = [
-    SchedulerRow(
-        schedulers.LambdaLR,
-        "optim.lr_scheduler.LambdaLR",
-        {"lr_lambda": among(Power(0.9), Reciprocal(), [Power(0.5), Reciprocal()])},
-    ),
-    SchedulerRow(
-        schedulers.StepLR,
-        "optim.lr_scheduler.StepLR",
-        {"step_size": between(1, 9), "gamma": factors},
-        differences=(validated("step_size gamma"),),
-    ),
-    SchedulerRow(
+    schedule(schedulers.LambdaLR, {"lr_lambda": among(Power(0.9), Reciprocal(), [Power(0.5), Reciprocal()])}),
+    schedule(schedulers.StepLR, {"step_size": between(1, 9), "gamma": factors}, "step_size gamma"),
+    schedule(
         schedulers.MultiStepLR,
-        "optim.lr_scheduler.MultiStepLR",
         {"milestones": among([3], [], [0, 7], [5, 5, 12], [30, 2]), "gamma": factors},
-        differences=(validated("milestones gamma"),),
+        "milestones gamma",
     ),
-    SchedulerRow(
-        schedulers.ExponentialLR,
-        "optim.lr_scheduler.ExponentialLR",
-        {"gamma": factors},
-        differences=(validated("gamma"),),
-    ),
-    SchedulerRow(
+    schedule(schedulers.ExponentialLR, {"gamma": factors}, "gamma"),
+    schedule(
         schedulers.LinearLR,
-        "optim.lr_scheduler.LinearLR",
         {
             "start_factor": among(1 / 3, 0.01, 0.5, 1.0),
             "end_factor": among(1.0, 0.3, 0.0),
             "total_iters": between(1, 65),
         },
-        differences=(
-            validated("start_factor end_factor total_iters"),
-            Remark("a rate ends at 0; PyTorch's may end below 0 by a rounding"),
-        ),
+        "start_factor end_factor total_iters",
+        Remark("a rate ends at 0; PyTorch's may end below 0 by a rounding"),
     ),
-    SchedulerRow(
-        schedulers.CosineAnnealingLR,
-        "optim.lr_scheduler.CosineAnnealingLR",
-        {"T_max": between(1, 65), "eta_min": minima},
-        differences=(validated("T_max eta_min"),),
-    ),
-    SchedulerRow(
+    schedule(schedulers.CosineAnnealingLR, {"T_max": between(1, 65), "eta_min": minima}, "T_max eta_min"),
+    schedule(
         schedulers.CosineAnnealingWarmRestarts,
-        "optim.lr_scheduler.CosineAnnealingWarmRestarts",
         {"T_0": between(1, 20), "T_mult": between(1, 3), "eta_min": minima},
-        differences=(validated("eta_min"),),
+        "eta_min",
     ),
-    SchedulerRow(
+    schedule(
         schedulers.OneCycleLR,
-        "optim.lr_scheduler.OneCycleLR",
         {
             "max_lr": among(0.1, 1.0, 3e-4, [0.1, 1.0]),
             "total_steps": among(60, 61, 180, None),
@@ -111,15 +91,10 @@ ROWS = [
             "final_div_factor": among(1e4, 10.0),
             "three_phase": flags,
         },
-        differences=(
-            validated(
-                "max_lr pct_start cycle_momentum base_momentum max_momentum div_factor final_div_factor three_phase"
-            ),
-        ),
+        "max_lr pct_start cycle_momentum base_momentum max_momentum div_factor final_div_factor three_phase",
     ),
-    SchedulerRow(
+    schedule(
         schedulers.SequentialLR,
-        "optim.lr_scheduler.SequentialLR",
         {
             "schedulers": among(
                 [LINEAR, COSINE], [EXPONENTIAL, RESTARTS], [STEP, RECIPROCAL], [LINEAR, RESTARTS, EXPONENTIAL], [STEP]
@@ -127,9 +102,8 @@ ROWS = [
             "milestones": among([5], [1], [20], [10, 30], []),
         },
     ),
-    SchedulerRow(
+    schedule(
         schedulers.ReduceLROnPlateau,
-        "optim.lr_scheduler.ReduceLROnPlateau",
         {
             "mode": among("min", "max"),
             "factor": among(0.1, 0.5),
@@ -140,7 +114,7 @@ ROWS = [
             "min_lr": among(0, 0.01, [0.05, 0.001]),
             "eps": among(1e-8, 0.02),
         },
+        "factor patience threshold cooldown min_lr eps",
         metric=True,
-        differences=(validated("factor patience threshold cooldown min_lr eps"),),
     ),
 ]

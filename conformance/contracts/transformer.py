@@ -1,4 +1,4 @@
-"""Attention and the layers that are built of it, one row each, under masks of every kind."""
+"""Attention and Transformer layers, one row each, with masks of every kind."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from numpyml.nn import layers
 from numpyml.typing import Array
 
 flags = among(False, True)
-# No kinds whose equal numbers move together: as Σ gS = 0, equal keys then give the query a gradient that is 0 and does
-# not move, which no rounding hits. NaN is among the values alone, beside no mask: see the remark of the first row.
+# No kinds whose equal numbers move together: since Σ gS = 0, the query's gradient would be an exact 0 that does not
+# move, and no rounded result equals it. NaN is drawn in values only, without a mask: see the remark of the first row.
 KINDS = ("ordinary", "ordinary", "sparse", "subnormal")
 SCORED = (*KINDS, "saturated")
-VALUES = ("wide", "nan")  # these, too, where there are values of their own
+VALUES = ("wide", "nan")  # additional kinds of the values
 lengths = longer(among(3, 1, 2, 5), 70)
 key_lengths = longer(among(3, 1, 2, 5), 90)
 batches = among(2, 1, 3, 0, None)  # None: no batch axis
-MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see the remark of its row
+MODEL = 32  # features: with fewer, LayerNorm's gradient cancels, see the remark of its row
 
 
 # Masks
@@ -36,7 +36,7 @@ MODEL = 32  # features: of fewer, LayerNorm's gradient cancels, see the remark o
 def masks(
     draw: Draw, name: str, shape: tuple[int, ...], seen: bool = False, nothing: bool = True, causal: bool = False
 ) -> Input | None:
-    """None, booleans (``seen``: what True says of a key) or floats; not ``nothing``: every query sees the first key."""
+    """None, booleans or floats. ``seen``: a True shows a key; without ``nothing``, every query sees the first key."""
     kinds = ("none", "boolean", "additive", *["causal"] * causal)
     kind = pick(draw, name, among(*kinds))
     if kind == "none":
@@ -53,8 +53,8 @@ def masks(
     return Input(values, layout, kind)
 
 
-def unmasked(inputs: Iterable[Input]) -> bool:
-    """Whether they hold NaN, beside which no mask is drawn."""
+def hold_nan(inputs: Iterable[Input]) -> bool:
+    """Whether any input has a NaN; no mask is drawn then."""
     return any(np.isnan(x.values).any() for x in inputs)
 
 
@@ -64,14 +64,14 @@ def present(**further: Any) -> dict[str, Any]:
 
 
 def sequence(batch: int | None, length: int, features: int, batch_first: bool) -> tuple[int, ...]:
-    """The shape of what an attention layer takes."""
+    """The shape of an attention layer's input."""
     if batch is None:
         return (length, features)
     return (batch, length, features) if batch_first else (length, batch, features)
 
 
 def sizes(shape: tuple[int, ...], batch_first: bool) -> tuple[int | None, int]:
-    """Batch and length of such a shape."""
+    """Batch size and length of an input of this shape; the batch size is None without a batch axis."""
     if len(shape) == 2:
         return None, shape[0]
     return (shape[0], shape[1]) if batch_first else (shape[1], shape[0])
@@ -87,7 +87,7 @@ def per_key(batch: int | None, length: int) -> tuple[int, ...]:
 
 @st.composite
 def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Input, ...]:
-    """Query, key, value, and sometimes a mask of floats, which has a gradient, too."""
+    """Query, key, value, and sometimes an additive mask, which has a gradient."""
     L, S = draw(lengths), pick(draw, "keys", key_lengths)
     E, Ev = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     heads, shared = draw(st.integers(1, 2)), draw(st.integers(1, 2)) if options["enable_gqa"] else 1
@@ -105,8 +105,8 @@ def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Input, ...]:
 
 @st.composite
 def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str, Any]:
-    """A mask of booleans, or of floats and -inf, where none is among the inputs and none is causal."""
-    if options["is_causal"] or len(inputs) == 4 or unmasked(inputs):
+    """A mask, unless one is among the inputs or implied by is_causal."""
+    if options["is_causal"] or len(inputs) == 4 or hold_nan(inputs):
         return {}
     query, key = (x.values.shape for x in inputs[:2])
     return present(attn_mask=draw(masks("attn_mask", (*query[:-1], key[-2]), seen=True, causal=True)))
@@ -117,6 +117,7 @@ def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Input, ...])
 
 @st.composite
 def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
+    """Query, key and value of multi-head attention."""
     L, S, batch = draw(lengths), pick(draw, "keys", key_lengths), pick(draw, "batch", batches)
     E = o["embed_dim"]
     features = ((L, E, KINDS), (S, o["kdim"] or E, KINDS), (S, o["vdim"] or E, (*KINDS, *VALUES)))
@@ -125,15 +126,16 @@ def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
 
 @st.composite
 def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str, Any]:
+    """The keyword arguments of multi-head attention."""
     (batch, L), (_, S) = (sizes(x.values.shape, o["batch_first"]) for x in inputs[:2])
     needed = pick(draw, "need_weights", flags)
     of_all_heads = ((batch if batch is not None else 1) * o["num_heads"], L, S)
     shape = (L, S) if pick(draw, "a mask for each head", flags) is False else of_all_heads
     mask = padding = None
-    if batch != 0 and not unmasked(inputs):  # PyTorch cannot reshape those of an empty batch
+    if batch != 0 and not hold_nan(inputs):  # PyTorch cannot reshape the masks of an empty batch
         mask = draw(masks("attn_mask", shape, nothing=not needed, causal=True))
         padding = draw(masks("key_padding_mask", per_key(batch, S), nothing=not needed))
-    # Where keys are added, the hint makes PyTorch hide them, though no mask does: findings/causal_hint.py.
+    # With added keys, is_causal makes PyTorch hide them, though the mask does not: findings/causal_hint.py.
     hint = mask is not None and mask.kind == "causal" and not (o["add_bias_kv"] or o["add_zero_attn"])
     is_causal = hint and pick(draw, "is_causal", flags)
     return present(
@@ -145,7 +147,7 @@ def attention_call(draw: Draw, o: dict[str, Any], inputs: tuple[Input, ...]) -> 
     )
 
 
-# The Transformer's layers and stacks
+# Transformer layers and stacks
 
 LAYER: dict[str, Strategy[Any]] = {
     "d_model": among(MODEL, 36),
@@ -165,7 +167,7 @@ def part(layer: str, **options: Any) -> Part:
 
 
 def layer_parts(layer: str) -> Strategy[Part]:
-    """A layer to be copied: as it comes, and with everything chosen."""
+    """The layer that a stack copies: with default options, and with others."""
     chosen = {"activation": "gelu", "batch_first": True, "norm_first": True, "dropout": 0.25}
     return among(part(layer, dropout=0.0), part(layer, **chosen))
 
@@ -178,16 +180,16 @@ norms = among(None, Part("nn.LayerNorm", {"normalized_shape": MODEL}))
 
 
 @st.composite
-def texts(draw: Draw, number: int, batch_first: bool, features: int, alike: bool = False) -> tuple[Input, ...]:
-    """One or two sequences of vectors; ``alike``: equally long."""
+def sequences(draw: Draw, n: int, batch_first: bool, features: int, same_length: bool = False) -> tuple[Input, ...]:
+    """``n`` inputs of sequences of vectors, of the same batch size."""
     batch, first = pick(draw, "batch", batches), draw(lengths)
-    long = [first, *(first if alike else draw(lengths) for _ in range(number - 1))]
-    return tuple(draw(floats(sequence(batch, n, features, batch_first), KINDS)) for n in long)
+    every = [first, *(first if same_length else draw(lengths) for _ in range(n - 1))]
+    return tuple(draw(floats(sequence(batch, length, features, batch_first), KINDS)) for length in every)
 
 
 @st.composite
-def masked(draw: Draw, batch: int | None, L: int, S: int, names: tuple[str, str, str]) -> dict[str, Any]:
-    """The masks of one attention, under the names that a layer has for them."""
+def attention_masks(draw: Draw, batch: int | None, L: int, S: int, names: tuple[str, str, str]) -> dict[str, Any]:
+    """The masks of one attention, under the layer's names of them."""
     mask_name, padding_name, causal_name = names
     if batch == 0:  # PyTorch cannot reshape the masks of an empty batch
         return {}
@@ -205,46 +207,56 @@ MEMORY_MASKS = ("memory_mask", "memory_key_padding_mask", "memory_is_causal")
 
 def encoder_call(names: tuple[str, str, str], o: dict[str, Any], xs: tuple[Input, ...]) -> Strategy[dict[str, Any]]:
     batch, L = sizes(xs[0].values.shape, batch_first(o))
-    return masked(batch, L, L, names)
+    return attention_masks(batch, L, L, names)
 
 
 @st.composite
 def decoder_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> dict[str, Any]:
     (batch, L), (_, S) = (sizes(x.values.shape, batch_first(o)) for x in xs)
-    return draw(masked(batch, L, L, TARGET_MASKS)) | draw(masked(batch, L, S, MEMORY_MASKS))
+    return draw(attention_masks(batch, L, L, TARGET_MASKS)) | draw(attention_masks(batch, L, S, MEMORY_MASKS))
 
 
 @st.composite
 def transformer_call(draw: Draw, o: dict[str, Any], xs: tuple[Input, ...]) -> dict[str, Any]:
-    if mixed(o):
+    if swaps_batch_and_length(o):
         return {}
-    (batch, S), (_, L) = (sizes(x.values.shape, o["batch_first"]) for x in xs)
-    source = draw(masked(batch, S, S, ("src_mask", "src_key_padding_mask", "src_is_causal")))
-    return source | draw(masked(batch, L, L, TARGET_MASKS)) | draw(masked(batch, L, S, MEMORY_MASKS))
+    (batch, S), _ = (sizes(x.values.shape, o["batch_first"]) for x in xs)
+    source = draw(attention_masks(batch, S, S, ("src_mask", "src_key_padding_mask", "src_is_causal")))
+    return source | draw(decoder_call(o, xs[::-1]))
 
 
-def mixed(o: dict[str, Any]) -> bool:
-    """Whether a custom part, which takes the length first, gets batch and length interchanged."""
+def swaps_batch_and_length(o: dict[str, Any]) -> bool:
+    """Whether a custom part, which takes the length first, is given the batch first."""
     return o["batch_first"] and (o["custom_encoder"] is not None or o["custom_decoder"] is not None)
 
 
 def batch_first(o: dict[str, Any]) -> bool:
-    copied = o.get("encoder_layer", o.get("decoder_layer"))
-    first: bool = o["batch_first"] if copied is None else copied.options.get("batch_first", False)
-    return first
+    """Whether inputs have the batch first; of a stack, its layer decides."""
+    layer = o.get("encoder_layer", o.get("decoder_layer"))
+    return bool(o["batch_first"] if layer is None else layer.options.get("batch_first", False))
 
 
-UNSEEN_MASK = Refused(
+IGNORED_MASK = Refused(
     ("input longer on the first axis", "input with an axis less"),
-    "where a mask is declared causal, PyTorch may never look at it",
+    "PyTorch may ignore the shape of a mask that is declared causal",
     CAUSAL_HINT,
 )
+
+
+def rate(name: str) -> Refused:
+    """A rate of dropout that is out of range."""
+    return Refused(
+        option(name, "-1", "a fraction", "NaN", "infinity"),
+        "a rate lies from 0 to 1; PyTorch validates it when something is dropped, if at all",
+    )
+
+
 CANCELS = Finding("gradient", "softmax_gradient.py", "where one probability is nearly 1, its difference from 1 cancels")
 INNER_GELU = Finding("gradient", "gelu_tail.py", "the GELU inside: few digits are left where erf is nearly -1")
 COPIED = Finding(
     "nothing drawn",
     "decoder_activation.py",
-    "a TransformerDecoderLayer whose activation is a module uses relu once it was copied",
+    "a copied TransformerDecoderLayer whose activation is a module uses relu instead",
 )
 EPS = Refused(option("layer_norm_eps", "-1", "NaN", "infinity"), NOT_FINITE)
 
@@ -258,24 +270,21 @@ ROWS = [
         call=boolean_mask,
         function="torch.nn.functional.scaled_dot_product_attention",
         differences=(
-            Refused(
-                option("dropout_p", "-1", "a fraction", "NaN", "infinity"),
-                "a rate lies from 0 to 1; PyTorch validates it when something is dropped, if at all",
-            ),
+            rate("dropout_p"),
             Refused(option("scale", "NaN", "infinity"), "every score would be NaN"),
             Refused(("input with an axis more",), "a mask has no more axes than the scores"),
-            Refused(("input longer",), "of an empty batch, PyTorch looks at no other axis"),
-            Accepted(("input with an axis",), "of an empty batch, PyTorch's output lacks the other's axes"),
-            Accepted(("input longer on the first axis",), "an empty batch is broadcast here, and stays empty"),
+            Refused(("input longer",), "of an empty batch, PyTorch validates no other axis"),
+            Accepted(("input with an axis",), "of an empty batch, PyTorch's output lacks the other input's axes"),
+            Accepted(("input longer on the first axis",), "an empty batch is broadcast and stays empty"),
             Remark(
-                "NaN is drawn among the values alone, beside no mask. What PyTorch makes of a query or key of NaN "
-                "depends on the kernel that runs (conformance/findings/nan_query.py), as does whether a NaN passes a "
-                "mask; here it does."
+                "NaN is compared in the values only, and without a mask. PyTorch's result for NaN in a query or key "
+                "depends on its kernel (conformance/findings/nan_query.py), as does whether a mask hides NaN; in "
+                "numpyml it does not."
             ),
         ),
         findings=(
             CANCELS,
-            Finding("output", "causal_scale.py", "a key is hidden by −∞ times a negative scale"),
+            Finding("output", "causal_scale.py", "a hidden key gets −∞ times a negative scale"),
             Finding("nothing drawn", "nan_query.py", "a query of NaN is treated as one that may attend to no key"),
         ),
     ),
@@ -296,14 +305,11 @@ ROWS = [
         query_key_value,
         call=attention_call,
         differences=(
-            UNSEEN_MASK,
-            Refused(
-                option("dropout", "-1", "a fraction", "NaN", "infinity"),
-                "a rate lies from 0 to 1; PyTorch validates it when something is dropped, if at all",
-            ),
+            IGNORED_MASK,
+            rate("dropout"),
             Remark(
-                "a query that may attend to no key has the weights 0, so its output is the projection's bias. PyTorch "
-                "gives that where it need not return the weights, and NaN where it must; the first is compared."
+                "a query that may attend to no key has weights of 0, so its output is the projection's bias. PyTorch "
+                "computes the same without need_weights, and NaN with it; the first is compared."
             ),
         ),
         findings=(
@@ -317,36 +323,36 @@ ROWS = [
         layers.TransformerEncoderLayer,
         "nn.TransformerEncoderLayer",
         LAYER,
-        lambda o: texts(1, o["batch_first"], o["d_model"]),
+        lambda o: sequences(1, o["batch_first"], o["d_model"]),
         call=lambda o, xs: encoder_call(ENCODER_MASKS, o, xs),
-        differences=(UNSEEN_MASK, EPS),
+        differences=(IGNORED_MASK, EPS),
         findings=(INNER_GELU,),
     ),
     CompositeRow(
         layers.TransformerDecoderLayer,
         "nn.TransformerDecoderLayer",
         LAYER,
-        lambda o: texts(2, o["batch_first"], o["d_model"]),
+        lambda o: sequences(2, o["batch_first"], o["d_model"]),
         call=decoder_call,
-        differences=(UNSEEN_MASK, EPS),
+        differences=(IGNORED_MASK, EPS),
         findings=(INNER_GELU,),
     ),
     CompositeRow(
         layers.TransformerEncoder,
         "nn.TransformerEncoder",
         {"encoder_layer": layer_parts("TransformerEncoderLayer"), "num_layers": between(1, 2), "norm": norms},
-        lambda o: texts(1, batch_first(o), MODEL),
+        lambda o: sequences(1, batch_first(o), MODEL),
         call=lambda o, xs: encoder_call(STACK_MASKS, o, xs),
-        differences=(UNSEEN_MASK,),
+        differences=(IGNORED_MASK,),
         findings=(INNER_GELU,),
     ),
     CompositeRow(
         layers.TransformerDecoder,
         "nn.TransformerDecoder",
         {"decoder_layer": layer_parts("TransformerDecoderLayer"), "num_layers": between(1, 2), "norm": norms},
-        lambda o: texts(2, batch_first(o), MODEL),
+        lambda o: sequences(2, batch_first(o), MODEL),
         call=decoder_call,
-        differences=(UNSEEN_MASK,),
+        differences=(IGNORED_MASK,),
         findings=(INNER_GELU, COPIED),
     ),
     CompositeRow(
@@ -355,15 +361,15 @@ ROWS = [
         {
             **LAYER,
             "d_model": among(MODEL),
-            "activation": among("relu", "gelu"),  # a module is lost in PyTorch: findings/decoder_activation.py
+            "activation": among("relu", "gelu"),  # PyTorch loses a module: findings/decoder_activation.py
             "num_encoder_layers": between(1, 2),
             "num_decoder_layers": between(1, 2),
             "custom_encoder": among(None, None, stack("TransformerEncoder", "TransformerEncoderLayer")),
             "custom_decoder": among(None, None, stack("TransformerDecoder", "TransformerDecoderLayer")),
         },
-        lambda o: texts(2, o["batch_first"], MODEL, alike=mixed(o)),
+        lambda o: sequences(2, o["batch_first"], MODEL, swaps_batch_and_length(o)),
         call=transformer_call,
-        differences=(UNSEEN_MASK, EPS),
+        differences=(IGNORED_MASK, EPS),
         findings=(INNER_GELU, COPIED),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Defects on purpose: each breaks numpyml at one point, and the suite must fail."""
+"""Planted faults: each breaks numpyml at one point, and the suite must fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from conformance.faults.fault import Fault
 
 
 def faults() -> list[Fault]:
-    """All of them."""
+    """Every fault."""
     from conformance.faults import answers, optimizers, randomness, refusals, schedulers, states
 
     return [
@@ -14,6 +14,6 @@ def faults() -> list[Fault]:
     ]
 
 
-def fault(name: str) -> Fault:
-    """The one of this name."""
+def named(name: str) -> Fault:
+    """The fault with this name."""
     return next(fault for fault in faults() if fault.name == name)

@@ -1,7 +1,8 @@
-"""Wrong numbers: outputs, gradients, losses, and how they come out."""
+"""Faults in outputs, gradients and losses: wrong values, dtypes and memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpyml.nn import activations, layers, losses, module
 
 
 def scaled(factor: float) -> Any:
-    """The gradient of the input, off by a factor."""
+    """The gradient of the first input, times a factor."""
 
     def wrong(right: Any) -> Any:
         def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True, True)) -> Any:
@@ -72,7 +73,7 @@ def _in_place(right: Any) -> Any:
     return compute
 
 
-def _from_cache(right: Any) -> Any:
+def _first_call(right: Any) -> Any:
     def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
         self.calls = getattr(self, "calls", 0) + 1
         return right(self, context, gy if self.calls == 1 else gy * 0, needs_input_grad)
@@ -102,7 +103,7 @@ def _without_input(right: Any) -> Any:
 
 
 def _where(holds: Any) -> Any:
-    """The gradient of the input half as large again, where this holds of the incoming one."""
+    """The gradient of the input times 1.5, where a condition holds for the incoming gradient."""
 
     def wrong(right: Any) -> Any:
         def pullback(self: Any, context: Any, gy: Any, needs_input_grad: Any = (True,)) -> Any:
@@ -165,95 +166,52 @@ def _long_weighted(right: Any) -> Any:
     return weighted_rows
 
 
+def wrong_gradient(name: str, owner: Any, wrong: Callable[[Any], Any]) -> Fault:
+    """A fault in a component's pullback that its input gradients show."""
+    return Fault(name, owner.__name__, "input_gradients", owner, "pullback", wrong)
+
+
 FAULTS = [
-    Fault("input gradient 1% off", "Dense", "input_gradients", layers.Dense, "pullback", scaled(1.01)),
-    Fault(
-        "input gradient off by 30 units in the last place of float32",
-        "Sigmoid",
-        "input_gradients",
-        activations.Sigmoid,
-        "pullback",
-        scaled(1 + 4e-6),
+    wrong_gradient("input gradient 1% off", layers.Dense, scaled(1.01)),
+    wrong_gradient(
+        "input gradient off by 30 units in the last place of float32", activations.Sigmoid, scaled(1 + 4e-6)
     ),
-    Fault("input gradient with the wrong sign", "ReLU", "input_gradients", activations.ReLU, "pullback", scaled(-1)),
+    wrong_gradient("input gradient with the wrong sign", activations.ReLU, scaled(-1)),
     Fault("bias gradient missing", "Dense", "parameter_gradients", layers.Dense, "pullback", _without_bias),
     Fault("weight transposed where it is square", "Dense", "output", layers.Dense, "compute", _transposed),
     Fault("float32 comes out as float64", "Sigmoid", "dtype_kept", activations.Sigmoid, "compute", _upcast),
     Fault("input written to", "ReLU", "inputs_untouched", activations.ReLU, "compute", _in_place),
-    Fault(
-        "second use of an instance pulls back nothing",
-        "Sigmoid",
-        "used_twice",
-        activations.Sigmoid,
-        "pullback",
-        _from_cache,
-    ),
-    Fault(
-        "sum where a mean was asked for", "MeanSquaredError", "output", losses.ElementwiseLoss, "reduce", _sum_for_mean
-    ),
-    Fault("gradient of a loss twice as large", "Huber", "input_gradients", losses.Huber, "pullback", scaled(2)),
-    Fault(
-        "class gradients 1e-5 off",
-        "CrossEntropyWithLogits",
-        "input_gradients",
-        losses.CrossEntropyWithLogits,
-        "pullback",
-        scaled(1 + 1e-5),
-    ),
-    Fault(
-        "logit gradients 1e-5 off",
-        "BinaryCrossEntropyWithLogits",
-        "input_gradients",
-        losses.BinaryCrossEntropyWithLogits,
-        "pullback",
-        scaled(1 - 1e-5),
-    ),
-    Fault(
-        "no gradient of the targets",
-        "MeanSquaredError",
-        "input_gradients",
-        losses.MeanSquaredError,
-        "pullback",
-        _without_targets,
-    ),
+    Fault("no gradient from the second call", "Sigmoid", "used_twice", activations.Sigmoid, "pullback", _first_call),
+    Fault("sum instead of mean", "MeanSquaredError", "output", losses.ElementwiseLoss, "reduce", _sum_for_mean),
+    wrong_gradient("gradient of a loss twice as large", losses.Huber, scaled(2)),
+    wrong_gradient("class gradients 1e-5 off", losses.CrossEntropyWithLogits, scaled(1 + 1e-5)),
+    wrong_gradient("logit gradients 1e-5 off", losses.BinaryCrossEntropyWithLogits, scaled(1 - 1e-5)),
+    wrong_gradient("no gradient of the targets", losses.MeanSquaredError, _without_targets),
     Fault(
         "no input gradient from the explicit driver", "ReLU", "drivers_agree", module.Module, "backward", _without_input
     ),
-    Fault(
-        "wrong for incoming gradients that lie in C order",
-        "Sigmoid",
-        "input_gradients",
+    wrong_gradient(
+        "wrong for C-contiguous incoming gradients",
         activations.Sigmoid,
-        "pullback",
         _where(lambda self, gy: gy.flags.c_contiguous and not gy.flags.f_contiguous),
     ),
-    Fault(
+    wrong_gradient(
         "wrong for the incoming gradient of a sum, one number",
-        "Sigmoid",
-        "input_gradients",
         activations.Sigmoid,
-        "pullback",
         _where(lambda self, gy: gy.size > 1 and not any(gy.strides)),
     ),
     Fault(
-        "wrong once the weight is frozen",
+        "wrong with a frozen weight",
         "LayerNorm",
         "frozen",
         layers.LayerNorm,
         "pullback",
         _where(lambda self, gy: self.weight is not None and not self.weight.requires_grad),
     ),
-    Fault("wrong by a plain array", "multiply", "function_output", Tensor, "__array_ufunc__", _plain_doubled),
-    Fault(
-        "no second output",
-        "MultiheadAttention",
-        "output",
-        layers.MultiheadAttention,
-        "compute",
-        _without_weights,
-    ),
+    Fault("wrong product with an array", "multiply", "function_output", Tensor, "__array_ufunc__", _plain_doubled),
+    Fault("no second output", "MultiheadAttention", "output", layers.MultiheadAttention, "compute", _without_weights),
     Fault("-0 becomes 0", "Tanh", "output", activations.Tanh, "compute", _unsigned),
     Fault("long products 1e-5 off", "outer", "function_large", products, "weighted_rows", _long_weighted),
-    Fault("nothing after the first block", "GELU", "large", erf, "gelu", _first_block),
+    Fault("zeros after the first block", "GELU", "large", erf, "gelu", _first_block),
     Fault("long sums 1e-5 off", "MeanSquaredError", "large", losses.ElementwiseLoss, "reduce", _long_sums),
 ]

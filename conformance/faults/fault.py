@@ -10,18 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong piece of code in place of a right one, the component where it shows, and the check that must see it."""
+    """Wrong code that replaces an attribute of its owner, the component it affects, and the check that must fail."""
 
     name: str
     component: str
-    check: str  # that must see it; others may, too
+    check: str  # that must fail; others may, too
     owner: Any
     attribute: str
-    wrong: Callable[[Any], Any]  # from the right one
+    wrong: Callable[[Any], Any]  # makes the wrong attribute from the right one
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        """Inside this block the fault is in numpyml."""
+        """Context manager: the fault is in numpyml."""
         right = vars(self.owner)[self.attribute]
         setattr(self.owner, self.attribute, self.wrong(right))
         try:
@@ -32,7 +32,7 @@ class Fault:
 
 @contextmanager
 def partial_replaced(row: Any, operand: str, wrong: Callable[..., Any]) -> Iterator[None]:
-    """Inside this block one partial of the table of derivatives is another."""
+    """Context manager: one partial derivative of a row in the table of derivatives is wrong."""
     right, requests = row.partials, row.requests
     row.partials = {**right, operand: wrong(right[operand])}
     try:

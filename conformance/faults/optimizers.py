@@ -1,13 +1,16 @@
-"""Wrong steps: of one group, of large parameters, after a restart."""
+"""Faults in optimizers: wrong updates, groups and restarts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from conformance.faults.fault import Fault
 from numpyml.nn import optimizers
+
+BASE = optimizers.Optimizer
 
 
 def _off_by_one(right: Any) -> Any:
@@ -37,7 +40,7 @@ def _never_new(right: Any) -> Any:
 
 
 def _of_another_group(name: str) -> Any:
-    """An option that is the first group's in all."""
+    """An option whose value in the first group is used for every group."""
 
     def wrong(right: Any) -> Any:
         def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
@@ -50,16 +53,17 @@ def _of_another_group(name: str) -> Any:
     return wrong
 
 
-def _as_they_began(*names: str) -> Any:
-    """Options that no change reaches, in all groups but the first where it is the learning rate."""
+def _initial(name: str) -> Any:
+    """An option whose changes have no effect; of the learning rate, in all groups but the first."""
 
     def wrong(right: Any) -> Any:
         def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
             groups = self.param_groups
-            began = self.__dict__.setdefault("began", [{name: group[name] for name in names} for group in groups])
-            at = next(i for i, group in enumerate(groups) if group.values_in_use is run.options)
-            options, replaced = run.options, at or "learning_rate" not in names
-            run.options = {**options, **began[at]} if replaced else options
+            initial = self.__dict__.setdefault("initial", [group[name] for group in groups])
+            index = next(i for i, group in enumerate(groups) if group.values_in_use is run.options)
+            options = run.options
+            if index or name != "learning_rate":
+                run.options = {**options, name: initial[index]}
             right(self, p, g, state, scratch, run)
             run.options = options
 
@@ -68,7 +72,7 @@ def _as_they_began(*names: str) -> Any:
     return wrong
 
 
-def _first_piece_alone(right: Any) -> Any:
+def _first_piece_only(right: Any) -> Any:
     def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
         if p.dtype != np.float32 or p.ctypes.data == run.p.ctypes.data:
             right(self, p, g, state, scratch, run)
@@ -76,7 +80,7 @@ def _first_piece_alone(right: Any) -> Any:
     return update
 
 
-def _contiguous_alone(right: Any) -> Any:
+def _contiguous_only(right: Any) -> Any:
     def update(self: Any, p: Any, g: Any, state: Any, scratch: Any, run: Any) -> None:
         if run.p.ndim == 1:
             right(self, p, g, state, scratch, run)
@@ -100,46 +104,21 @@ def _restarted(right: Any) -> Any:
     return load_state_dict
 
 
+def wrong_update(name: str, kind: Any, wrong: Callable[[Any], Any], component: str = "") -> Fault:
+    """A fault in an optimizer's update that a trajectory shows."""
+    return Fault(name, component or kind.__name__, "trajectory", kind, "update", wrong)
+
+
 FAULTS = [
-    Fault("bias correction a step ahead", "Adam", "trajectory", optimizers.Adam, "update", _off_by_one),
-    Fault("no bias correction", "Adam", "trajectory", optimizers.Adam, "update", _uncorrected),
-    Fault("momentum starts from zero, dampened", "SGD", "trajectory", optimizers.SGD, "update", _never_new),
-    Fault(
-        "Nesterov's momentum is the first group's",
-        "SGD",
-        "trajectory",
-        optimizers.SGD,
-        "update",
-        _of_another_group("nesterov"),
-    ),
-    Fault(
-        "the second group climbs as the first does",
-        "Adam",
-        "trajectory",
-        optimizers.Adam,
-        "update",
-        _of_another_group("maximize"),
-    ),
-    Fault(
-        "the learning rate changes in the first group alone",
-        "SGD",
-        "trajectory",
-        optimizers.SGD,
-        "update",
-        _as_they_began("learning_rate"),
-    ),
-    Fault(
-        "weight decay stays as it was",
-        "AdamW",
-        "trajectory",
-        optimizers.Adam,
-        "update",
-        _as_they_began("weight_decay"),
-    ),
-    Fault("a large float32 parameter moves in part", "SGD", "trajectory", optimizers.SGD, "update", _first_piece_alone),
-    Fault("what is not contiguous stays where it is", "SGD", "trajectory", optimizers.SGD, "update", _contiguous_alone),
-    Fault(
-        "state saved under other names", "Adam", "optimizer_state_dict", optimizers.Optimizer, "state_dict", _renamed
-    ),
-    Fault("a restart from nothing", "SGD", "restart", optimizers.Optimizer, "load_state_dict", _restarted),
+    wrong_update("bias correction a step ahead", optimizers.Adam, _off_by_one),
+    wrong_update("no bias correction", optimizers.Adam, _uncorrected),
+    wrong_update("momentum starts from zero, dampened", optimizers.SGD, _never_new),
+    wrong_update("every group uses the first group's nesterov", optimizers.SGD, _of_another_group("nesterov")),
+    wrong_update("every group uses the first group's maximize", optimizers.Adam, _of_another_group("maximize")),
+    wrong_update("the learning rate changes in the first group only", optimizers.SGD, _initial("learning_rate")),
+    wrong_update("weight decay never changes", optimizers.Adam, _initial("weight_decay"), "AdamW"),
+    wrong_update("a large float32 parameter is updated in part", optimizers.SGD, _first_piece_only),
+    wrong_update("noncontiguous parameters are not updated", optimizers.SGD, _contiguous_only),
+    Fault("state saved under other names", "Adam", "optimizer_state_dict", BASE, "state_dict", _renamed),
+    Fault("a loaded state is ignored", "SGD", "restart", BASE, "load_state_dict", _restarted),
 ]

@@ -1,7 +1,8 @@
-"""Wrong chance: masks, initial values, seeds."""
+"""Faults in randomness: dropout masks, initial values, seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _coarse(right: Any) -> Any:
     return lambda self, shape, dtype: right(self, shape, np.dtype(np.float32)).astype(dtype)
 
 
-def _in_turn(right: Any) -> Any:
+def _twice(right: Any) -> Any:
     def mask(self: Any, shape: Any, dtype: Any) -> Any:
         last = vars(self).pop("last", None)
         if last is not None and last.shape == shape:
@@ -97,24 +98,22 @@ def _unseeded(right: Any) -> Any:
     return mask
 
 
+def wrong_mask(name: str, wrong: Callable[[Any], Any], layer: Any = layers.Dropout) -> Fault:
+    """A fault in the masks of a layer that their statistics show."""
+    return Fault(name, layer.__name__, "mask_statistics", layer, "mask", wrong)
+
+
 FAULTS = [
-    Fault("neighbouring masks are copies", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_pairs),
-    Fault("masks without their scale", "Dropout", "mask_statistics", layers.Dropout, "mask", _unscaled),
-    Fault(
-        "attention's masks without their scale",
-        "MultiheadAttention",
-        "mask_statistics",
-        layers.MultiheadAttention,
-        "mask",
-        _unscaled,
-    ),
-    Fault("float64 masks scaled in float32", "Dropout", "mask_statistics", layers.Dropout, "mask", _coarse),
-    Fault("every mask used twice", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_turn),
-    Fault("one mask for a whole batch", "Dropout", "mask_statistics", layers.Dropout, "mask", _one_for_all),
-    Fault("masks that repeat after two elements", "Dropout", "mask_statistics", layers.Dropout, "mask", _in_fours),
+    wrong_mask("neighbouring masks are copies", _in_pairs),
+    wrong_mask("masks without their scale", _unscaled),
+    wrong_mask("attention's masks without their scale", _unscaled, layers.MultiheadAttention),
+    wrong_mask("float64 masks scaled in float32", _coarse),
+    wrong_mask("every mask used twice", _twice),
+    wrong_mask("one mask for a whole batch", _one_for_all),
+    wrong_mask("masks that repeat after two elements", _in_fours),
     Fault("initial weights too large", "Dense", "initial_values", init, "kaiming_uniform_", _too_wide),
     Fault("standard deviation 15% too large", "Embedding", "initial_values", init, "normal_", _spread),
-    Fault("neurons that start equal", "Dense", "initial_values", init, "kaiming_uniform_", _equal_rows),
+    Fault("equal initial rows", "Dense", "initial_values", init, "kaiming_uniform_", _equal_rows),
     Fault("a seed that is ignored", "Dense", "same_seed", numpyml, "manual_seed", _one_seed),
-    Fault("masks that no seed repeats", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),
+    Fault("masks that do not depend on the seed", "Dropout", "same_seed", layers.Dropout, "mask", _unseeded),
 ]

@@ -1,4 +1,4 @@
-"""Bad calls that are taken, and good ones that are not."""
+"""Faults in validation: invalid calls accepted, valid ones refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpyml import Tensor
 from numpyml.autograd.derivatives import reductions
 from numpyml.errors import DTypeError
 from numpyml.nn import drivers, init, layers, losses, module, optimizers
+
+LOSS = losses.MeanSquaredError
 
 
 def _any_options(right: Any) -> Any:
@@ -40,7 +42,7 @@ def _any_tape(right: Any) -> Any:
     return backward
 
 
-def _by_chance(right: Any) -> Any:
+def _unspecific(right: Any) -> Any:
     def compute(self: Any, x: Any) -> Any:
         try:
             return right(self, x)
@@ -59,7 +61,7 @@ def _one_precision(right: Any) -> Any:
     return compute
 
 
-def _from_0(right: Any) -> Any:
+def _absolute_n(right: Any) -> Any:
     def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         n = kwargs.get("n", 0)
         return right(self, function, types, args, {**kwargs, "n": abs(n)} if n == -1 else kwargs)
@@ -67,7 +69,7 @@ def _from_0(right: Any) -> Any:
     return array_function
 
 
-def _of_an_axis(right: Any) -> Any:
+def _without_scalars(right: Any) -> Any:
     def restore_axes(g: Any, axis: Any, keepdims: bool) -> Any:
         return g if axis is None or keepdims else np.expand_dims(g, axis)
 
@@ -82,16 +84,23 @@ FAULTS = [
     Fault("a standard deviation below 0 accepted", "normal_", "initial_rejections", init, "number", _any_value),
     Fault("any state dict accepted", "Dense", "rejections", module.Module, "load_state_dict", _any_state),
     Fault("gradient of another shape accepted", "Dense", "rejections", drivers, "as_gradient", _any_gradient),
-    Fault("gradient of another shape accepted by a tape", "Dense", "rejections", Tensor, "backward", _any_tape),
-    Fault("an error that came up by chance", "Dense", "rejections", layers.Dense, "compute", _by_chance),
+    Fault("gradient of another shape accepted by a Tensor", "Dense", "rejections", Tensor, "backward", _any_tape),
+    Fault("an unspecific error", "Dense", "rejections", layers.Dense, "compute", _unspecific),
+    Fault("targets of another precision refused", LOSS.__name__, "rejections", LOSS, "compute", _one_precision),
     Fault(
-        "targets of another precision refused",
-        "MeanSquaredError",
-        "rejections",
-        losses.MeanSquaredError,
-        "compute",
-        _one_precision,
+        "negative order of differences accepted",
+        "diff",
+        "function_rejections",
+        Tensor,
+        "__array_function__",
+        _absolute_n,
     ),
-    Fault("differences taken -1 times", "diff", "function_rejections", Tensor, "__array_function__", _from_0),
-    Fault("no backward of a number's last axis", "sum", "function_rejections", reductions, "restore_axes", _of_an_axis),
+    Fault(
+        "no backward of a scalar's last axis",
+        "sum",
+        "function_rejections",
+        reductions,
+        "restore_axes",
+        _without_scalars,
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Wrong rates and momenta, and a restart that forgets."""
+"""Faults in schedules: wrong rates and momenta, a restart that ignores the state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _early(right: Any) -> Any:
     return lambda self, base, now, t: right(self, base, now, t + 1)
 
 
-def _a_bit_more(right: Any) -> Any:
+def _next_float(right: Any) -> Any:
     return lambda self, base, now, t: float(np.nextafter(right(self, base, now, t), np.inf)) if t == 1 else now
 
 
@@ -28,10 +28,10 @@ def _nothing_loaded(right: Any) -> Any:
 
 FAULTS = [
     Fault("decay a step early", "StepLR", "schedule", schedulers.StepLR, "rate", _early),
-    Fault("a rate off by one bit", "ExponentialLR", "schedule", schedulers.ExponentialLR, "rate", _a_bit_more),
+    Fault("a rate off by one bit", "ExponentialLR", "schedule", schedulers.ExponentialLR, "rate", _next_float),
     Fault("constant momentum", "OneCycleLR", "schedule", schedulers.OneCycleLR, "_options", _constant_momentum),
     Fault(
-        "a schedule restarts from nothing",
+        "a loaded state is ignored by a schedule",
         "CosineAnnealingLR",
         "schedule_restart",
         schedulers.Scheduler,

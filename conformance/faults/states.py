@@ -1,4 +1,4 @@
-"""What a module holds between calls: gradients, modes, state dicts, copies."""
+"""Faults in the state of a module: gradients, modes, state dicts, copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _overwriting(right: Any) -> Any:
     return pullback
 
 
-def _unsummed(right: Any) -> Any:
+def _ignored(right: Any) -> Any:
     return lambda self: None
 
 
@@ -60,9 +60,9 @@ def _sharing(right: Any) -> Any:
 
 FAULTS = [
     Fault("weight gradient overwritten, not added to", "Dense", "accumulation", layers.Dense, "pullback", _overwriting),
-    Fault("zero_grad does nothing", "Dense", "accumulation", Parameter, "zero_grad", _unsummed),
+    Fault("zero_grad does nothing", "Dense", "accumulation", Parameter, "zero_grad", _ignored),
     Fault("train stops at the first module", "Sequential", "modes", module.Module, "train", _shallow),
     Fault("state dict in another order", "Dense", "state_dict", module.Module, "state_dict", _reordered),
-    Fault("what was loaded is kept, uncopied", "Dense", "state_dict", module.Module, "load_state_dict", _uncopied),
+    Fault("a loaded state is not copied", "Dense", "state_dict", module.Module, "load_state_dict", _uncopied),
     Fault("a copy shares its gradients", "Dense", "copies", Parameter, "__reduce__", _sharing),
 ]

@@ -1,4 +1,4 @@
-"""Where PyTorch is wrong: the smallest script for each finding, which prints its answer and the true one.
+"""Findings: for each error of PyTorch the smallest script, which prints its answer and the true one.
 
-The rows in ``conformance/contracts`` say which answers of which components each one affects.
+The rows in ``conformance/contracts`` list the answers that each finding affects.
 """

@@ -1,6 +1,6 @@
-"""A causal mask and the hint that it is causal, with a key of zeros added: the hint changes PyTorch's output.
+"""A causal mask with is_causal, and an added key of zeros: is_causal changes PyTorch's output.
 
-Every query may attend to the added key; under the hint, PyTorch hides all keys after the query's position.
+Every query may attend to the added key; with is_causal, PyTorch hides all keys after the query's position.
 """
 
 import torch

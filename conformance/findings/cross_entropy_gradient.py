@@ -1,4 +1,4 @@
-"""Cross-entropy's gradient at a confident correct prediction, p − 1: PyTorch has only p, which is nearly 1."""
+"""Cross-entropy's gradient at a confident correct prediction, p − 1: PyTorch subtracts 1 from p, which is nearly 1."""
 
 import mpmath
 import torch

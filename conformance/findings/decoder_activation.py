@@ -1,6 +1,6 @@
-"""A decoder layer with SiLU, copied, as TransformerDecoder copies it: PyTorch's copy uses relu instead.
+"""A copy of a decoder layer with SiLU, as TransformerDecoder makes it: PyTorch's copy uses relu.
 
-``__setstate__`` looks for the activation among the attributes, and not among the modules, where it is.
+``__setstate__`` looks for the activation among the attributes, but it is among the modules.
 """
 
 import copy

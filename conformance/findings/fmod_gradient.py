@@ -1,4 +1,4 @@
-"""The gradient of fmod in b, minus the truncated quotient: PyTorch rounds a / b to 10, where b fits 9 times."""
+"""The gradient of fmod in b, minus the truncated quotient: PyTorch rounds a / b to 10, but the quotient is 9."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""LayerNorm of four numbers whose mean is 0, at the 0 among them: PyTorch's running mean is rounded on the way."""
+"""LayerNorm of four numbers whose mean is 0, at the element 0: PyTorch's running mean is rounded."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The gradient of a power in a, b times a to the b − 1: for an even b that is odd, and PyTorch rounds b − 1 to b."""
+"""The gradient of a power in a, b times a to the b − 1: for this even b PyTorch rounds the odd b − 1 to b."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""PyTorch modules for components that are functions in PyTorch, or that it lacks."""
+"""PyTorch modules for components that PyTorch lacks or has only as functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class ScaledDotProductAttention(nn.Module):
-    """``nn.functional.scaled_dot_product_attention``, its options as constructor arguments."""
+    """``nn.functional.scaled_dot_product_attention`` with its options as constructor arguments."""
 
     def __init__(
         self, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False
@@ -24,44 +24,44 @@ class ScaledDotProductAttention(nn.Module):
         return functional.scaled_dot_product_attention(query, key, value, attn_mask, p, **self.options)
 
 
-def spirals(base: float, dim: int, length: int) -> Any:
+def complex_exponentials(base: float, dim: int, length: int) -> Any:
     """exp(i p base^(−2k / dim)) for p < length and 2k < dim, computed in extended precision: (length, ⌈dim / 2⌉, 2)."""
-    powers = np.longdouble(base) ** (-np.arange(0, dim, 2, dtype=np.longdouble) / dim)
-    values = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), powers))
+    frequencies = np.longdouble(base) ** (-np.arange(0, dim, 2, dtype=np.longdouble) / dim)
+    values = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), frequencies))
     return torch.view_as_real(torch.from_numpy(values.astype(np.complex128)))
 
 
-def moved(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:
+def add_encoding(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:
     """A row of the table added to each vector: (N, L, E) if batch_first, else (L, N, E), or (L, E)."""
     if x.ndim not in (2, 3):
         raise ValueError(f"x has {x.ndim} axes")
-    turned = x.ndim == 3 and not batch_first
-    rows = x.transpose(0, 1) if turned else x
+    length_first = x.ndim == 3 and not batch_first
+    rows = x.transpose(0, 1) if length_first else x
     length = rows.shape[-2]
     if length > len(table):
         raise IndexError(f"{length} of {len(table)} positions")
     positions = torch.arange(length) if positions is None else positions
     if x.shape[-1] != table.shape[-1] or positions.shape not in ((length,), rows.shape[:-1]):
         raise ValueError(f"x {x.shape}, positions {positions.shape}")
-    moved = rows + functional.embedding(positions, table)
-    return moved.transpose(0, 1) if turned else moved
+    y = rows + functional.embedding(positions, table)
+    return y.transpose(0, 1) if length_first else y
 
 
 class SinusoidalPositionalEncoding(nn.Module):
-    """Sinusoidal positional encoding: imaginary and real parts of exp(i p ω)."""
+    """Sinusoidal positional encoding: sines and cosines of p ω at alternating features."""
 
     def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
         super().__init__()
         self.batch_first = batch_first
-        waves = spirals(10000, d_model, max_len).flip(-1).flatten(1)[:, :d_model]
-        self.register_buffer("waves", waves, persistent=False)
+        encoding = complex_exponentials(10000, d_model, max_len).flip(-1).flatten(1)[:, :d_model]
+        self.register_buffer("encoding", encoding, persistent=False)
 
     def forward(self, x: Any, positions: Any = None) -> Any:
-        return moved(x, self.waves, positions, self.batch_first)
+        return add_encoding(x, self.encoding, positions, self.batch_first)
 
 
 class LearnedPositionalEncoding(nn.Module):
-    """Learned positional encoding: a table of vectors."""
+    """Learned positional encoding: a parameter with a vector for each position."""
 
     def __init__(self, d_model: int, max_len: int, batch_first: bool = False) -> None:
         super().__init__()
@@ -69,25 +69,26 @@ class LearnedPositionalEncoding(nn.Module):
         self.weight = nn.Parameter(torch.empty(max_len, d_model).normal_(std=0.02))
 
     def forward(self, x: Any, positions: Any = None) -> Any:
-        return moved(x, self.weight, positions, self.batch_first)
+        return add_encoding(x, self.weight, positions, self.batch_first)
 
 
 class RotaryPositionalEmbedding(nn.Module):
-    """Rotary embedding: each pair of features is a complex number, multiplied by exp(i p ω)."""
+    """Rotary position embedding: each pair of features, as a complex number, is multiplied by exp(i p ω)."""
 
     def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
         super().__init__()
         self.dim, self.interleaved = dim, interleaved
-        self.register_buffer("turns", spirals(base, dim, max_len), persistent=False)
+        self.register_buffer("rotations", complex_exponentials(base, dim, max_len), persistent=False)
 
     def forward(self, x: Any, positions: Any = None) -> Any:
-        if x.ndim < 2 or x.shape[-1] != self.dim or x.shape[-2] > len(self.turns):
+        if x.ndim < 2 or x.shape[-1] != self.dim or x.shape[-2] > len(self.rotations):
             raise ValueError(f"x {x.shape}")
         positions = torch.arange(x.shape[-2]) if positions is None else positions
         if positions.ndim == 0 or positions.shape[-1] != x.shape[-2]:
             raise ValueError(f"positions {positions.shape}")
-        positions.expand(x.shape[:-1])  # refuses what does not broadcast
-        turns = torch.view_as_complex(functional.embedding(positions, self.turns.flatten(1)).unflatten(-1, (-1, 2)))
+        positions.expand(x.shape[:-1])  # raises where they do not broadcast
+        rows = functional.embedding(positions, self.rotations.flatten(1))
+        rotations = torch.view_as_complex(rows.unflatten(-1, (-1, 2)))
         pairs = x.unflatten(-1, (-1, 2)) if self.interleaved else x.unflatten(-1, (2, -1)).transpose(-1, -2)
-        turned = torch.complex(*pairs.unbind(-1)) * turns
-        return torch.stack([turned.real, turned.imag], -1 if self.interleaved else -2).flatten(-2)
+        y = torch.complex(*pairs.unbind(-1)) * rotations
+        return torch.stack([y.real, y.imag], -1 if self.interleaved else -2).flatten(-2)

@@ -1,4 +1,4 @@
-"""The adapter of PyTorch, which is imported on first use."""
+"""The PyTorch adapter. PyTorch is imported on first use."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def supported() -> None:
 
 
 def require() -> None:
-    """As :func:`supported`; then set warning filters and the number of threads."""
+    """Check the version as :func:`supported` does; set warning filters and the number of threads."""
     supported()
     import torch
 
-    warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers are drawn, too
-    warnings.filterwarnings("ignore", ".*egrees of freedom")  # both warn, and the NaN is compared
+    warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)  # empty layers
+    warnings.filterwarnings("ignore", ".*egrees of freedom")  # both frameworks warn; the NaN is compared
     warnings.filterwarnings("ignore", "Mean of empty slice")
-    warnings.filterwarnings("ignore", "Support for mismatched")  # masks of two kinds in one call, both of them right
-    warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch of the implementation, on by default
+    warnings.filterwarnings("ignore", "Support for mismatched")  # masks of two dtypes in one call
+    warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # an implementation option
     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # schedules are stepped without optimizers
     warnings.filterwarnings("ignore", "The epoch parameter in `scheduler.step")  # SequentialLR passes it itself
-    torch.set_num_threads(1)  # the arrays are small, and the census must not depend on how work was split
+    torch.set_num_threads(1)  # the arrays are small, and results must not depend on how work is split
 
 
 def attribute(path: str) -> Any:
-    """``"nn.Linear"`` -> the class; ``"counterparts."`` begins a class of that module beside this one."""
+    """The class of a name such as ``"nn.Linear"``; ``"counterparts.X"`` is class X of counterparts.py."""
     import torch
 
     value: Any = torch
@@ -60,7 +60,7 @@ def attribute(path: str) -> Any:
 
 
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """The component, arrays among its options as tensors; a container without a forward applies its modules in turn."""
+    """A new module. Arrays in the options become tensors; ModuleList and ModuleDict apply their modules in order."""
     import torch
 
     arguments = {
@@ -76,7 +76,7 @@ def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
 
 
 def call(module: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
-    """A call of the module; arrays become tensors, also those in tuples, lists and dicts."""
+    """Call the module; arrays become tensors, also in tuples, lists and dicts."""
 
     def converted(x: Any) -> Any:
         return tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x
@@ -86,7 +86,7 @@ def call(module: Any, inputs: list[Any], further: Mapping[str, Any]) -> Any:
 
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
-    """The optimizer; a group holds lists of arrays under ``params`` and ``grads``, and options of its own."""
+    """A new optimizer; a group has lists of arrays, ``params`` and ``grads``, and its own options."""
     tensor_groups = [{**group, "params": [tensor(p, True) for p in group["params"]]} for group in groups]
     for group in tensor_groups:
         for p, g in zip(group["params"], group.pop("grads"), strict=True):
@@ -95,23 +95,23 @@ def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapp
 
 
 def scheduler(component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
-    """The learning-rate schedule for this optimizer."""
+    """A new learning-rate schedule of this optimizer."""
     return attribute(component)(optimizer, **options)
 
 
 def scheduler_step(scheduler: Any, metric: float | None = None) -> None:
-    """The next step."""
+    """Step the schedule, with a metric if it takes one."""
     scheduler.step() if metric is None else scheduler.step(metric)
 
 
 def rates(optimizer: Any) -> list[dict[str, Any]]:
-    """Of every group the options that schedules set."""
+    """The options of each group that schedules set."""
     names = ("lr", "momentum", "betas")
     return [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]
 
 
 def applied(modules: Any) -> Any:
-    """A module that applies the modules of a container in turn."""
+    """A module that applies the modules of a ModuleList or ModuleDict in order."""
     from torch import nn
 
     class Apply(nn.Module):
@@ -127,19 +127,19 @@ def applied(modules: Any) -> Any:
     return Apply()
 
 
-def dropping(module: Any) -> list[Any]:
-    """The modules inside that drop elements at random."""
+def dropout_modules(module: Any) -> list[Any]:
+    """The modules inside that apply dropout."""
     import torch
 
-    dropping = (torch.nn.Dropout, torch.nn.MultiheadAttention, attribute("counterparts.ScaledDotProductAttention"))
-    return [inner for inner in module.modules() if isinstance(inner, dropping)]
+    kinds = (torch.nn.Dropout, torch.nn.MultiheadAttention, attribute("counterparts.ScaledDotProductAttention"))
+    return [inner for inner in module.modules() if isinstance(inner, kinds)]
 
 
 def seed(number: int) -> None:
-    """Restart PyTorch's randomness on the CPU.
+    """Seed PyTorch's CPU generator.
 
-    ``torch.manual_seed`` gives the same numbers, but also records the call and its stack for devices that are not
-    initialized: a third of the time of a Transformer, and memory that is never released.
+    ``torch.manual_seed`` also records the call and its stack for devices that are not initialized. That takes a third
+    of the time of a Transformer, and memory that is never released.
     """
     import torch
 
@@ -147,7 +147,7 @@ def seed(number: int) -> None:
 
 
 def tensor(x: Array | np.generic, requires_grad: bool = False) -> Any:
-    """A copy of the array; integer types become int64, which is what PyTorch's indices are."""
+    """A tensor copy of the array; integers become int64, the dtype of PyTorch's indices."""
     import torch
 
     values = np.array(x, order="C")
@@ -158,7 +158,7 @@ def tensor(x: Array | np.generic, requires_grad: bool = False) -> Any:
 
 
 def gradients(outputs: Sequence[Any], leaves: Sequence[Any], gys: Sequence[Array]) -> list[Array]:
-    """The gradient of every leaf, zeros where no output depends on it."""
+    """The gradient of each leaf; zeros where no output depends on it."""
     import torch
 
     pairs = [(y, tensor(gy.astype(_numpy(y).dtype))) for y, gy in zip(outputs, gys, strict=True) if y.requires_grad]
@@ -169,7 +169,7 @@ def gradients(outputs: Sequence[Any], leaves: Sequence[Any], gys: Sequence[Array
 
 
 def array(x: Any) -> Array:
-    """A tensor's values, in an array of their own."""
+    """A copy of a tensor's values."""
     return np.array(_numpy(x))
 
 
@@ -185,23 +185,23 @@ def buffers(module: Any) -> dict[str, Array]:
 
 
 def dims(a: Any, axis: Any) -> tuple[int, ...]:
-    """NumPy's ``axis`` as the tuple that PyTorch expects."""
+    """NumPy's ``axis`` as PyTorch's tuple ``dim``."""
     return tuple(range(a.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
 
-def placed(a: Any, axis: int | None) -> tuple[Any, int]:
-    """The tensor and its axis; flattened, as NumPy does, where ``axis`` is None."""
+def with_axis(a: Any, axis: int | None) -> tuple[Any, int]:
+    """The tensor and its axis; the flattened tensor and 0 if ``axis`` is None."""
     return (a.reshape(-1), 0) if axis is None else (a, axis)
 
 
 def scan(function: Any, a: Any, axis: int | None, keepdims: bool, *rest: Any) -> Any:
-    """A function along one axis, or over the flattened array."""
-    y = function(*placed(a, axis), *rest)
+    """A function along one axis, or of the flattened tensor."""
+    y = function(*with_axis(a, axis), *rest)
     if not keepdims:
         return y
     return y.reshape((1,) * a.ndim) if axis is None else y.unsqueeze(axis)
 
 
-def picked(x: Any, indices: Array) -> Any:
+def take(x: Any, indices: Array) -> Any:
     """The elements at these indices of the flattened tensor."""
     return x.reshape(-1)[tensor(np.asarray(indices))]

@@ -1,4 +1,4 @@
-"""What random programs are made of: a small tree that is written out as source text twice, line beside line."""
+"""Nodes of random programs: each writes its source text in numpyml and in PyTorch, line by line."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-Line = tuple[str, str]  # in numpyml, in PyTorch
+Line = tuple[str, str]  # source lines in numpyml and in PyTorch
 
 
 def same(text: str) -> Line:
-    """A line that reads the same in both."""
+    """A line that is the same in both."""
     return text, text
 
 
 def indented(lines: Sequence[Line]) -> list[Line]:
-    """One level deeper."""
+    """The lines, indented by one level."""
     return [(f"    {ours}", f"    {theirs}") for ours, theirs in lines]
 
 
 @dataclass
 class Class:
-    """A model's class, being written: what its constructor makes, and what it is made of."""
+    """The class of a model while it is written: its attributes and inner classes."""
 
     name: str
-    sequences: bool = False  # what comes in is (rows, steps, features), not (rows, features)
+    sequences: bool = False  # the input is (rows, steps, features), not (rows, features)
     outermost: bool = True
     attributes: list[Line] = field(default_factory=list)
-    inner: list[str] = field(default_factory=list)  # finished classes of modules inside, ours and theirs
-    count: int = 0  # of names so far
+    inner: list[str] = field(default_factory=list)  # source text of the classes of inner modules
+    count: int = 0  # number of names so far
 
     def make(self, stem: str, ours: str, theirs: str) -> str:
-        """An attribute, by its name."""
+        """Add an attribute; return its name."""
         self.count += 1
         name = f"self.{stem}{self.count}"
         self.attributes.append((f"{name} = {ours}", f"{name} = {theirs}"))
@@ -42,7 +42,7 @@ class Class:
         return self.make("dense", f"layers.Dense{arguments}", f"nn.Linear{arguments}")
 
     def finish(self, lines: Sequence[Line]) -> str:
-        """Both classes, with these lines as their forward."""
+        """The source text of both classes, with these lines in ``forward``."""
         written = []
         for i, (prefix, base, start) in enumerate(
             (("Our", "Module", []), ("Their", "nn.Module", ["super().__init__()"]))
@@ -56,18 +56,18 @@ class Class:
         return "\n\n".join([*self.inner, *written])
 
 
-# The tree. Every node writes lines that turn x into another x, and says how many features that has.
+# Every node writes lines that assign a new x, and returns its number of features.
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part of a program."""
+    """A node of a program."""
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
         raise NotImplementedError
 
     def nodes(self) -> Iterator[Node]:
-        """This one and all inside."""
+        """This node and all inner nodes."""
         yield self
         for value in vars(self).values():
             for inner in value if isinstance(value, tuple) else (value,):
@@ -76,7 +76,7 @@ class Node:
 
 
 def written(body: Sequence[Node], into: Class, width: int, keep: bool = False) -> tuple[list[Line], int]:
-    """One node after the other; with ``keep``, as many features come out as go in."""
+    """The lines of a sequence of nodes; with ``keep``, the number of features stays the same."""
     lines, before = [], width
     for node in body:
         more, width = node.write(into, width)
@@ -128,7 +128,7 @@ FUNCTIONS: dict[str, list[Line]] = {
 
 @dataclass(frozen=True)
 class Activation(Node):
-    """An activation module, by our name and PyTorch's."""
+    """An activation module."""
 
     name: str
     torch: str
@@ -155,7 +155,7 @@ class Dense(Node):
 
 @dataclass(frozen=True)
 class Own(Node):
-    """A parameter of the user's own."""
+    """A parameter of the model itself."""
 
     def write(self, into: Class, width: int) -> tuple[list[Line], int]:
         ours, theirs = f"Parameter(np.ones({width}), dtype=dtype)", f"nn.Parameter(torch.ones({width}, dtype=dtype))"
@@ -164,7 +164,7 @@ class Own(Node):
 
 @dataclass(frozen=True)
 class Tied(Node):
-    """One weight, there and back."""
+    """A Dense layer and the transpose of its weight."""
 
     width: int
 
@@ -177,7 +177,7 @@ class Tied(Node):
 
 @dataclass(frozen=True)
 class Chain(Node):
-    """A Sequential, or a list of modules that is looped over."""
+    """A Sequential, or a loop over a ModuleList."""
 
     widths: tuple[int, ...]
     listed: bool
@@ -215,7 +215,7 @@ class Residual(Node):
 
 @dataclass(frozen=True)
 class Shared(Node):
-    """The same modules, twice in one graph."""
+    """The same modules, applied twice."""
 
     body: tuple[Node, ...]
 
@@ -226,7 +226,7 @@ class Shared(Node):
 
 @dataclass(frozen=True)
 class Loop(Node):
-    """The body, as often as a number says, as the batch has rows, or until the values are small."""
+    """The body, repeated a fixed number of times, by the number of rows, or until the values are small."""
 
     how: str
     body: tuple[Node, ...]
@@ -242,7 +242,7 @@ class Loop(Node):
 
 @dataclass(frozen=True)
 class Branch(Node):
-    """One of two bodies: by the shape, by a number among the data, or by a computed value."""
+    """One of two bodies: decided by the shape, by an input number, or by a computed value."""
 
     condition: str
     body: tuple[Node, ...]
@@ -260,7 +260,7 @@ class Branch(Node):
 
 @dataclass(frozen=True)
 class Block(Node):
-    """A user's module inside the user's module."""
+    """An inner module with a class of its own."""
 
     body: tuple[Node, ...]
 
@@ -275,7 +275,7 @@ class Block(Node):
 
 @dataclass(frozen=True)
 class Recurrent(Node):
-    """A cell that reads a sequence step by step, and what becomes of its states."""
+    """A recurrent cell over a sequence, and the pooling of its states."""
 
     width: int
     cell: str

@@ -1,23 +1,21 @@
 """The same program in numpyml and in PyTorch, trained side by side and compared at every step.
 
-A program gives ``ours(dtype)`` and ``theirs(dtype)``, each a model, a loss and an optimizer; ``our_step`` and
-``their_step``, one forward and backward; and ``batches()``. Arrays are held to each other by the largest number in
-them, their scale:
+A program has ``ours(dtype)`` and ``theirs(dtype)``, which return a model, a loss and an optimizer; ``our_step`` and
+``their_step``, one forward and backward pass; and ``batches()``. The scale of an array is its largest magnitude.
 
     lockstep   Both sides start every step from the same parameters and optimizer state. Loss, outputs and gradients
-               may differ by K · (movement + rounding), where movement is how far PyTorch's move when parameters,
-               inputs and what is kept for the backward move by one unit in the last place, and rounding half such a
-               unit of the largest number in the call. Then both optimizers take the same gradients; parameters and
-               state may differ by K · half a unit of their scale before and after. In float64 either may be STEPWISE
-               of the scale, if that is more.
-    free       Each side goes its own way. In float64 the losses may differ by TRAINING, relatively, and K times what
-               PyTorch strays from itself when its parameters and what is kept for the backward move by one unit in the
-               last place at every step. The run ends where PyTorch has strayed by STEPWISE of the largest loss so far
-               (in float32, by half its digits): gradients that are nothing but rounding, over the root of their
-               squares, lead anywhere from there.
+               may differ by K · (movement + rounding). Movement is the change of PyTorch's answers when parameters,
+               inputs and the tensors saved for the backward pass change by one unit in the last place; rounding is half
+               such a unit of the largest number in the call. Then both optimizers use the same gradients; parameters
+               and state may differ by K · half a unit of their scale before and after. In float64 either may be
+               STEPWISE of the scale, if that is more.
+    free       Each side is trained on its own. In float64 the losses may differ by TRAINING, relatively, and K times
+               the deviation of PyTorch from itself when its parameters and saved tensors change by one unit in the last
+               place at every step. The comparison ends when that deviation reaches STEPWISE of the largest loss so far
+               (in float32, half its digits): gradients that consist of rounding, divided by the root of their squares,
+               make the rest unpredictable.
 
-For float32 the reference is PyTorch in float64, and K times the distance of PyTorch's float32 from it is allowed as
-well.
+For float32 the reference is PyTorch in float64, and K times the error of PyTorch's float32 is also allowed.
 """
 
 from __future__ import annotations
@@ -34,23 +32,23 @@ from conformance.comparison.rule import K
 
 torch.set_num_threads(1)  # the arrays are small
 DRAWS = 2
-RUNAWAY = 1e6  # a loss beyond this ends the run: from there on it is about overflow
+RUNAWAY = 1e6  # a larger loss ends the run: it is about to overflow
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[Any, Array]  # by name, the optimizer's by (parameter, name)
 Step = Callable[..., Any]  # of a model, a loss and a batch, to the loss and the output
-Comparison = tuple[int, str, Any, Any, float]  # step, what, ours, PyTorch's, how far they may be apart
+Comparison = tuple[int, str, Any, Any, float]  # step, name, ours, PyTorch's, largest difference allowed
 
 
 def array(x: Any) -> Array:
-    """The numbers of a Tensor of either framework, in an array of their own."""
+    """A copy of the numbers of either framework's Tensor."""
     if isinstance(x, torch.Tensor):
         return x.detach().numpy().copy()
     return np.array(x if isinstance(x, (np.ndarray, np.generic)) else x.data)
 
 
 def distance(a: Any, b: Any) -> float:
-    """The largest |a - b|: infinite where one alone is NaN, or the shapes differ."""
+    """The largest |a - b|; infinite if the shapes differ, or one element is NaN and its counterpart is not."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return np.inf
@@ -60,18 +58,18 @@ def distance(a: Any, b: Any) -> float:
 
 
 def scale(*arrays: Any) -> float:
-    """The largest finite number in them."""
+    """The largest finite magnitude in the arrays."""
     return max(float(np.max(np.abs(x), where=np.isfinite(x), initial=0)) for x in arrays)
 
 
-def moved(x: Any, dtype: Any, rng: np.random.Generator) -> Array:
-    """Every number one unit in its last place up or down."""
+def perturbed(x: Any, dtype: Any, rng: np.random.Generator) -> Array:
+    """Every number of an array moved by one unit in its last place, up or down."""
     x = np.asarray(x, dtype)
     return np.nextafter(x, np.where(rng.integers(0, 2, x.shape), np.inf, -np.inf).astype(dtype)) * (x != 0)
 
 
-def nudged(x: Any, dtype: Any, rng: np.random.Generator) -> Any:
-    """What PyTorch keeps for the backward, every number one unit in its last place up or down."""
+def perturbed_tensor(x: Any, dtype: Any, rng: np.random.Generator) -> Any:
+    """Every number of a tensor moved by about one unit in its last place, up or down; integers stay."""
     if not x.is_floating_point():
         return x
     signs = 2.0 * rng.integers(0, 2, tuple(x.shape)) - 1
@@ -79,7 +77,7 @@ def nudged(x: Any, dtype: Any, rng: np.random.Generator) -> Any:
 
 
 def gradients(step: Step, side: SimpleNamespace, x: Any, t: Any) -> Arrays:
-    """Loss, output and the gradient of every parameter, by name."""
+    """Loss, output and the gradient of each parameter, by name."""
     value, y = step(side.net, side.loss, x, t)
     answers = {"loss": array(value), "output": array(y)}
     for name, p in side.named:
@@ -89,12 +87,12 @@ def gradients(step: Step, side: SimpleNamespace, x: Any, t: Any) -> Arrays:
 
 
 def parameters(side: SimpleNamespace) -> Arrays:
-    """The values of all parameters."""
+    """Copies of all parameters, by name."""
     return {name: array(p) for name, p in side.named}
 
 
 def state(side: SimpleNamespace) -> Arrays:
-    """The optimizer's arrays, by the parameter and PyTorch's name for them."""
+    """The optimizer's state arrays, by parameter and PyTorch's name."""
     states = side.optimizer.state
     if not isinstance(states, list):
         states = [states.get(p, {}) for _, p in side.named]
@@ -114,13 +112,13 @@ def their_side(program: Any, dtype: Any, values: Arrays) -> SimpleNamespace:
     side = SimpleNamespace(net=net, loss=loss, optimizer=optimizer, named=list(net.named_parameters()))
     side.dtype = np.dtype(dtype)
     for _, p in side.named:
-        p.grad = torch.zeros_like(p) if p.requires_grad else None  # as in numpyml, where no backward comes by
-    take(side, values)
+        p.grad = torch.zeros_like(p) if p.requires_grad else None  # as in numpyml: zeros where no backward writes
+    load(side, values)
     return side
 
 
-def take(side: SimpleNamespace, values: Arrays, grads: Any = (), states: Any = ()) -> None:
-    """Write numbers into PyTorch's parameters, gradients and optimizer."""
+def load(side: SimpleNamespace, values: Arrays, grads: Any = (), states: Any = ()) -> None:
+    """Write arrays into PyTorch's parameters, gradients and optimizer state."""
     with torch.no_grad():
         for name, p in side.named:
             p.copy_(torch.from_numpy(values[name]))
@@ -132,7 +130,7 @@ def take(side: SimpleNamespace, values: Arrays, grads: Any = (), states: Any = (
 
 
 def data(batch: Sequence[Array], dtype: Any) -> list[Array]:
-    """A batch in our precision; class indices stay integers."""
+    """The batch in one precision; class indices stay integers."""
     return [x.astype(dtype) if x.dtype.kind == "f" else x for x in batch]
 
 
@@ -141,7 +139,7 @@ def tensors(batch: Sequence[Array]) -> list[Any]:
 
 
 def lockstep(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
-    """(step, what, ours, PyTorch's, how far they may be apart), from the same numbers at every step."""
+    """Yield the comparisons of steps that each start from the same numbers."""
     dtype, batches = np.dtype(dtype), program.batches()
     half = np.finfo(dtype).eps / 2
     single = dtype == np.float32
@@ -159,22 +157,24 @@ def lockstep(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
             rng = np.random.default_rng([step, draw])
             others = [gradients(program.their_step, peer, *tensors(batch)) for peer in peers if not draw]
             if draw:
-                take(wide, {name: moved(x, dtype, rng) for name, x in before.items()})
-                inputs = tensors(data([moved(batch[0], dtype, rng), batch[1]], np.float64))
-                with torch.autograd.graph.saved_tensors_hooks(lambda x, rng=rng: nudged(x, dtype, rng), lambda x: x):
+                load(wide, {name: perturbed(x, dtype, rng) for name, x in before.items()})
+                inputs = tensors(data([perturbed(batch[0], dtype, rng), batch[1]], np.float64))
+                with torch.autograd.graph.saved_tensors_hooks(
+                    lambda x, rng=rng: perturbed_tensor(x, dtype, rng), lambda x: x
+                ):
                     others.append(gradients(program.their_step, wide, *inputs))
             for other in others:
-                allowed = {name: max(room, distance(other[name], expected[name])) for name, room in allowed.items()}
+                allowed = {name: max(x, distance(other[name], expected[name])) for name, x in allowed.items()}
         largest = scale(*expected.values(), *before.values(), *batch)
         for name in {**got, **expected}:
             x = expected.get(name, np.nan)
-            room = K * (allowed.get(name, 0) + half * largest)
-            yield step, name, got.get(name, np.nan), x, room if single else max(room, STEPWISE * scale(x))
+            bound = K * (allowed.get(name, 0) + half * largest)
+            yield step, name, got.get(name, np.nan), x, bound if single else max(bound, STEPWISE * scale(x))
         if not abs(expected["loss"]) < RUNAWAY:
             return
         ours.optimizer.step()
         for side in (wide, *peers):
-            take(side, before, got, old)
+            load(side, before, got, old)
             side.optimizer.step()
         values, states = parameters(ours), state(ours)
         got, expected = {**values, **states}, {**parameters(wide), **state(wide)}
@@ -182,19 +182,19 @@ def lockstep(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
         for key in {**got, **expected}:
             x = expected.get(key, np.nan)
             size = scale(x, {**before, **old}.get(key, np.zeros(1)))
-            room = K * (max((distance(y[key], x) for y in others if key in y), default=0) + half * size)
+            bound = K * (max((distance(y[key], x) for y in others if key in y), default=0) + half * size)
             name = key if isinstance(key, str) else f"{key[1]} of {key[0]}"
-            yield step, name, got.get(key, np.nan), x, room if single else max(room, STEPWISE * size)
+            yield step, name, got.get(key, np.nan), x, bound if single else max(bound, STEPWISE * size)
         for side in (wide, *peers):
-            take(side, values, (), states)
+            load(side, values, (), states)
 
 
 def curve(
-    step: Step, side: SimpleNamespace, batches: Sequence[Any], steps: int, nudge: np.random.Generator | None = None
+    step: Step, side: SimpleNamespace, batches: Sequence[Any], steps: int, rng: np.random.Generator | None = None
 ) -> Array:
-    """The loss at every step, up to where it runs away."""
+    """The loss at every step, until it exceeds RUNAWAY."""
     losses = []
-    save = (lambda x: x) if nudge is None else (lambda x: nudged(x, side.dtype, nudge))
+    save = (lambda x: x) if rng is None else (lambda x: perturbed_tensor(x, side.dtype, rng))
     for i in range(1, steps + 1):
         with torch.autograd.graph.saved_tensors_hooks(save, lambda x: x):
             value, _ = step(side.net, side.loss, *batches[i % len(batches)])
@@ -202,51 +202,51 @@ def curve(
         if not abs(losses[-1]) < RUNAWAY:
             break
         side.optimizer.step()
-        if nudge is not None:
-            take(side, {name: moved(x, side.dtype, nudge) for name, x in parameters(side).items()})
+        if rng is not None:
+            load(side, {name: perturbed(x, side.dtype, rng) for name, x in parameters(side).items()})
     return np.array(losses)
 
 
 def free(program: Any, dtype: Any, steps: int) -> Iterator[Comparison]:
-    """(step, "loss", ours, PyTorch's, how far they may be apart), each side on its own."""
+    """Yield the comparisons of losses, each side trained on its own."""
     dtype, wide = np.dtype(dtype), np.dtype(np.float64)
     inputs = [data(batch, dtype) for batch in program.batches()]
     ours = our_side(program, dtype)
     values = parameters(ours)
     mine = curve(program.our_step, ours, inputs, steps)
 
-    def theirs(kind: Any, nudge: np.random.Generator | None = None) -> Array:
+    def theirs(kind: Any, rng: np.random.Generator | None = None) -> Array:
         return curve(
             program.their_step,
             their_side(program, kind, values),
             [tensors(data(x, kind)) for x in inputs],
             steps,
-            nudge,
+            rng,
         )
 
     expected = theirs(wide)
     others = [theirs(dtype, np.random.default_rng(draw)) for draw in range(DRAWS)]
     if dtype != wide:
         others.append(theirs(dtype))
-    peers = min(map(len, (expected, *others)))
-    sane = np.all([np.abs(x[:peers]) < RUNAWAY for x in (expected, *others)], axis=0)
-    n = min(len(mine), peers if sane.all() else int(np.argmin(sane)))
+    shortest = min(map(len, (expected, *others)))
+    finite = np.all([np.abs(x[:shortest]) < RUNAWAY for x in (expected, *others)], axis=0)
+    n = min(len(mine), shortest if finite.all() else int(np.argmin(finite)))
     if not n:
         return
     scale = np.maximum.accumulate(np.abs(expected[:n]))
-    strayed = np.maximum.accumulate(np.max([np.abs(x[:n] - expected[:n]) for x in others], axis=0))
-    lost = strayed > (STEPWISE if dtype == wide else np.sqrt(np.finfo(dtype).eps)) * scale
+    deviation = np.maximum.accumulate(np.max([np.abs(x[:n] - expected[:n]) for x in others], axis=0))
+    lost = deviation > (STEPWISE if dtype == wide else np.sqrt(np.finfo(dtype).eps)) * scale
     n = int(np.argmax(lost)) if lost.any() else n
     if dtype != wide:
-        strayed[:n] = strayed[n - 1] if n else 0
+        deviation[:n] = deviation[n - 1] if n else 0
     for i in range(n):
         rounding = np.finfo(dtype).eps / 2 * scale[i]
-        room = K * (strayed[i] + rounding) + (TRAINING * abs(expected[i]) if dtype == wide else 0)
-        yield i + 1, "loss", mine[i], expected[i], room
+        bound = K * (deviation[i] + rounding) + (TRAINING * abs(expected[i]) if dtype == wide else 0)
+        yield i + 1, "loss", mine[i], expected[i], bound
 
 
-def described(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
-    """Where the two are farthest apart, in words."""
+def described(step: int, name: str, ours: Any, theirs: Any, bound: float) -> str:
+    """Describe the element with the largest difference."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     if ours.shape != theirs.shape:
         return f"step {step}, {name}: numpyml has shape {ours.shape}, PyTorch {theirs.shape}"
@@ -256,20 +256,20 @@ def described(step: int, name: str, ours: Any, theirs: Any, room: float) -> str:
     element = f"{name}[{', '.join(map(str, map(int, at)))}]" if at else name
     return (
         f"step {step}, {element}: numpyml {ours[at]:.17g}, PyTorch {theirs[at]:.17g}; "
-        f"off by {distance(ours, theirs):.3g}, allowed is {room:.3g}"
+        f"off by {distance(ours, theirs):.3g}, allowed is {bound:.3g}"
     )
 
 
 def show(program: Any, how: Callable[..., Iterator[Comparison]], dtype: Any, steps: int) -> int:
-    """Print both sides' losses step by step and the first difference; 1 where there is one, else 0."""
+    """Print the losses of both sides and the first difference that is not allowed; 1 if there is one, else 0."""
     print(f"{'step':>5}{'loss in numpyml':>26}{'loss in PyTorch':>26}")
     compared = 0
-    for step, name, ours, theirs, room in how(program, dtype, steps):
+    for step, name, ours, theirs, bound in how(program, dtype, steps):
         compared += np.size(ours)
         if name == "loss":
             print(f"{step:5}{float(ours):26.17g}{float(theirs):26.17g}")
-        if not distance(ours, theirs) <= room:
-            print(f"\nThey differ.\n{described(step, name, ours, theirs, room)}")
+        if not distance(ours, theirs) <= bound:
+            print(f"\nThey differ.\n{described(step, name, ours, theirs, bound)}")
             return 1
     print(f"\nThey agree: {compared:,} numbers compared.")
     return 0

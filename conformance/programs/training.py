@@ -1,8 +1,8 @@
 """Whole programs: random models with control flow, a random loss, optimizer and batches, trained side by side.
 
-A program is a small tree that is written out as source text twice, in numpyml and in PyTorch, line beside line. The
-text is what runs: ``sidebyside.py``, which compares the two, is a part of it. So a failure prints one script that
-needs numpy, torch and numpyml alone, and shows both frameworks step by step.
+A program is a small tree, written as source text in numpyml and in PyTorch, line by line. That text is run, together
+with ``sidebyside.py``, which compares the two. So a failure prints a script that needs only numpy, torch and numpyml,
+and shows both frameworks step by step.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ from conformance.results.census import SCRIPT, Note
 from conformance.rows import ModuleRow, OptimizerRow
 from conformance.strategies.arrays import seeds
 from conformance.strategies.coverage import Coverage, Draw, Strategy
-from conformance.twins.twin import torch_optimizer
+from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.errors import NumpymlError
-from numpyml.names import PYTORCH_OPTIONS
 
 LOCKSTEP, FREE = 25, 100  # steps
 BATCHES, TIMES = (8, 5, 3), (4, 3, 2)  # rows of each batch, and steps of each sequence
@@ -66,7 +65,7 @@ TARGETS = {
 
 
 def targets_of(row: ModuleRow) -> str:
-    """The first kind of targets that a loss takes."""
+    """The first kind of targets that a loss accepts."""
     for kind, (_, example) in TARGETS.items():
         with contextlib.suppress(NumpymlError):
             row.ours().forward(np.zeros((4, 3)), example)
@@ -75,7 +74,7 @@ def targets_of(row: ModuleRow) -> str:
 
 
 def activations() -> list[Activation]:
-    """The activations that need no argument and keep the shape."""
+    """The activations without required arguments that keep the shape."""
     nodes = []
     for row in contracts.groups()["activations"]:
         assert isinstance(row, ModuleRow)
@@ -87,7 +86,7 @@ def activations() -> list[Activation]:
 
 @dataclass
 class Program:
-    """A model, a loss, an optimizer and data; and how it is run, which a check sets."""
+    """A model, a loss, an optimizer and data; a check sets how it is run."""
 
     features: int
     front: Recurrent | None
@@ -96,7 +95,7 @@ class Program:
     loss_options: Mapping[str, Any]
     optimizer: OptimizerRow
     optimizer_options: Mapping[str, Any]
-    second_rate: float | None  # the learning rate of all parameters but the first, in a group of their own
+    second_rate: float | None  # the learning rate of a second group: all parameters but the first
     driver: str
     seed: int
     check: str = "lockstep"
@@ -110,8 +109,8 @@ class Program:
     def tree(self) -> tuple[Node, ...]:
         """The body as it is run.
 
-        Left to itself in float32, a run decides by the data alone: a computed value that is next to a limit falls on
-        either side of it, and the two runs are two programs from there on.
+        In a free float32 run only data decides branches: a computed value near a limit may fall on either side of it in
+        the two frameworks, which then run different programs.
         """
         return tuple(map(_decided_by_data, self.body)) if (self.check, self.dtype) == ("free", "float32") else self.body
 
@@ -122,7 +121,7 @@ class Program:
 
     @property
     def kinds(self) -> set[str]:
-        """What this program is an example of."""
+        """The kinds of nodes and options that this program contains."""
         kinds = {self.loss.name, self.optimizer.name, self.driver, "groups" if self.second_rate else "one group"}
         if len(self.body) > 1:
             kinds.add("sequence")
@@ -141,7 +140,7 @@ class Program:
         return kinds
 
     def source(self) -> str:
-        """The model, the loss, the optimizer, one step of each side, and the data."""
+        """The source text of the model, the loss, the optimizer, one step of each side, and the data."""
         weighted = any(isinstance(value, np.ndarray) for value in self.loss_options.values())
         kind = targets_of(self.loss)
         outputs = CLASSES if weighted or kind == "classes" else 2
@@ -159,58 +158,51 @@ class Program:
         )
 
     def _parts(self) -> str:
-        def call(i: int, options: Mapping[str, Any]) -> str:
-            shown = []
-            for name, value in options.items():
-                text = repr(value)
-                if isinstance(value, np.ndarray):
-                    numbers = value.tolist()
-                    text = (f"np.array({numbers}, dtype)", f"torch.tensor({numbers}, dtype=dtype)")[i]
-                shown.append(f"{(name, PYTORCH_OPTIONS.get(name, name))[i]}={text}")
-            return ", ".join(shown)
-
-        losses = (f"losses.{self.loss.name}", self.loss.torch)
-        optimizers = (f"optimizers.{self.optimizer.name}", f"torch.{self.optimizer.torch}")
-        texts = []
-        for i, (function, name) in enumerate((("ours", "OurModel"), ("theirs", "TheirModel"))):
-            lines = [f"net = {name}(dtype)"]
-            if not i:
-                lines += [
-                    f"rng = np.random.default_rng({self.seed})",
-                    "for p in net.parameters():",
-                    "    p[...] = (rng.standard_normal(p.shape) / np.sqrt(p.shape[-1])).astype(np.float32)",
-                ]
-            groups = ("net.parameters(), net.gradients()", "net.parameters()")[i]
-            if self.second_rate is not None:
-                groups = "groups"
-                rate = (f'"learning_rate": {self.second_rate}', f'"lr": {self.second_rate}')[i]
-                lines += (
-                    [
-                        "p, g = net.parameters(), net.gradients()",
-                        'groups = [{"parameters": p[:1], "gradients": g[:1]}]',
-                        f'groups.append({{"parameters": p[1:], "gradients": g[1:], {rate}}})',
-                    ],
-                    ["p = list(net.parameters())", f'groups = [{{"params": p[:1]}}, {{"params": p[1:], {rate}}}]'],
-                )[i]
-            options = call(i, self.optimizer_options) + (", foreach=False" if i else "")
-            lines += [
-                f"optimizer = {optimizers[i]}({groups}, {options})",
-                f"return net, {losses[i]}({call(i, self.loss_options)}), optimizer",
+        """The functions ``ours`` and ``theirs``, each of which returns a model, a loss and an optimizer."""
+        ours = [
+            "net = OurModel(dtype)",
+            f"rng = np.random.default_rng({self.seed})",
+            "p, g = net.parameters(), net.gradients()",
+            "for x in p:",
+            "    x[...] = (rng.standard_normal(x.shape) / np.sqrt(x.shape[-1])).astype(np.float32)",
+        ]
+        theirs = ["net = TheirModel(dtype)", "p = list(net.parameters())"]
+        our_parameters, their_parameters = "p, g", "p"
+        if self.second_rate is not None:
+            rate = self.second_rate
+            ours += [
+                'groups = [{"parameters": p[:1], "gradients": g[:1]}]',
+                f'groups.append({{"parameters": p[1:], "gradients": g[1:], "learning_rate": {rate}}})',
             ]
-            texts.append(f"def {function}(dtype):\n" + textwrap.indent("\n".join(lines), "    ") + "\n")
-        return "\n\n".join(texts)
+            theirs.append(f'groups = [{{"params": p[:1]}}, {{"params": p[1:], "lr": {rate}}}]')
+            our_parameters = their_parameters = "groups"
+        optimizer, loss = self.optimizer, self.loss
+        of_loss, of_optimizer = arguments(self.loss_options, "np.array({}, dtype)"), arguments(self.optimizer_options)
+        ours += [
+            f"optimizer = optimizers.{optimizer.name}({our_parameters}, {of_optimizer})",
+            f"return net, losses.{loss.name}({of_loss}), optimizer",
+        ]
+        of_loss = arguments(torch_names(self.loss_options), "torch.tensor({}, dtype=dtype)")
+        of_optimizer = arguments(torch_names(self.optimizer_options))
+        theirs += [
+            f"optimizer = torch.{optimizer.torch}({their_parameters}, {of_optimizer}, foreach=False)",
+            f"return net, {loss.torch}({of_loss}), optimizer",
+        ]
+        bodies = (textwrap.indent("\n".join(lines), "    ") for lines in (ours, theirs))
+        return "\n\n".join(
+            f"def {name}(dtype):\n{body}\n" for name, body in zip(("ours", "theirs"), bodies, strict=True)
+        )
 
     def _steps(self) -> str:
-        forward, back = "net.forward(x)", "net.backward(loss.backward(), input_gradient=False)"
-        value = "loss.forward(y, t)"
+        """The functions ``our_step`` and ``their_step``."""
+        ours = ("net.forward(x)", "loss.forward(y, t)", "", "net.backward(loss.backward(), input_gradient=False)")
         if self.driver == "dynamic":
-            forward, back, value = "net(Tensor(x))", "value.backward()", "loss(y, t)"
-        step = (
-            "def {}(net, loss, x, t):\n    y = {}\n    value = {}\n    net.zero_grad({})\n    {}\n    return value, y\n"
-        )
-        ours = step.format("our_step", forward, value, "", back)
-        return f"{ours}\n\n" + step.format(
-            "their_step", "net(x)", "loss(y, t)", "set_to_none=False", "value.backward()"
+            ours = ("net(Tensor(x))", "loss(y, t)", "", "value.backward()")
+        theirs = ("net(x)", "loss(y, t)", "set_to_none=False", "value.backward()")
+        return "\n\n".join(
+            f"def {name}(net, loss, x, t):\n    y = {forward}\n    value = {value}\n"
+            f"    net.zero_grad({option})\n    {backward}\n    return value, y\n"
+            for name, (forward, value, option, backward) in (("our_step", ours), ("their_step", theirs))
         )
 
     def _data(self, kind: str, outputs: int) -> str:
@@ -232,7 +224,7 @@ class Program:
         )
 
     def script(self) -> str:
-        """Everything, as one file that runs on its own."""
+        """The program and its comparison, as a script that runs on its own."""
         machinery = Path(__file__).with_name("sidebyside.py").read_text()
         imports = (
             "from conformance.comparison.histories import STEPWISE, TRAINING\n"
@@ -255,15 +247,24 @@ class Program:
         return head + marker + "from torch import nn\n\n" + names + program + tail + last
 
     def coverage(self) -> Coverage:
-        """A program promises nothing of its own."""
+        """A program has no labels to reach."""
         return Coverage()
 
     def __repr__(self) -> str:
         return f"{SCRIPT}{self.script()}"
 
 
+def arguments(options: Mapping[str, Any], array: str = "") -> str:
+    """Options as keyword arguments in source text; ``array`` is the text of an array with these values."""
+    values = {
+        name: array.format(value.tolist()) if isinstance(value, np.ndarray) else repr(value)
+        for name, value in options.items()
+    }
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
 def _decided_by_data(node: Node) -> Node:
-    """The node, where no computed value decides anything."""
+    """The node, without decisions by computed values."""
     changes: dict[str, Any] = {}
     for part in fields(node):
         value = getattr(node, part.name)
@@ -290,7 +291,7 @@ leaves = st.one_of(
 
 
 def bodies(node: Strategy[Node], least: int = 1) -> Strategy[tuple[Node, ...]]:
-    """A few nodes in turn."""
+    """A few nodes in sequence."""
     return st.lists(node, min_size=least, max_size=3).map(tuple)
 
 
@@ -322,7 +323,7 @@ def programs(draw: Draw) -> Program:
         loss_options["reduction"] = "mean"
     optimizer = draw(st.sampled_from(contracts.optimizer_rows()))
     options = draw(st.fixed_dictionaries({**optimizer.options, "learning_rate": rates}).filter(_accepted(optimizer)))
-    if options.get("eps") == 0:  # over 0 a gradient of 0 is NaN, and one of 1e-18, all rounding, a whole step
+    if options.get("eps") == 0:  # 0 / 0 is NaN, and a gradient of 1e-18, all rounding, makes a whole step
         options["eps"] = 1e-8
     second = draw(st.none() | rates)
     driver = draw(st.sampled_from(["explicit", "dynamic"]))
@@ -330,7 +331,7 @@ def programs(draw: Draw) -> Program:
 
 
 def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether PyTorch takes these options together."""
+    """Whether PyTorch accepts these options together."""
 
     def accepted(options: Mapping[str, Any]) -> bool:
         try:
@@ -347,26 +348,27 @@ def _accepted(row: OptimizerRow) -> Callable[[Mapping[str, Any]], bool]:
 
 @dataclass(frozen=True)
 class Programs:
-    """The row of whole programs: one component, which has no options of its own."""
+    """The row of whole programs: one component without options."""
 
     name: str = "programs"
 
 
 def drawn(row: Programs, profile: Profile) -> Strategy[Program]:
+    """The cases of the checks below."""
     return programs()
 
 
 def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
-    """Run the script's own text, and hold every array it gives to what it allows."""
+    """Run the script's text and check every comparison that it yields."""
     case.check, case.dtype = check, dtype
     names: dict[str, Any] = {"__name__": "program"}
     exec(compile(case.script(), "program.py", "exec"), names)
     curve: list[tuple[float, float]] = []
-    for step, name, ours, theirs, room in names[check](SimpleNamespace(**names), dtype, case.steps):
+    for step, name, ours, theirs, bound in names[check](SimpleNamespace(**names), dtype, case.steps):
         apart = names["distance"](ours, theirs)
-        if not apart <= room:
-            raise Mismatch(names["described"](step, name, ours, theirs, room))
-        note.record(np.size(ours), apart / room if apart else 0.0)
+        if not apart <= bound:
+            raise Mismatch(names["described"](step, name, ours, theirs, bound))
+        note.record(np.size(ours), apart / bound if apart else 0.0)
         if name == "loss":
             curve.append((float(ours), float(theirs)))
     if curve:
@@ -375,23 +377,23 @@ def _compared(case: Program, note: Note, check: str, dtype: str) -> None:
 
 @check(rows=Programs, cases=drawn, numpyml_only=True)
 def lockstep_float64(case: Program, note: Note) -> None:
-    """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float64."""
+    """From the same numbers at every step: loss, outputs, gradients, parameters and state arrays, in float64."""
     _compared(case, note, "lockstep", "float64")
 
 
 @check(rows=Programs, cases=drawn, numpyml_only=True, examples=20)
 def lockstep_float32(case: Program, note: Note) -> None:
-    """From the same numbers at every step: loss, outputs, every gradient, parameter and state array, in float32."""
+    """From the same numbers at every step: loss, outputs, gradients, parameters and state arrays, in float32."""
     _compared(case, note, "lockstep", "float32")
 
 
 @check(rows=Programs, cases=drawn, numpyml_only=True, examples=8)
 def training_float64(case: Program, note: Note) -> None:
-    """Each side on its own gradients: every loss of 100 steps agrees to 1e-10, as far as PyTorch's own does."""
+    """Each side with its own gradients: the losses of 100 steps agree to 1e-10, as far as PyTorch's own do."""
     _compared(case, note, "free", "float64")
 
 
 @check(rows=Programs, cases=drawn, numpyml_only=True, examples=6)
 def training_float32(case: Program, note: Note) -> None:
-    """In float32 the loss strays from PyTorch's float64 curve no further than K times what PyTorch's float32 does."""
+    """In float32 the loss deviates from PyTorch's float64 curve by at most K times as much as PyTorch's float32."""
     _compared(case, note, "free", "float32")

@@ -1,4 +1,4 @@
-"""Activations: what each computes and its gradient, from simple to hard."""
+"""References of activations: values and gradients."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ def activation(value: Function, partial: Function) -> ModuleReference:
 
 
 def gaussian(t: Array) -> Array:
-    """e^(−t²/2): of t² = h² + (t − h)(t + h) the first is exact, t beyond all exponents aside."""
+    """e^(−t²/2) as e^(−h²/2) e^(−(t − h)(t + h)/2), where h² is exact; |t| is at most 200, where it underflows."""
     t = np.clip(t, -200, 200)
     h = t.astype(np.float32).astype(Wide)
     return np.exp(-h * h / 2) * np.exp(-(t - h) * (t + h) / 2)
 
 
 def normal(x: Array) -> Array:
-    """Φ(x). |x| < 1: ½ ± φ Σ x^(2k+1)/(2k+1)!!. Beyond, the trapezoidal rule on the integral of a Gaussian over
-    v² + z², z = |x|/√2, in steps of h, with the residue of the pole at iz that the steps are too wide for."""
+    """The normal distribution function Φ(x).
+
+    For |x| < 1, ½ ± φ Σ x^(2k+1)/(2k+1)!!. Else the trapezoidal rule in steps of h for the integral of
+    e^(−v²) / (v² + z²), z = |x|/√2, with the residue of the pole at iz.
+    """
     t, h = np.absolute(x), Wide(0.4)
     small, z = np.minimum(t, 1), np.clip(t, 1, 200) / np.sqrt(Wide(2))
     term, series = small, small
     for k in range(1, 30):
         term = term * small * small / (2 * k + 1)
         series = series + term
-    waves = sum(np.exp(-((k * h) ** 2)) / ((k * h) ** 2 + z * z) for k in range(1, 20))
+    integral = sum(np.exp(-((k * h) ** 2)) / ((k * h) ** 2 + z * z) for k in range(1, 20))
     residue = np.where(z < PI / h, 1 / np.expm1(2 * PI * np.minimum(z, PI / h) / h), 0)
-    beyond = gaussian(t) * h * z / PI * (1 / (2 * z * z) + waves) - residue
+    beyond = gaussian(t) * h * z / PI * (1 / (2 * z * z) + integral) - residue
     tail = np.where(t < 1, Wide(0.5) - gaussian(t) / np.sqrt(2 * PI) * series, beyond)
     return np.where(x < 0, tail, 1 - tail)
 
@@ -55,8 +58,7 @@ PAIRWISE = 64
 
 @ModuleReference
 def softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
-    """gx = y (gy − Σ gy y), with gy − Σ gy y = Σⱼ yⱼ (gy − gyⱼ): equal gradients cancel before they are summed. The
-    pairs are formed up to an axis of 64."""
+    """gx = y (gy − Σ gy y). Up to 64 elements, gy − Σ gy y is Σⱼ yⱼ (gy − gyⱼ): equal gradients cancel exactly."""
     y, _ = distribution(options, inputs)
     y, g = (np.moveaxis(np.atleast_1d(a), options["dim"], -1) for a in (y, gy))
     if y.shape[-1] <= PAIRWISE:
@@ -76,7 +78,7 @@ def log_softmax(options: Options, inputs: Arrays, parameters: Arrays, gy: Array,
 
 
 def distribution(options: Options, inputs: Arrays) -> tuple[Array, Array]:
-    """Softmax and its logarithm, along the axis; the largest is left out of the sum, since it is 1."""
+    """Softmax and its logarithm along the axis; the sum 1 + rest leaves out the largest term, which is 1."""
     (x,) = map(np.atleast_1d, inputs.values())
     axis = options["dim"]
     if not x.size:

@@ -1,4 +1,4 @@
-"""Arithmetic of the formulas: constants in extended precision, and steps that would lose digits if taken plainly."""
+"""Arithmetic for the references: constants in extended precision, and operations that keep their digits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wide(x: Any) -> Array:
 
 
 def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    """The sum. NumPy adds in pairs along contiguous memory alone, so the axes to be summed go there first."""
+    """The sum over axes. They are made contiguous first, since NumPy sums pairwise only in contiguous memory."""
     axes = axes_of(axis, x.ndim)
     others = [i for i in range(x.ndim) if i not in axes]
     last = np.ascontiguousarray(x.transpose(*others, *axes)).reshape(*(x.shape[i] for i in others), -1 if x.size else 0)
@@ -33,7 +33,7 @@ def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
 
 
 def fold(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of an operand of this shape, from that of its broadcast copies: their sum."""
+    """The gradient of an operand of this shape: the sum of the gradients of its broadcast copies."""
     extra = gradient.ndim - len(shape)
     stretched = [i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1]
     return total(gradient, (*range(extra), *stretched)).reshape(shape) if extra or stretched else gradient

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: what it computes and every gradient."""
+"""Reference of scaled dot-product attention: output and gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpyml.typing import Array
 def attention(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """P = softmax(s QKᵀ + M), y = (P ⊙ D) V, D the mask of dropout.
 
-    Of a score, gSᵢ = Pᵢ Σⱼ Pⱼ (gPᵢ − gPⱼ), in which 1 never cancels.
+    The gradient of a score is gSᵢ = Pᵢ Σⱼ Pⱼ (gPᵢ − gPⱼ), which has no 1 − P.
     """
     Q, K, V, *_ = inputs.values()
     shared = Q.shape[-3] // K.shape[-3] if options["enable_gqa"] else 1

@@ -1,4 +1,4 @@
-"""Elementwise functions: the values and derivatives that take more than a line."""
+"""References of elementwise functions whose values or derivatives need more than a line."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance.references.arithmetic import LN2, PI, Wide, difference, fold, wide
+from conformance.references.arithmetic import LN2, Wide, difference, fold, wide
 from conformance.references.kinds import Answers
 from numpyml.typing import Array
-
-
-def degrees(x: Array) -> Array:
-    return x * (180 / PI)
-
-
-def radians(x: Array) -> Array:
-    return x * (PI / 180)
 
 
 def rounded(x: Array, decimals: int) -> Array:
@@ -29,13 +21,15 @@ def cast(x: Array, dtype: str) -> Array:
 
 
 def cast_both(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-    """A cast there and back, of the value and of the gradient."""
+    """A cast to the dtype and back, of value and gradient."""
     return [cast(operands[0], **options)], [cast(gys[0], **options)]
 
 
 def power_by_base(a: Array, b: Array) -> Array:
-    """b·aᵇ / a keeps the digits that b − 1 would round off; 0, ∞ and NaN need aᵇ⁻¹ itself; a⁰ has gradient 0.
-    b − 1 is odd where b is even, which decides the sign at a negative zero."""
+    """∂aᵇ/∂a as b·aᵇ / a, since b − 1 is rounded; b·aᵇ⁻¹ at 0, ∞ and NaN; 0 where b = 0.
+
+    b − 1 is odd where b is even, which decides the sign at a negative zero.
+    """
     quotient = (a != 0) & np.isfinite(a) & np.isfinite(b)
     below = np.copysign(np.abs(a) ** (b - 1), np.where(np.fmod(b, 2) == 0, a, 1))
     return np.where(b == 0, 0, b * np.where(quotient, a**b / a, below))
@@ -46,18 +40,18 @@ def power_by_exponent(a: Array, b: Array) -> Array:
 
 
 def copysign_by_size(a: Array, b: Array) -> Array:
-    """±1, whether the sign was changed; 0 at 0, and at ±∞ PyTorch has ∞ / ∞."""
+    """1, or −1 if the sign changes; 0 at 0; NaN at ±∞, where PyTorch computes ∞ / ∞."""
     return np.where(a == 0, 0, np.copysign(a, b) / a)
 
 
 def quotient(a: Array, b: Array) -> Array:
-    """a / b towards zero, exact where the quotient itself would round to an integer."""
+    """a / b rounded towards zero, exact also where a / b would round to an integer."""
     rounded = a / b
     return np.where(np.isfinite(rounded), np.rint((a - np.fmod(a, b)) / b), rounded)
 
 
 def corrected(e: Array, lost: Array) -> Array:
-    """e (1 + lost); 0 and ∞ as they are."""
+    """e (1 + lost); 0 and ∞ are unchanged."""
     return np.where((e == 0) | np.isinf(e), e, e * (1 + lost))
 
 
@@ -84,17 +78,17 @@ def logaddexp2(a: Array, b: Array) -> Array:
 
 
 def angle_partial(numerator: Array, a: Array, b: Array) -> Array:
-    """Of arctan2; zero at the origin, where there is no angle."""
+    """numerator / (a² + b²), a derivative of arctan2; 0 at the origin, where the angle is undefined."""
     return np.where((a == 0) & (b == 0), 0, numerator / (a * a + b * b))
 
 
 def larger(a: Array, b: Array) -> Array:
-    """The share of the gradient that maximum passes to a: half at a tie, all beside a NaN."""
+    """The derivative of maximum by a: half at a tie, 1 if either is NaN."""
     return np.where(a == b, Wide(0.5), np.where(a < b, 0, 1))
 
 
 def takes_first(a: Array, b: Array, first: Array) -> Array:
-    """Whether fmax or fmin takes a: at a tie it does, and beside a NaN."""
+    """Whether fmax or fmin returns a: where ``first``, at a tie, or if b is NaN."""
     return first | (a == b) | np.isnan(b)
 
 

@@ -1,4 +1,4 @@
-"""What a reference is: of a function, in six kinds, and of a module."""
+"""References of functions, in five kinds, and of modules."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Function = Callable[..., Any]
 Answers = tuple[list[Array], list[Array]]  # the outputs, and the gradient of every operand
 Options = Mapping[str, Any]
 Arrays = Mapping[str, Array]
-Mask = Callable[[float, tuple[int, ...]], Array]  # rate, shape -> what Dropout multiplies with
+Mask = Callable[[float, tuple[int, ...]], Array]  # rate and shape to the scaled mask of Dropout
 
 
 @dataclass(frozen=True)
 class FunctionReference:
-    """What a function computes and the gradients of its operands, from the arrays and the gradients of its outputs."""
+    """The outputs of a function, and the gradients of its operands from those of its outputs."""
 
     how: str
     compute: Callable[[list[Array], Mapping[str, Any], Sequence[Array]], Answers]
@@ -34,7 +34,7 @@ class FunctionReference:
 
 
 def elementwise(value: Function, *partials: Function) -> FunctionReference:
-    """A value, and its derivative by each operand; both take the operands and options."""
+    """An elementwise function: its value, and its derivative by each operand, of operands and options."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         (gy,) = gys
@@ -47,8 +47,8 @@ def elementwise(value: Function, *partials: Function) -> FunctionReference:
     return FunctionReference("formula in extended precision", compute)
 
 
-def reduction(value: Function, partial: Function, how: str = "formula in extended precision") -> FunctionReference:
-    """One number y for every cell: value(x, axes), the axes kept, and its derivative partial(x, y, axes)."""
+def reduction(value: Function, partial: Function) -> FunctionReference:
+    """A reduction y = value(x, axes), with the axes kept, and its derivative partial(x, y, axes)."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         (x,), (gy,) = operands, gys
@@ -58,11 +58,11 @@ def reduction(value: Function, partial: Function, how: str = "formula in extende
         gradient = gy.reshape(y.shape) * partial(x, y, axes, **rest)
         return [y.reshape(gy.shape)], [np.broadcast_to(gradient, x.shape)]
 
-    return FunctionReference(how, compute)
+    return FunctionReference("formula in extended precision", compute)
 
 
 def moves(function: Function) -> FunctionReference:
-    """A function that only moves elements: applied to their numbers, from 1 on, it shows where each goes; 0 is none."""
+    """A function that only moves elements; applied to their indices from 1, it shows where each goes. 0 is padding."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         ends = np.cumsum([x.size for x in operands])
@@ -78,7 +78,7 @@ def moves(function: Function) -> FunctionReference:
 
 
 def linear(function: Function) -> FunctionReference:
-    """A function linear in each operand: at a unit vector, the others fixed, it is its own derivative."""
+    """A function that is linear in each operand: its derivative is its value at unit vectors, the others fixed."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         (gy,) = gys
@@ -97,7 +97,7 @@ def linear(function: Function) -> FunctionReference:
 
 
 def multilinear(function: Function, spell: Function, *, flatten: bool = False) -> FunctionReference:
-    """A sum of products, spelled as einsum does: by one factor, it is the sum of the products of all the others."""
+    """A sum of products with einsum subscripts: its derivative by one factor is an einsum of the others."""
 
     def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
         (gy,) = gys
@@ -115,16 +115,6 @@ def multilinear(function: Function, spell: Function, *, flatten: bool = False) -
     return FunctionReference("einsum over the other factors: the function is a sum of products", compute)
 
 
-def selects(order: Callable[..., Array], function: Function) -> FunctionReference:
-    """A function that moves elements by the order of their values: function(x, order(x), options)."""
-
-    def compute(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-        chosen = order(*operands, **options)
-        return moves(lambda x, **rest: function(x, chosen, **rest)).compute(operands, options, gys)
-
-    return FunctionReference("numbered elements, in the order of their values", compute)
-
-
 def _listed(y: Any) -> list[Any]:
     return list(y) if isinstance(y, (list, tuple)) else [y]
 
@@ -139,9 +129,9 @@ def one(*_: Any, **__: Any) -> int:
 
 @dataclass(frozen=True)
 class ModuleReference:
-    """The output, and the gradient of every floating input and of every parameter, by name.
+    """The output, and the gradients of floating inputs and of parameters, by name.
 
-    ``mask`` gives what Dropout multiplies with; None where it passes everything.
+    ``mask`` gives the scaled mask of Dropout; None in evaluation.
     """
 
     compute: Callable[[Options, Arrays, Arrays, Array, Mask | None], dict[str, Array]]
@@ -156,11 +146,11 @@ class ModuleReference:
 
 
 def named(inputs: Arrays, output: Any, *gradients: Any) -> dict[str, Array]:
-    """The output and the inputs' gradients, by name."""
+    """The output and the gradients of the inputs, by name."""
     answers = {f"gradient of {name}": wide(g) for name, g in zip(inputs, gradients, strict=False)}
     return {"output": wide(output)} | answers
 
 
 def masked(compute: Callable[[Options, Arrays, Arrays, Array, Mask | None], dict[str, Array]]) -> ModuleReference:
-    """The reference of a module that drops elements."""
+    """The reference of a module with dropout."""
     return ModuleReference(compute, "formula in extended precision, under PyTorch's mask")

@@ -1,4 +1,4 @@
-"""Layers: what each computes and every gradient, from simple to hard."""
+"""References of layers: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def linear(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask
 
 
 def normalized(options: Options, x: Array) -> tuple[tuple[int, ...], int]:
-    """The normalized axes, and how many elements they hold."""
+    """The normalized axes, and the number of elements along them."""
     shape = options["normalized_shape"]
     axes = tuple(range(x.ndim - (1 if isinstance(shape, int) else len(shape)), x.ndim))
     return axes, int(np.prod([x.shape[i] for i in axes]))
 
 
 def with_parameters(answers: Any, parameters: Arrays, axes: tuple[int, ...], **gradients: Array) -> dict[str, Array]:
-    """The answers, and the gradients of those parameters that are there, summed over all other axes."""
+    """The answers and the gradients of the parameters that exist, summed over all other axes."""
     others = range(next(iter(gradients.values())).ndim - len(axes))
     summed = {name: total(g, tuple(others)) for name, g in gradients.items() if name in parameters}
     return answers | {f"gradient of {name}": g for name, g in summed.items()}
@@ -56,7 +56,7 @@ def with_parameters(answers: Any, parameters: Arrays, axes: tuple[int, ...], **g
 
 @ModuleReference
 def layer_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
-    """x̂ = (x − μ) / √(σ² + ε): its Jacobian takes out the mean and the part along x̂, and divides by √(σ² + ε)."""
+    """x̂ = (x − μ) / √(σ² + ε); the gradient removes the mean and the part along x̂, and divides by √(σ² + ε)."""
     (x,) = inputs.values()
     axes, n = normalized(options, x)
     d = x - total(x, axes, keepdims=True) / n
@@ -81,7 +81,7 @@ def rms_norm(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, ma
 
 @ModuleReference
 def embedding(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
-    """Rows of the table, those above max_norm scaled down first; a gradient goes back to the row it came from."""
+    """Rows of the table, scaled down to max_norm first; the gradient of a row is the sum over its uses."""
     (ids,), weight = inputs.values(), parameters["weight"].copy()
     used, counts = np.unique(ids, return_counts=True)
     if options["max_norm"] is not None:

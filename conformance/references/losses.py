@@ -1,4 +1,4 @@
-"""Losses: what each computes and every gradient. o: outputs, t: targets."""
+"""References of losses: values and gradients. o: outputs, t: targets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def binary_by_output(o: Array, t: Array, pos_weight: Array) -> Array:
 
 
 def binary_by_target(o: Array, t: Array, pos_weight: Array) -> Array:
-    """log(1 − σ) − w log σ, in which o stands alone: w = 1 leaves −o."""
+    """log(1 − σ) − w log σ, with o as a term of its own: for w = 1 it is −o."""
     return (pos_weight - 1) * np.log1p(np.exp(-np.absolute(o))) - times(np.where(o < 0, pos_weight, 1), o)
 
 
@@ -67,7 +67,7 @@ def binary_by_target(o: Array, t: Array, pos_weight: Array) -> Array:
 def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Mask | None) -> dict[str, Array]:
     """−Σ q log p over the classes: p = softmax(o), and q the target probability times the weight of the class.
 
-    The gradient p Σq − q is, class by class, p·(the q of all others) − q·(the p of all others): no 1 − p anywhere.
+    The gradient p Σq − q is computed as p·(Σq of the other classes) − q·(Σp of the other classes), without 1 − p.
     """
     o, t = inputs.values()
     axis = min(1, o.ndim - 1)

@@ -1,4 +1,4 @@
-"""Position encodings: what each computes and every gradient."""
+"""References of position encodings: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def angles(dim: int, base: float, positions: Array) -> Array:
 
 
 def at(options: Options, inputs: Arrays) -> Array:
-    """The position of each vector of the first input, in the layout of that."""
+    """The position of each vector of the first input, in the order of its axes."""
     x, *positions = inputs.values()
     length_first = x.ndim == 3 and not options["batch_first"]
     p = positions[0] if positions else np.arange(x.shape[0 if length_first else -2])
@@ -25,9 +25,9 @@ def at(options: Options, inputs: Arrays) -> Array:
 @ModuleReference
 def sinusoidal(options: Options, inputs: Arrays, _: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     x, *_positions = inputs.values()
-    waves = np.repeat(angles(options["d_model"], 10000, at(options, inputs)), 2, axis=-1)[..., : options["d_model"]]
+    angle = np.repeat(angles(options["d_model"], 10000, at(options, inputs)), 2, axis=-1)[..., : options["d_model"]]
     even = np.arange(options["d_model"]) % 2 == 0
-    return named(inputs, x + np.where(even, np.sin(waves), np.cos(waves)), gy)
+    return named(inputs, x + np.where(even, np.sin(angle), np.cos(angle)), gy)
 
 
 @ModuleReference

@@ -1,4 +1,4 @@
-"""Products: each spelled as einsum does."""
+"""References of products: their einsum subscripts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpyml.typing import Array
 
 
 def matrices(a: Array, b: Array) -> str:
-    """matmul sums over the last axis of a and the next to last of b, and broadcasts the batches."""
+    """The subscripts of matmul: the last axis of a, the next to last of b, batches broadcast."""
     rows, columns = "i" * (a.ndim > 1), "j" * (b.ndim > 1)
     return f"...{rows}k,...k{columns}->...{rows}{columns}"
 
 
 def contraction(left: Sequence[int], right: Sequence[int]) -> Function:
-    """These axes of a, in this order, are summed against those of b; the other axes of a come first, then b's."""
+    """Subscripts of a contraction of these axes of a with those of b; a's other axes come first, then b's."""
 
     def spell(a: Array, b: Array) -> str:
         first, second = list(ascii_lowercase[: a.ndim]), list(ascii_uppercase[: b.ndim])
@@ -35,6 +35,6 @@ def tensordot_axes(a: Array, b: Array, axes: Any = 2) -> str:
 
 
 def subscripts_of(*_: Array, subscripts: str, optimize: bool) -> str:
-    """einsum's own; without an arrow, the result has the letters that occur once, sorted."""
+    """einsum's subscripts; without an arrow, the result has the letters that occur once, sorted."""
     result = "".join(sorted(letter for letter in set(subscripts) if letter.isalpha() and subscripts.count(letter) == 1))
     return subscripts if "->" in subscripts else f"{subscripts}->{result}"

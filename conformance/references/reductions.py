@@ -1,4 +1,4 @@
-"""Reductions: values and derivatives. The axes of y are kept, and n elements make one."""
+"""References of reductions: values, with the axes kept, and derivatives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sum_of(x: Array, axes: Axes) -> Array:
 
 
 def centred(x: Array, axes: Axes) -> Array:
-    """x − mean(x), and once more, which removes the rounding of the mean, where that is finite."""
+    """x − mean(x), done twice, which removes the rounding of the mean where it is finite."""
     once = x - sum_of(x, axes) / count(x, axes)
     rest = sum_of(once, axes) / count(x, axes)
     return np.where(np.isfinite(rest), once - rest, once)
@@ -50,18 +50,18 @@ def product(x: Array, axes: Axes) -> Array:
 
 
 def product_partial(x: Array, y: Array, axes: Axes) -> Array:
-    """The product of all the others: the products of those before and those after, without a division."""
+    """The product of the other elements, without a division: of those before times those after."""
     others = [i for i in range(x.ndim) if i not in axes]
-    moved = x.transpose(*others, *axes)
-    cells = moved.reshape(*(x.shape[i] for i in others), -1 if x.size else 0)
-    beside = np.pad(cells, [(0, 0)] * len(others) + [(1, 1)], constant_values=1)
-    before = np.cumprod(beside, -1)[..., :-2]
-    after = np.cumprod(beside[..., ::-1], -1)[..., ::-1][..., 2:]
-    return (before * after).reshape(moved.shape).transpose(np.argsort([*others, *axes]))
+    last = x.transpose(*others, *axes)
+    cells = last.reshape(*(x.shape[i] for i in others), -1 if x.size else 0)
+    padded = np.pad(cells, [(0, 0)] * len(others) + [(1, 1)], constant_values=1)
+    before = np.cumprod(padded, -1)[..., :-2]
+    after = np.cumprod(padded[..., ::-1], -1)[..., ::-1][..., 2:]
+    return (before * after).reshape(last.shape).transpose(np.argsort([*others, *axes]))
 
 
 def shared(chosen: Array, axes: Axes) -> Array:
-    """Equal shares for the chosen elements."""
+    """Equal shares of 1 for the chosen elements."""
     return chosen / np.sum(chosen, axes, Wide, keepdims=True)
 
 
@@ -74,7 +74,7 @@ def lowest(x: Array, axes: Axes) -> Array:
 
 
 def extreme_partial(x: Array, y: Array, axes: Axes) -> Array:
-    """Equal shares for all that equal y; none does where y is NaN, and 0 / 0 is NaN for the whole cell."""
+    """Equal shares for all elements equal to y; where y is NaN, none is, and 0 / 0 is NaN."""
     return shared(x == y, axes)
 
 
@@ -89,7 +89,7 @@ def norm(x: Array, axes: Axes, ord: float | None) -> Array:
 
 
 def norm_partial(x: Array, y: Array, axes: Axes, ord: float | None) -> Array:
-    """±(|x| / y)^(p − 1), and zero at zero; beside NaN, the Euclidean one is NaN at zero, too."""
+    """±(|x| / y)^(p − 1), and 0 at 0; of the Euclidean norm, NaN at 0 if y is NaN."""
     size = np.absolute(x)
     if ord in (np.inf, -np.inf):
         return np.sign(x) * extreme_partial(size, y, axes)

@@ -1,7 +1,7 @@
-"""What Hypothesis draws: shapes, values (also the nasty ones) and memory layouts.
+"""Strategies of arrays: shapes, kinds of values (extreme and non-finite ones included) and memory layouts.
 
-Hypothesis chooses shapes, kinds and layouts, and shrinks them; the numbers themselves come from a generator seeded
-with a number it draws, so a large array costs no more than a small one.
+Hypothesis draws and shrinks shapes, kinds and layouts. The numbers come from a generator with a drawn seed, so that a
+large array takes no more draws than a small one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpyml.typing import Array
 
 Shape = tuple[int, ...]
 
-# Kinds of values; the more often a kind stands here, the more often it is drawn.
+# Kinds of values; a repeated kind is drawn more often.
 ORDINARY = ("ordinary", "ordinary", "ties", "signed zeros")
 EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
@@ -52,8 +52,8 @@ def _sizes(x: Array, low: float, high: float | np.floating[Any]) -> bool:
     return bool(((np.abs(x) > low) & (np.abs(x) < high)).any())
 
 
-# What a kind is for, each asked of the array in the precision of the case.
-HOLDS: dict[str, dict[str, Callable[[Array], Any]]] = {
+# The labels of each kind, and their tests on the array in the precision of the case.
+KIND_TESTS: dict[str, dict[str, Callable[[Array], Any]]] = {
     "ordinary": {"ordinary": lambda x: x.size > 0},
     "ties": {"ties": lambda x: np.unique(x).size < x.size},
     "signed zeros": {"0": lambda x: _zeros(x, 1), "-0": lambda x: _zeros(x, -1)},
@@ -65,7 +65,7 @@ HOLDS: dict[str, dict[str, Callable[[Array], Any]]] = {
     "infinite": {"inf": lambda x: np.isposinf(x).any(), "-inf": lambda x: np.isneginf(x).any()},
     "nan": {"nan": lambda x: np.isnan(x).any()},
 }
-LIES: dict[str, Callable[[Array], Any]] = {
+LAYOUT_TESTS: dict[str, Callable[[Array], Any]] = {
     "C": lambda x: x.flags.c_contiguous and x.flags.aligned,
     "strided": lambda x: any(s > x.itemsize for s in x.strides) and min(x.strides) > 0 and not _packed(x),
     "fortran": lambda x: x.flags.f_contiguous and not x.flags.c_contiguous,
@@ -88,7 +88,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @dataclass(frozen=True, repr=False)
 class Drawn(Input):
-    """An array from a strategy that says what it is for."""
+    """An array from a strategy with a purpose."""
 
     purpose: Purpose | None = None
 
@@ -99,28 +99,28 @@ def _purpose(kinds: tuple[str, ...], layouts: tuple[str, ...], low: float = -np.
     tests = {
         kind: {
             name: test
-            for name, (label, test) in zip(_labels(kind), HOLDS[kind].items(), strict=True)
+            for name, (label, test) in zip(_labels(kind), KIND_TESTS[kind].items(), strict=True)
             if not outside.get(label)
         }
         for kind in kinds
     }
 
     def of(case: tuple[Input, Any]) -> list[str]:
-        """Whether it is what it was meant to be; what else it happens to be is not asked."""
+        """The labels of its kind and layout that the array deserves; other kinds are not tested."""
         source, dtype = case
         with np.errstate(all="ignore"):
             x = laid_out(source.values.astype(dtype) if source.floating else source.values, source.layout)
         held = [label for label, test in tests.get(source.kind, {}).items() if test(x)]
-        return [*held, _lying(source.layout)] if x.size and LIES[source.layout](x) else held
+        return [*held, _layout_label(source.layout)] if x.size and LAYOUT_TESTS[source.layout](x) else held
 
-    return Purpose((*(label for kind in tests for label in tests[kind]), *map(_lying, layouts)), of)
+    return Purpose((*(label for kind in tests for label in tests[kind]), *map(_layout_label, layouts)), of)
 
 
 def _labels(kind: str) -> list[str]:
-    return [f": {label}" for label in HOLDS[kind]]
+    return [f": {label}" for label in KIND_TESTS[kind]]
 
 
-def _lying(layout: str) -> str:
+def _layout_label(layout: str) -> str:
     return f": {layout} layout"
 
 
@@ -129,8 +129,10 @@ _growing: list[float] = []
 
 @contextmanager
 def growing(times: float) -> Iterator[None]:
-    """Inside this block an array that has axes is drawn with so many times the elements it may have elsewhere, of the
-    first kind of values: for what is computed in blocks, or in another way, from some size on."""
+    """Context manager: arrays with axes have ``times`` the usual largest number of elements, of the first kind.
+
+    For functions that compute large arrays in blocks or by another method.
+    """
     _growing.append(times)
     try:
         yield
@@ -139,12 +141,12 @@ def growing(times: float) -> Iterator[None]:
 
 
 def grows() -> bool:
-    """Whether what is drawn is to have many elements."""
+    """Whether large arrays are drawn."""
     return bool(_growing)
 
 
 def _grown(shape: Shape, elements: int) -> Shape:
-    """The longest axis long enough, none empty."""
+    """The shape, its longest axis extended to this number of elements; no axis is empty."""
     full = [max(n, 1) for n in shape]
     axis = int(np.argmax(full))
     full[axis] = ceil(elements * _growing[-1] * full[axis] / prod(full))
@@ -152,7 +154,7 @@ def _grown(shape: Shape, elements: int) -> Shape:
 
 
 class _Longer(Purposeful):
-    """As the strategy, or a number where what is drawn is to have many elements."""
+    """The strategy of :func:`longer`."""
 
     def __init__(self, strategy: Purposeful, number: int) -> None:
         super().__init__(strategy.strategy, strategy.purpose, strategy.words)
@@ -163,16 +165,16 @@ class _Longer(Purposeful):
 
 
 def longer(strategy: Purposeful, number: int) -> Purposeful:
-    """The strategy, or this number where what is drawn is to have many elements."""
+    """The strategy, or this number where large arrays are drawn."""
     return _Longer(strategy, number)
 
 
 def side(longest: int, grown: int) -> Strategy[int]:
-    """The length of one axis: up to the longest, 0 among them; or this one, where what is drawn is to be large."""
+    """The length of one axis: 0 to ``longest``, or ``grown`` where large arrays are drawn."""
     return st.just(grown) if _growing else st.integers(0, longest)
 
 
-@lru_cache(64)  # to build a strategy takes Hypothesis longer than to draw from it
+@lru_cache(64)  # Hypothesis takes longer to build a strategy than to draw from it
 def shapes(
     least: int = 0,
     most: int = 5,
@@ -182,7 +184,7 @@ def shapes(
     fits: Callable[[Shape], bool] = lambda shape: True,
     name: str = "shape",
 ) -> Strategy[Shape]:
-    """Shapes of ``least`` to ``most`` axes, empty and single ones among them, now and then a long one."""
+    """Shapes of ``least`` to ``most`` axes, with empty axes, axes of length 1 and long axes."""
     lengths = st.one_of(st.integers(shortest, longest), st.just(max(1, shortest)))
     small_of = {n: st.lists(lengths, min_size=n, max_size=n) for n in range(least, most + 1)}
     small = st.integers(least, most).flatmap(small_of.__getitem__)
@@ -215,7 +217,7 @@ def one_of(choices: tuple[str, ...]) -> Strategy[str]:
 
 
 def single(values: Any) -> Array:
-    """The nearest numbers that float32 can hold, so that both precisions see the same ones."""
+    """The values rounded to float32, so that both precisions have the same numbers."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(values).astype(np.float32).astype(np.float64)
 
@@ -228,7 +230,7 @@ def floats(
     into: Callable[[Array], Array] | None = None,
     layouts: Sequence[str] = LAYOUTS,
 ) -> Strategy[Input]:
-    """An array of floats. ``into`` maps the values into the function's domain, ``low`` and ``high`` keep them there."""
+    """An array of floats; ``into`` maps the values into the function's domain, from ``low`` to ``high``."""
     return _floats(shape, tuple(kinds), low, high, into, tuple(layouts))
 
 
@@ -245,7 +247,7 @@ def _floats(
 ) -> Input:
     shape = shape if isinstance(shape, tuple) else draw(shape)
     kind = kinds[0] if _growing else draw(one_of(tuple(likely(kinds, _labels))))
-    layout = draw(one_of(tuple(likely(layouts, lambda layout: [_lying(layout)]))))
+    layout = draw(one_of(tuple(likely(layouts, lambda layout: [_layout_label(layout)]))))
     values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
     if into is not None:
         with np.errstate(all="ignore"):
@@ -258,7 +260,7 @@ def _floats(
 
 @st.composite
 def integers(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dtypes: str = "qqi") -> Input:
-    """An array of integers from ``low`` up to, not including, ``high``; ``dtypes`` are NumPy's letters."""
+    """An array of integers, low ≤ n < high; ``dtypes`` are NumPy's character codes."""
     shape = shape if isinstance(shape, tuple) else draw(shape)
     fitting = [dtype for dtype in dtypes if low >= np.iinfo(dtype).min and high - 1 <= np.iinfo(dtype).max]
     dtype, layouts = draw(st.sampled_from(fitting)), ("C", "strided", "reversed")
@@ -268,42 +270,42 @@ def integers(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dt
 
 
 def incoming(shape: Shape, *seed: int) -> Input:
-    """A random incoming gradient in any layout, or what a sum gives: one number, which stands in memory once."""
+    """A random incoming gradient in any layout, or that of a sum: one number with strides of 0."""
     rng = np.random.default_rng(seed)
     values = single(rng.standard_normal(shape))
     layout = str(rng.choice([*LAYOUTS, "one number"]))
     if layout == "broadcast" and values.ndim:
         values = np.broadcast_to(values[:1], shape)
     elif layout == "one number" and values.size:
-        values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # however many are added, nothing is rounded
+        values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # sums of these are exact
     return Input(values, layout)
 
 
 def laid_out(x: Array, layout: str) -> Array:
-    """The same numbers in a new array of this layout, read-only, so that a write to an input is an error."""
+    """A read-only copy in this layout; a write to it is an error."""
     y = _LAYOUTS[layout](np.asarray(x))
     y.flags.writeable = False
     return y
 
 
 def _strided(x: Array) -> Array:
-    room = np.full([2 * n for n in x.shape], 77, x.dtype)
+    buffer = np.full([2 * n for n in x.shape], 77, x.dtype)
     every_other: Any = (Ellipsis, *[slice(None, None, 2)] * x.ndim)
-    view: Array = room[every_other]
+    view: Array = buffer[every_other]
     view[...] = x
     return view
 
 
 def _reversed(x: Array) -> Array:
     flip = tuple(slice(None, None, -1) for _ in x.shape)
-    turned: Array = np.array(x[flip], order="C") if x.ndim else x.copy()
-    y: Array = np.asarray(turned[flip])
+    flipped: Array = np.array(x[flip], order="C") if x.ndim else x.copy()
+    y: Array = np.asarray(flipped[flip])
     return y
 
 
 def _broadcast(x: Array) -> Array:
     if not x.ndim or not x.shape[0] or not np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
-        return x.copy()  # its numbers were moved, and are no longer the same along the axis
+        return x.copy()  # its numbers were moved and differ along the axis
     stretched: Array = np.broadcast_to(x[:1].copy(), x.shape)
     return stretched
 
@@ -315,8 +317,8 @@ def _one_number(x: Array) -> Array:
 
 
 def _unaligned(x: Array) -> Array:
-    room = np.zeros(x.nbytes + 1, np.uint8)
-    view = room[1:].view(x.dtype)[: x.size].reshape(x.shape)
+    buffer = np.zeros(x.nbytes + 1, np.uint8)
+    view = buffer[1:].view(x.dtype)[: x.size].reshape(x.shape)
     view[...] = x
     return view
 

@@ -1,4 +1,4 @@
-"""Strategies of axes: one, several, None, from the front or from the back."""
+"""Strategies of axes: one or several, positive or negative, or None."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _axis_classes(axis: Any) -> Iterable[str]:
 
 @lru_cache(256)
 def axis_of(shape: Shape) -> Purposeful:
-    """One of the axes, from the front or from the back."""
+    """One of the axes, not negative or negative."""
     return purposeful(st.integers(-len(shape), len(shape) - 1), AXES, _axis_classes)
 
 
@@ -42,14 +42,14 @@ def axes_of(shape: Shape) -> Purposeful:
 
 @lru_cache(256)
 def orders_of(shape: Shape) -> Purposeful:
-    """The axes in any order."""
+    """A permutation of the axes."""
     labels = (": as they are", ": in another order")
     return purposeful(st.permutations(range(len(shape))), labels, lambda axes: [labels[list(axes) != sorted(axes)]])
 
 
 @lru_cache(256)
 def extra_axes(shape: Shape) -> Purposeful:
-    """A position for a new axis."""
+    """The index of a new axis."""
     return purposeful(st.integers(-len(shape) - 1, len(shape)), AXES, _axis_classes)
 
 

@@ -1,4 +1,4 @@
-"""How functions may be called: strategies of operands and options."""
+"""Strategies of function calls: operands and options."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from numpyml.typing import Array
 Option = Purposeful | Callable[[Shape], Purposeful]
 
 NUMPY_2 = int(np.__version__.split(".")[0]) >= 2  # NumPy 1 lacks some of the options
-
 NUMPY_2_1 = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1)
 
 nonempty = shapes(1, 4, 1)
-
 matrices = shapes(2, 4)
 
 
@@ -39,20 +37,17 @@ def on(
     shape_of: Strategy[Shape] | None = None,
     kinds: Sequence[str] = NASTY,
     into: Callable[[Any], Any] | None = None,
-    low: float = -np.inf,
-    high: float = np.inf,
     layouts: Sequence[str] = LAYOUTS,
     **options: Option,
 ) -> Call:
-    """One operand; an option is a strategy, or a function from the operand's shape to one."""
+    """One operand; an option is a strategy, or a function that returns one for the operand's shape."""
     shape = draw(shapes() if shape_of is None else shape_of)
-    x = draw(floats(shape, kinds, low, high, into, layouts))
+    x = draw(floats(shape, kinds, into=into, layouts=layouts))
     return Call({"x": x}, _options(draw, options, shape))
 
 
 FEWER = "of fewer axes"
-
-NUMBER = ": a Python number"  # what a plain operand without axes is given as, where another has some
+NUMBER = ": a Python number"  # an operand without axes, if another has some and it is not a Tensor
 
 
 @st.composite
@@ -74,22 +69,24 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
     return Call({"a": a, "b": b})
 
 
-# Where quotients, powers and distances are special. They end like the labels of zeros, which are then drawn: see likely
+# Labels of singular points of quotients, powers and norms. They end as the labels of zeros do, so that a search for
+# them draws zeros: see likely.
 ORIGIN = "both operands: 0"
-
 NOTHING = "all of a vector: 0"
 
 
 def quotients() -> Strategy[Call]:
-    """Two operands to divide: extreme ones, or infinite ones; see the remark of remainder. None is subnormal: whether
-    a sum of quotients near the end of the range overflows depends on its order."""
+    """Two operands to divide: extreme ones, or infinite ones; see the remark of remainder.
+
+    None is subnormal: whether a sum of very large quotients overflows depends on its order.
+    """
     extreme = [kind for kind in NASTY if kind not in ("infinite", "subnormal")]
     return two(extreme) | two([*ORDINARY, "infinite", "nan"])
 
 
 @st.composite
 def powers(draw: Draw) -> Call:
-    """A base and an exponent, but for −∞ to a single 1/2: see the remark of power."""
+    """A base and an exponent, without −∞ to a single exponent of 1/2: see the remark of power."""
     call = draw(two(NASTY))
     a, b = (operand.values for operand in call.operands.values())
     assume(b.ndim or b.item() != 0.5 or not np.isneginf(a).any())
@@ -97,44 +94,44 @@ def powers(draw: Draw) -> Call:
 
 
 def factors(**options: Any) -> Strategy[Call]:
-    """One operand to multiply; of a wide one, the product stays in float32's range in whatever order."""
+    """The operand of a product; of wide numbers, the product stays in float32's range in any order."""
     layouts = [layout for layout in LAYOUTS if layout != "broadcast"]
     usual = on(kinds=[kind for kind in NASTY if kind != "wide"], **options)
     return usual | on(kinds=["wide"], into=tempered, layouts=layouts, **options)
 
 
 def tempered(x: Array) -> Array:
-    """As many large and as many small numbers as keep the product of either in range; the rest become ±1."""
+    """The first large and the first small numbers whose products stay in range; the others become ±1."""
     size = np.log10(np.abs(x))
-    room = np.array(np.sign(x))
-    for way in (size > 0, size < 0):
-        in_range = way & (np.abs(np.cumsum(np.where(way, size, 0)).reshape(x.shape)) < 36)
-        room[in_range] = x[in_range]
-    return room
+    y = np.array(np.sign(x))
+    for side in (size > 0, size < 0):
+        in_range = side & (np.abs(np.cumsum(np.where(side, size, 0)).reshape(x.shape)) < 36)
+        y[in_range] = x[in_range]
+    return y
 
 
 VANISHING = ("subnormal", "tiny")
 
 
 def squared(shape: Shape, kinds: Sequence[str], axis: int | tuple[int, ...] | None) -> Strategy[Input]:
-    """An array for sums of squares along these axes. NumPy sums tiny squares alone to 0: their first number is 1/2."""
+    """An array for sums of squares. Tiny numbers begin with 1/2 along the axes, since their squares alone sum to 0."""
     along = [
         i % len(shape) for i in ((axis,) if isinstance(axis, int) else range(len(shape)) if axis is None else axis)
     ]
     first = tuple(slice(0, 1) if i in along else slice(None) for i in range(len(shape)))
 
-    def beside_ordinary(x: Array) -> Array:
+    def with_half(x: Array) -> Array:
         y = np.array(x)
         y[first] = 0.5
         return y
 
     usual = floats(shape, [kind for kind in kinds if kind not in VANISHING])
-    return usual | floats(shape, VANISHING, into=beside_ordinary)
+    return usual | floats(shape, VANISHING, into=with_half)
 
 
 @st.composite
 def several(draw: Draw, /, names: str, kinds: Sequence[str], **options: Option) -> Call:
-    """A few operands of one shape."""
+    """Operands of one shape."""
     shape = draw(shapes(1, 3))
     operands = {name: draw(floats(shape, kinds)) for name in names.split()}
     return Call(operands, _options(draw, options, shape))
@@ -142,7 +139,7 @@ def several(draw: Draw, /, names: str, kinds: Sequence[str], **options: Option) 
 
 @st.composite
 def clips(draw: Draw) -> Call:
-    """An operand and one bound or both, in either spelling of NumPy's."""
+    """An operand and one bound or both, with either of NumPy's names."""
     shape = draw(shapes(1, 3))
     bounds = pick(draw, "bounds", among("low high", "low", "high"))
     spelled = pick(draw, "spelling", among("a_min a_max", *(["min max"] if NUMPY_2_1 else [])))
@@ -152,7 +149,7 @@ def clips(draw: Draw) -> Call:
 
 @st.composite
 def spreads(draw: Draw) -> Call:
-    """An operand, axes, and the correction of the degrees of freedom, under either name."""
+    """An operand, axes, and the correction of the degrees of freedom, with either of NumPy's names."""
     shape = draw(shapes(1, 4, 2))
     named = pick(draw, "less", among(*["ddof", "correction"][: 1 + NUMPY_2]))
     options = _options(draw, {"axis": axes_of, "keepdims": among(False, True), named: among(0, 1)}, shape)
@@ -161,7 +158,7 @@ def spreads(draw: Draw) -> Call:
 
 @st.composite
 def where(draw: Draw) -> Call:
-    """Two operands and a condition, all of which broadcast."""
+    """Two operands and a condition whose shapes broadcast."""
     call = draw(two(NASTY))
     a, b = call.operands.values()
     shape = np.broadcast_shapes(a.values.shape, b.values.shape)

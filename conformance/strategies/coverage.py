@@ -1,9 +1,9 @@
-"""What the strategies are for, and what of it was drawn.
+"""The purposes of strategies, and whether they were reached.
 
-A strategy has a purpose: the values or classes of values that it exists for, by labels such as ``bias=False``,
-``axis: from the back`` or ``x: nan``. They are promised as soon as the strategy is part of a case, drawn or not, and
-reached when a check has passed on a case that holds one: the arrays themselves are looked at, with flags and
-strides. A promise that no case has reached is an error (:func:`conformance.results.completeness.unreached`).
+The purpose of a strategy is the values or classes of values that it must draw, as labels such as ``bias=False``,
+``axis: from the back`` or ``x: nan``. A label is promised as soon as its strategy is part of a case, and reached when
+a check has passed on a case with such a value; arrays are tested with their flags and strides. A promised label that no
+case reaches is an error (:func:`conformance.results.completeness.unreached`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Choice = TypeVar("Choice")
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a strategy is for: all labels, and those that a value deserves."""
+    """The labels of a strategy, and the function that returns those of a value."""
 
     labels: tuple[str, ...]
     of: Callable[[Any], Iterable[str]]
 
 
 class Purposeful(Strategy[Any]):
-    """A strategy that says what it is for."""
+    """A strategy with a purpose."""
 
     def __init__(self, strategy: Strategy[Any], purpose: Purpose, words: str = "") -> None:
         super().__init__()
@@ -45,22 +45,22 @@ class Purposeful(Strategy[Any]):
 
 
 def purposeful(strategy: Strategy[Any], labels: Iterable[str], of: Callable[[Any], Iterable[str]]) -> Purposeful:
-    """The strategy, which now says what it is for."""
+    """The strategy with these labels as its purpose."""
     return Purposeful(strategy, Purpose(tuple(dict.fromkeys(labels)), of))
 
 
 def purpose(strategy: Strategy[Any]) -> Purpose | None:
-    """What the strategy is for, if it says."""
+    """The purpose of a strategy; None if it has none."""
     return getattr(strategy, "purpose", None)
 
 
 def among(*values: Any) -> Purposeful:
-    """One of these values, each of them a promise; the first is the simplest. Repeated, it is drawn more often."""
+    """One of these values, simplest first, all of them promised; a repeated value is drawn more often."""
     return purposeful(st.sampled_from(values), map(equals, values), lambda value: [equals(value)])
 
 
 def between(low: int, high: int) -> Purposeful:
-    """An integer; promised are both ends, and 0 where it lies between them."""
+    """An integer from low to high; both ends are promised, and 0 if it is between them."""
     marks = {low, high, *({0} if low <= 0 <= high else ())}
     purpose = Purpose(tuple(map(equals, sorted(marks))), lambda n: [equals(n)] if n in marks else [])
     return Purposeful(st.integers(low, high), purpose, f"{low} to {high}")
@@ -71,11 +71,11 @@ def equals(value: Any) -> str:
     return f"={value.tolist() if isinstance(value, np.ndarray) else value!r}"
 
 
-# Labels that were met while the present case was drawn
+# Labels that were marked while the current case was drawn
 
 _promised: set[str] = set()
 _reached: set[str] = set()
-_targets: set[str] = set()  # what a case is searched for: see likely
+_targets: set[str] = set()  # labels that a case should reach: see likely
 
 
 def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
@@ -85,12 +85,12 @@ def mark(promised: Iterable[str], reached: Iterable[str]) -> None:
 
 
 def may_hold(label: str) -> bool:
-    """Whether the case that is being drawn may come to hold this."""
+    """Whether this label is promised by the case that is being drawn."""
     return label in _promised
 
 
 def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
-    """Draw a value, and mark it under this name."""
+    """Draw a value, and mark its labels under this name."""
     value = draw(strategy)
     known = strategy.purpose
     mark((name + label for label in known.labels), (name + label for label in known.of(value)))
@@ -99,33 +99,33 @@ def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
 
 @st.composite
 def fresh(draw: Draw, cases: Strategy[Any], targets: Collection[str] = ()) -> Any:
-    """The cases, each with the labels of its own draw alone; drawn to hold one of these targets, where possible."""
+    """The cases, each with the labels of its own draw only; drawn to reach one of the targets if possible."""
     _promised.clear()
     _reached.clear()
     _targets.update(targets)
     try:
         return draw(cases)
-    finally:  # what is drawn elsewhere is not searched for
+    finally:  # other draws have no targets
         _targets.clear()
 
 
 def likely(choices: Sequence[Choice], labels: Callable[[Choice], Iterable[str]]) -> Sequence[Choice]:
-    """The choices that can reach a target, of any array; all of them if none can, or there is no target."""
+    """The choices that can reach a target of any array; all choices if none can."""
     aimed = [choice for choice in choices if any(name.endswith(label) for label in labels(choice) for name in _targets)]
     return aimed or choices
 
 
 class Coverage:
-    """What a case promises and what it reaches: the labels marked while it was drawn, and those added here."""
+    """The promised and the reached labels of a case: those marked while it was drawn, and those added here."""
 
     def __init__(self, large: bool = False) -> None:
-        # of what goes into a large case, the other cases hold every kind
+        # other labels of a large case are those of the other cases
         self.promised, self.reached = (
             {label for label in marked if label.startswith("large=") or not large} for marked in (_promised, _reached)
         )
 
     def add(self, name: str, known: Purpose | None, *value: Any) -> None:
-        """Add the labels of a purpose under a name, and those that a value deserves."""
+        """Add the labels of a purpose under a name as promised, and those of a value as reached."""
         if known is not None:
             self.promised.update(name + label for label in known.labels)
             self.reached.update(name + label for label in known.of(*value))
@@ -136,14 +136,14 @@ class Coverage:
             self.add(name, purpose(strategy), options[name])
 
 
-UNSAID = Purpose((" says what it is for",), lambda drawn: ())  # a promise that nothing keeps
+UNSAID = Purpose((" says what it is for",), lambda drawn: ())  # a label that no value reaches
 PRECISIONS = Purpose(("float32", "float64"), lambda dtype: [np.dtype(dtype).name])
 MODES = Purpose(("training", "evaluation"), lambda training: ["training" if training else "evaluation"])
 REFUSED = ", refused"
 
 
 def pairs(row: Any) -> Purpose:
-    """Every two values of two options of an optimizer, together; those that both sides refuse, refused."""
+    """Every pair of values of two options of an optimizer; pairs that both sides refuse have a label of their own."""
     refused = {_pair(*pair) for pair in row.refused}
 
     def label(pair: str) -> str:

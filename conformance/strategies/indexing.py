@@ -1,4 +1,4 @@
-"""Calls that take elements by their index, or move them by their order."""
+"""Strategies of calls that index or sort."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conformance.strategies.coverage import Draw, Purposeful, among, between, ma
 
 
 def indices_of(shape: Shape) -> Purposeful:
-    """Indices that are valid on every axis, some of them repeated."""
+    """Indices that are valid along every axis, some of them repeated."""
     drawn = st.lists(st.integers(0, min(shape) - 1), max_size=5).map(lambda at: np.array(at, np.int64))
     labels = (": none", ": one twice", ": each once")
     return purposeful(drawn, labels, lambda at: [labels[0 if not at.size else 1 + (np.unique(at).size == at.size)]])
@@ -45,7 +45,7 @@ def diagonals(draw: Draw) -> Call:
 
 @st.composite
 def sorts(draw: Draw) -> Call:
-    """An operand, an axis, and how to sort: by the name of a method, or stably."""
+    """An operand, an axis, and the sorting method: by ``kind`` or by ``stable``."""
     shape = draw(shapes(1, 4))
     options = {"axis": pick(draw, "axis", axis_or_flat(shape))}
     way = pick(draw, "way", among("as it comes", "kind", *(["stable"] if NUMPY_2 else [])))
@@ -58,7 +58,7 @@ def sorts(draw: Draw) -> Call:
 
 @st.composite
 def indexed(draw: Draw) -> Call:
-    """An operand and an index of every form: integers, slices, None, Ellipsis, lists, masks."""
+    """An operand and an index: integers, slices, None, Ellipsis, arrays and masks."""
     shape = draw(shapes(1, 4, 1))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     parts: Any = []
@@ -81,7 +81,7 @@ def indexed(draw: Draw) -> Call:
         parts.append(Ellipsis)
     index: Any = parts[0] if len(parts) == 1 else tuple(parts)
     if draw(st.integers(0, 5)) == 0:
-        index = rng.random(shape) < 0.5  # one mask for everything
+        index = rng.random(shape) < 0.5  # one mask of all axes
     mark((f"index: {form}" for form in INDICES), (f"index: {form}" for form in _forms(index, len(shape))))
     return Call({"x": draw(floats(shape, NASTY))}, {"index": index})
 

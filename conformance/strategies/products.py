@@ -1,4 +1,4 @@
-"""Calls of matrix and tensor products."""
+"""Strategies of matrix and tensor products."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from conformance.strategies.coverage import Draw, among, mark, pick
 
 
 def multiplied(operands: Mapping[str, Input], **options: Any) -> Call:
-    """Operands of a sum of products. NumPy's dot skips a factor of 0 that is alone in its array, and so the NaN of 0
-    times ∞: such arrays are drawn beside finite ones."""
+    """A call with these operands; an array whose only element is 0 is drawn only if all others are finite.
+
+    NumPy's dot skips such a factor, and with it the NaN of 0 times ∞.
+    """
     for name, operand in operands.items():
         others = (other.values for key, other in operands.items() if key != name)
         assume(operand.values.size != 1 or operand.values.any() or all(np.isfinite(x).all() for x in others))
@@ -46,7 +48,7 @@ def products(draw: Draw, form: str) -> Call:
 
 @st.composite
 def tensordots(draw: Draw) -> Call:
-    """Two operands and the axes over which they are summed: how many, or which."""
+    """Two operands and the axes of the sum: a number, or two lists."""
     shared = draw(shapes(1, 2, 1, 4, 64, name="shared"))
     a, b = (*draw(shapes(0, 2, 0, 3, 32, name="left")), *shared), (*shared, *draw(shapes(0, 2, 0, 3, 32, name="right")))
     axes: Any = len(shared)
@@ -74,7 +76,7 @@ MODEST = tuple(kind for kind in EXTREME if kind != "wide")
 
 @st.composite
 def einsums(draw: Draw) -> Call:
-    """An expression of the usual kinds, and operands that fit it."""
+    """Subscripts and operands that fit them."""
     subscripts = pick(draw, "subscripts", among(*sorted(EINSUMS)))
     letters = sorted(set(EINSUMS[subscripts]) - {" "})
     sizes = {letter: draw(side(4, round(65_536 ** (1 / len(letters))))) for letter in letters}

@@ -1,4 +1,4 @@
-"""Calls that reshape, repeat, pad and cut arrays."""
+"""Strategies of calls that reshape, repeat, pad and split arrays."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from conformance.strategies.coverage import Draw, Purposeful, among, between, ma
 
 
 @lru_cache(256)
-def turned(shape: Shape) -> Purposeful:
-    """The lengths backwards, and an axis more."""
+def reversed_shape(shape: Shape) -> Purposeful:
+    """The lengths in reverse order, and one axis more."""
     return purposeful(st.just((*shape[::-1], 1)), (), lambda shape: ())
 
 
@@ -44,7 +44,7 @@ def broadcasts(draw: Draw) -> Call:
 
 @st.composite
 def shifts(draw: Draw) -> Call:
-    """An operand to roll, by one shift or by one for each of several axes."""
+    """An operand and a shift, or a shift for each of several axes."""
     shape = draw(shapes(1, 4))
     axis = pick(draw, "axis", axes_of(shape))
     by = between(-4, 4)
@@ -54,20 +54,20 @@ def shifts(draw: Draw) -> Call:
 
 @st.composite
 def repeats(draw: Draw) -> Call:
-    """An operand, and how often: one number, or one for each element of the axis."""
+    """An operand and its repeats: one number, or one for each element of the axis."""
     shape = draw(shapes(1, 4))
     axis = pick(draw, "axis", axis_or_flat(shape))
     n = int(np.prod(shape)) if axis is None else shape[axis]
     each = st.lists(st.integers(0, 3), min_size=n, max_size=n).map(tuple)
     labels = ("=0", "=3", ": one for each")
     repeats = purposeful(st.integers(0, 3) | each, labels, lambda k: [f"={k}" if isinstance(k, int) else labels[2]])
-    how_often = pick(draw, "repeats", repeats)
-    return Call({"x": draw(floats(shape, NASTY))}, {"repeats": how_often, "axis": axis})
+    chosen = pick(draw, "repeats", repeats)
+    return Call({"x": draw(floats(shape, NASTY))}, {"repeats": chosen, "axis": axis})
 
 
 @st.composite
 def pads(draw: Draw) -> Call:
-    """An operand and how far to pad it on either side of each axis."""
+    """An operand, the padding on both sides of each axis, and the mode."""
     shape = draw(shapes(1, 3, 2))
     mode = pick(draw, "mode", among(*PAD_MODES))
     width = st.integers(0, 3 if mode == "constant" else 1)
@@ -83,7 +83,7 @@ PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 @st.composite
 def sections(draw: Draw, even: bool = False) -> Call:
-    """An operand, and where to cut it or into how many pieces."""
+    """An operand, an axis, and indices to split at or a number of pieces."""
     shape = draw(nonempty)
     axis = pick(draw, "axis", axis_of(shape))
     return Call({"x": draw(floats(shape, NASTY))}, {"cuts": draw(cuts(shape[axis], even)), "axis": axis})
@@ -91,16 +91,16 @@ def sections(draw: Draw, even: bool = False) -> Call:
 
 @st.composite
 def sections_along(draw: Draw, axis: int) -> Call:
-    """An operand, and where to cut it or into how many pieces along this axis."""
+    """An operand, and indices to split at or a number of pieces along this axis."""
     shape = draw(shapes((2, 1, 3)[axis], 4, 1))
-    along = 0 if len(shape) == 1 else axis  # hsplit cuts a vector along its only axis
+    along = 0 if len(shape) == 1 else axis  # hsplit splits a vector along its only axis
     return Call({"x": draw(floats(shape, NASTY))}, {"cuts": draw(cuts(shape[along], True))})
 
 
 @st.composite
 def cuts(draw: Draw, n: int, even: bool) -> Any:
-    """Positions to cut n elements at, or a number of pieces; ``even``: all of one size."""
-    most = min(n, 33)  # each is an output of its own
+    """Indices to split n elements at, or a number of pieces; ``even``: of equal size."""
+    most = min(n, 33)  # each piece is an output
     pieces = st.sampled_from([k for k in range(1, most + 1) if n % k == 0]) if even else st.integers(1, most + 1)
     at = st.lists(st.integers(0, n), max_size=3).map(sorted)
     labels = (": so many pieces", ": at these positions", ": at none")
@@ -110,7 +110,7 @@ def cuts(draw: Draw, n: int, even: bool) -> Any:
 
 @st.composite
 def fills(draw: Draw) -> Call:
-    """A value to fill with, and an array of the shape."""
+    """An array, and a fill value."""
     shape = draw(shapes(1, 3))
     layouts = [layout for layout in LAYOUTS if layout != "fortran"]  # it needs two axes
     value = draw(floats(draw(st.sampled_from([(), shape[-1:]])), NASTY, layouts=layouts))

@@ -1,7 +1,7 @@
-"""NumPy's functions on PyTorch's tensors: what the twin of a user's own class computes with.
+"""NumPy's functions on PyTorch's tensors, for the twin of a user's own class.
 
-A function is carried out as its contract row writes it in PyTorch. Where the row takes its arguments in another form
-than NumPy, :data:`CALLS` translates. Names and defaults of NumPy's parameters come from the table of derivatives.
+A function runs the PyTorch code of its contract row. Where the row's arguments differ from NumPy's, :data:`CALLS`
+converts them. Names and defaults of NumPy's parameters come from the table of derivatives.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpyml.typing import Array
 
 
 class Mirror(Tensor):
-    """A Tensor whose array is a PyTorch tensor: the same operators, methods and protocols, computed by PyTorch."""
+    """A Tensor that holds a PyTorch tensor; operators, methods and NumPy functions are computed by PyTorch."""
 
     __slots__ = ("torch",)
 
@@ -51,7 +51,7 @@ class Mirror(Tensor):
     def requires_grad(self, value: bool) -> None:
         self.torch.requires_grad_(value)
 
-    # Any, for MirrorParameter's sake: a Parameter's is never None, and can be written.
+    # Any because of MirrorParameter: the gradient of a Parameter is never None, and can be written.
     grad: Any = property(lambda self: None if self.torch.grad is None else self.torch.grad.numpy())
 
     def detach(self) -> Mirror:
@@ -62,21 +62,21 @@ class Mirror(Tensor):
 
 
 class MirrorParameter(Mirror, Parameter):
-    """A Parameter whose array is PyTorch's parameter."""
+    """A Parameter that holds a PyTorch parameter."""
 
     __slots__ = ()
 
 
 class MirrorBuffer(Mirror, Buffer):
-    """A Buffer whose array is that of PyTorch's buffer, written in place."""
+    """A Buffer that holds a PyTorch buffer, which is written in place."""
 
     __slots__ = ()
 
 
 def carry_out(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """The result of a NumPy function, computed by PyTorch; by NumPy where the result has no gradient.
+    """The result of a NumPy function, computed by PyTorch, or by NumPy if the result has no gradient.
 
-    Raises: Misuse where it is not known what PyTorch writes for it.
+    Raises: Misuse if the function has no contract row.
     """
     refuse_outsiders(args, kwargs)
     row = COMPOSITES.get(function) or TABLE.get(function)
@@ -100,7 +100,7 @@ def carry_out(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 
 
 def _arguments(row: Row, args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The arguments of these names, NumPy's default where the call leaves one out; any other one is an error."""
+    """The arguments with these names, with NumPy's defaults; any other argument must be at its default."""
     try:
         passed = row.bind(args, kwargs)
     except DerivativeError as error:
@@ -114,7 +114,7 @@ def _arguments(row: Row, args: Sequence[Any], kwargs: Mapping[str, Any], names: 
 
 
 def write(function: Any, operands: Sequence[Any], **options: Any) -> Any:
-    """What the function's row says, on operands in the dtype that NumPy gives the result."""
+    """The PyTorch code of the function's row, on operands in the dtype of NumPy's result."""
     import torch
 
     values = [plain(x) if isinstance(x, (Tensor, np.ndarray, int, float)) else np.asarray(x) for x in operands]
@@ -132,14 +132,14 @@ def _rows() -> dict[Any, Any]:
 
 
 def torch_dtype(dtype: Any) -> Any:
-    """PyTorch's name for a NumPy dtype."""
+    """The PyTorch dtype of a NumPy dtype."""
     import torch
 
     return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def mirrored(value: Any) -> Any:
-    """The value with a Mirror in place of every array and PyTorch tensor in it."""
+    """The value, its arrays and PyTorch tensors replaced by Mirrors."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -152,7 +152,7 @@ def mirrored(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The value with NumPy's arrays and Python's numbers in place of Tensors and NumPy's numbers."""
+    """The value, its Tensors replaced by arrays and NumPy's integers and booleans by Python's."""
     if isinstance(value, Tensor):
         return value._data
     if isinstance(value, (np.integer, np.bool_)):
@@ -165,7 +165,7 @@ def plain(value: Any) -> Any:
 
 
 def refuse_outsiders(*values: Any) -> None:
-    """Raise a Misuse where numpyml has recorded a gradient that PyTorch has no record of."""
+    """Raise a Misuse for a Tensor with a gradient that PyTorch cannot compute."""
     for x in _tensors(*values):
         if not isinstance(x, Mirror) and (x.requires_grad or x.node is not None):
             raise Misuse(
@@ -190,7 +190,7 @@ def _mirrors(*values: Any) -> list[Mirror]:
     return [x for x in _tensors(*values) if isinstance(x, Mirror)]
 
 
-# NumPy's arguments in the form that the rows take them
+# NumPy's arguments, converted to those of the rows
 
 
 def _clip(a: Any, a_min: Any, a_max: Any, min: Any = None, max: Any = None) -> Any:
@@ -201,7 +201,7 @@ def _clip(a: Any, a_min: Any, a_max: Any, min: Any = None, max: Any = None) -> A
 
 
 def _deviations(function: Any) -> Any:
-    """var and std, of which the row takes either ddof or correction."""
+    """var or std; the row takes either ddof or correction."""
 
     def call(a: Any, axis: Any, ddof: Any, keepdims: bool, correction: Any = None) -> Any:
         option = {"ddof": ddof} if correction is None else {"correction": correction}
@@ -211,7 +211,7 @@ def _deviations(function: Any) -> Any:
 
 
 def _reshaped(function: Callable[..., Any]) -> Any:
-    """A function that changes the shape alone: to the shape that NumPy gives it."""
+    """A function that changes only the shape: a reshape to the shape of NumPy's result."""
 
     def call(a: Any, axis: Any) -> Any:
         return write(np.reshape, [a], shape=function(np.broadcast_to(0, a.shape), axis).shape)
@@ -220,7 +220,7 @@ def _reshaped(function: Callable[..., Any]) -> Any:
 
 
 def _reshape(a: Any, shape: Any = None, newshape: Any = None) -> Any:
-    lengths = plain(newshape if shape is None else shape)  # its name depends on the version of NumPy
+    lengths = plain(newshape if shape is None else shape)  # the name depends on the version of NumPy
     return write(np.reshape, [a], shape=(lengths,) if isinstance(lengths, int) else tuple(lengths))
 
 
@@ -260,7 +260,7 @@ def _split(function: Any) -> Any:
     return call
 
 
-# As a partial of the table does, each asks for its arguments by name.
+# The parameters of each function are names of NumPy's parameters.
 CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.getitem: lambda x, index: write(operator.getitem, [x], index=plain(index)),
     np.ndarray.astype: lambda a, dtype: mirrored(a.torch.to(torch_dtype(dtype))),
@@ -271,34 +271,24 @@ CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.std: _deviations(np.std),
     np.where: lambda condition, x, y: write(np.where, [x, y], condition=plain(condition)),
     np.reshape: _reshape,
-    np.squeeze: _reshaped(np.squeeze),
-    np.expand_dims: _reshaped(np.expand_dims),
+    **{function: _reshaped(function) for function in (np.squeeze, np.expand_dims)},
     np.transpose: lambda a, axes: write(
         np.transpose, [a], axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(plain(axes))
     ),
     np.tile: lambda A, reps: write(np.tile, [A], reps=tuple(np.atleast_1d(plain(reps)).tolist())),  # noqa: N803
     np.pad: _pad,
-    np.atleast_1d: _each(np.atleast_1d),
-    np.atleast_2d: _each(np.atleast_2d),
-    np.atleast_3d: _each(np.atleast_3d),
+    **{function: _each(function) for function in (np.atleast_1d, np.atleast_2d, np.atleast_3d)},
     np.concatenate: lambda arrays, axis=0: write(np.concatenate, tuple(arrays), axis=axis),
     np.stack: lambda arrays, axis: write(np.stack, tuple(arrays), axis=axis),
-    np.vstack: _joined(np.vstack),
-    np.hstack: _joined(np.hstack),
-    np.dstack: _joined(np.dstack),
-    np.column_stack: _joined(np.column_stack),
+    **{function: _joined(function) for function in (np.vstack, np.hstack, np.dstack, np.column_stack)},
     np.append: lambda arr, values, axis: write(np.append, [arr, values], axis=axis),
-    np.split: _split(np.split),
-    np.array_split: _split(np.array_split),
+    **{function: _split(function) for function in (np.split, np.array_split)},
     np.hsplit: lambda ary, indices_or_sections: np.split(ary, indices_or_sections, min(1, ary.ndim - 1)),
     np.vsplit: lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0),
     np.dsplit: lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2),
     np.take: _take,
     np.sort: lambda a, axis, kind, stable=None: write(np.sort, [a], axis=axis),
-    np.dot: _two(np.dot),
-    np.inner: _two(np.inner),
-    np.vdot: _two(np.vdot),
-    np.outer: _two(np.outer),
+    **{function: _two(function) for function in (np.dot, np.inner, np.vdot, np.outer)},
     np.tensordot: lambda a, b, axes: write(np.tensordot, [a, b], axes=plain(axes)),
     np.einsum: lambda subscripts, operands, optimize=False: write(
         np.einsum, operands, subscripts=subscripts, optimize=optimize

@@ -1,4 +1,4 @@
-"""The PyTorch module or optimizer that is identical to ours: arguments, weights, and what is shared."""
+"""The PyTorch module or optimizer identical to numpyml's: same arguments, weights and shared parameters."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def twin(module: Module, dtype: Any = None) -> Any:
     """The identical PyTorch module: a ``torch.nn.Module`` with the same weights, under the same names.
 
     A component that has a contract row becomes PyTorch's. A class of yours that defines ``forward`` keeps it: the same
-    code runs, control flow included, on PyTorch's tensors, modules and parameters instead of ours. What is
-    shared stays shared. The state dicts of both load each other.
+    code, control flow included, runs on PyTorch's tensors, modules and parameters. Shared modules and parameters stay
+    shared. Each side loads the state dict of the other.
 
     Args:
-        module: a layer, a loss, or any model made of such.
-        dtype: of the parameters; by default that of ``module``'s.
+        module: a layer, a loss, or a model of these.
+        dtype: dtype of the parameters; by default that of ``module``.
 
-    Raises: Misuse without the supported PyTorch; when something inside has no row and no ``forward`` of its own; and,
-        when the twin is run, where ``forward`` calls a NumPy function that has no row.
+    Raises: Misuse without the supported PyTorch; if a module inside has neither a row nor a ``forward`` of its own;
+        and, when the twin runs, if ``forward`` calls a NumPy function that has no row.
     """
     pytorch.supported()
     import torch
@@ -54,23 +54,23 @@ def twin(module: Module, dtype: Any = None) -> Any:
         raise Misuse(f"twin expects a numpyml module, got {type(module).__name__}")
     values = (p.data for _, p in module.named_parameters())
     chosen = np.dtype(dtype or next((x.dtype for x in values), np.float32))
-    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and overwritten
+    with torch.random.fork_rng(devices=[]):  # initial values are drawn and overwritten
         return _Twins(chosen).module(module)
 
 
 def row_of(module: Module) -> ModuleRow | None:
-    """The contract row of what this module computes, which a subclass may have inherited."""
+    """The contract row of this module's class, or of the class that it inherits its computation from."""
     rows: dict[type, ModuleRow] = {row.ours: row for row in contracts.module_rows()}
     return rows.get(_computing(type(module))) or rows.get(type(module))
 
 
 def _computing(kind: type) -> type:
-    """The class that says what a module computes."""
+    """The class that defines what a module computes."""
     return next(cls for cls in kind.__mro__ if {"forward", "compute"} & vars(cls).keys())
 
 
 class _Twins:
-    """The twins created so far: what is shared on our side is shared on PyTorch's."""
+    """The twins created so far, by id: what numpyml's side shares, PyTorch's side shares."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -97,7 +97,7 @@ class _Twins:
         return self.modules[id(module)]
 
     def component(self, row: ModuleRow, module: Module) -> Any:
-        """PyTorch's class with our arguments and values, of a module that may be of a class derived from ours."""
+        """PyTorch's class with the module's arguments and values; the module's class may be derived from the row's."""
         kind: Any = row.ours
         if type(module) is not kind:
             module, derived = kind.__new__(kind), module
@@ -107,16 +107,16 @@ class _Twins:
             if name not in OURS_ALONE:
                 arguments[PYTORCH_OPTIONS.get(name, name)] = self.argument(module.argument(name))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # a switch that ours has not
+            warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # an option that ours lacks
             peer = pytorch.attribute(row.torch)(**arguments).to(torch_dtype(self.dtype))
-        # PyTorch's losses hold their class weights as state, ours as options: those came with the arguments.
+        # PyTorch's losses hold class weights as state, ours as options, which are among the arguments.
         state = peer.state_dict()
         values = {name: pytorch.tensor(self.cast(x)) for name, x in module.state_dict().items() if name in state}
         peer.load_state_dict({**state, **values})
         for name, parameter in module.named_parameters():
             owner, _, leaf = name.rpartition(".")
             if name not in state:
-                continue  # of the derived class
+                continue  # a parameter of the derived class
             holder = peer.get_submodule(owner)
             holder.register_parameter(leaf, self.parameter(parameter, getattr(holder, leaf)))
         return peer
@@ -132,11 +132,11 @@ class _Twins:
         return value
 
     def composite(self, module: Module) -> Any:
-        """A container, or a class of the user's."""
+        """A container, or a module of a user's class."""
         from torch import nn
 
         inside = OrderedDict((name, self.module(child)) for name, child in module.named_children())
-        kind: Any = type(module)  # a class is not Hashable to the type checker
+        kind: Any = type(module)  # to the type checker, a class is not Hashable
         if kind is model.Sequential:
             return nn.Sequential(inside)
         if kind is model.ModuleList:
@@ -156,7 +156,7 @@ class _Twins:
         return peer
 
     def parameter(self, parameter: Parameter, peer: Any = None) -> Any:
-        """The twin of a parameter: ``peer``, or a new one; one for each parameter."""
+        """The twin of a parameter: the existing one, else ``peer`` or a new one."""
         from torch import nn
 
         if id(parameter) not in self.parameters:
@@ -165,13 +165,13 @@ class _Twins:
         return self.parameters[id(parameter)]
 
     def buffer(self, buffer: Buffer) -> Any:
-        """The twin of a buffer, each made once."""
+        """The twin of a buffer: the existing one, or a new one."""
         if id(buffer) not in self.buffers:
             self.buffers[id(buffer)] = pytorch.tensor(self.cast(buffer.data))
         return self.buffers[id(buffer)]
 
     def cast(self, x: Any) -> Any:
-        """Floats in the twin's dtype, integers and booleans as they are."""
+        """The array; of floats, in the twin's dtype."""
         return x.astype(self.dtype) if x.dtype.kind == "f" else x
 
     def stand_in(self, module: Module) -> Module:
@@ -185,7 +185,7 @@ class _Twins:
             self.stand_ins[id(module)] = instance = stand_in_class.__new__(stand_in_class)
             attributes = vars(instance)
             attributes["_twin"] = self.module(module)
-            if rows:  # what super().forward means
+            if rows:  # for super().forward
                 attributes["_parent"] = self.parent(rows[0], module)
             for name, value in vars(module).items():
                 if name not in ("training", "_record"):
@@ -193,7 +193,7 @@ class _Twins:
         return self.stand_ins[id(module)]
 
     def parent(self, row: ModuleRow, module: Module) -> Any:
-        """The component that a user's class was derived from, with the parameters of that class."""
+        """The twin of the component that a user's class is derived from, with the parameters of that class."""
         from torch import nn
 
         if issubclass(row.ours, model.Sequential):
@@ -201,7 +201,7 @@ class _Twins:
         return self.component(row, module)
 
     def value(self, value: Any) -> Any:
-        """An attribute as the stand-in has it; a copy, for ``forward`` may change it."""
+        """An attribute of the stand-in: a copy, since ``forward`` may change it."""
         if isinstance(value, Module):
             return self.stand_in(value)
         if isinstance(value, Parameter):
@@ -219,7 +219,7 @@ class _Twins:
 
 @cache
 def _stand_in_class(kind: type, component: type | None) -> Any:
-    """A class like this one, whose modules run PyTorch's; ``super().forward`` runs that of the component's twin."""
+    """A subclass whose calls run the PyTorch twin; ``super().forward`` runs the twin of the component."""
     bases: tuple[type, ...] = (kind,)
     if component is not None:
         between: Any = type(component.__name__, (component,), {})
@@ -249,7 +249,7 @@ def _no_arrays(self: Any, *inputs: Any) -> Any:
 
 
 def _run(peer: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    """A PyTorch module in the user's ``forward``: data of another float dtype is cast at the boundary, as in ours."""
+    """Call a PyTorch module in the user's ``forward``; other float dtypes are cast to its own, as numpyml does."""
     options = {name: _tensor(value) for name, value in options.items()}
     if hasattr(peer, "stand_in"):
         return mirrored(peer(*map(_tensor, inputs), **options))
@@ -261,7 +261,7 @@ def _run(peer: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
 
 
 def _tensor(value: Any) -> Any:
-    """The argument or output of a PyTorch module."""
+    """The value with PyTorch tensors in place of Tensors and arrays."""
     if isinstance(value, Mirror):
         return value.torch
     if isinstance(value, (Tensor, np.ndarray)):
@@ -273,7 +273,7 @@ def _tensor(value: Any) -> Any:
 
 @cache
 def _program_class(kind: type) -> Any:
-    """A PyTorch class of the same name, whose forward is the user's own."""
+    """A PyTorch class of the same name whose forward is the user's."""
     from torch import nn
 
     def forward(self: Any, *inputs: Any, **options: Any) -> Any:
@@ -291,7 +291,7 @@ def _program_class(kind: type) -> Any:
 
 
 def torch_optimizer(row: OptimizerRow, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Any:
-    """The identical PyTorch optimizer; the groups hold PyTorch's tensors under ``params``."""
+    """The identical PyTorch optimizer; groups hold PyTorch tensors as ``params``."""
     return pytorch.attribute(row.torch)(list(map(torch_names, groups)), **torch_names(options), foreach=False)
 
 

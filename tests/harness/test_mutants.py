@@ -37,15 +37,15 @@ def test_each_file_has_tests_and_something_to_change(file: str) -> None:
 
 
 def test_what_nobody_could_notice_is_still_there() -> None:
-    assert set(EQUIVALENT) <= {(m.file, m.text, m.done) for file in FILES for m in mutants(file)}
+    assert set(EQUIVALENT) <= {(m.file, m.text, m.change) for file in FILES for m in mutants(file)}
     assert all(EQUIVALENT.values())
 
 
 def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -> None:
-    in_products = [m.done for m in mutants("kernels/products.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
+    in_products = [m.change for m in mutants("kernels/products.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
     assert sorted(in_products) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
     in_losses = [
-        m.done for m in mutants("nn/losses/cross_entropy.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"
+        m.change for m in mutants("nn/losses/cross_entropy.py") if m.text == "if x.ndim == 2 and x.shape[1] >= 64:"
     ]
     assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
 
@@ -56,4 +56,4 @@ def test_a_file_in_which_nothing_is_changed_is_noticed_by_nobody(tmp_path: Path)
     command = [sys.executable, str(SCRIPT), "--file", "nn/utils", "--sample", "0", "--jobs", "1", "--lines", str(lines)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 of 0 mutants are noticed" in done.stdout
+    assert "0 of 0 mutants are detected" in done.stdout

@@ -217,9 +217,9 @@ def test_a_loop_that_forgets_is_seen() -> None:
 
 START = """
 import runpy, sys
-from conformance.faults import fault
+from conformance.faults import named
 if sys.argv[2] == "broken":
-    with fault("{fault}").planted():
+    with named("{fault}").planted():
         runpy.run_path(sys.argv[1], run_name="__main__")
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
@@ -230,7 +230,7 @@ runpy.run_path(sys.argv[1], run_name="__main__")
     [("input gradient 1% off", "lockstep_float32"), ("bias correction a step ahead", "training_float64")],
 )
 def test_a_failure_is_one_script_that_shows_it(fault: str, check: str, tmp_path: Path) -> None:
-    with faults.fault(fault).planted():
+    with faults.named(fault).planted():
         note = runner.run(runner.Task("programs", check), "quick", 1, 30)
     assert note.failure
     printed = failure(note)

@@ -18,9 +18,9 @@ from conformance.strategies import calls as draws
 from conformance.strategies import coverage as reach
 from conformance.strategies import products
 from conformance.strategies.arrays import (
-    HOLDS,
+    KIND_TESTS,
+    LAYOUT_TESTS,
     LAYOUTS,
-    LIES,
     NASTY,
     VALUES,
     floats,
@@ -43,18 +43,18 @@ def test_a_layout_is_what_it_is_called(layout: str, shape: tuple[int, ...], dtyp
     y = laid_out(x.astype(dtype), layout)
     assert not y.flags.writeable
     assert np.array_equal(y, x) and y.dtype == dtype
-    met = {name for name in LIES if LIES[name](y)}
+    met = {name for name in LAYOUT_TESTS if LAYOUT_TESTS[name](y)}
     assert met == ({layout} if layout != "fortran" or len(shape) > 1 else {"C"})  # one axis has one order
 
 
-@pytest.mark.parametrize("layout", [name for name in LIES if name not in ("C", "unaligned")])
+@pytest.mark.parametrize("layout", [name for name in LAYOUT_TESTS if name not in ("C", "unaligned")])
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_where_there_is_one_element_there_is_no_layout(layout: str, shape: tuple[int, ...]) -> None:
-    assert not LIES[layout](laid_out(np.ones(shape), layout))
+    assert not LAYOUT_TESTS[layout](laid_out(np.ones(shape), layout))
 
 
 def test_a_broadcast_array_whose_numbers_were_moved_is_none() -> None:
-    assert not LIES["broadcast"](laid_out(np.array([1.0, 2.0]), "broadcast"))
+    assert not LAYOUT_TESTS["broadcast"](laid_out(np.array([1.0, 2.0]), "broadcast"))
 
 
 @pytest.mark.parametrize("kind", sorted(VALUES))
@@ -62,7 +62,7 @@ def test_a_kind_holds_what_it_is_for(kind: str) -> None:
     values = VALUES[kind](np.random.default_rng(0), (200,))
     with np.errstate(all="ignore"):
         inputs = [values.astype(dtype) for dtype in DTYPES]
-    for label, test in HOLDS[kind].items():
+    for label, test in KIND_TESTS[kind].items():
         met = [bool(test(x)) for x in inputs]
         expected = [label != "subnormal float64", label != "subnormal float32"]
         assert met == expected, label
@@ -70,9 +70,9 @@ def test_a_kind_holds_what_it_is_for(kind: str) -> None:
 
 
 def test_every_kind_is_drawn_by_name() -> None:
-    assert set(HOLDS) == set(VALUES)
+    assert set(KIND_TESTS) == set(VALUES)
     assert {*NASTY, "saturated", "sparse"} == set(VALUES)
-    assert set(LAYOUTS) == set(LIES)
+    assert set(LAYOUTS) == set(LAYOUT_TESTS)
 
 
 def drawn(strategy: Any, number: int = 300) -> list[Any]:

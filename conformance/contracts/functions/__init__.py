@@ -1,1 +1,1 @@
-"""NumPy's functions with a derivative, one row each: what PyTorch writes for it, how it may be called, its formula."""
+"""NumPy's functions with a derivative, one row each: PyTorch's code, a strategy of calls, and the reference."""

@@ -22,17 +22,18 @@ any_sign = on(kinds=NASTY)
 everything = on(kinds=EVERY)
 inside = on(kinds=ORDINARY, into=np.sin) | any_sign
 pair = two(NASTY)
+decimal = on(kinds=NASTY, decimals=among(0, 1, -1))
 flags = among(False, True)
 
 
 def bounded(bounds: Any, names: str) -> list[Any]:
-    """The lower and the upper bound, None where there is none."""
+    """The lower and the upper bound; None if it is missing."""
     named = dict(zip(names.split(), bounds, strict=True))
     return [named.get("low"), named.get("high")]
 
 
 def clipped(n: Any, a: Any, *limits: Any, bounds: str, spelling: str) -> Any:
-    """By position the bounds are a_min and a_max; min and max are for keywords alone."""
+    """clip with bounds a_min and a_max by position, or min and max by keyword."""
     both = bounded(limits, bounds)
     if spelling == "a_min a_max":
         return n.clip(a, *both)
@@ -43,31 +44,40 @@ SQUARE_LOST = Finding("gradient", "arcsin_gradient.py", "1 - x² rounds off the 
 SQUARE_OVERFLOWS = Finding("gradient", "arcsinh_gradient.py", "x² overflows", "float32")
 HYPERBOLIC = Finding("gradient", "sinh_gradient.py", "the derivative overflows, though its product with g does not")
 EXPONENTIAL = Finding("gradient", "logaddexp_gradient.py", "an exponential overflows, and small gradients vanish")
-QUOTIENT = Finding("output", "fmod_value.py", "a / b overflows on the way, and the remainder is NaN")
+QUOTIENT = Finding("output", "fmod_value.py", "the intermediate a / b overflows, and the remainder is NaN")
 EXTREME_QUOTIENT = Remark(
-    "numbers of extreme sizes are not compared beside infinite ones: an infinite sum of quotients in float64 may be "
+    "extreme and infinite numbers are not compared in one array: an infinite sum of quotients in float64 may be "
     "inf - inf in float32."
 )
 NAN_SIZE = NaNAnswer("gradient", "|NaN| has no gradient; PyTorch has 0")
 
 row = FunctionRow
 ROUNDED = elementwise(exact.rounded, zero)
-DEGREES = elementwise(exact.degrees, lambda x: 180 / PI)
-RADIANS = elementwise(exact.radians, lambda x: PI / 180)
+DEGREES = elementwise(lambda x: x * (180 / PI), lambda x: 180 / PI)
+RADIANS = elementwise(lambda x: x * (PI / 180), lambda x: PI / 180)
 SIZE = elementwise(np.absolute, np.sign)
+
+
+def ufunc(function: np.ufunc, calls: Any, *partials: Any, value: Any = None, **recorded: Any) -> FunctionRow:
+    """A ufunc that PyTorch has under the same name; its value in extended precision is NumPy's own by default."""
+
+    def torch(t: Any, *operands: Any) -> Any:
+        return getattr(t, function.__name__)(*operands)
+
+    return FunctionRow(function, torch, calls, elementwise(value or function, *partials), **recorded)
+
 
 UNARY = [
     row(np.positive, lambda t, x: +x, any_sign, elementwise(np.positive, one)),
     row(np.negative, lambda t, x: -x, any_sign, elementwise(np.negative, lambda x: -1)),
-    row(np.square, lambda t, x: t.square(x), any_sign, elementwise(lambda x: x * x, lambda x: 2 * x)),
-    row(
+    ufunc(np.square, any_sign, lambda x: 2 * x),
+    ufunc(
         np.reciprocal,
-        lambda t, x: t.reciprocal(x),
         any_sign,
-        elementwise(lambda x: 1 / x, lambda x: -1 / (x * x)),
+        lambda x: -1 / (x * x),
         findings=(Finding("gradient", "reciprocal_gradient.py", "1/x² overflows, though its product with g does not"),),
     ),
-    row(np.sqrt, lambda t, x: t.sqrt(x), any_sign, elementwise(np.sqrt, lambda x: 1 / (2 * np.sqrt(x)))),
+    ufunc(np.sqrt, any_sign, lambda x: 1 / (2 * np.sqrt(x))),
     row(
         np.cbrt,
         lambda t, x: t.sign(x) * t.abs(x) ** (1 / 3),
@@ -77,94 +87,51 @@ UNARY = [
     ),
     row(np.absolute, lambda t, x: t.abs(x), any_sign, SIZE, differences=(NAN_SIZE,)),
     row(np.fabs, lambda t, x: t.abs(x), any_sign, SIZE, differences=(NAN_SIZE,)),
-    row(np.exp, lambda t, x: t.exp(x), everything, elementwise(np.exp, np.exp)),
-    row(np.exp2, lambda t, x: t.exp2(x), everything, elementwise(np.exp2, lambda x: np.exp2(x) * LN2)),
-    row(
+    ufunc(np.exp, everything, np.exp),
+    ufunc(np.exp2, everything, lambda x: np.exp2(x) * LN2),
+    ufunc(
         np.expm1,
-        lambda t, x: t.expm1(x),
         everything,
-        elementwise(np.expm1, np.exp),
+        np.exp,
         findings=(Finding("gradient", "expm1_gradient.py", "1 is added to a result that is nearly -1"),),
     ),
-    row(np.log, lambda t, x: t.log(x), any_sign, elementwise(np.log, lambda x: 1 / x)),
-    row(np.log2, lambda t, x: t.log2(x), any_sign, elementwise(np.log2, lambda x: 1 / (x * LN2))),
-    row(np.log10, lambda t, x: t.log10(x), any_sign, elementwise(np.log10, lambda x: 1 / (x * LN10))),
-    row(np.log1p, lambda t, x: t.log1p(x), any_sign, elementwise(np.log1p, lambda x: 1 / (1 + x))),
-    row(np.sin, lambda t, x: t.sin(x), everything, elementwise(np.sin, np.cos)),
-    row(np.cos, lambda t, x: t.cos(x), everything, elementwise(np.cos, lambda x: -np.sin(x))),
-    row(np.tan, lambda t, x: t.tan(x), any_sign, elementwise(np.tan, lambda x: 1 + np.tan(x) ** 2)),
-    row(
-        np.arcsin,
-        lambda t, x: t.arcsin(x),
-        inside,
-        elementwise(np.arcsin, lambda x: 1 / np.sqrt((1 - x) * (1 + x))),
-        findings=(SQUARE_LOST,),
-    ),
-    row(
-        np.arccos,
-        lambda t, x: t.arccos(x),
-        inside,
-        elementwise(np.arccos, lambda x: -1 / np.sqrt((1 - x) * (1 + x))),
-        findings=(SQUARE_LOST,),
-    ),
-    row(np.arctan, lambda t, x: t.arctan(x), any_sign, elementwise(np.arctan, lambda x: 1 / (1 + x * x))),
-    row(np.sinh, lambda t, x: t.sinh(x), everything, elementwise(np.sinh, np.cosh), findings=(HYPERBOLIC,)),
-    row(np.cosh, lambda t, x: t.cosh(x), everything, elementwise(np.cosh, np.sinh), findings=(HYPERBOLIC,)),
-    row(
+    ufunc(np.log, any_sign, lambda x: 1 / x),
+    ufunc(np.log2, any_sign, lambda x: 1 / (x * LN2)),
+    ufunc(np.log10, any_sign, lambda x: 1 / (x * LN10)),
+    ufunc(np.log1p, any_sign, lambda x: 1 / (1 + x)),
+    ufunc(np.sin, everything, np.cos),
+    ufunc(np.cos, everything, lambda x: -np.sin(x)),
+    ufunc(np.tan, any_sign, lambda x: 1 + np.tan(x) ** 2),
+    ufunc(np.arcsin, inside, lambda x: 1 / np.sqrt((1 - x) * (1 + x)), findings=(SQUARE_LOST,)),
+    ufunc(np.arccos, inside, lambda x: -1 / np.sqrt((1 - x) * (1 + x)), findings=(SQUARE_LOST,)),
+    ufunc(np.arctan, any_sign, lambda x: 1 / (1 + x * x)),
+    ufunc(np.sinh, everything, np.cosh, findings=(HYPERBOLIC,)),
+    ufunc(np.cosh, everything, np.sinh, findings=(HYPERBOLIC,)),
+    ufunc(
         np.tanh,
-        lambda t, x: t.tanh(x),
         everything,
-        elementwise(np.tanh, lambda x: 1 / np.cosh(x) ** 2),  # 1 - tanh² has no digits left at 30
+        lambda x: 1 / np.cosh(x) ** 2,  # 1 - tanh² has no digits left at 30
         findings=(Finding("gradient", "tanh_gradient.py", SATURATED),),
     ),
-    row(
-        np.arcsinh,
-        lambda t, x: t.arcsinh(x),
-        any_sign,
-        elementwise(np.arcsinh, lambda x: 1 / np.hypot(1, x)),
-        findings=(SQUARE_OVERFLOWS,),
-    ),
-    row(
+    ufunc(np.arcsinh, any_sign, lambda x: 1 / np.hypot(1, x), findings=(SQUARE_OVERFLOWS,)),
+    ufunc(
         np.arccosh,
-        lambda t, x: t.arccosh(x),
         any_sign,
-        elementwise(np.arccosh, lambda x: 1 / np.sqrt((x - 1) * (x + 1) + 0)),
+        lambda x: 1 / np.sqrt((x - 1) * (x + 1) + 0),
         findings=(SQUARE_LOST, SQUARE_OVERFLOWS),
     ),
-    row(
-        np.arctanh,
-        lambda t, x: t.arctanh(x),
-        inside,
-        elementwise(np.arctanh, lambda x: 1 / ((1 - x) * (1 + x))),
-        findings=(SQUARE_LOST,),
-    ),
+    ufunc(np.arctanh, inside, lambda x: 1 / ((1 - x) * (1 + x)), findings=(SQUARE_LOST,)),
     row(np.degrees, lambda t, x: t.rad2deg(x), any_sign, DEGREES),
     row(np.rad2deg, lambda t, x: t.rad2deg(x), any_sign, DEGREES),
     row(np.radians, lambda t, x: t.deg2rad(x), any_sign, RADIANS),
     row(np.deg2rad, lambda t, x: t.deg2rad(x), any_sign, RADIANS),
-    row(
-        np.sign,
-        lambda t, x: t.sign(x),
-        any_sign,
-        elementwise(np.sign, zero),
-        differences=(NaNAnswer("output", "NumPy's sign of NaN is NaN, PyTorch's is 0"),),
-    ),
-    row(np.floor, lambda t, x: t.floor(x), any_sign, elementwise(np.floor, zero)),
-    row(np.ceil, lambda t, x: t.ceil(x), any_sign, elementwise(np.ceil, zero)),
+    ufunc(np.sign, any_sign, zero, differences=(NaNAnswer("output", "NumPy's sign of NaN is NaN, PyTorch's is 0"),)),
+    ufunc(np.floor, any_sign, zero),
+    ufunc(np.ceil, any_sign, zero),
     row(np.rint, lambda t, x: t.round(x), any_sign, elementwise(np.rint, zero)),
-    row(np.trunc, lambda t, x: t.trunc(x), any_sign, elementwise(np.trunc, zero)),
-    row(
-        np.round,
-        lambda t, a, decimals: t.round(a, decimals=decimals),
-        on(kinds=NASTY, decimals=among(0, 1, -1)),
-        ROUNDED,
-    ),
-    row(
-        np.around,
-        lambda t, a, decimals: t.round(a, decimals=decimals),
-        on(kinds=NASTY, decimals=among(0, 1, -1)),
-        ROUNDED,
-    ),
+    ufunc(np.trunc, any_sign, zero),
+    row(np.round, lambda t, a, decimals: t.round(a, decimals=decimals), decimal, ROUNDED),
+    row(np.around, lambda t, a, decimals: t.round(a, decimals=decimals), decimal, ROUNDED),
     row(
         np.ndarray.astype,
         lambda t, a, dtype: a.to(getattr(t, dtype)).to(a.dtype),
@@ -206,11 +173,11 @@ SEVERAL = [
             Refused(("incoming gradient",), "PyTorch has no backward for it, and checks no incoming gradient"),
         ),
     ),
-    row(
+    ufunc(
         np.remainder,
-        lambda t, a, b: t.remainder(a, b),
         quotients(),
-        elementwise(np.remainder, one, lambda a, b: -np.floor_divide(a, b)),
+        one,
+        lambda a, b: -np.floor_divide(a, b),
         differences=(EXTREME_QUOTIENT,),
         findings=(
             QUOTIENT,
@@ -219,11 +186,11 @@ SEVERAL = [
             ),
         ),
     ),
-    row(
+    ufunc(
         np.fmod,
-        lambda t, a, b: t.fmod(a, b),
         quotients(),
-        elementwise(np.fmod, one, lambda a, b: -exact.quotient(a, b)),
+        one,
+        lambda a, b: -exact.quotient(a, b),
         differences=(EXTREME_QUOTIENT,),
         findings=(QUOTIENT, Finding("gradient of b", "fmod_gradient.py", "a / b is rounded before it is truncated")),
     ),
@@ -249,71 +216,45 @@ SEVERAL = [
             ),
         ),
     ),
-    row(
+    ufunc(
         np.logaddexp,
-        lambda t, a, b: t.logaddexp(a, b),
         two(EVERY),
-        elementwise(
-            exact.logaddexp,
-            lambda a, b: 1 / (1 + exact.exp_difference(b, a)),
-            lambda a, b: 1 / (1 + exact.exp_difference(a, b)),
-        ),
+        lambda a, b: 1 / (1 + exact.exp_difference(b, a)),
+        lambda a, b: 1 / (1 + exact.exp_difference(a, b)),
+        value=exact.logaddexp,
         findings=(EXPONENTIAL,),
     ),
-    row(
+    ufunc(
         np.logaddexp2,
-        lambda t, a, b: t.logaddexp2(a, b),
         two(EVERY),
-        elementwise(
-            exact.logaddexp2,
-            lambda a, b: 1 / (1 + exact.exp2_difference(b, a)),
-            lambda a, b: 1 / (1 + exact.exp2_difference(a, b)),
-        ),
+        lambda a, b: 1 / (1 + exact.exp2_difference(b, a)),
+        lambda a, b: 1 / (1 + exact.exp2_difference(a, b)),
+        value=exact.logaddexp2,
         findings=(EXPONENTIAL,),
     ),
-    row(
+    ufunc(
         np.hypot,
-        lambda t, a, b: t.hypot(a, b),
         pair,
-        elementwise(np.hypot, lambda a, b: a / np.hypot(a, b), lambda a, b: b / np.hypot(a, b)),
+        lambda a, b: a / np.hypot(a, b),
+        lambda a, b: b / np.hypot(a, b),
         findings=(
             Finding("gradient", "hypot_gradient.py", "it divides by the result, which is subnormal and has few digits"),
         ),
     ),
-    row(
+    ufunc(
         np.arctan2,
-        lambda t, a, b: t.arctan2(a, b),
         pair,
-        elementwise(np.arctan2, lambda a, b: exact.angle_partial(b, a, b), lambda a, b: exact.angle_partial(-a, a, b)),
+        lambda a, b: exact.angle_partial(b, a, b),
+        lambda a, b: exact.angle_partial(-a, a, b),
         findings=(
             Finding("gradient", "arctan2_gradient.py", "it divides by a² + b², which overflows or has few digits left"),
         ),
     ),
-    row(np.copysign, lambda t, a, b: t.copysign(a, b), pair, elementwise(np.copysign, exact.copysign_by_size, zero)),
-    row(
-        np.maximum,
-        lambda t, a, b: t.maximum(a, b),
-        pair,
-        elementwise(np.maximum, lambda a, b: exact.larger(a, b), lambda a, b: exact.larger(b, a)),
-    ),
-    row(
-        np.minimum,
-        lambda t, a, b: t.minimum(a, b),
-        pair,
-        elementwise(np.minimum, lambda a, b: exact.larger(-a, -b), lambda a, b: exact.larger(-b, -a)),
-    ),
-    row(
-        np.fmax,
-        lambda t, a, b: t.fmax(a, b),
-        pair,
-        elementwise(np.fmax, lambda a, b: exact.takes_first(a, b, a > b), lambda a, b: ~exact.takes_first(a, b, a > b)),
-    ),
-    row(
-        np.fmin,
-        lambda t, a, b: t.fmin(a, b),
-        pair,
-        elementwise(np.fmin, lambda a, b: exact.takes_first(a, b, a < b), lambda a, b: ~exact.takes_first(a, b, a < b)),
-    ),
+    ufunc(np.copysign, pair, exact.copysign_by_size, zero),
+    ufunc(np.maximum, pair, lambda a, b: exact.larger(a, b), lambda a, b: exact.larger(b, a)),
+    ufunc(np.minimum, pair, lambda a, b: exact.larger(-a, -b), lambda a, b: exact.larger(-b, -a)),
+    ufunc(np.fmax, pair, lambda a, b: exact.takes_first(a, b, a > b), lambda a, b: ~exact.takes_first(a, b, a > b)),
+    ufunc(np.fmin, pair, lambda a, b: exact.takes_first(a, b, a < b), lambda a, b: ~exact.takes_first(a, b, a < b)),
     row(
         np.clip,
         lambda t, a, *limits, bounds, spelling: t.clamp(a, *bounded(limits, bounds)),

@@ -1,4 +1,4 @@
-"""Indexing, sorting and what takes elements by their index, one row each."""
+"""Indexing and sorting functions, one row each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import picked, placed, scan, tensor
-from conformance.references.indexing import in_order, stable_order
-from conformance.references.kinds import linear, moves, selects
+from conformance.frameworks.pytorch import scan, take, tensor, with_axis
+from conformance.references.indexing import sort
+from conformance.references.kinds import FunctionReference, linear, moves
 from conformance.rows import FunctionRow, Large
 from conformance.strategies.arrays import NASTY, shapes
 from conformance.strategies.axes import axis_of, axis_or_flat
@@ -18,16 +18,18 @@ from conformance.strategies.coverage import among, between
 from conformance.strategies.indexing import diagonals, indexed, indices_along_the_last, indices_of, sorts
 
 row = FunctionRow
+SORT = FunctionReference("numbered elements, in the order of their values", sort)
 
 
 def ordered(t: Any, a: Any, axis: int) -> Any:
+    """PyTorch's stable sort, whose options are keywords."""
     return t.sort(a, dim=axis, stable=True).values
 
 
 ROWS = [
     row(
         operator.getitem,
-        lambda t, x, index: picked(x, np.arange(x.numel()).reshape(x.shape)[index]),
+        lambda t, x, index: take(x, np.arange(x.numel()).reshape(x.shape)[index]),
         indexed(),
         moves(lambda x, index: x[index]),
         lambda n, x, index: x[index],
@@ -44,7 +46,7 @@ ROWS = [
         on(shapes(1, 3, 1), axis=among(-1), indices=indices_along_the_last),
         moves(np.take_along_axis),
     ),
-    row(np.sort, lambda t, a, axis, **_: ordered(t, *placed(a, axis)), sorts(), selects(stable_order, in_order)),
+    row(np.sort, lambda t, a, axis, **_: ordered(t, *with_axis(a, axis)), sorts(), SORT),
     row(np.tril, lambda t, m, k: t.tril(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.tril)),
     row(np.triu, lambda t, m, k: t.triu(m, k), on(matrices, NASTY, k=between(-3, 3)), moves(np.triu)),
     row(
@@ -58,7 +60,7 @@ ROWS = [
         lambda t, v, k: t.diag(v, k),
         on(shapes(1, 2, 3), NASTY, k=between(-2, 2)),
         moves(np.diag),
-        large=(Large(0.5),),  # half of what others may have: the result has the square of that
+        large=(Large(0.5),),  # half the usual size: the result has its square
     ),
     row(
         np.trace,

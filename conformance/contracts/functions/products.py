@@ -14,8 +14,8 @@ from conformance.strategies.products import einsums, products, tensordots
 
 row = FunctionRow
 LONE_ZERO = Remark(
-    "an array whose only element is 0 is not compared beside ∞ or NaN: NumPy's dot leaves such a factor out, and has 0 "
-    "where 0 times ∞ is NaN. matmul and Dense have NaN."
+    "an array whose only element is 0 is not compared with ∞ or NaN in another: NumPy's dot skips such a factor, and "
+    "has 0 where 0 times ∞ is NaN. matmul and Dense have NaN."
 )
 
 ROWS = [
@@ -45,7 +45,7 @@ ROWS = [
         lambda t, a, b: t.outer(a.reshape(-1), b.reshape(-1)),
         several("a b", NASTY),
         multilinear(np.outer, lambda a, b: "i,j->ij", flatten=True),
-        large=(Large(0.5),),  # half of what others may have: the result has the square of that
+        large=(Large(0.5),),  # half the usual size: the result has its square
     ),
     row(
         np.tensordot,
@@ -64,15 +64,20 @@ ROWS = [
             LONE_ZERO,
             Refused(
                 ("option subscripts",),
-                "subscripts are a string; NumPy also accepts other values that it happens to be able to read",
+                "subscripts are a string; NumPy also accepts some other values",
             ),
             Remark(
                 "of three operands, numbers of 1e±30 and infinite ones are not compared: each framework multiplies "
-                "them in its own order, and a product of two may leave the range in one of them alone."
+                "them in its own order, and a product of two may overflow or underflow in only one of them."
             ),
         ),
         findings=(
-            Finding("nothing drawn", "einsum_value.py", "a product of two of three overflows, here, too", "float32"),
+            Finding(
+                "nothing drawn",
+                "einsum_value.py",
+                "the product of two of three factors overflows, as in NumPy",
+                "float32",
+            ),
         ),
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import dims, placed, scan
+from conformance.frameworks.pytorch import dims, scan, with_axis
 from conformance.records import RUNNING_MEAN, Finding, NaNAnswer, NotCompared, Refused, Remark
 from conformance.references import reductions as exact
 from conformance.references.kinds import linear, one
@@ -23,31 +23,34 @@ reduced = on(kinds=NASTY, axis=axes_of, keepdims=flags)
 some = on(shapes(0, 4, 1), NASTY, axis=axes_of, keepdims=flags)
 
 
-def reduction(torch: Any, **options: Any) -> Any:
-    return lambda t, a, axis, keepdims: torch(t, a, dim=dims(a, axis), keepdim=keepdims, **options)
+def reduction(name: str) -> Any:
+    """PyTorch's reduction of this name, with NumPy's axis and keepdims."""
+    return lambda t, a, axis, keepdims: getattr(t, name)(a, dim=dims(a, axis), keepdim=keepdims)
 
 
-def only(options: dict[str, Any]) -> Any:
-    """The one value."""
-    (value,) = options.values()
-    return value
+def spread(name: str) -> Any:
+    """var or std, with the correction of the degrees of freedom under either of NumPy's names."""
+    return lambda t, a, axis, keepdims, **less: getattr(t, name)(
+        a, dim=dims(a, axis), keepdim=keepdims, correction=sum(less.values())
+    )
 
 
 SQUARES = NotCompared(
     "wide", "float32", "Tensors give NumPy's own bits, and NumPy's squares overflow before they are added"
 )
 SMALL_SQUARES = Remark(
-    "numbers whose squares underflow are compared beside ordinary ones: alone, NumPy's own value is 0."
+    "numbers whose squares underflow are compared only together with others: alone, NumPy's own value is 0."
 )
+AMAX, AMIN = reduction("amax"), reduction("amin")
 MAX, MIN = (formula(f, exact.extreme_partial) for f in (exact.highest, exact.lowest))
 
-# No large arrays for what adds or multiplies: the value is NumPy's own, one by one along most axes, and backwards
-# cumsum alone adds up, see tests/autograd/test_sums.py.
+# No large arrays for sums and products: the value is NumPy's own, added one by one along most axes. Of the gradients
+# only cumsum's is a sum: see tests/autograd/test_sums.py.
 ROWS = [
-    row(np.sum, reduction(lambda t, a, **o: t.sum(a, **o)), reduced, formula(exact.sum_of, one), large=()),
+    row(np.sum, reduction("sum"), reduced, formula(exact.sum_of, one), large=()),
     row(
         np.nansum,
-        reduction(lambda t, a, **o: t.nansum(a, **o)),
+        reduction("nansum"),
         reduced,
         formula(
             lambda x, axes: exact.sum_of(np.where(np.isnan(x), 0, x), axes),
@@ -57,7 +60,7 @@ ROWS = [
     ),
     row(
         np.mean,
-        reduction(lambda t, a, **o: t.mean(a, **o)),
+        reduction("mean"),
         reduced,
         formula(
             lambda x, axes: exact.sum_of(x, axes) / exact.count(x, axes),
@@ -67,7 +70,7 @@ ROWS = [
     ),
     row(
         np.var,
-        lambda t, a, axis, keepdims, **less: t.var(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spread("var"),
         spreads(),
         formula(exact.variance, exact.variance_partial),
         large=(),
@@ -75,7 +78,7 @@ ROWS = [
     ),
     row(
         np.std,
-        lambda t, a, axis, keepdims, **less: t.std(a, dim=dims(a, axis), keepdim=keepdims, correction=only(less)),
+        spread("std"),
         spreads(),
         formula(exact.deviation, exact.deviation_partial),
         large=(),
@@ -93,19 +96,21 @@ ROWS = [
         large=(),
         differences=(
             Remark(
-                "numbers whose product leaves the range in one order and not in another are not compared: which it is "
-                "depends on how NumPy and PyTorch order their loops."
+                "numbers whose product overflows or underflows in some order are not compared: the order depends on "
+                "the loops of NumPy and PyTorch."
             ),
         ),
-        findings=(Finding("gradient", "prod_gradient.py", "the whole product, which is divided by x, is 0, ∞ or NaN"),),
+        findings=(
+            Finding("gradient", "prod_gradient.py", "the product of all, which is divided by x, is 0, ∞ or NaN"),
+        ),
     ),
-    row(np.max, reduction(lambda t, a, **o: t.amax(a, **o)), some, MAX),
-    row(np.min, reduction(lambda t, a, **o: t.amin(a, **o)), some, MIN),
-    row(np.amax, reduction(lambda t, a, **o: t.amax(a, **o)), some, MAX),
-    row(np.amin, reduction(lambda t, a, **o: t.amin(a, **o)), some, MIN),
+    row(np.max, AMAX, some, MAX),
+    row(np.min, AMIN, some, MIN),
+    row(np.amax, AMAX, some, MAX),
+    row(np.amin, AMIN, some, MIN),
     row(
         np.ptp,
-        reduction(lambda t, a, **o: t.amax(a, **o) - t.amin(a, **o)),
+        lambda t, a, axis, keepdims: AMAX(t, a, axis, keepdims) - AMIN(t, a, axis, keepdims),
         some,
         formula(
             lambda x, axes: exact.highest(x, axes) - exact.lowest(x, axes),
@@ -116,14 +121,14 @@ ROWS = [
     ),
     row(
         np.cumsum,
-        lambda t, a, axis: t.cumsum(*placed(a, axis)),
+        lambda t, a, axis: t.cumsum(*with_axis(a, axis)),
         on(shapes(1, 4, elements=64), axis=axis_or_flat),
         linear(np.cumsum),
         large=(),
         differences=(
             Remark(
-                "of 64 numbers at most. NumPy, whose bits Tensors have, adds them up one by one in float32, PyTorch in "
-                "float64. The gradient here is added up in float64, too."
+                "compared up to 64 numbers. NumPy, whose bits Tensors have, adds one by one in float32, PyTorch in "
+                "float64. The gradient in numpyml is also added in float64."
             ),
         ),
     ),
@@ -138,18 +143,18 @@ ROWS = [
             SMALL_SQUARES,
             Refused(
                 ("option ord", "option axis", "operand with an axis"),
-                "norms made of singular values have no derivative here",
+                "norms of singular values have no derivative in numpyml",
             ),
             NaNAnswer(
                 "gradient",
                 "a norm is NaN as soon as one element is; PyTorch has 0 there for orders other than 2",
             ),
             Remark(
-                "of an order p whose 1/p is rounded, such as 3, numbers of 1e±30 are not compared: NumPy's sum to "
-                "the 1/p, of which Tensors have the bits, loses a digit there."
+                "for an order p whose 1/p is rounded, such as 3, numbers of 1e±30 are not compared: NumPy's power 1/p, "
+                "whose bits Tensors have, loses a digit there."
             ),
-            Remark("of orders ±inf, the gradient beside NaN is NaN here, 0 in PyTorch."),
-            Remark("of orders above 2, the gradient at a zero beside NaN is 0 here, NaN in PyTorch."),
+            Remark("for orders ±inf, the gradients of a vector with NaN are NaN; PyTorch has 0."),
+            Remark("for orders above 2, the gradient at a zero in a vector with NaN is 0; PyTorch has NaN."),
         ),
     ),
 ]

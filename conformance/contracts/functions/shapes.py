@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.frameworks.pytorch import dims, picked, tensor
+from conformance.frameworks.pytorch import dims, take, tensor
 from conformance.references.kinds import moves
 from conformance.rows import FunctionRow
 from conformance.strategies.arrays import NASTY, shapes
@@ -17,24 +17,27 @@ from conformance.strategies.reshaping import (
     broadcasts,
     pads,
     repeats,
+    reversed_shape,
     sections,
     sections_along,
     shifts,
     tilings,
-    turned,
 )
 
 row = FunctionRow
 
 
 def padded(a: Any, pad_width: Any, mode: Any, **constant: Any) -> Any:
-    """Padding; of the numbers of the elements, which are integers, the constant is 0."""
+    """np.pad; of integers, which are indices of elements, the constant is 0."""
     return np.pad(a, pad_width, mode, **(dict.fromkeys(constant, 0) if a.dtype.kind == "i" else constant))
 
 
 MOVING = [
     row(
-        np.reshape, lambda t, a, shape: t.reshape(a, shape), on(shape=turned), moves(lambda a, shape: a.reshape(shape))
+        np.reshape,
+        lambda t, a, shape: t.reshape(a, shape),
+        on(shape=reversed_shape),
+        moves(lambda a, shape: a.reshape(shape)),
     ),
     row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on(), moves(np.ravel)),
     row(
@@ -78,7 +81,7 @@ MOVING = [
     row(
         np.pad,
         lambda t, a, pad_width, mode, constant_values=0.0: (
-            picked(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
+            take(a, np.pad(np.arange(a.numel()).reshape(a.shape), pad_width, mode))
             if mode != "constant"
             else t.nn.functional.pad(a, [n for pair in pad_width[::-1] for n in pair], value=constant_values)
         ),
@@ -92,7 +95,7 @@ MOVING = [
 
 
 def joined(name: str) -> Any:
-    """The function of this name, given its arrays one by one."""
+    """The function of this name, with its arrays as separate arguments."""
     return lambda n, *arrays, **options: getattr(n, name)(arrays, **options)
 
 
