@@ -38,15 +38,15 @@ class Large:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """What every row may have on record of its component."""
+class BaseRow:
+    """What all rows may have: documented differences and findings."""
 
     differences: tuple[Difference, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
-class ComponentRow(Recorded):
+class ComponentRow(BaseRow):
     """What has a name of its own on either side, and a strategy for every option that is drawn."""
 
     ours: Any  # a class, or a function of initial values
@@ -159,7 +159,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class FunctionRow(Recorded):
+class FunctionRow(BaseRow):
     """A NumPy function with a derivative: what PyTorch writes for it, how it may be called, and its formula.
 
     ``torch`` takes the torch module, the operands and the options. ``ours`` takes the namespace of NumPy's functions

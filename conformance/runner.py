@@ -153,7 +153,7 @@ def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
         "--profile": "" if profile == "default" else profile,
         "--seed": "" if seed == SEED else seed,
         "--examples": examples or "",
-        "--framework": getattr(framework, "GIVEN", ""),
+        "--framework": getattr(framework, "ADAPTER_PATH", ""),
     }
     options = "".join(f" {name} {value}" for name, value in values.items() if value != "")
     return f"python -m conformance --only {task.row}{options}"

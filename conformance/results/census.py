@@ -225,6 +225,7 @@ class About:
     components: dict[str, Component] = field(default_factory=dict)  # all there are, run or not
     checks: dict[str, str] = field(default_factory=dict)  # what each check holds the component to, in words
     differences: dict[str, list[str]] = field(default_factory=dict)  # on purpose: heading -> a line each
+    documented: dict[str, int] = field(default_factory=dict)  # how many of each component; of every one: ''
     incomplete: list[str] = field(default_factory=list)  # what lacks a row, a strategy, ...
 
 

@@ -22,7 +22,7 @@ from mynn.losses.mean_squared_loss import mean_squared_loss
 from mynn.optimizers.adam import Adam
 from mynn.optimizers.sgd import SGD
 
-from conformance.frameworks import NotOffered, made
+from conformance.frameworks import NotOffered, make_from
 from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # its functions come along
 from numpyml.typing import Array
 
@@ -52,7 +52,7 @@ def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     if options.get("p") == 1:
         raise NotOffered("a dropout of everything")
-    return SimpleNamespace(call=made(MODULES, component, options, dtype), axes=AXES.get(component, 0))
+    return SimpleNamespace(call=make_from(MODULES, component, options, dtype), axes=AXES.get(component, 0))
 
 
 def forward(module: Any, *inputs: Array, **further: Any) -> Array:
@@ -109,7 +109,8 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> list[Any]:
     def stepper(params: Any, grads: Any, **own: Any) -> tuple[Any, Any]:
-        return made(OPTIMIZERS, component, {**options, **own}, [mygrad.tensor(x, copy=False) for x in params]), grads
+        parameters = [mygrad.tensor(x, copy=False) for x in params]
+        return make_from(OPTIMIZERS, component, {**options, **own}, parameters), grads
 
     return [stepper(**group) for group in groups]
 
