@@ -87,6 +87,7 @@ class Note(Tally):
     failure: str = ""
     again: str = ""  # the command that repeats it
     not_offered: int = 0  # examples that the framework has no way to run
+    unrecorded: dict[str, str] = field(default_factory=dict)  # finding that is not on record -> its smallest case
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     covers: bool = False  # whether it must reach every promise itself
     sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors

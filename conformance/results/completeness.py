@@ -146,11 +146,17 @@ def unrecorded(notes: Iterable[Note]) -> list[str]:
     """Answers in which PyTorch exceeds the bound, without a finding on the row."""
     return [
         f"{note.row}-{note.check}: PyTorch exceeds the bound: {answers}; "
-        "add a Finding to its row in conformance/contracts/"
+        f"add a Finding to its row in conformance/contracts/{_smallest(note, answers)}"
         for note in notes
         for answers in note.findings
         if answers.endswith(UNRECORDED)
     ]
+
+
+def _smallest(note: Note, finding: str) -> str:
+    """The smallest case with this finding, as a failure shows it."""
+    case = note.unrecorded.get(finding, "").replace("\n", "\n    ")
+    return f"\n    {case}\n    again: {note.again}" if case else ""
 
 
 def function_option_problems(row: FunctionRow) -> list[str]:

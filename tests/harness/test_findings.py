@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import conformance.findings
-from conformance import contracts, divergences
+from conformance import contracts, divergences, runner
 from conformance.records import CAUSAL_HINT, Finding, Refused
+from conformance.results import census, completeness
 from numpyml.errors import ShapeError
 from numpyml.nn import layers
 
@@ -43,6 +44,15 @@ def test_a_record_of_one_precision_excuses_that_alone() -> None:
     assert "running mean" in divergences.finding("LayerNorm", "output", "float64")
     assert divergences.finding("LayerNorm", "output", "float32") == ""
     assert "LayerNorm, output in float64: the running mean" in "\n".join(divergences.documented()[Finding.title])
+
+
+def test_a_finding_that_is_not_on_record_comes_with_its_smallest_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "finding", lambda *which: "")
+    note = runner.run(runner.Task("tanh", "function_gradients"), "quick")
+    (line,) = completeness.unrecorded([note])
+    assert not note.failure and line.startswith("tanh-function_gradients: PyTorch exceeds the bound: gradient of x")
+    assert "add a Finding" in line and "\n    tanh(x), float64\n        x = f(" in line
+    assert line.endswith("again: python -m conformance --only tanh --profile quick")
 
 
 def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_else() -> None:
