@@ -184,7 +184,7 @@ def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
 @st.composite
 def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Input]) -> tuple[str, ...]:
     """Which operands are no Tensors: none in every other call, else any but all."""
-    able = [name for name in operands if name != row.asked and len(operands) > 1]
+    able = [name for name in operands if name != row.dispatch_operand and len(operands) > 1]
     some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
     ways = likely([*[()] * len(some), *some], lambda way: [name + NUMBER for name in way])
     plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()

@@ -62,7 +62,7 @@ class ModuleCase(Case):
         self.row, self.options, self.call = row, options, call or {}
         self.inputs, self.nesting = nested.flatten(list(inputs))
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
-        self._settled = row.settled(options, self.dtype)  # for the same call in another precision
+        self._settled = row.complete(options, self.dtype)  # for the same call in another precision
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Array], dict[str, Any]]] = {}  # see peer
         self._referees: dict[np.dtype[Any], tuple[Any, dict[str, Array]]] = {}
         self.names = row.input_names(len(self.inputs))

@@ -35,7 +35,7 @@ ROWS = [
                 "it must be finite, also without momentum; PyTorch looks at it only with momentum",
             ),
         ),
-        refused=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
+        invalid_pairs=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
     ),
     OptimizerRow(
         optimizers.Adam,
@@ -50,7 +50,7 @@ ROWS = [
             "decoupled_weight_decay": among(False, True),
         },
         differences=(GROUP, FINITE),
-        at_first=(("amsgrad", True),),
+        initial_only=(("amsgrad", True),),
     ),
     OptimizerRow(
         optimizers.AdamW,
@@ -64,6 +64,6 @@ ROWS = [
             "maximize": among(False, True),
         },
         differences=(GROUP, FINITE),
-        at_first=(("amsgrad", True),),
+        initial_only=(("amsgrad", True),),
     ),
 ]

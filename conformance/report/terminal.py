@@ -170,7 +170,8 @@ def footer(census: Census) -> str:
         )
     lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
     own = sum(about.documented.get(line.row, 0) for line in census.lines())
-    differences = f"{counted(own, 'documented difference')}, and {about.documented.get('', 0)} of every component"
+    common = about.documented.get("", 0)
+    differences = counted(own, "documented difference") + f", and {common} of every component" * bool(common)
     where = "conformance/contracts/" if about.framework == "numpyml" else "in its adapter"
     lines.append(f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} ({where})")
     lines.append(f"{counted(total.comparisons, 'comparison')}: {verdict(census)}")

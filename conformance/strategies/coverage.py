@@ -144,7 +144,7 @@ REFUSED = ", refused"
 
 def pairs(row: Any) -> Purpose:
     """Every two values of two options of an optimizer, together; those that both sides refuse, refused."""
-    refused = {_pair(*pair) for pair in row.refused}
+    refused = {_pair(*pair) for pair in row.invalid_pairs}
 
     def label(pair: str) -> str:
         return pair + REFUSED if pair in refused else pair

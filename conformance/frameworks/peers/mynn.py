@@ -1,4 +1,4 @@
-"""mynn on mygrad, as the checks see them.
+"""The adapter of mynn with mygrad.
 
 They lack what is left out here: a tensor drops its gradient when it enters another graph, so nothing accumulates and
 there is no ``zero_grad``; nothing is saved; no mask can be injected into a dropout.
@@ -23,7 +23,7 @@ from mynn.optimizers.adam import Adam
 from mynn.optimizers.sgd import SGD
 
 from conformance.frameworks import NotOffered, make_from
-from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # its functions come along
+from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # part of this adapter
 from numpyml.typing import Array
 
 NAME = "mygrad with mynn"
@@ -40,7 +40,7 @@ MODULES: dict[str, Callable[..., Any]] = {
     "nn.HuberLoss": lambda dtype, delta: partial(huber_loss, delta=delta),
     "nn.CrossEntropyLoss": lambda dtype, weight, ignore_index: partial(cross_entropy, weight, ignore_index),
 }
-AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least, for there to be one of the batch
+AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least: one is that of the batch
 
 
 def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets: Any) -> Any:
@@ -83,7 +83,7 @@ def tensors(module: Any) -> Iterable[tuple[str, Any]]:
 
 def train(module: Any, mode: bool) -> None:
     if isinstance(module.call, dropout) and not mode:
-        raise NotOffered("whoever evaluates leaves dropout out; all else is the same")
+        raise NotOffered("there is no evaluation mode of dropout; the other modules have no modes")
 
 
 def seed(seed: int) -> None:
@@ -132,7 +132,7 @@ def moments(adam: Any) -> list[dict[str, Array]]:
 
 def velocity(sgd: Any) -> list[dict[str, Array]]:
     if sgd.momentum and not sgd.learning_rate:
-        raise NotOffered("a velocity that holds the learning rate as a factor, of which 0 leaves nothing")
+        raise NotOffered("the velocity has the learning rate as a factor, and is lost at 0")
     return [{"momentum_buffer": v / -sgd.learning_rate} for v in sgd.param_moments] or [{}] * len(sgd.params)
 
 
