@@ -1,31 +1,17 @@
-"""Documented differences from PyTorch: those of every component, and what the rows have on record of theirs.
-
-No other difference is accepted anywhere. Another framework has its own record in its adapter, under the names of
-:class:`Record`.
-"""
+"""All documented differences from PyTorch: numpyml's are those of every component and those of the rows; another
+framework's are the DIFFERENCES of its adapter. No other difference is accepted anywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from conformance import contracts
+from conformance.errors import Misuse
 from conformance.frameworks import under_test
-from conformance.records import (
-    Absent,
-    Accepted,
-    Difference,
-    Finding,
-    Limit,
-    NaNAnswer,
-    NotCompared,
-    OptionNotState,
-    Refused,
-    Remark,
-    option,
-)
+from conformance.records import KINDS, Absent, Accepted, Added, Difference, Finding, Refused, Remark, option
+from conformance.rows import ComponentRow
 from numpyml import names
 
 # PyTorch's arguments that no component of numpyml has.
@@ -49,17 +35,19 @@ FLAGS = (
     "add_bias_kv add_zero_attn amsgrad batch_first bias decoupled_weight_decay elementwise_affine interleaved maximize "
     "nesterov norm_first"
 )
-CAST = "integers and booleans are cast to the outputs' dtype"
+# The differences of every component.
 COMMON: tuple[Difference, ...] = (
+    *(Absent(argument, reason) for argument, reason in ABSENT.items()),
+    *(Added(argument, reason) for argument, reason in ADDED.items()),
     Refused(option(FLAGS, ""), "a flag is True or False; PyTorch accepts any truth value"),
     Refused(
         ("input as integers", "input as booleans", "input as complex"),
         "features are real floating numbers; PyTorch lets some layers compute on others",
     ),
     Accepted(("option weight", "option pos_weight"), "weights may be anything that np.asarray takes, not only tensors"),
-    Accepted(("input in another precision",), "data of another floating dtype is cast to the parameters'"),
-    Accepted(("target in another precision",), "targets are cast to the outputs' dtype"),
-    Accepted(("target as integers", "target as booleans"), CAST),
+    Accepted("input in another precision", "data of another floating dtype is cast to the parameters'"),
+    Accepted("target in another precision", "targets are cast to the outputs' dtype"),
+    Accepted(("target as integers", "target as booleans"), "integers and booleans are cast to the outputs' dtype"),
     Remark("A parameter's grad is an array of zeros before the first backward, never None."),
     Remark("Optimizers update every parameter that is not frozen, also one whose gradient is zero: no grad is None."),
     Remark("The second backward of one forward is an error in the explicit driver, too."),
@@ -67,107 +55,57 @@ COMMON: tuple[Difference, ...] = (
     Remark("functions of NumPy: NumPy decides which calls are refused; PyTorch accepts more in some, fewer in others."),
 )
 
-
-@dataclass(frozen=True)
-class Stricter:
-    """Calls that PyTorch accepts and a framework refuses: component ('' for all), beginning and end of their name."""
-
-    component: str
-    call: str
-    reason: str
-    beside: str = ""
-
-
-@dataclass
-class Record:
-    """What is on record of a framework, by component; '' stands for every component."""
-
-    ABSENT: dict[str, str] = field(default_factory=dict)
-    ADDED: dict[str, str] = field(default_factory=dict)
-    LIMITS: dict[str, str] = field(default_factory=dict)
-    AT_NAN: dict[tuple[str, str], str] = field(default_factory=dict)
-    NOT_GIVEN: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    OPTIONS_NOT_STATE: dict[tuple[str, str], str] = field(default_factory=dict)
-    STRICTER: list[Stricter] = field(default_factory=list)
-    LAXER: dict[tuple[str, str], str] = field(default_factory=dict)
-    REMARKS: list[str] = field(default_factory=list)
-
-    def add(self, component: str, difference: Difference) -> None:
-        """Enter a difference of this component."""
-        match difference:
-            case Refused(calls, reason, beside):
-                self.STRICTER += [Stricter(component, call, reason, beside) for call in calls]
-            case Accepted(calls, reason):
-                self.LAXER |= {(component, call): reason for call in calls}
-            case Limit(reason):
-                self.LIMITS[component] = reason
-            case NaNAnswer(answers, reason):
-                self.AT_NAN[component, answers] = reason
-            case NotCompared(kind, precision, reason):
-                self.NOT_GIVEN[component, kind, precision] = reason
-            case OptionNotState(name, reason):
-                self.OPTIONS_NOT_STATE[component, name] = reason
-            case Absent(argument, reason):
-                self.ABSENT[f"{component}.{argument}"] = reason
-            case Remark(text):
-                self.REMARKS.append(f"{component}: {text}" if component else text)
+# Differences by component; '' stands for every component.
+Differences = Mapping[str, Sequence[Difference]]
 
 
 @cache
-def own() -> Record:
-    """numpyml's record: that of every component, and that of each row."""
-    record = Record(ABSENT=dict(ABSENT), ADDED=dict(ADDED))
-    for difference in COMMON:
-        record.add("", difference)
-    for row in contracts.rows():
-        for difference in row.differences:
-            record.add(row.name, difference)
-    return record
+def own() -> Differences:
+    """numpyml's differences."""
+    return {"": COMMON, **{row.name: row.differences for row in contracts.rows()}}
 
 
-def _record() -> Any:
-    """The record of the framework under test: numpyml's, or another's adapter."""
-    framework = under_test()
-    return own() if framework.NAME == "numpyml" else framework
+def of_framework(framework: Any) -> Differences:
+    """The differences of a framework, by the names of the table.
+
+    Raises: Misuse where DIFFERENCES of its adapter names no component, or holds anything but differences.
+    """
+    if framework.NAME == "numpyml":
+        return own()
+    defined, differences = getattr(framework, "DIFFERENCES", {}), dict[str, list[Difference]]()
+    if not isinstance(defined, Mapping):
+        raise Misuse(
+            f"DIFFERENCES of {framework.NAME} expects a mapping from components to tuples of differences, "
+            f"got {defined!r:.60}"
+        )
+    for name, values in defined.items():
+        if name not in _names():
+            raise Misuse(
+                f"DIFFERENCES of {framework.NAME} names {name!r}, which is no component; "
+                "`python -m conformance list` shows all, and '' stands for every one"
+            )
+        if not isinstance(values, (tuple, list)) or not all(isinstance(value, KINDS) for value in values):
+            raise Misuse(
+                f"DIFFERENCES[{name!r}] of {framework.NAME} expects a tuple of differences, "
+                f'such as (Limit("reason"),), got {values!r:.60}; conformance.records defines them'
+            )
+        differences.setdefault(_names()[name], []).extend(values)
+    return differences
 
 
-def stricter(component: str, call: str) -> str:
-    """The reason why the framework refuses what PyTorch accepts; empty where none is on record."""
-    reasons = (
-        d.reason
-        for d in getattr(_record(), "STRICTER", [])
-        if d.component in ("", component) and call.startswith(d.call) and call.endswith(d.beside)
-    )
-    return next(reasons, "")
+@cache
+def _names() -> dict[str, str]:
+    """The name in the table by every name of a component: this and PyTorch's."""
+    torch = {row.torch: row.name for row in contracts.rows() if isinstance(row, ComponentRow)}
+    return {"": "", **torch, **{name: name for name in contracts.named()}}
 
 
-def laxer(component: str, call: str) -> str:
-    """The reason why the framework accepts what PyTorch refuses; empty where none is on record."""
-    record = getattr(_record(), "LAXER", {})
-    return next(
-        (why for (name, start), why in record.items() if name in ("", component) and call.startswith(start)), ""
-    )
-
-
-def limits(component: str) -> str:
-    """The reason why infinite logits give the limit and not PyTorch's NaN; empty where none is on record."""
-    return str(getattr(_record(), "LIMITS", {}).get(component, ""))
-
-
-def is_given(row: str, kinds: Iterable[str], precision: str) -> bool:
-    """Whether a row is given all of these kinds together in this precision."""
-    return not any((row, kind, precision) in own().NOT_GIVEN for kind in kinds)
-
-
-def at_nan(row: str, answer: str, record: Mapping[tuple[str, str], str] | None = None) -> bool:
-    """Whether this answer may be NaN where PyTorch's is finite; on the record of the framework, or on this."""
-    entries = getattr(_record(), "AT_NAN", {}) if record is None else record
-    return any(row == name and answer.startswith(start) for name, start in entries)
-
-
-def option_not_state(component: str, name: str) -> str:
-    """The reason why an entry of PyTorch's state dict is an option here; empty where it is state."""
-    return str(getattr(_record(), "OPTIONS_NOT_STATE", {}).get((component, name), ""))
+def reason(component: str, kind: type[Difference], subject: str = "", framework: Any = None) -> str:
+    """The reason for a difference of this kind in this subject of a component: in a call, an answer, an entry of the
+    state dict. Empty where none is documented of the framework, by default that under test."""
+    differences = of_framework(framework or under_test())
+    own_or_common = (d for name in ("", component) for d in differences.get(name, ()))
+    return next((d.reason for d in own_or_common if isinstance(d, kind) and d.covers(subject)), "")
 
 
 def findings() -> list[tuple[str, Finding]]:
@@ -176,71 +114,30 @@ def findings() -> list[tuple[str, Finding]]:
 
 
 def finding(component: str, answer: str, precision: str) -> str:
-    """Why PyTorch is wrong there; empty where that is not on record."""
-    row = contracts.named().get(component)
-    reasons = (
-        f"{f.reason} (conformance/findings/{f.script})"
-        for f in (row.findings if row else ())
-        if answer.startswith(f.answers) and f.precision in ("", precision)
-    )
-    return next(reasons, "")
+    """Why PyTorch is wrong there; empty where that is not documented."""
+    return next((str(f) for name, f in findings() if name == component and f.covers(answer, precision)), "")
 
 
-WRONG = "What PyTorch gets wrong"
-
-
-def wrong() -> dict[str, list[str]]:
-    """What PyTorch gets wrong, in words."""
-    lines = []
-    for component, f in findings():
-        answers = (f.answers or "all") + f" in {f.precision}" * bool(f.precision)
-        lines.append(f"{component}, {answers}: {f.reason} (conformance/findings/{f.script})")
-    return {WRONG: lines}
+def _listed() -> Iterator[tuple[str, Difference | Finding]]:
+    """All differences of the framework under test, each with its component, by kind; then the findings."""
+    pairs = [(component, d) for component, own in of_framework(under_test()).items() for d in own]
+    yield from sorted(pairs, key=lambda pair: KINDS.index(type(pair[1])))
+    yield from findings()
 
 
 def documented() -> dict[str, list[str]]:
-    """All documented differences in words, for a reader."""
-    lines: dict[str, Callable[[Any], list[str]]] = {
-        "ABSENT": lambda entries: [f"{name}: {why}" for name, why in entries.items()],
-        "ADDED": lambda entries: [f"{name}: {why}" for name, why in entries.items()],
-        "LIMITS": lambda entries: [f"{row}: {why}" for row, why in entries.items()],
-        "AT_NAN": lambda entries: [f"{row}, {answers}: {why}" for (row, answers), why in entries.items()],
-        "NOT_GIVEN": lambda entries: [f"{', '.join(key)}: {why}" for key, why in entries.items()],
-        "OPTIONS_NOT_STATE": lambda entries: [f"{row}, {name}: {why}" for (row, name), why in entries.items()],
-        "STRICTER": _refused_in_words,
-        "LAXER": lambda entries: [f"{row or 'all'}, {what}: {why}" for (row, what), why in entries.items()],
-        "REMARKS": list,
-    }
-    record = _record()
-    return {TITLES[name]: in_words(getattr(record, name)) for name, in_words in lines.items() if hasattr(record, name)}
+    """All documented differences and findings in words, by kind."""
+    lines: dict[str, list[str]] = {title: [] for title in (*(kind.title for kind in KINDS), Finding.title)}
+    for component, difference in _listed():
+        lines[difference.title].append(difference.line(component))
+    return lines
 
 
-def _refused_in_words(entries: Iterable[Stricter]) -> list[str]:
-    """A line for the calls refused for one reason."""
-    calls: dict[tuple[str, str], list[str]] = {}
-    for d in entries:
-        calls.setdefault((d.component or "all", d.reason), []).append(d.call.rstrip(": "))
-    return [f"{component}, {'; '.join(starts)}: {reason}" for (component, reason), starts in calls.items()]
+def counts() -> dict[str, int]:
+    """How many differences are documented of each component, and of every one ('')."""
+    return {component: len(own) for component, own in of_framework(under_test()).items()}
 
 
 def about(component: str) -> list[str]:
-    """What is on record of one component, in words."""
-    return [
-        line
-        for lines in (documented() | wrong()).values()
-        for line in lines
-        if line.startswith((f"{component},", f"{component}:"))
-    ]
-
-
-TITLES = {
-    "ABSENT": "PyTorch's arguments that are not here",
-    "ADDED": "Arguments that PyTorch lacks",
-    "LIMITS": "Limits where PyTorch says NaN",
-    "AT_NAN": "NaN, where PyTorch has a number",
-    "NOT_GIVEN": "Values that are not compared",
-    "OPTIONS_NOT_STATE": "State that is an option here",
-    "STRICTER": "Refused, though PyTorch accepts it",
-    "LAXER": "Accepted, though PyTorch refuses it",
-    "REMARKS": "Everywhere",
-}
+    """What is documented of one component, in words."""
+    return [difference.line(name) for name, difference in _listed() if name == component]

@@ -1,38 +1,56 @@
-"""What a row may have on record of its component: documented differences from PyTorch, and findings about PyTorch."""
+"""What a row or an adapter may document of a component: differences from PyTorch, and findings about PyTorch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Calls that PyTorch accepts and numpyml refuses.
+class Difference:
+    """A documented difference from PyTorch, of one component or of all; the classes below are its kinds."""
 
-    ``calls`` are the beginnings of their names in a failure's text, such as "input as integers"; ``beside`` is the end
-    of all of them. :func:`option` writes those of an option.
-    """
-
-    calls: tuple[str, ...]
-    reason: str
-    beside: str = ""
-
-
-def option(names: str, *values: str) -> tuple[str, ...]:
-    """The calls in which one of these options, their names space-separated, has one of these invalid values."""
-    return tuple(f"option {name}: {value}" for name in names.split() for value in values)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """Calls that PyTorch refuses and numpyml accepts; ``calls`` as in :class:`Refused`."""
-
-    calls: tuple[str, ...]
+    title: ClassVar[str]  # the heading of its kind
     reason: str
 
+    @property
+    def subject(self) -> str:
+        """What of the component it concerns: every field except the reason."""
+        return ", ".join(value for name, value in vars(self).items() if name != "reason")
+
+    def covers(self, subject: str) -> bool:
+        """Whether it is the reason for a difference in this call, answer, argument ..."""
+        return subject == self.subject
+
+    def line(self, component: str) -> str:
+        """The difference of this component ('' for all), in words."""
+        return f"{', '.join(filter(None, (component or 'all', self.subject)))}: {self.reason}"
+
 
 @dataclass(frozen=True)
-class Limit:
+class Argument(Difference):
+    """An argument of a constructor or function that one side alone has."""
+
+    argument: str
+    reason: str
+
+    def line(self, component: str) -> str:
+        return f"{component}.{self.argument}: {self.reason}".removeprefix(".")
+
+
+class Absent(Argument):
+    """An argument of PyTorch's that the framework does not have."""
+
+    title = "PyTorch's arguments that are not here"
+
+
+class Added(Argument):
+    """An argument of the framework's that PyTorch does not have."""
+
+    title = "Arguments that PyTorch lacks"
+
+
+@dataclass(frozen=True)
+class Limit(Difference):
     """At infinite logits the answer is the limit, where PyTorch computes NaN.
 
     The checks then compare with PyTorch at logits so large that only the limit is left.
@@ -40,9 +58,11 @@ class Limit:
 
     reason: str
 
+    title = "Limits where PyTorch says NaN"
+
 
 @dataclass(frozen=True)
-class NaNAnswer:
+class NaNAnswer(Difference):
     """Answers, by the beginning of their name, that are NaN although PyTorch's are finite.
 
     With one operand it is so where that is NaN, with several where the output is. The checks then ask for NaN there,
@@ -52,40 +72,87 @@ class NaNAnswer:
     answers: str
     reason: str
 
+    title = "NaN, where PyTorch has a number"
+
+    def covers(self, subject: str) -> bool:
+        return subject.startswith(self.answers)
+
 
 @dataclass(frozen=True)
-class NotCompared:
+class NotCompared(Difference):
     """A kind of values that is not drawn in one precision, since the answers differ there by design."""
 
     kind: str
     precision: str
     reason: str
 
+    title = "Values that are not compared"
+
 
 @dataclass(frozen=True)
-class OptionNotState:
-    """An entry of PyTorch's state dict that is a constructor argument in numpyml."""
+class OptionNotState(Difference):
+    """An entry of PyTorch's state dict that is a constructor argument in the framework."""
 
     name: str
     reason: str
 
+    title = "State that is an option here"
+
 
 @dataclass(frozen=True)
-class Absent:
-    """An argument of PyTorch's that numpyml does not have."""
+class Calls(Difference):
+    """Calls that one side alone refuses.
 
-    argument: str
+    ``calls`` are one or several beginnings of their names in a failure's text, such as "input as integers"; ``beside``
+    is the end of all of them. :func:`option` writes those of an option.
+    """
+
+    calls: str | tuple[str, ...]
+    reason: str
+    beside: str = ""
+
+    @property
+    def subject(self) -> str:
+        calls = (self.calls,) if isinstance(self.calls, str) else self.calls
+        return "; ".join(call.rstrip(": ") for call in calls)
+
+    def covers(self, subject: str) -> bool:
+        return subject.startswith(self.calls) and subject.endswith(self.beside)
+
+
+class Refused(Calls):
+    """Calls that PyTorch accepts and the framework refuses."""
+
+    title = "Refused, though PyTorch accepts it"
+
+
+class Accepted(Calls):
+    """Calls that PyTorch refuses and the framework accepts."""
+
+    title = "Accepted, though PyTorch refuses it"
+
+
+def option(names: str, *values: str) -> tuple[str, ...]:
+    """The calls in which one of these options, their names space-separated, has one of these invalid values."""
+    return tuple(f"option {name}: {value}" for name in names.split() for value in values)
+
+
+@dataclass(frozen=True)
+class Remark(Difference):
+    """A difference that no single call shows, in a sentence."""
+
     reason: str
 
+    title = "Everywhere"
 
-@dataclass(frozen=True)
-class Remark:
-    """A difference that no single call shows."""
-
-    text: str
+    def line(self, component: str) -> str:
+        return f"{component}: {self.reason}" if component else self.reason
 
 
-Difference = Refused | Accepted | Limit | NaNAnswer | NotCompared | OptionNotState | Absent | Remark
+# In the order in which they are listed.
+KINDS: tuple[type[Difference], ...] = (
+    Absent, Added, Limit, NaNAnswer, NotCompared, OptionNotState, Refused, Accepted, Remark,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +166,19 @@ class Finding:
     script: str  # in conformance/findings
     reason: str
     precision: str = ""
+
+    title: ClassVar[str] = "What PyTorch gets wrong"
+
+    def covers(self, answer: str, precision: str) -> bool:
+        """Whether it is about this answer in this precision."""
+        return answer.startswith(self.answers) and self.precision in ("", precision)
+
+    def line(self, component: str) -> str:
+        """The finding about this component, in words."""
+        return f"{component}, {self.answers or 'all'}{f' in {self.precision}' * bool(self.precision)}: {self}"
+
+    def __str__(self) -> str:
+        return f"{self.reason} (conformance/findings/{self.script})"
 
 
 # Reasons that several families share.

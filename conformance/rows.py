@@ -38,15 +38,15 @@ class Large:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """What every row may have on record of its component."""
+class BaseRow:
+    """What all rows may have: documented differences and findings."""
 
     differences: tuple[Difference, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
-class ComponentRow(Recorded):
+class ComponentRow(BaseRow):
     """What has a name of its own on either side, and a strategy for every option that is drawn."""
 
     ours: Any  # a class, or a function of initial values
@@ -69,7 +69,7 @@ class ModuleRow(ComponentRow):
     signed: bool = False  # an output of 0 has PyTorch's sign: no sum, whose order would decide it
     tied: bool = True  # equal inputs are moved together, as far as their kind of values is for that
     written: tuple[str, ...] = ()  # parameters that a call writes to: compared after it, like an output
-    settled: Callable[[Options, Any], Options] = lambda options, dtype: options  # fills in what the precision decides
+    complete: Callable[[Options, Any], Options] = lambda options, dtype: options  # adds what depends on the precision
     function: str = ""  # of PyTorch's, where it has no class
 
     loss: ClassVar[bool] = False
@@ -132,8 +132,8 @@ class CompositeRow(ModuleRow):
 class OptimizerRow(ComponentRow):
     """An optimizer: a strategy for every option but the parameters and their gradients."""
 
-    refused: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()  # pairs of values that both sides refuse
-    at_first: tuple[tuple[str, Any], ...] = ()  # values that PyTorch takes before the first step alone
+    invalid_pairs: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()  # of values that both sides refuse together
+    initial_only: tuple[tuple[str, Any], ...] = ()  # values that PyTorch accepts only before the first step
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class FunctionRow(Recorded):
+class FunctionRow(BaseRow):
     """A NumPy function with a derivative: what PyTorch writes for it, how it may be called, and its formula.
 
     ``torch`` takes the torch module, the operands and the options. ``ours`` takes the namespace of NumPy's functions
@@ -171,7 +171,7 @@ class FunctionRow(Recorded):
     calls: Strategy[Call]
     reference: FunctionReference | None = None
     ours: Callable[..., Any] | None = None
-    asked: str = ""  # the operand that alone tells NumPy whose function to call: it is never a plain array
+    dispatch_operand: str = ""  # the only one by which NumPy dispatches: it is never a plain array
     large: tuple[Large, ...] = (Large(),)  # as a module's
 
     @property

@@ -25,9 +25,9 @@ from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import training
-from conformance.results.census import Note
+from conformance.results.census import UNRECORDED, Note
 from conformance.rows import Row
-from conformance.strategies.coverage import Strategy, fresh
+from conformance.strategies.coverage import Coverage, Strategy, fresh
 
 # Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
 # draw other cases than one of the checkout, and every number in the source would change them all.
@@ -107,33 +107,28 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
         note.not_offered = examples_of(task, profile, examples)
         return note
 
-    def search(number: int, labels: set[str] | None = None, again: int = 0) -> None:
+    first: dict[str, tuple[int, set[str] | None, int]] = {}  # finding -> the search that met it first
+
+    def attempt(case: Any, coverage: Coverage) -> None:
+        try:
+            with np.errstate(all="ignore"):  # overflow is what some values are for
+                job.check.run(case, note)
+        except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
+            if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
+                note.not_offered += 1
+                return
+            note.failure = f"{_described(error)}\n{case!r}"
+            raise
+        if not note.failure:
+            note.examples += 1
+            note.promised |= coverage.promised
+            note.reached |= coverage.reached
+
+    def search(number: int, labels: set[str] | None = None, again: int = 0, examine: Examine = attempt) -> None:
         """Run the check on so many cases: any, or those alone that hold one of these labels."""
-
-        @hypothesis.seed(zlib.crc32(f"{task} {seed}".encode()) + again)
-        @hypothesis.settings(
-            max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
-        )  # fmt: skip
-        @hypothesis.given(fresh(job.cases, labels or ()))
-        def example(case: Any) -> None:
-            coverage = case.coverage()
-            hypothesis.assume(labels is None or coverage.reached & labels)
-            try:
-                with np.errstate(all="ignore"):  # overflow is what some values are for
-                    job.check.run(case, note)
-            except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
-                if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
-                    note.not_offered += 1
-                    return
-                note.failure = f"{_described(error)}\n{case!r}"
-                raise
-            if not note.failure:
-                note.examples += 1
-                note.promised |= coverage.promised
-                note.reached |= coverage.reached
-
-        example()
+        _search(job.cases, zlib.crc32(f"{task} {seed}".encode()) + again, number, labels, examine)
+        for finding in note.findings:
+            first.setdefault(finding, (number, labels, again))
 
     try:
         search(examples_of(task, profile, examples))
@@ -141,9 +136,33 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
             top_up(note, search)
         if examples is None:
             measure_sensitivity(note, search)
+        if framework.NAME == "numpyml":  # of another framework, nobody adds findings
+            for finding in [finding for finding in first if finding.endswith(UNRECORDED)]:
+                with suppress(Mismatch, hypothesis.errors.HypothesisException):
+                    search(*first[finding], smallest(finding, job, note))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
+
+
+Examine = Callable[[Any, Coverage], None]
+
+
+def _search(cases: Strategy[Any], seed: int, number: int, labels: set[str] | None, examine: Examine) -> None:
+    """Draw so many cases, any or those alone that hold one of these labels; the first that raises is shrunk."""
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
+    )  # fmt: skip
+    @hypothesis.given(fresh(cases, labels or ()))
+    def example(case: Any) -> None:
+        coverage = case.coverage()
+        hypothesis.assume(labels is None or coverage.reached & labels)
+        examine(case, coverage)
+
+    example()
 
 
 def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
@@ -153,7 +172,7 @@ def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
         "--profile": "" if profile == "default" else profile,
         "--seed": "" if seed == SEED else seed,
         "--examples": examples or "",
-        "--framework": getattr(framework, "GIVEN", ""),
+        "--framework": getattr(framework, "ADAPTER_PATH", ""),
     }
     options = "".join(f" {name} {value}" for name, value in values.items() if value != "")
     return f"python -m conformance --only {task.row}{options}"
@@ -179,6 +198,20 @@ def measure_sensitivity(note: Note, search: Callable[[int, set[str], int], None]
             return
         with suppress(hypothesis.errors.Unsatisfiable):
             search(2, blind, again)
+
+
+def smallest(finding: str, job: Job, note: Note) -> Examine:
+    """Stop at a case with this finding, so that the search shrinks it; the note keeps the last of them."""
+
+    def stop(case: Any, coverage: Coverage) -> None:
+        alone = Note(note.row, note.check)
+        with np.errstate(all="ignore"):
+            job.check.run(case, alone)
+        if finding in alone.findings:
+            note.unrecorded[finding] = repr(case)
+            raise Mismatch(finding)
+
+    return stop
 
 
 def _described(error: BaseException) -> str:

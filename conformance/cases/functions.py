@@ -16,6 +16,7 @@ from conformance.cases.common import DTYPES, Case, answers, incoming_name
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
+from conformance.records import NaNAnswer, NotCompared
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow, Large
 from conformance.strategies.arrays import growing, incoming, laid_out, seeds
@@ -102,7 +103,7 @@ class FunctionCase(Case):
         gxs = pytorch.gradients(ys, operands, gys) if times else []
         gradients = {name: times * g for name, g in zip(self.call.operands, gxs, strict=times > 0)}
         theirs = answers(map(pytorch.array, ys), gradients)
-        for answer in [answer for answer in theirs if divergences.at_nan(self.row.name, str(answer))]:
+        for answer in [answer for answer in theirs if divergences.reason(self.row.name, NaNAnswer, str(answer))]:
             x, *others = (arrays[operand] for operand in self.call.operands)
             y = theirs[answer]
             nan = fold(np.isnan(theirs[output()]) * 1.0, y.shape) > 0 if others else np.isnan(x)
@@ -120,10 +121,9 @@ class FunctionCase(Case):
             operands = {name: arrays[name] for name in self.call.operands}
             ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
             wide = answers(ys, {name: times * gx for name, gx in gxs.items()})
-            own = divergences.own().AT_NAN
-            ours = [answer for answer in wide if divergences.at_nan(self.row.name, str(answer), own)]
-            if ours and not divergences.at_nan(self.row.name, str(ours[0])):
-                # The formulas say NaN as numpyml does. A framework that has not put that on record is held to PyTorch.
+            ours = [a for a in wide if divergences.reason(self.row.name, NaNAnswer, str(a), numpyml)]
+            if ours and not divergences.reason(self.row.name, NaNAnswer, str(ours[0])):
+                # The formulas say NaN as numpyml does. A framework that has not documented that is held to PyTorch.
                 theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, times)
                 for answer in set(ours) & set(theirs):  # gradients are there after a backward alone
                     wide[answer] = np.where(np.isnan(wide[answer]), theirs[answer], wide[answer])
@@ -159,7 +159,11 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
     call = draw(row.calls)
     kinds = {operand.kind for operand in call.operands.values()}
-    usable = [dtype for dtype in DTYPES if divergences.is_given(row.name, kinds, dtype.name)]
+    usable = [
+        dtype
+        for dtype in DTYPES
+        if not any(divergences.reason(row.name, NotCompared, f"{kind}, {dtype}", numpyml) for kind in kinds)
+    ]
     return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
 
 
@@ -180,7 +184,7 @@ def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
 @st.composite
 def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Input]) -> tuple[str, ...]:
     """Which operands are no Tensors: none in every other call, else any but all."""
-    able = [name for name in operands if name != row.asked and len(operands) > 1]
+    able = [name for name in operands if name != row.dispatch_operand and len(operands) > 1]
     some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
     ways = likely([*[()] * len(some), *some], lambda way: [name + NUMBER for name in way])
     plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()

@@ -15,7 +15,8 @@ from conformance import divergences
 from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
-from conformance.frameworks import NotOffered, built, numpyml, offers, pytorch, under_test
+from conformance.frameworks import NotOffered, make_module, numpyml, offers, pytorch, under_test
+from conformance.records import Limit, OptionNotState
 from conformance.references import ModuleReference
 from conformance.rows import Large, ModuleRow
 from conformance.strategies.arrays import VALUES, Shape, growing, grows, incoming, laid_out, seeds, single
@@ -61,7 +62,7 @@ class ModuleCase(Case):
         self.row, self.options, self.call = row, options, call or {}
         self.inputs, self.nesting = nested.flatten(list(inputs))
         self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
-        self._settled = row.settled(options, self.dtype)  # for the same call in another precision
+        self._settled = row.complete(options, self.dtype)  # for the same call in another precision
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Array], dict[str, Any]]] = {}  # see peer
         self._referees: dict[np.dtype[Any], tuple[Any, dict[str, Array]]] = {}
         self.names = row.input_names(len(self.inputs))
@@ -73,7 +74,7 @@ class ModuleCase(Case):
     def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Any:
         """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's."""
         framework = framework or under_test()
-        module = built(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        module = make_module(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         if offers(framework, "train"):
             framework.train(module, self.training)
         elif not self.training:
@@ -88,7 +89,7 @@ class ModuleCase(Case):
 
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
-        peer = built(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        peer = make_module(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         restart_masks(peer, self.seed)
         return self.loaded(peer.train(self.training), arrays)
 
@@ -140,7 +141,7 @@ class ModuleCase(Case):
     @cached_property
     def _rates(self) -> list[float]:
         """The share that is dropped by each module inside that drops elements; in evaluation none does."""
-        inside = built(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
+        inside = make_module(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
         return [_rate(inner) for inner in pytorch.dropout_modules(inside)] if self.training else []
 
     # What goes in
@@ -230,7 +231,7 @@ class ModuleCase(Case):
         """PyTorch's answers; where they are NaN for no reason that mathematics has, the limit instead."""
         theirs = self._torch(arrays, backward)
         logits = arrays.get(self.names[0], np.zeros(0))  # ids are no logits
-        if divergences.limits(self.row.name) and np.isinf(logits).any():
+        if divergences.reason(self.row.name, Limit) and np.isinf(logits).any():
             largest = 1e36 if logits.dtype == np.float32 else 1e300
             near = self._torch({**arrays, self.names[0]: np.clip(logits, -largest, largest)}, backward)
             for answer, value in near.items():
@@ -296,7 +297,7 @@ class ModuleCase(Case):
     def buffers(self) -> dict[str, Any]:
         """PyTorch's state that is no parameter, by name, but for what is an option here."""
         buffers = pytorch.buffers(self.twin())
-        return {name: x for name, x in buffers.items() if not divergences.option_not_state(self.row.name, name)}
+        return {name: x for name, x in buffers.items() if not divergences.reason(self.row.name, OptionNotState, name)}
 
     def remembered(self) -> Problem:
         """The buffers of floats after each of CALLS calls."""

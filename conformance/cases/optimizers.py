@@ -220,7 +220,7 @@ class OptimizerCase(Case):
         groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
         for options in groups:
             coverage.add("", pairs(self.row), options)
-        if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.refused):
+        if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.invalid_pairs):
             coverage.reached = {label for label in coverage.reached if label.endswith(REFUSED)}  # there was no step
         return coverage
 
@@ -276,8 +276,8 @@ def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:
 
 def _allowed(row: OptimizerRow, options: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
     """Whether both sides accept the changed options beside the other options of the group."""
-    together = any(all(options[name] == value for name, value in pair) for pair in row.refused)
-    return not together and not any(name in changed and changed[name] == value for name, value in row.at_first)
+    together = any(all(options[name] == value for name, value in pair) for pair in row.invalid_pairs)
+    return not together and not any(name in changed and changed[name] == value for name, value in row.initial_only)
 
 
 def _purposes(case: OptimizerCase) -> tuple[list[str], list[str]]:

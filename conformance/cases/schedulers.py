@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.frameworks import pytorch, scheduled, under_test
+from conformance.frameworks import make_scheduler, pytorch, under_test
 from conformance.rows import SchedulerRow
 from conformance.strategies.arrays import seeds
 from conformance.strategies.coverage import Coverage, Draw, among, pick
@@ -44,7 +44,7 @@ class SchedulerCase:
             {"params": [np.ones(2)], "grads": [np.ones(2)], "lr": 0.1 * 3**i} for i in range(self.groups)
         ]  # fmt: skip
         optimizer = framework.optimizer(self.optimizer, groups, {})
-        return optimizer, scheduled(framework, self.row.torch, optimizer, self.options)
+        return optimizer, make_scheduler(framework, self.row.torch, optimizer, self.options)
 
     def with_options(self, changes: Mapping[str, Any]) -> SchedulerCase:
         """The same case with other values of some options."""

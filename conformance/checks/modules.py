@@ -17,7 +17,8 @@ from conformance.checks.registry import BOTH, ESSENTIAL, check
 from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
 from conformance.comparison.answers import output as answer_of_output
 from conformance.errors import Mismatch
-from conformance.frameworks import built, pytorch, under_test
+from conformance.frameworks import make_module, pytorch, under_test
+from conformance.records import OptionNotState
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from conformance.twins.twin import twin
@@ -202,7 +203,7 @@ def state_dict(case: ModuleCase, note: Note) -> None:
     module = case.make()
     peer = twin(module, case.dtype) if framework.NAME == "numpyml" else case.twin()
     _same_state(case, note, module, peer, "")
-    other = built(framework, case.row.torch, case.options, case.dtype)
+    other = make_module(framework, case.row.torch, case.options, case.dtype)
     state, held = _torch_state(case, note, peer), framework.parameters(other)
     framework.load_state_dict(other, state)
     for name, data in framework.parameters(other).items():
@@ -248,7 +249,7 @@ def buffers(case: ModuleCase, note: Note) -> None:
 def _torch_state(case: ModuleCase, note: Note, peer: Any) -> dict[str, Any]:
     theirs = {name: pytorch.array(x) for name, x in peer.state_dict().items()}
     for name in list(theirs):
-        if reason := divergences.option_not_state(case.row.name, name):
+        if reason := divergences.reason(case.row.name, OptionNotState, name):
             note.remarks.add(reason)
             del theirs[name]
     return theirs
@@ -273,7 +274,7 @@ def copies(case: ModuleCase, note: Note) -> None:
     framework = under_test()
     arrays = case.exact
     inputs, further = case.arrays(arrays), case.further(case.dtype)
-    module = built(framework, case.row.torch, case.options, case.dtype)
+    module = make_module(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
     framework.forward(module, *inputs, **further)
     framework.backward(module, *case.gradients_of(arrays))
@@ -299,7 +300,7 @@ def same_seed(case: ModuleCase, note: Note) -> None:
     runs: list[dict[str, Any]] = []
     for seed in (case.seed, case.seed, (case.seed + 1) % 2**32):
         framework.seed(seed)
-        module = built(framework, case.row.torch, case.options, case.dtype)
+        module = make_module(framework, case.row.torch, case.options, case.dtype)
         framework.train(module, case.training)
         ys = leaves(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
         outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
@@ -322,6 +323,6 @@ def drawn_by_pytorch(case: ModuleCase) -> list[str]:
     runs = []
     for seed in (0, 1):
         pytorch.seed(seed)
-        peer = built(pytorch, case.row.torch, case.options, case.dtype)
+        peer = make_module(pytorch, case.row.torch, case.options, case.dtype)
         runs.append({name: pytorch.array(x) for name, x in peer.named_parameters()})
     return [name for name, x in runs[0].items() if not np.array_equal(x, runs[1][name])]

@@ -12,9 +12,10 @@ from conformance.checks.registry import check
 from conformance.comparison.answers import Answer
 from conformance.comparison.histories import off_scale
 from conformance.comparison.rule import arrays_of
-from conformance.divergences import ABSENT, stricter
+from conformance.divergences import ABSENT, reason
 from conformance.errors import Mismatch
 from conformance.frameworks import pytorch, under_test
+from conformance.records import Refused
 from conformance.results.census import Note
 from conformance.rows import OptimizerRow
 from conformance.twins.twin import torch_optimizer
@@ -33,7 +34,7 @@ def accepted(case: OptimizerCase, note: Note) -> bool:
         # PyTorch validates the options of a group late or never; numpyml as it does those of an optimizer.
         if not any(reasons):
             raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
-        note.remarks.add(stricter(case.row.name, "option of a group"))
+        note.remarks.add(reason(case.row.name, Refused, "option of a group"))
         note.record(1)
         return False
     if reasons[0]:

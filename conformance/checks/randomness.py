@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance.cases.modules import ModuleCase
 from conformance.checks.registry import check
-from conformance.frameworks import built, pytorch, under_test
+from conformance.frameworks import make_module, pytorch, under_test
 from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from numpyml.typing import Array
@@ -79,14 +79,14 @@ def initial_values(case: ModuleCase, note: Note) -> None:
     framework = under_test()
     framework.seed(case.seed)
     pytorch.seed(case.seed % 2**31)
-    module = built(framework, case.row.torch, case.options, case.dtype)
+    module = make_module(framework, case.row.torch, case.options, case.dtype)
     sizes = {name: x.size for name, x in framework.parameters(module).items() if x.size}
     if not sizes:
         return
     rounds = -(-DRAWN // (4 if case.row.composed else 1) // min(sizes.values()))  # many modules are built for each
     drawn: dict[str, tuple[list[Array], list[Array]]] = {name: ([], []) for name in sizes}
     for _ in range(rounds):
-        ours, theirs = (built(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))
+        ours, theirs = (make_module(side, case.row.torch, case.options, case.dtype) for side in (framework, pytorch))
         ours, theirs = framework.parameters(ours), dict(theirs.named_parameters())
         for name, (mine, peers) in drawn.items():
             mine.append(np.array(ours[name]).ravel())
@@ -111,7 +111,7 @@ def mask_statistics(case: ModuleCase, note: Note) -> None:
     those up to 8 positions away along an axis, nor with that of another mask (six standard deviations)."""
     framework, shape = under_test(), SHAPES[case.seed % len(SHAPES)]
     framework.seed(case.seed)
-    module = built(framework, case.row.torch, case.options, case.dtype)
+    module = make_module(framework, case.row.torch, case.options, case.dtype)
     known: list[Array] = []
     for several in zip(*(framework.masks(module, shape, case.dtype) for _ in range(MASKS)), strict=True):
         p, masks = several[0][0], np.stack([mask for _, mask in several])

@@ -16,8 +16,8 @@ from conformance.cases.optimizers import OptimizerCase
 from conformance.checks.optimizers import accepted
 from conformance.checks.registry import ESSENTIAL, check
 from conformance.errors import Mismatch
-from conformance.frameworks import built, offers, pytorch, under_test
-from conformance.records import CAUSAL_HINT
+from conformance.frameworks import make_module, offers, pytorch, under_test
+from conformance.records import CAUSAL_HINT, Accepted, Refused
 from conformance.results.census import Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow
 from conformance.twins.twin import torch_names, torch_optimizer
@@ -120,7 +120,7 @@ def rejections(case: ModuleCase, note: Note) -> None:
             changed = {**case.options, name: value}
 
             def run(side: Any, options: dict[str, Any] = changed) -> Any:
-                return built(side, case.row.torch, options, case.dtype)
+                return make_module(side, case.row.torch, options, case.dtype)
 
             same_refusal(
                 case.row.name, note, f"option {name}: {word}",
@@ -191,7 +191,7 @@ def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
     if not accepted(case, note):
         return
     framework, name = under_test(), case.row.name
-    as_whole = divergences.stricter(name, "option of a group")
+    as_whole = divergences.reason(name, Refused, "option of a group")
 
     def ours(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         groups = [{"params": [np.ones(n, case.dtype)], "grads": [np.ones(n, case.dtype)]} for n in (2, 3)]
@@ -304,18 +304,18 @@ def same_refusal(
     if refusal is not None and not numpys and not isinstance(refusal, framework.REJECTIONS):
         raise Mismatch(f"{what}: {type(refusal).__name__} instead of an error of its own: {refusal}")
     if refusal is None and reason is not None:
-        difference = divergences.laxer(name, what)
+        difference = divergences.reason(name, Accepted, what)
         if not difference:
             raise Mismatch(f"{what}: {peers} refuses it ({reason}), it is accepted")
         note.remarks.add(difference)
     if refusal is not None and reason is None:
-        difference = "" if valid else divergences.stricter(name, what)
+        difference = "" if valid else divergences.reason(name, Refused, what)
         if not difference:
             raise Mismatch(f"{what}: {peers} accepts it, it is refused: {refusal}")
         note.remarks.add(difference)
     if refusal is None and reason is None and peer is not None:
         for y, other in zip(leaves(mine), leaves(peer), strict=True):
-            if np.shape(y) != np.shape(other) and not divergences.laxer(name, what):
+            if np.shape(y) != np.shape(other) and not divergences.reason(name, Accepted, what):
                 raise Mismatch(f"{what}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
     note.record(1)
 

@@ -90,7 +90,7 @@ ROWS = [
         lambda o: normalizable(o["normalized_shape"]),
         exact.rms_norm,
         differences=NORM,
-        settled=lambda o, dtype: o if o["eps"] is not None else {**o, "eps": float(np.finfo(dtype).eps)},
+        complete=lambda o, dtype: o if o["eps"] is not None else {**o, "eps": float(np.finfo(dtype).eps)},
     ),
     ModuleRow(
         layers.Embedding,

@@ -43,14 +43,14 @@ ROWS = [
                 "it must be finite, also without momentum; PyTorch uses it only with momentum",
             ),
         ),
-        refused=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
+        invalid_pairs=((("momentum", 0), ("nesterov", True)), (("dampening", 0.3), ("nesterov", True))),
     ),
     OptimizerRow(
         optimizers.Adam,
         "optim.Adam",
         {**ADAM, "decoupled_weight_decay": among(False, True)},
         differences=(GROUP, FINITE),
-        at_first=(("amsgrad", True),),
+        initial_only=(("amsgrad", True),),
     ),
-    OptimizerRow(optimizers.AdamW, "optim.AdamW", ADAM, differences=(GROUP, FINITE), at_first=(("amsgrad", True),)),
+    OptimizerRow(optimizers.AdamW, "optim.AdamW", ADAM, differences=(GROUP, FINITE), initial_only=(("amsgrad", True),)),
 ]

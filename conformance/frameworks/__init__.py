@@ -12,13 +12,16 @@ reported as not offered, never as passed:
     functions       NAMESPACE, differentiate
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
     schedules       optimizer, scheduler, scheduler_step, rates; save, restore
+    DIFFERENCES     documented differences from PyTorch
 
 :class:`Adapter` documents the arguments and results of each. An adapter raises :class:`NotOffered` (a
-NotImplementedError will do) for a component, an option or a value of an option that its framework lacks; :func:`made`
-does so for a table of what it has.
+NotImplementedError will do) for a component, an option or a value of an option that its framework lacks;
+:func:`make_from` does so for a table of what it has.
 """
 
-from conformance.frameworks.adapter import Adapter, NotOffered, built, made, offers, scheduled
+from conformance.frameworks.adapter import Adapter, NotOffered, make_from, make_module, make_scheduler, offers
 from conformance.frameworks.choice import load, under_test, use
 
-__all__ = ["Adapter", "NotOffered", "built", "load", "made", "offers", "scheduled", "under_test", "use"]
+__all__ = [
+    "Adapter", "NotOffered", "load", "make_from", "make_module", "make_scheduler", "offers", "under_test", "use",
+]  # fmt: skip

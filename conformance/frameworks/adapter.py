@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from conformance.frameworks import pytorch
+from conformance.records import Difference
 from conformance.rows import Part
 from numpyml.typing import Array
 
@@ -22,6 +23,9 @@ class Adapter(Protocol):
     """What an adapter may define. The first five are enough for layers and losses."""
 
     NAME: str
+
+    # Documented differences from PyTorch, by component: PyTorch's name or that in the table, '' for every one.
+    DIFFERENCES: Mapping[str, Sequence[Difference]]
 
     # Modules
 
@@ -147,8 +151,8 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
     return inspect.signature(function).parameters
 
 
-def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
-    """The result of a component's maker for ``first`` and the options that its signature has: for
+def make_from(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapping[str, Any], *first: Any) -> Any:
+    """The result of a component's maker, called with ``first`` and the options that its signature has; for
     :meth:`make` and :meth:`optimizer`.
 
     Raises: NotOffered where there is no maker, or an option that it does not name is not at PyTorch's default.
@@ -162,22 +166,22 @@ def made(makers: Mapping[str, Callable[..., Any]], component: str, options: Mapp
     return makers[component](*first, **{name: x for name, x in options.items() if name in named})
 
 
-def built(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """The component that the adapter makes, after the components among its options."""
-    make = lambda part: built(adapter, part.component, part.options, dtype)  # noqa: E731
-    return adapter.make(component, _replaced(options, make), dtype)
+def make_module(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
+    """A component from the adapter; every :class:`Part` among its options is made first."""
+    make = lambda part: make_module(adapter, part.component, part.options, dtype)  # noqa: E731
+    return adapter.make(component, _replace_parts(options, make), dtype)
 
 
-def scheduled(adapter: Any, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
-    """The schedule that the adapter makes, after the schedules among its options."""
-    make = lambda part: scheduled(adapter, part.component, optimizer, part.options)  # noqa: E731
-    return adapter.scheduler(component, optimizer, _replaced(options, make))
+def make_scheduler(adapter: Any, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
+    """A schedule from the adapter; every :class:`Part` among its options is made first."""
+    make = lambda part: make_scheduler(adapter, part.component, optimizer, part.options)  # noqa: E731
+    return adapter.scheduler(component, optimizer, _replace_parts(options, make))
 
 
-def _replaced(value: Any, make: Callable[[Part], Any]) -> Any:
-    """A value with every part inside it replaced by the component."""
+def _replace_parts(value: Any, make: Callable[[Part], Any]) -> Any:
+    """A value in which every part is replaced by what ``make`` gives for it."""
     if isinstance(value, Part):
         return make(value)
     if isinstance(value, list):
-        return [_replaced(inner, make) for inner in value]
-    return {name: _replaced(inner, make) for name, inner in value.items()} if isinstance(value, Mapping) else value
+        return [_replace_parts(inner, make) for inner in value]
+    return {name: _replace_parts(inner, make) for name, inner in value.items()} if isinstance(value, Mapping) else value

@@ -10,19 +10,32 @@ from typing import Any
 
 from conformance.errors import Misuse
 
-_chosen: list[Any] = []
+_selection: list[Any] = []  # the adapter that use() selected, if any
+
+# Names that DIFFERENCES replaces.
+OLD_NAMES = (
+    "ABSENT", "ADDED", "LIMITS", "AT_NAN", "NOT_GIVEN", "OPTIONS_NOT_STATE", "STRICTER", "LAXER", "REMARKS",
+)  # fmt: skip
 
 
 def under_test() -> Any:
-    """The adapter of the framework under test: numpyml, unless :func:`use` chose another."""
-    return (
-        _chosen[-1] if _chosen else importlib.import_module("conformance.frameworks.numpyml")
-    )  # it is under test by default
+    """The adapter of the framework under test: numpyml, unless :func:`use` selected another."""
+    return _selection[-1] if _selection else importlib.import_module("conformance.frameworks.numpyml")
 
 
 def use(adapter: Any) -> None:
-    """Set the framework under test; None: numpyml."""
-    _chosen[:] = [] if adapter is None else [adapter]
+    """Set the framework under test; None: numpyml.
+
+    Raises: Misuse when the adapter has a list of differences under a name that is not read.
+    """
+    for name in OLD_NAMES:
+        if hasattr(adapter, name):
+            raise Misuse(
+                f"the adapter of {adapter.NAME} defines {name}, which is not read; expected one mapping, "
+                'such as DIFFERENCES = {"nn.Linear": (Refused("input as integers", "reason"),)}, with the classes of '
+                "conformance.records; rename it if it is something else"
+            )
+    _selection[:] = [] if adapter is None else [adapter]
 
 
 def load(path: str | Path | None) -> Any:
@@ -52,5 +65,5 @@ def load(path: str | Path | None) -> Any:
         raise Misuse(f"--framework {path} is no adapter: it defines no NAME, or none of make, differentiate, optimizer")
     if adapter.NAME == "numpyml" and file != Path(__file__).with_name("numpyml.py"):
         raise Misuse(f"--framework {path} is called numpyml, as the suite's own adapter is; give it a NAME of its own")
-    vars(adapter)["GIVEN"] = str(path)  # for the command that reproduces a failure
+    vars(adapter)["ADAPTER_PATH"] = str(path)  # for the command that reproduces a failure
     return adapter

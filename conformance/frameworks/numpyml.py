@@ -151,15 +151,11 @@ def seed(seed: int) -> None:
 
 def inject_masks(module: Any, mask: Callable[[int, float, tuple[int, ...], Any], Array]) -> None:
     for index, inner in enumerate(_dropping(module)):
-        inner.mask = partial(_masked, mask, index, _rate(inner))
+        inner.mask = partial(mask, index, _rate(inner))
 
 
 def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, Array]]:
     return [(_rate(inner), np.asarray(inner.mask(shape, np.dtype(dtype)))) for inner in _dropping(module)]
-
-
-def _masked(mask: Callable[..., Array], index: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    return mask(index, p, shape, dtype)
 
 
 def _rate(inner: Any) -> float:

@@ -38,8 +38,9 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
         rule=(bound.__doc__ or "").strip(),
         components=components,
         checks=texts,
-        differences=divergences.documented() | divergences.wrong(),
+        differences=divergences.documented(),
+        documented=divergences.counts(),
         incomplete=completeness.problems() if own else [],  # of another framework, what is missing is not offered
         framework=framework.NAME,
-        adapter=getattr(framework, "GIVEN", ""),
+        adapter=getattr(framework, "ADAPTER_PATH", ""),
     )

@@ -8,7 +8,6 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from conformance.divergences import WRONG
 from conformance.results.census import SCRIPT, Census, Line, Note
 
 PRECISIONS = ("float32", "float64")
@@ -170,8 +169,9 @@ def footer(census: Census) -> str:
             f"{counted(len(total.findings), 'finding')}: PyTorch exceeds the bound; see conformance/findings/."
         )
     lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
-    documented = (lines for title, lines in about.differences.items() if title != WRONG)
-    differences = counted(sum(map(len, documented)), "documented difference")
+    own = sum(about.documented.get(line.row, 0) for line in census.lines())
+    common = about.documented.get("", 0)
+    differences = counted(own, "documented difference") + f", and {common} of every component" * bool(common)
     where = "conformance/contracts/" if about.framework == "numpyml" else "in its adapter"
     lines.append(f"{counted(len(census.lines()), 'component')} against PyTorch {against}; {differences} ({where})")
     lines.append(f"{counted(total.comparisons, 'comparison')}: {verdict(census)}")

@@ -87,6 +87,7 @@ class Note(Tally):
     failure: str = ""
     again: str = ""  # the command that repeats it
     not_offered: int = 0  # examples that the framework has no way to run
+    unrecorded: dict[str, str] = field(default_factory=dict)  # finding that is not on record -> its smallest case
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     covers: bool = False  # whether it must reach every promise itself
     sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors
@@ -225,6 +226,7 @@ class About:
     components: dict[str, Component] = field(default_factory=dict)  # all there are, run or not
     checks: dict[str, str] = field(default_factory=dict)  # what each check holds the component to, in words
     differences: dict[str, list[str]] = field(default_factory=dict)  # on purpose: heading -> a line each
+    documented: dict[str, int] = field(default_factory=dict)  # how many of each component; of every one: ''
     incomplete: list[str] = field(default_factory=list)  # what lacks a row, a strategy, ...
 
 

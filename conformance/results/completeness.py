@@ -19,8 +19,9 @@ import hypothesis
 
 import numpyml
 from conformance import contracts
-from conformance.divergences import ABSENT, ADDED, own
+from conformance.divergences import ABSENT, ADDED, reason
 from conformance.frameworks import pytorch
+from conformance.records import Absent
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 from conformance.strategies.coverage import purpose
@@ -145,11 +146,17 @@ def unrecorded(notes: Iterable[Note]) -> list[str]:
     """Answers in which PyTorch exceeds the bound, without a finding on the row."""
     return [
         f"{note.row}-{note.check}: PyTorch exceeds the bound: {answers}; "
-        "add a Finding to its row in conformance/contracts/"
+        f"add a Finding to its row in conformance/contracts/{_smallest(note, answers)}"
         for note in notes
         for answers in note.findings
         if answers.endswith(UNRECORDED)
     ]
+
+
+def _smallest(note: Note, finding: str) -> str:
+    """The smallest case with this finding, as a failure shows it."""
+    case = note.unrecorded.get(finding, "").replace("\n", "\n    ")
+    return f"\n    {case}\n    again: {note.again}" if case else ""
 
 
 def function_option_problems(row: FunctionRow) -> list[str]:
@@ -216,7 +223,7 @@ def option_problems(row: ModuleRow | OptimizerRow | SchedulerRow | InitialRow) -
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     renamed = {PYTORCH_OPTIONS.get(name, name) for name in ours}
-    absent = {name for name in theirs if name in own().ABSENT or f"{row.name}.{name}" in own().ABSENT}
+    absent = {name for name in theirs if reason(row.name, Absent, name)}
     yield from (f"{row.name} lacks PyTorch's {name}" for name in theirs if name not in renamed | absent)
     yield from (
         f"{row.name}({name}=...) is not PyTorch's" for name in drawn if PYTORCH_OPTIONS.get(name, name) not in theirs

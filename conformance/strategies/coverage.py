@@ -144,7 +144,7 @@ REFUSED = ", refused"
 
 def pairs(row: Any) -> Purpose:
     """Every pair of values of two options of an optimizer; pairs that both sides refuse have a label of their own."""
-    refused = {_pair(*pair) for pair in row.refused}
+    refused = {_pair(*pair) for pair in row.invalid_pairs}
 
     def label(pair: str) -> str:
         return pair + REFUSED if pair in refused else pair

@@ -123,14 +123,13 @@ class Ours(Parsed):
 
 
 class Divergences(Parsed):
-    """One kind of difference on record, or everything that concerns one component."""
+    """The documented differences of one kind."""
 
     required_arguments = 1
     final_argument_whitespace = True
 
     def write(self) -> list[str]:
-        record = divergences.documented() | divergences.wrong()
-        return [f"- {marked(line)}" for line in record[self.arguments[0]]]
+        return [f"- {marked(line)}" for line in divergences.documented()[self.arguments[0]]]
 
 
 def marked(line: str) -> str:
@@ -141,7 +140,7 @@ def marked(line: str) -> str:
 
 
 class About(Parsed):
-    """What the suite holds a component to, and what is on record about it."""
+    """What the suite holds a component to, and what is documented of it."""
 
     required_arguments = 1
 

@@ -77,19 +77,20 @@ def test_the_whole_suite_takes_the_adapter_from_pytest(folder: Path) -> None:
     assert ran.returncode == 0 and "1 passed, 1 skipped" in ran.stdout, ran.stdout + ran.stderr
 
 
-def test_what_goes_on_record_is_what_the_harness_reads() -> None:
+def test_the_documented_differences_are_what_the_harness_reads() -> None:
     from conformance import divergences, frameworks
+    from conformance.records import Accepted, Limit, OptionNotState, Refused
 
-    (record,) = [code for code in blocks("python") if "LIMITS" in code]
+    (code,) = [code for code in blocks("python") if "DIFFERENCES" in code]
     adapter = type(sys)("adapter")
     adapter.NAME = "toy"  # type: ignore[attr-defined]
-    exec(record, vars(adapter))
+    exec(code, vars(adapter))
     frameworks.use(adapter)
     try:
-        assert divergences.limits("CrossEntropyWithLogits")
-        assert divergences.option_not_state("CrossEntropyWithLogits", "weight")
-        assert divergences.stricter("Dense", "input as integers")
-        assert divergences.laxer("Dense", "input in another precision")
-        assert sum(map(len, divergences.documented().values())) == 4
+        assert divergences.reason("CrossEntropyWithLogits", Limit)
+        assert divergences.reason("CrossEntropyWithLogits", OptionNotState, "weight")
+        assert divergences.reason("Dense", Refused, "input as integers")
+        assert divergences.reason("Dense", Accepted, "input in another precision")
+        assert divergences.counts() == {"": 1, "Dense": 1, "CrossEntropyWithLogits": 2}
     finally:
         frameworks.use(None)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import conformance.findings
-from conformance import contracts, divergences
-from conformance.records import CAUSAL_HINT
+from conformance import contracts, divergences, runner
+from conformance.records import CAUSAL_HINT, Finding, Refused
+from conformance.results import census, completeness
 from numpyml.errors import ShapeError
 from numpyml.nn import layers
 
@@ -42,11 +43,20 @@ def test_a_record_of_one_precision_excuses_that_alone() -> None:
             assert ("float64" in (FOLDER / finding.script).read_text()) == (finding.precision == "float64")
     assert "running mean" in divergences.finding("LayerNorm", "output", "float64")
     assert divergences.finding("LayerNorm", "output", "float32") == ""
-    assert "LayerNorm, output in float64: the running mean" in "\n".join(divergences.wrong()[divergences.WRONG])
+    assert "LayerNorm, output in float64: the running mean" in "\n".join(divergences.documented()[Finding.title])
+
+
+def test_a_finding_that_is_not_on_record_comes_with_its_smallest_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "finding", lambda *which: "")
+    note = runner.run(runner.Task("tanh", "function_gradients"), "quick")
+    (line,) = completeness.unrecorded([note])
+    assert not note.failure and line.startswith("tanh-function_gradients: PyTorch exceeds the bound: gradient of x")
+    assert "add a Finding" in line and "\n    tanh(x), float64\n        x = f(" in line
+    assert line.endswith("again: python -m conformance --only tanh --profile quick")
 
 
 def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_else() -> None:
-    grouped = {name for name in contracts.named() if divergences.stricter(name, "option of a group")}
+    grouped = {name for name in contracts.named() if divergences.reason(name, Refused, "option of a group")}
     assert grouped == {row.name for row in contracts.optimizer_rows()}
 
 
@@ -64,5 +74,5 @@ def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal()
     with pytest.raises(ShapeError, match=r"expected attn_mask \(5, 3\)"):
         ours.forward(x, memory, memory_mask=mask, memory_is_causal=True)
     call = "input longer on the first axis"
-    assert divergences.stricter("TransformerDecoderLayer", call + CAUSAL_HINT)
-    assert not divergences.stricter("TransformerDecoderLayer", call)
+    assert divergences.reason("TransformerDecoderLayer", Refused, call + CAUSAL_HINT)
+    assert not divergences.reason("TransformerDecoderLayer", Refused, call)

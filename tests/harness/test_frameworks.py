@@ -1,4 +1,4 @@
-"""Another framework takes numpyml's place with one file: what it has is held to PyTorch, what it lacks never passes."""
+"""Another framework is tested through one file: what it has is compared with PyTorch, what it lacks never passes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import hypothesis
 import numpy as np
 import pytest
 
-from conformance import contracts, frameworks
+from conformance import contracts, divergences, frameworks
 from conformance.__main__ import main
 from conformance.cases.functions import FunctionCase
 from conformance.checks.refusals import same_refusal
 from conformance.comparison.answers import output
 from conformance.comparison.rule import Input, arrays_of
 from conformance.errors import Mismatch, Misuse
-from conformance.frameworks import made
+from conformance.frameworks import make_from
+from conformance.records import Limit, Refused
 from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow
 
@@ -174,15 +175,15 @@ def test_an_input_gradient_that_is_not_given_is_counted_as_not_offered(toy: Path
 
 def test_a_table_of_makers_offers_what_they_name_and_pytorchs_defaults() -> None:
     makers = {"nn.HuberLoss": lambda dtype, delta: (dtype, delta), "nn.CrossEntropyLoss": lambda dtype: dtype}
-    assert made(makers, "nn.HuberLoss", {"reduction": "mean", "delta": 0.5}, np.float32) == (np.float32, 0.5)
-    assert made(makers, "nn.CrossEntropyLoss", {"weight": None, "ignore_index": -100}, np.float32) == np.float32
+    assert make_from(makers, "nn.HuberLoss", {"reduction": "mean", "delta": 0.5}, np.float32) == (np.float32, 0.5)
+    assert make_from(makers, "nn.CrossEntropyLoss", {"weight": None, "ignore_index": -100}, np.float32) == np.float32
     for component, options, said in (
         ("nn.HuberLoss", {"reduction": "sum", "delta": 1.0}, r"nn.HuberLoss\(reduction='sum'\)"),
         ("nn.CrossEntropyLoss", {"weight": np.ones(3)}, r"nn.CrossEntropyLoss\(weight="),
         ("nn.MSELoss", {}, "nn.MSELoss"),
     ):
         with pytest.raises(frameworks.NotOffered, match=said):
-            made(makers, component, options, np.float32)
+            make_from(makers, component, options, np.float32)
 
 
 def trace_of(seed: int, **options: int) -> FunctionCase:
@@ -273,6 +274,59 @@ def test_a_file_that_is_no_adapter_is_one_line_and_exit_code_2(
     printed = capsys.readouterr()
     assert said in printed.err and str(file) in printed.err
     assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+@pytest.mark.parametrize("name", ["STRICTER", "LAXER", "LIMITS", "AT_NAN", "OPTIONS_NOT_STATE"])
+def test_a_list_of_differences_under_an_old_name_is_an_error(
+    name: str, toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy.write_text(TOY + f"\n{name} = {{}}\n")
+    assert main(["--framework", str(toy), "--only", "nn.Sigmoid"]) == 2
+    printed = capsys.readouterr().err
+    assert f"the adapter of toy defines {name}, which is not read; expected" in printed and "DIFFERENCES = {" in printed
+
+
+@pytest.mark.parametrize(
+    ("differences", "message"),
+    [
+        ('{"nn.Linea": ()}', "names 'nn.Linea', which is no component; `python -m conformance list` shows all"),
+        ('{"Dense": Limit("x")}', "DIFFERENCES['Dense'] of toy expects a tuple of differences"),
+        ('{"Dense": ("x",)}', "DIFFERENCES['Dense'] of toy expects a tuple of differences"),
+        ('[("Dense", Limit("x"))]', "DIFFERENCES of toy expects a mapping from components to tuples of differences"),
+    ],
+)
+def test_differences_of_no_component_or_of_no_kind_are_an_error(
+    differences: str, message: str, toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy.write_text(f"from conformance.records import Limit\n{TOY}\nDIFFERENCES = {differences}\n")
+    assert main(["--framework", str(toy), "--only", "nn.Sigmoid", "--examples", "2", "--jobs", "1"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_counts_the_differences_of_its_components_and_those_of_every_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["--only", "SiLU", "--only", "GELU", "--examples", "2", "--jobs", "1"])
+    common = len(divergences.COMMON)
+    assert f"; 3 documented differences, and {common} of every component (conformance/" in capsys.readouterr().out
+
+
+def test_differences_are_found_by_pytorchs_name_and_by_ours(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toy.write_text(
+        f"from conformance.records import Limit, Refused\n{TOY}\n"
+        'DIFFERENCES = {"nn.Sigmoid": [Limit("a")], "Sigmoid": [Refused("b", "c")], "nn.Linear": [Limit("d")]}\n'
+    )
+    frameworks.use(frameworks.load(toy))
+    assert divergences.reason("Sigmoid", Limit) == "a" and divergences.reason("Sigmoid", Refused, "b c") == "c"
+    assert not divergences.reason("Sigmoid", Refused, "a b")
+    assert divergences.about("Sigmoid") == ["Sigmoid: a", "Sigmoid, b: c", *findings_of("Sigmoid")]
+    census(toy, "nn.Sigmoid", examples=2)
+    assert "1 component against PyTorch" in (printed := capsys.readouterr().out)
+    assert "; 2 documented differences (in its adapter)" in printed
+
+
+def findings_of(name: str) -> list[str]:
+    return [finding.line(component) for component, finding in divergences.findings() if component == name]
 
 
 def test_an_adapter_is_found_by_path_or_by_its_name_in_the_package(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Frameworks of other people under the harness: what docs/peers.md says of them is what a run shows.
+"""Other frameworks under the harness: docs/peers.md says what a run shows.
 
 These need mygrad, mynn and autograd, in an environment of their own: tox -e peers.
 """
@@ -27,15 +27,15 @@ def adapter(request: pytest.FixtureRequest) -> Any:
     return frameworks.load(request.param)
 
 
-def test_an_adapter_speaks_the_protocol(adapter: Any) -> None:
+def test_an_adapter_has_the_signatures_of_the_protocol(adapter: Any) -> None:
     promised = vars(frameworks.Adapter)
     known = {name: inspect.signature(member) for name, member in promised.items() if inspect.isfunction(member)}
     offered = [name for name in known if not name.startswith("_") and hasattr(adapter, name)]
     assert offered
     for name in offered:
         expected = list(known[name].parameters.values())[1:]
-        found = list(inspect.signature(getattr(adapter, name)).parameters.values())
-        assert [(p.name, p.kind) for p in found] == [(p.name, p.kind) for p in expected], name
+        actual = list(inspect.signature(getattr(adapter, name)).parameters.values())
+        assert [(p.name, p.kind) for p in actual] == [(p.name, p.kind) for p in expected], name
 
 
 @pytest.mark.parametrize("name", ["mygrad", "mynn", "hips_autograd"])
@@ -65,7 +65,7 @@ def test_what_is_right_is_compared_and_passes(name: str, check: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "check", "said"),
+    ("name", "check", "message"),
     [
         ("mynn", "Huber-output", "delta=0.5|delta=30.0|delta=0.001"),
         ("mynn", "ReLU-output", "got .*nan"),
@@ -75,8 +75,8 @@ def test_what_is_right_is_compared_and_passes(name: str, check: str) -> None:
         ("hips_autograd", "prod-function_gradients", "got .*nan"),
     ],
 )
-def test_what_differs_is_noticed(name: str, check: str, said: str) -> None:
-    assert re.search(said, run(name, check).failure)
+def test_what_differs_is_detected(name: str, check: str, message: str) -> None:
+    assert re.search(message, run(name, check).failure)
 
 
 @pytest.mark.parametrize(
@@ -109,23 +109,23 @@ def run(name: str, check: str) -> Any:
 def test_the_tables_of_the_page_are_what_a_run_shows(title: str, name: str, tmp_path: Path) -> None:
     file = tmp_path / "census.json"
     command = [sys.executable, "-m", "conformance", "--framework", name, "--json", str(file)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1, ran.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1, process.stderr
     checks = json.loads(file.read_text())["checks"]
-    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    components: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for row in dict.fromkeys(check["row"] for check in checks):
         own = [check for check in checks if check["row"] == row]
         compared = sum(check["comparisons"] for check in own)
         differs = any(check["failure"] for check in own)
-        found["differs" if differs else "conforms" if compared else "not offered"].append(row)
+        components["differs" if differs else "conforms" if compared else "not offered"].append(row)
     section = PAGE[PAGE.index(f"## {title}") :]
-    for verdict, rows in found.items():
+    for verdict, rows in components.items():
         line = next(line for line in section.splitlines() if line.startswith(f"| {verdict} |"))
-        said = re.findall(r"`(.+?)`", line)
-        shown = f"| {verdict} | {len(rows)} | {', '.join(f'`{row}`' for row in rows)} |"
+        listed = re.findall(r"`(.+?)`", line)
+        expected = f"| {verdict} | {len(rows)} | {', '.join(f'`{row}`' for row in rows)} |"
         # Which of equal numbers comes first in NumPy's sort, and with it in autograd's, depends on the processor.
-        assert set(said) ^ set(rows) <= {"sort"}, shown
-        assert f"| {len(said)} |" in line
+        assert set(listed) ^ set(rows) <= {"sort"}, expected
+        assert f"| {len(listed)} |" in line
 
 
 SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -133,13 +133,13 @@ SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.splitlines()[0].lstrip("# ") for script in SCRIPTS])
 @pytest.mark.filterwarnings("ignore")
-def test_a_script_of_the_page_prints_what_stands_beside_it(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_of_the_page_prints_the_comments_beside_it(script: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(script, {})
     expected = [line.split("  # ")[1] for line in script.splitlines() if "print(" in line]
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == len(expected) > 1
-    for line, said in zip(printed, expected, strict=True):
-        assert line == said or said.endswith("on some processors")
+    for line, comment in zip(printed, expected, strict=True):
+        assert line == comment or comment.endswith("on some processors")
 
 
 def test_the_page_names_the_versions() -> None:

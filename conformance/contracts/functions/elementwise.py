@@ -153,7 +153,7 @@ SEVERAL = [
         lambda t, a, fill_value, shape, **_: t.broadcast_to(fill_value, shape or a.shape).clone(),
         fills(),
         FunctionReference("formula in extended precision", exact.full_like),
-        asked="a",
+        dispatch_operand="a",
     ),
     row(np.add, lambda t, a, b: a + b, pair, elementwise(np.add, one, one)),
     row(np.subtract, lambda t, a, b: a - b, pair, elementwise(np.subtract, one, lambda a, b: -1)),

@@ -1,4 +1,4 @@
-"""HIPS autograd, as the checks see it: NumPy's functions and their vector-Jacobian products.
+"""The adapter of HIPS autograd: NumPy's functions and their vector-Jacobian products.
 
 It has no modules. Its optimizers (``autograd.misc.optimizers``) are functions that run a whole training loop, and
 cannot do a single step.
@@ -13,7 +13,7 @@ from typing import Any
 
 import autograd.numpy
 from autograd import make_vjp
-from autograd.builtins import isinstance, list, tuple  # noqa: A004  # these see through what is traced
+from autograd.builtins import isinstance, list, tuple  # noqa: A004  # these recognize traced values
 
 from conformance.frameworks import NotOffered
 from numpyml.typing import Array
@@ -35,12 +35,12 @@ def differentiate(
         vjp, ys = make_vjp(outputs, [*range(len(operands))])(*operands)
         return list(ys), list(vjp(tuple(gys)))
     except (KeyError, AssertionError) as error:
-        # By itself it says NotImplementedError; but for a third argument, and of some options ("Only constant mode
-        # padding is supported."), these.
+        # Usually autograd raises NotImplementedError; for a third argument and some options ("Only constant mode
+        # padding is supported."), one of these.
         if str(error):
             raise NotOffered(f"no derivative: {error}") from error
         raise
     except TypeError as error:
-        if "returned NotImplemented" in str(error):  # NumPy's words for a call that nobody here knows, such as clip's
+        if "returned NotImplemented" in str(error):  # NumPy's message for a call it cannot dispatch, as clip's
             raise NotOffered(f"no derivative: {error}"[:100]) from error
         raise

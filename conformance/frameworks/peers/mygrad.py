@@ -1,4 +1,4 @@
-"""mygrad, as the checks see it: NumPy's functions on tensors. Layers and optimizers for it come from mynn: mynn.py."""
+"""The adapter of mygrad: NumPy's functions on tensors. Layers and optimizers for it are in mynn: mynn.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def differentiate(
     try:
         y = mygrad.astensor(function(*tensors))
     except ValueError as refusal:
-        if "non-constant" in str(refusal):  # so mygrad says that a function has no derivative
+        if "non-constant" in str(refusal):  # mygrad's message for a function without a derivative
             raise NotOffered(str(refusal)) from refusal
         raise
     y.backward(*gys)  # no function of mygrad's gives several arrays

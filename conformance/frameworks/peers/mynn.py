@@ -1,4 +1,4 @@
-"""mynn on mygrad, as the checks see them.
+"""The adapter of mynn with mygrad.
 
 They lack what is left out here: a tensor drops its gradient when it enters another graph, so nothing accumulates and
 there is no ``zero_grad``; nothing is saved; no mask can be injected into a dropout.
@@ -22,8 +22,8 @@ from mynn.losses.mean_squared_loss import mean_squared_loss
 from mynn.optimizers.adam import Adam
 from mynn.optimizers.sgd import SGD
 
-from conformance.frameworks import NotOffered, made
-from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # its functions come along
+from conformance.frameworks import NotOffered, make_from
+from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # part of this adapter
 from numpyml.typing import Array
 
 NAME = "mygrad with mynn"
@@ -40,7 +40,7 @@ MODULES: dict[str, Callable[..., Any]] = {
     "nn.HuberLoss": lambda dtype, delta: partial(huber_loss, delta=delta),
     "nn.CrossEntropyLoss": lambda dtype, weight, ignore_index: partial(cross_entropy, weight, ignore_index),
 }
-AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least, for there to be one of the batch
+AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least: one is that of the batch
 
 
 def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets: Any) -> Any:
@@ -52,7 +52,7 @@ def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets
 def make(component: str, options: Mapping[str, Any], dtype: Any) -> Any:
     if options.get("p") == 1:
         raise NotOffered("a dropout of everything")
-    return SimpleNamespace(call=made(MODULES, component, options, dtype), axes=AXES.get(component, 0))
+    return SimpleNamespace(call=make_from(MODULES, component, options, dtype), axes=AXES.get(component, 0))
 
 
 def forward(module: Any, *inputs: Array, **further: Any) -> Array:
@@ -83,7 +83,7 @@ def tensors(module: Any) -> Iterable[tuple[str, Any]]:
 
 def train(module: Any, mode: bool) -> None:
     if isinstance(module.call, dropout) and not mode:
-        raise NotOffered("whoever evaluates leaves dropout out; all else is the same")
+        raise NotOffered("there is no evaluation mode of dropout; the other modules have no modes")
 
 
 def seed(seed: int) -> None:
@@ -109,7 +109,8 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 
 def optimizer(component: str, groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> list[Any]:
     def stepper(params: Any, grads: Any, **own: Any) -> tuple[Any, Any]:
-        return made(OPTIMIZERS, component, {**options, **own}, [mygrad.tensor(x, copy=False) for x in params]), grads
+        parameters = [mygrad.tensor(x, copy=False) for x in params]
+        return make_from(OPTIMIZERS, component, {**options, **own}, parameters), grads
 
     return [stepper(**group) for group in groups]
 
@@ -131,7 +132,7 @@ def moments(adam: Any) -> list[dict[str, Array]]:
 
 def velocity(sgd: Any) -> list[dict[str, Array]]:
     if sgd.momentum and not sgd.learning_rate:
-        raise NotOffered("a velocity that holds the learning rate as a factor, of which 0 leaves nothing")
+        raise NotOffered("the velocity has the learning rate as a factor, and is lost at 0")
     return [{"momentum_buffer": v / -sgd.learning_rate} for v in sgd.param_moments] or [{}] * len(sgd.params)
 
 
