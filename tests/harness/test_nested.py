@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cells import LSTMCell
 
 from conformance import contracts, frameworks
 from conformance.api import assert_conforms
@@ -24,12 +22,6 @@ from conformance.frameworks import numpyml as adapter
 from conformance.results.census import Note
 from conformance.rows import CompositeRow
 from numpyml.nn import Buffer, Module
-
-_spec = importlib.util.spec_from_file_location("cells", Path(__file__).parents[1] / "nn" / "cells.py")
-assert _spec is not None and _spec.loader is not None
-sys.modules["cells"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sys.modules["cells"])
-from cells import LSTMCell  # noqa: E402
 
 
 class Step(torch.nn.LSTMCell):

@@ -1,23 +1,16 @@
 """Nested inputs and outputs, through both drivers."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from cells import LSTMCell, Recurrent
 
 import numpyml
 from numpyml import Tensor, nested
 from numpyml.errors import DTypeError, ShapeError
 from numpyml.nested import LEAF
 from numpyml.nn import Module, model
-
-_spec = importlib.util.spec_from_file_location("cells", Path(__file__).with_name("cells.py"))
-sys.modules["cells"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sys.modules["cells"])
-from cells import LSTMCell, Recurrent  # noqa: E402
 
 
 class Pair(NamedTuple):

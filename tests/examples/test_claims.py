@@ -1,0 +1,172 @@
+"""Every example runs alone and reaches the figures it claims."""
+
+import re
+from pathlib import Path
+
+import pytest
+from examples_run import EITHER, number, run, start
+from safetensors.numpy import load_file
+
+import numpyml
+
+
+@EITHER
+def test_digits_reach_97_percent(half: str) -> None:
+    assert number("accuracy on 450 images", run("digits", half)) >= 0.97
+
+
+@EITHER
+def test_breast_cancer_reaches_96_percent(half: str) -> None:
+    assert number("accuracy on 143 tumours", run("breast_cancer", half)) >= 0.96
+
+
+@EITHER
+def test_two_measurements_reach_85_percent(half: str) -> None:
+    printed = run("two_measurements", half)
+    assert number("accuracy on 143 tumours", printed) >= 0.85
+    assert number("loss on 143 tumours", printed) <= 0.35
+
+
+@EITHER
+def test_diabetes_is_no_worse_than_scikit_learn(half: str) -> None:
+    printed = run("diabetes", half)
+    assert number("held-out R2", printed) >= number("MLPRegressor", printed)
+
+
+@EITHER
+def test_huber_halves_the_error_that_outliers_make(half: str) -> None:
+    printed = run("outliers", half)
+    error = "mean absolute error on 111 patients"
+    assert number(f"Huber: {error}", printed) < number(f"MSE: {error}", printed) / 2
+
+
+@pytest.mark.parametrize("half", ["with_numpyml", "with_numpyml_dynamic", "with_pytorch"])
+def test_two_styles_reach_95_percent(half: str) -> None:
+    assert number("accuracy on 450 images", run("two_styles", half)) >= 0.95
+
+
+@EITHER
+def test_column_reader_reaches_94_percent(half: str) -> None:
+    assert number("accuracy on 450 images", run("column_reader", half)) >= 0.94
+
+
+@EITHER
+def test_every_optimizer_learns(half: str) -> None:
+    accuracies = re.findall(r"accuracy on 450 images ([\d.]+)", run("optimizers", half))
+    assert len(accuracies) == 4 and min(map(float, accuracies)) >= 0.8
+
+
+@EITHER
+def test_cartpole_is_solved(half: str) -> None:
+    assert number("mean return of 100 episodes", run("cartpole", half)) >= 475
+
+
+@EITHER
+def test_minilm_finds_what_is_meant(half: str) -> None:
+    """Of ten queries, nine at least have their text on the first place."""
+    assert number("queries that find their text, of 10", run("minilm", half)) >= 9
+
+
+@EITHER
+def test_dates_come_out_right_in_every_letter(half: str) -> None:
+    """Of the 1,000 that were held out, 99 in 100 at least, by either decoder."""
+    printed = run("dates", half)
+    assert number("exact match of 1,000, greedy", printed) >= 0.99
+    assert number("exact match of 1,000, beam", printed) >= 0.99
+
+
+@pytest.fixture(scope="session")
+def gpts(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, str]]:
+    """What both halves print after a shorter training, and the options of numpyml's."""
+    kept = str(tmp_path_factory.mktemp("gpt") / "gpt.safetensors")
+    options = ["--steps", "200", "--new", "120", "--checkpoint", kept]
+    return options, {
+        "numpyml": run("gpt", "with_numpyml", *options),
+        "PyTorch": run("gpt", "with_pytorch", *options[:4]),
+    }
+
+
+@pytest.mark.xdist_group("gpt")
+def test_gpt_learns_as_much_as_its_twin(gpts: tuple[list[str], dict[str, str]]) -> None:
+    """Its validation loss is within 1 % of PyTorch's, and below that of tokens at random, log 512 = 6.2."""
+    ours, theirs = (number("loss on the tokens held out", printed) for printed in gpts[1].values())
+    assert ours <= 1.01 * theirs
+    assert ours < 5.5
+
+
+@pytest.mark.xdist_group("gpt")
+def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: tuple[list[str], dict[str, str]]) -> None:
+    sample = gpts[1]["numpyml"].split("\n", 1)[1]
+    assert sample.startswith("The ") and len(sample) > 100
+
+
+STOPPED = """
+import itertools
+import sys
+
+from examples import tasks
+
+task, halves = tasks.loaded("gpt")
+half = halves["numpyml"]
+steps = half.train(half.build(), task.data(), 200, sys.argv[1])
+print(len(list(itertools.islice(steps, 150))))
+steps.close()
+"""
+
+
+@pytest.mark.xdist_group("gpt")
+def test_gpt_resumed_is_gpt_never_stopped(
+    gpts: tuple[list[str], dict[str, str]], checkout: Path, tmp_path: Path
+) -> None:
+    """Stopped after 150 of 200 steps, it goes on from the checkpoint of step 100 to the same bits."""
+    (*options, kept), whole = gpts
+    stopped = tmp_path / "gpt.safetensors"
+    done = start(["-c", STOPPED, str(stopped)], checkout)
+    assert done.returncode == 0 and done.stdout == "150\n", done.stderr
+    assert len(numpyml.load(stopped)["losses"]) == 100
+    assert run("gpt", "with_numpyml", *options, str(stopped)) == whole["numpyml"]
+    assert numpyml.load(stopped)["losses"] == numpyml.load(kept)["losses"]
+    arrays, others = load_file(stopped), load_file(kept)  # the metadata before them stand in any order
+    assert {name: x.tobytes() for name, x in arrays.items()} == {name: x.tobytes() for name, x in others.items()}
+
+
+DATES = """
+from examples import tasks
+
+task, _ = tasks.loaded("dates")
+data = task.data()
+trained = {task.decoded(row) for _, answers in data.batches() for row in answers.tolist()}
+print(len(trained), len(trained & set(data.answers)), len(data.answers), len({*map(len, data.answers)}))
+"""
+
+
+def test_dates_held_out_are_never_trained_on(checkout: Path) -> None:
+    done = start(["-c", DATES], checkout)
+    assert done.returncode == 0, done.stderr
+    trained, both, held_out, lengths = map(int, done.stdout.split())
+    assert trained > 40_000 and both == 0 and held_out == 1000 and lengths == 3
+
+
+TOO_LONG = """
+import numpy as np
+from examples import tasks
+from numpyml.errors import DataError
+
+_, halves = tasks.loaded("gpt")
+net, long = halves["numpyml"].GPT(20, 8, 2, 1, time=6), np.zeros((1, 7), int)
+before = {name: x.tobytes() for name, x in net.state_dict().items()}
+for call, layer in ((lambda: net.forward(long), "GPT.position"), (lambda: net.step(long, None), "Embedding(6, 8")):
+    try:
+        call()
+    except DataError as error:
+        assert str(error).startswith(layer) and "expected indices from 0 to 5, got 6" in str(error), error
+    else:
+        raise AssertionError("accepted")
+assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
+"""
+
+
+def test_a_gpt_given_more_tokens_than_places_says_so(checkout: Path) -> None:
+    """One error that names the table, and the model as it was."""
+    done = start(["-c", TOO_LONG], checkout)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,260 @@
+"""fit: the loop, early stopping, the history and what is printed."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from jobs import Job, line
+
+import numpyml
+from numpyml.data import ArrayDataset, DataLoader
+from numpyml.errors import (
+    MissingPackageError,
+)
+from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers, utils
+from numpyml.training import History, fit
+
+# The loop
+
+
+def test_it_is_the_loop_that_one_would_write():
+    """Bit by bit, clipping and the schedule included."""
+    x, y = line()
+    nets = []
+    for by_hand in (True, False):
+        numpyml.manual_seed(4)
+        net = model.Sequential(layers.Dense(3, 5), activations.Tanh(), layers.Dropout(0.3), layers.Dense(5, 1))
+        optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1, momentum=0.9)
+        schedule = schedulers.ExponentialLR(optim, 0.9)
+        loss_fn = losses.MeanSquaredError()
+        if by_hand:
+            net.train()
+            for _ in range(3):
+                total = 0.0
+                for xs, ys in DataLoader(ArrayDataset(x, y), 16, shuffle=True):
+                    loss = loss_fn.forward(net.forward(xs), ys)
+                    total += float(loss) * len(xs)
+                    optim.zero_grad()
+                    net.backward(loss_fn.backward())
+                    utils.clip_grad_norm_(net.gradients(), 0.5)
+                    optim.step()
+                schedule.step()
+        else:
+            history = fit(
+                net, loss_fn, optim, (x, y), epochs=3, batch_size=16, clip_grad_norm=0.5, scheduler=schedule,
+                progress=False,
+            )  # fmt: skip
+            assert history[-1]["loss"] == total / len(x)
+        nets.append(net)
+    assert all(np.array_equal(p, q) for p, q in zip(*(net.parameters() for net in nets), strict=True))
+
+
+def test_it_learns_and_leaves_the_model_ready_to_be_used():
+    job = Job(dropout=0.0, schedule=lambda o: schedulers.StepLR(o, 99))
+    history = job.fit(60)
+    assert history["val_loss"][-1] < 0.1 * history["val_loss"][0]
+    assert not job.net.training
+    x, y = line(20, 1)
+    again = losses.MeanSquaredError().forward(job.net.forward(x), y)
+    assert history[-1]["val_loss"] == pytest.approx(float(again), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        line(),
+        list(line()),
+        [x.tolist() for x in line()],
+        ArrayDataset(*line()),
+        DataLoader(ArrayDataset(*line()), 9),
+        [line(5), line(6)],
+    ],
+    ids=["tuple", "list", "lists", "dataset", "loader", "batches"],
+)
+def test_data_comes_in_any_form(data):
+    net = layers.Dense(3, 1)
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    assert len(fit(net, losses.MeanSquaredError(), optim, data, epochs=2, progress=False)) == 2
+
+
+def test_several_inputs_go_to_the_model_in_order():
+    class Difference(Module):
+        def __init__(self):
+            self.scale = layers.Dense(1, 1)
+
+        def forward(self, a, b):
+            return self.scale(a - b)
+
+    a, b = np.random.default_rng(0).standard_normal((2, 30, 1), np.float32)
+    net = Difference()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    history = fit(net, losses.MeanSquaredError(), optim, (a, b, 3 * (a - b)), epochs=80, progress=False)
+    assert history[-1]["loss"] < 1e-3
+
+
+def test_losses_of_either_reduction_are_told_by_the_row():
+    found = []
+    for reduction in ("mean", "sum"):
+        numpyml.manual_seed(0)
+        net = layers.Dense(3, 1)
+        optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=1e-9)
+        loss = losses.MeanSquaredError(reduction=reduction)
+        found.append(fit(net, loss, optim, line(), epochs=1, validation=line(7), progress=False)[0])
+    assert found[0]["loss"] == pytest.approx(found[1]["loss"], rel=1e-5)
+    assert found[0]["val_loss"] == pytest.approx(found[1]["val_loss"], rel=1e-5)
+
+
+def test_a_schedule_moves_every_epoch_or_every_step_and_a_plateau_sees_the_validation_loss():
+    assert Job().fit(4)["learning_rate"] == pytest.approx([0.01, 0.01, 0.007, 0.007])
+    one = Job(every="step", schedule=lambda o: schedulers.LinearLR(o, 0.1, total_iters=10))
+    assert one.fit(3)["learning_rate"] == pytest.approx([0.001, 0.0055, 0.01])
+    job = Job(schedule=lambda o: schedulers.ReduceLROnPlateau(o, patience=0, threshold=1e9, threshold_mode="abs"))
+    history = job.fit(3)
+    assert job.schedule.best == history["val_loss"][0]
+    assert history["learning_rate"] == pytest.approx([0.01, 0.01, 0.001])
+
+
+def test_metrics_of_your_own_are_of_the_validation():
+    def largest(outputs, targets):
+        assert outputs.shape == targets.shape == (20, 1)
+        return float(np.abs(outputs - targets).max())
+
+    history = Job().fit(2, metrics=[largest])
+    assert set(history[0]) == {"epoch", "loss", "val_loss", "val_largest", "learning_rate", "seconds"}
+    assert Job().fit(1, metrics={"worst": largest})[0]["val_worst"] == history[0]["val_largest"]
+
+
+def test_callbacks_see_the_run_and_can_end_it():
+    seen = []
+
+    def watch(run):
+        seen.append((run.epoch, run.history[-1]["epoch"], run.model.training, run.optimizer.param_groups[0]["betas"]))
+        if run.epoch == 3:
+            run.stop("enough")
+
+    history = Job().fit(9, callbacks=watch)
+    assert [epoch for epoch, *_ in seen] == [1, 2, 3] == history["epoch"]
+    assert history.stopped == "enough" and "stopped: enough" in repr(history)
+
+
+# Early stopping
+
+
+class Scripted:
+    """A loss whose values in the validation are given beforehand."""
+
+    def __init__(self, script):
+        self.inner, self.script = losses.MeanSquaredError(), iter(script)
+
+    def forward(self, outputs, targets):
+        loss = self.inner.forward(outputs, targets)
+        return loss if numpyml.is_recording() else next(self.script)
+
+    def backward(self):
+        return self.inner.backward()
+
+
+def scripted(script, **options):
+    numpyml.manual_seed(0)
+    net = layers.Dense(3, 1)
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
+    weights = []
+    history = fit(
+        net, Scripted(script), optim, line(), epochs=len(script), validation=line(32), batch_size=40, progress=False,
+        callbacks=lambda run: weights.append(run.model.state_dict()["weight"]), **options,
+    )  # fmt: skip
+    return net, history, weights
+
+
+def test_patience_ends_it_and_brings_the_best_weights_back():
+    net, history, weights = scripted([3, 2, 2.5, 2, 1.9, 1], patience=2)
+    assert history["val_loss"] == [3, 2, 2.5, 2] and history.best_epoch == 2
+    assert history.stopped == "no better val_loss in 2 epochs after epoch 2"
+    assert np.array_equal(net.weight.data, weights[1])
+
+
+def test_the_best_weights_come_back_also_where_the_last_epoch_was_reached():
+    net, history, weights = scripted([3, 1, 2], patience=9)
+    assert history.stopped == "" and np.array_equal(net.weight.data, weights[1])
+
+
+def test_without_patience_the_last_weights_stay():
+    net, history, weights = scripted([3, 1, 2])
+    assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[2])
+
+
+def test_another_figure_can_be_watched_and_more_can_be_better():
+    figures = iter([1, 3, 2])
+
+    def score(outputs, targets):
+        return next(figures)
+
+    net, history, weights = scripted([1, 2, 3], metrics=[score], monitor="val_score", mode="max", patience=5)
+    assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[1])
+
+
+def test_patience_is_lost_also_with_figures_that_are_never_a_number():
+    history = Job().fit(9, patience=2, metrics={"odd": lambda a, b: np.nan}, monitor="val_odd")
+    assert (len(history), history.stopped) == (2, "no finite val_odd in 2 epochs")
+
+
+def test_the_best_model_is_a_file_of_its_own(tmp_path):
+    path = tmp_path / "best.safetensors"
+    _, history, weights = scripted([3, 1, 2], best=path)
+    other = layers.Dense(3, 1)
+    back = numpyml.load(path, other)
+    assert np.array_equal(other.weight.data, weights[1])
+    assert back["epoch"] == 2 and back["record"] == history[1]
+
+
+# The history
+
+
+def test_a_history_is_a_dict_of_lists_and_reads_at_a_glance():
+    history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_loss": 1.0}])
+    assert history.to_dict() == {"epoch": [1, 2], "loss": [0.5, 0.25], "val_loss": [None, 1.0]}
+    assert history["loss"] == [0.5, 0.25] and history[-1]["val_loss"] == 1.0 and len(list(history)) == 2
+    assert repr(history) == "History(2 epochs: loss 0.25, val_loss 1)"
+    assert repr(History()) == "History(no epoch)"
+
+
+@pytest.mark.parametrize(("method", "package"), [("to_frame", "pandas"), ("plot", "matplotlib.figure")])
+def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, method, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=rf"{package.split('.')[0]}, which is not.*'provengrad\[training\]'"):
+        getattr(History([{"epoch": 1, "loss": 1.0}]), method)()
+
+
+# What it shows
+
+
+def test_a_file_gets_a_line_an_epoch_and_no_carriage_return(capsys):
+    job = Job()
+    job.loader.drop_last = True
+    fit(job.net, losses.MeanSquaredError(), job.optim, job.loader, epochs=2, validation=line(9))
+    out, err = capsys.readouterr()
+    assert out == "" and "\r" not in err
+    shown = err.splitlines()
+    assert re.fullmatch(r"epoch 1/2  loss \S+  val_loss \S+  [\d.]+ steps/s", shown[0])
+    assert shown[-1].startswith("epoch 2/2")
+
+
+def test_a_thousand_fast_epochs_do_not_fill_the_file(capsys):
+    net = layers.Dense(3, 1)
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.01)
+    fit(net, losses.MeanSquaredError(), optim, line(8), epochs=1000)
+    assert capsys.readouterr().err.count("\n") < 100
+
+
+def test_a_terminal_without_tqdm_gets_lines(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    job = Job()
+    fit(job.net, losses.MeanSquaredError(), job.optim, job.loader, epochs=1)
+    assert "epoch 1/1" in capsys.readouterr().err
+
+
+def test_nothing_is_shown_where_nothing_is_wanted(capsys):
+    Job().fit(2)
+    assert capsys.readouterr() == ("", "")
