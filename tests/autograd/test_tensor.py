@@ -126,7 +126,7 @@ def test_a_tensor_without_a_gradient_is_an_array_to_numpy() -> None:
     assert np.array(Tensor(A)) is not A
 
 
-def test_float_to_integer_drops_the_gradient_and_back_keeps_none() -> None:
+def test_cast_to_integer_and_back_has_no_gradient() -> None:
     assert leaf([1.5]).astype(np.int64).node is None
 
 
@@ -137,7 +137,7 @@ def test_gradients_come_back_in_the_dtype_of_the_leaf() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
-def test_python_numbers_leave_float32_alone(shape: tuple[int, ...]) -> None:
+def test_python_numbers_keep_float32(shape: tuple[int, ...]) -> None:
     t = leaf(np.ones(shape), np.float32)
     results = [
         t * 2,
@@ -267,7 +267,7 @@ def test_requires_grad_is_checked_whenever_it_is_set():
         Tensor([1.0]).requires_grad = "no"
 
 
-def test_a_numpy_scalar_widens_no_tensor():
+def test_numpy_scalar_does_not_widen_a_tensor():
     t = Tensor(np.ones(3, np.float32))
     assert (t * np.sqrt(2.0)).dtype == np.float32
     assert (np.float64(2) / t).dtype == np.float32

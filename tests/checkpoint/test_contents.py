@@ -13,7 +13,7 @@ from numpyml.errors import DTypeError, StateError
 from numpyml.nn import Module, layers, model
 
 
-def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(path):
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(path):
     numpyml.manual_seed(3)
     run = Run()
     run.train(7)
@@ -28,7 +28,7 @@ def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(path):
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
-def test_every_random_generator_goes_on_where_it_was(path, kind):
+def test_random_generators_continue_with_the_same_draws(path, kind):
     rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (1, 2))
     rng.integers(0, 100, 7, dtype=np.int16)
     numpyml.save(path, net(), rng=rng)
@@ -48,7 +48,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", [name for name in VALUES if name != "model"])
-def test_values_come_back_as_they_were(path, name):
+def test_values_are_restored_exactly(path, name):
     numpyml.save(path, net(), **{name: VALUES[name]})
     (back,) = numpyml.load(path).values()
     assert repr(back) == repr(VALUES[name])  # types and the sign of zero included
@@ -66,7 +66,7 @@ def test_arrays_and_scalars_keep_dtype_shape_and_bits(path, rng, dtype, shape):
     assert type(back["b"][1]) is array.dtype.type and np.isnan(back["nan"])
 
 
-def test_names_that_a_layer_has_taken_are_left_to_it(path):
+def test_names_of_parts_do_not_collide_with_parameter_names(path):
     class Odd(Module):
         def __init__(self):
             self.inside = model.ModuleDict({"optimizer/state": layers.Dense(1, 1)})
@@ -79,7 +79,7 @@ def test_names_that_a_layer_has_taken_are_left_to_it(path):
     assert np.array_equal(fresh.parameters()[0], odd.parameters()[0])
 
 
-def test_weights_stand_under_the_keys_of_the_state_dict(path):
+def test_weights_have_the_keys_of_the_state_dict(path):
     module = net()
     numpyml.save(path, module)
     written = load_file(path)
@@ -91,14 +91,14 @@ def test_weights_stand_under_the_keys_of_the_state_dict(path):
         assert json.loads(file.metadata()["numpyml"])["parts"] == {}
 
 
-def test_a_file_from_elsewhere_is_read(path):
+def test_file_written_by_safetensors_is_loaded(path):
     module, other = net(), net(dtype=np.float64)
     save_file(module.state_dict(), path, {"format": "pt"})
     assert numpyml.load(path, other) == {}
     assert all(np.array_equal(p, q) for p, q in zip(module.parameters(), other.parameters(), strict=True))
 
 
-def test_a_shared_parameter_that_pytorch_left_out_is_found_under_its_other_name(path):
+def test_shared_parameter_stored_once_is_loaded_under_both_names(path):
     def tied():
         module = model.Sequential(layers.Dense(3, 3), layers.Dense(3, 3))
         module[1].weight = module[0].weight
@@ -115,7 +115,7 @@ def test_a_shared_parameter_that_pytorch_left_out_is_found_under_its_other_name(
 # What does not fit
 
 
-def test_all_that_does_not_fit_is_listed_and_nothing_changes(path):
+def test_every_mismatch_is_listed_and_nothing_changes(path):
     run = Run()
     run.train(2)
     narrow = net(hidden=5)
@@ -139,7 +139,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changes(path):
     assert all(np.array_equal(g, h) for g, h in zip(gradients, run.net.gradients(), strict=True))
 
 
-def test_a_part_that_fits_is_put_back_when_another_does_not(path):
+def test_matching_parts_are_restored_when_another_fails(path):
     run = Run()
     run.train(2)
     numpyml.save(path, run.net, optimizer=run.optimizer, scheduler=run.optimizer)
@@ -158,7 +158,7 @@ def test_missing_and_extra_weights_are_listed(path):
         numpyml.load(path, net())
 
 
-def test_a_file_whose_tied_weights_disagree_is_refused_with_all_else_that_is_wrong(path):
+def test_disagreeing_tied_weights_are_listed_with_all_other_mismatches(path):
     tied = net()
     tied.tail = layers.Dense(4, 6)
     tied.tail.weight = tied[0].weight
@@ -177,7 +177,7 @@ def test_a_file_whose_tied_weights_disagree_is_refused_with_all_else_that_is_wro
 @pytest.mark.parametrize(
     "bad", [object(), lambda: 0, {1, 2}, 1j, np.longdouble(1), np.array(["a"]), [0, {"x": np.zeros(2, complex)}]]
 )
-def test_what_cannot_be_written_is_refused_and_the_old_file_stays(path, bad):
+def test_values_that_cannot_be_saved_are_refused_and_the_old_file_remains(path, bad):
     numpyml.save(path, net(), epoch=1)
     with pytest.raises(DTypeError, match="save expected bad"):
         numpyml.save(path, net(), bad=bad)
@@ -185,7 +185,7 @@ def test_what_cannot_be_written_is_refused_and_the_old_file_stays(path, bad):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_value_that_holds_itself_is_refused(path):
+def test_value_that_contains_itself_is_refused(path):
     endless = [1]
     endless.append(endless)
     with pytest.raises(DTypeError, match="save expected bad to end somewhere, got a list that holds itself"):
@@ -200,6 +200,6 @@ def test_weights_wider_than_float64_are_refused(path):
 
 
 @pytest.mark.parametrize("function", [numpyml.save, numpyml.load])
-def test_anything_but_a_model_is_refused(path, function):
+def test_argument_that_is_not_a_model_is_refused(path, function):
     with pytest.raises(DTypeError, match=r"expected a path and a model, got \{"):
         function(path, {})

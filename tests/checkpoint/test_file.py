@@ -23,7 +23,7 @@ from numpyml.nn import layers
 
 
 @pytest.mark.parametrize("length", [0, 4, 8, 100, -1, -200])
-def test_a_file_cut_short_is_told(path, length):
+def test_truncated_file_is_refused(path, length):
     module = net()
     numpyml.save(path, net(), epoch=1)
     path.write_bytes(path.read_bytes()[:length])
@@ -33,21 +33,21 @@ def test_a_file_cut_short_is_told(path, length):
     assert repr(module.state_dict()) == before
 
 
-def test_a_file_of_another_kind_is_told(path):
+def test_file_of_another_format_is_refused(path):
     np.savez(path.with_suffix(".npz"), a=np.zeros(3))
     with pytest.raises(CheckpointError, match="another kind"):
         numpyml.load(path.with_suffix(".npz"))
 
 
-def test_every_flipped_bit_is_noticed(path, rng):
+def test_every_flipped_bit_is_detected(path, rng):
     run = Run()
     run.train(1)
     numpyml.save(path, run.net, **run.parts(), epoch=1)
     whole = path.read_bytes()
     before = run.everything()
-    for place in rng.integers(0, len(whole), 200):
+    for position in rng.integers(0, len(whole), 200):
         damaged = bytearray(whole)
-        damaged[place] ^= 1 << int(rng.integers(8))
+        damaged[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
             back = numpyml.load(path, run.net, **run.parts())
@@ -56,24 +56,24 @@ def test_every_flipped_bit_is_noticed(path, rng):
         assert back == {"epoch": 1} and run.everything() == before  # in the padding, where nothing stands
 
 
-def test_a_later_version_is_told(path):
+def test_later_version_is_refused(path):
     text = json.dumps({"version": 2})
     save_file({}, path, {"numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))})
     with pytest.raises(CheckpointError, match="version 1, got 2; use a newer numpyml"):
         numpyml.load(path)
 
 
-def test_a_dtype_that_numpy_has_not_is_told(path):
+def test_dtype_that_numpy_lacks_is_refused(path):
     header = json.dumps({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
     with pytest.raises(CheckpointError, match="dtypes that NumPy has too"):
         numpyml.load(path)
 
 
-def test_a_place_where_no_file_can_be_is_told_by_its_own_name(path):
-    for place in (path.parent / "none" / "file", path.parent):
-        with pytest.raises(CheckpointError, match=rf"to {re.escape(str(place))}, got: [^/]+; .*save elsewhere"):
-            numpyml.save(place, net())
+def test_path_that_cannot_be_written_is_named(path):
+    for target in (path.parent / "none" / "file", path.parent):
+        with pytest.raises(CheckpointError, match=rf"to {re.escape(str(target))}, got: [^/]+; .*save elsewhere"):
+            numpyml.save(target, net())
     numpyml.save(path, net())
     with pytest.raises(CheckpointError, match=rf"to {re.escape(str(path))}/file, got: [^/]+; .*save elsewhere"):
         numpyml.save(path / "file", net())
@@ -81,13 +81,13 @@ def test_a_place_where_no_file_can_be_is_told_by_its_own_name(path):
         numpyml.load(path.parent, net())
 
 
-@pytest.mark.parametrize(("function", "place"), [(numpyml.save, 5), (numpyml.load, None)])
-def test_anything_but_a_path_is_refused(function, place):
-    with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {place}"):
-        function(place, net())
+@pytest.mark.parametrize(("function", "argument"), [(numpyml.save, 5), (numpyml.load, None)])
+def test_argument_that_is_not_a_path_is_refused(function, argument):
+    with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {argument}"):
+        function(argument, net())
 
 
-def test_no_file_is_pythons_own_error(path):
+def test_missing_file_is_a_file_not_found_error(path):
     with pytest.raises(FileNotFoundError):
         numpyml.load(path, net())
 
@@ -116,7 +116,7 @@ def run(code, *arguments):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to a file's size to be set there")
-def test_a_full_disk_is_told_and_leaves_the_old_file(path):
+def test_full_disk_is_an_error_and_the_old_file_remains(path):
     """The system itself refuses to write more, after more and more bytes."""
     process = run(
         """
@@ -143,7 +143,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(path):
 
 
 @pytest.mark.parametrize("call", ["touch", "stat", "chmod", "open", "replace", "fsync"])
-def test_an_error_of_any_call_on_the_way_leaves_the_old_file(path, monkeypatch, call):
+def test_failing_system_call_leaves_the_old_file(path, monkeypatch, call):
     numpyml.save(path, net(), epoch=1)
 
     def full(*arguments, **options):
@@ -158,7 +158,7 @@ def test_an_error_of_any_call_on_the_way_leaves_the_old_file(path, monkeypatch, 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it takes fork to die at a chosen line")
-def test_a_process_that_dies_at_any_line_leaves_the_old_or_the_new_file_whole(path):
+def test_process_dying_at_any_line_leaves_a_complete_file(path):
     process = run(
         """
         from numpyml import checkpoint
@@ -193,7 +193,7 @@ def test_a_process_that_dies_at_any_line_leaves_the_old_or_the_new_file_whole(pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process is killed in another way there")
-def test_a_process_that_is_killed_at_any_time_leaves_the_old_or_the_new_file_whole(path, rng):
+def test_process_killed_at_any_time_leaves_a_complete_file(path, rng):
     last = 0
     for _ in range(5):
         process = run(
@@ -220,7 +220,7 @@ def test_a_process_that_is_killed_at_any_time_leaves_the_old_or_the_new_file_who
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes there")
-def test_a_file_may_be_read_by_whom_other_files_may(path):
+def test_file_has_the_usual_permissions_and_keeps_its_own(path):
     plain = path.with_name("plain")
     plain.touch()
     numpyml.save(path, net())
@@ -258,7 +258,7 @@ def forged(path, change):
         lambda d: "no JSON",
     ],
 )
-def test_a_description_that_somebody_changed_is_told_and_nothing_changes(path, change):
+def test_modified_metadata_is_refused_and_nothing_changes(path, change):
     run = Run()
     run.train(1)
     numpyml.save(path, run.net, optimizer=run.optimizer, epoch=1)
@@ -279,7 +279,7 @@ def test_a_description_that_somebody_changed_is_told_and_nothing_changes(path, c
         lambda d: d["parts"].update(data_order=7),
     ],
 )
-def test_a_state_that_somebody_changed_is_told_and_nothing_changes(path, change):
+def test_modified_state_is_refused_and_nothing_changes(path, change):
     run = Run()
     run.train(1)
     numpyml.save(path, run.net, optimizer=run.optimizer, data_order=run.rng)
@@ -292,7 +292,7 @@ def test_a_state_that_somebody_changed_is_told_and_nothing_changes(path, change)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_stays_one(path):
+def test_symbolic_link_is_preserved(path):
     link = path.with_name("latest")
     link.symlink_to(path)
     numpyml.save(link, net(), epoch=1)
@@ -307,6 +307,6 @@ def test_without_safetensors_the_extra_is_named(path, monkeypatch):
         assert isinstance(caught.value, ImportError)
 
 
-def test_import_does_not_look_for_safetensors():
+def test_import_does_not_import_safetensors():
     code = "import numpyml.checkpoint, sys; assert 'safetensors' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

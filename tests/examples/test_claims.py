@@ -62,13 +62,13 @@ def test_cartpole_is_solved(half: str) -> None:
 
 
 @EITHER
-def test_minilm_finds_what_is_meant(half: str) -> None:
+def test_minilm_finds_nine_of_ten_texts(half: str) -> None:
     """Of ten queries, nine at least have their text on the first place."""
     assert number("queries that find their text, of 10", run("minilm", half)) >= 9
 
 
 @EITHER
-def test_dates_come_out_right_in_every_letter(half: str) -> None:
+def test_dates_reach_99_percent_exact_match(half: str) -> None:
     """Of the 1,000 that were held out, 99 in 100 at least, by either decoder."""
     printed = run("dates", half)
     assert number("exact match of 1,000, greedy", printed) >= 0.99
@@ -78,8 +78,8 @@ def test_dates_come_out_right_in_every_letter(half: str) -> None:
 @pytest.fixture(scope="session")
 def gpts(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, str]]:
     """What both halves print after a shorter training, and the options of numpyml's."""
-    kept = str(tmp_path_factory.mktemp("gpt") / "gpt.safetensors")
-    options = ["--steps", "200", "--new", "120", "--checkpoint", kept]
+    checkpoint = str(tmp_path_factory.mktemp("gpt") / "gpt.safetensors")
+    options = ["--steps", "200", "--new", "120", "--checkpoint", checkpoint]
     return options, {
         "numpyml": run("gpt", "with_numpyml", *options),
         "PyTorch": run("gpt", "with_pytorch", *options[:4]),
@@ -87,7 +87,7 @@ def gpts(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str,
 
 
 @pytest.mark.xdist_group("gpt")
-def test_gpt_learns_as_much_as_its_twin(gpts: tuple[list[str], dict[str, str]]) -> None:
+def test_gpt_loss_is_within_1_percent_of_pytorchs(gpts: tuple[list[str], dict[str, str]]) -> None:
     """Its validation loss is within 1 % of PyTorch's, and below that of tokens at random, log 512 = 6.2."""
     ours, theirs = (number("loss on the tokens held out", printed) for printed in gpts[1].values())
     assert ours <= 1.01 * theirs
@@ -95,7 +95,7 @@ def test_gpt_learns_as_much_as_its_twin(gpts: tuple[list[str], dict[str, str]]) 
 
 
 @pytest.mark.xdist_group("gpt")
-def test_gpt_writes_what_it_is_asked_to_go_on_with(gpts: tuple[list[str], dict[str, str]]) -> None:
+def test_gpt_continues_the_prompt(gpts: tuple[list[str], dict[str, str]]) -> None:
     sample = gpts[1]["numpyml"].split("\n", 1)[1]
     assert sample.startswith("The ") and len(sample) > 100
 
@@ -115,18 +115,18 @@ steps.close()
 
 
 @pytest.mark.xdist_group("gpt")
-def test_gpt_resumed_is_gpt_never_stopped(
+def test_resumed_gpt_equals_uninterrupted_gpt_bit_for_bit(
     gpts: tuple[list[str], dict[str, str]], checkout: Path, tmp_path: Path
 ) -> None:
     """Stopped after 150 of 200 steps, it goes on from the checkpoint of step 100 to the same bits."""
-    (*options, kept), whole = gpts
+    (*options, checkpoint), whole = gpts
     stopped = tmp_path / "gpt.safetensors"
     done = start(["-c", STOPPED, str(stopped)], checkout)
     assert done.returncode == 0 and done.stdout == "150\n", done.stderr
     assert len(numpyml.load(stopped)["losses"]) == 100
     assert run("gpt", "with_numpyml", *options, str(stopped)) == whole["numpyml"]
-    assert numpyml.load(stopped)["losses"] == numpyml.load(kept)["losses"]
-    arrays, others = load_file(stopped), load_file(kept)  # the metadata before them stand in any order
+    assert numpyml.load(stopped)["losses"] == numpyml.load(checkpoint)["losses"]
+    arrays, others = load_file(stopped), load_file(checkpoint)  # the metadata before them stand in any order
     assert {name: x.tobytes() for name, x in arrays.items()} == {name: x.tobytes() for name, x in others.items()}
 
 
@@ -166,7 +166,7 @@ assert {name: x.tobytes() for name, x in net.state_dict().items()} == before
 """
 
 
-def test_a_gpt_given_more_tokens_than_places_says_so(checkout: Path) -> None:
+def test_gpt_refuses_more_tokens_than_positions(checkout: Path) -> None:
     """One error that names the table, and the model as it was."""
     done = start(["-c", TOO_LONG], checkout)
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ def test_list_names_every_task_and_needs_no_package(command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "blocked", "said"),
+    ("arguments", "blocked", "message"),
     [
         (["compare", "digit"], "", "no task is called 'digit'; did you mean digits?"),
         (["compare", "chess"], "", "no task is called 'chess'; there are breast_cancer, "),
@@ -36,11 +36,11 @@ def test_list_names_every_task_and_needs_no_package(command) -> None:
         (["compare", "digits", "--plot", "x.jpg"], "", "--plot expects a file that ends in one of .svg, .png, .pdf, "),
     ],
 )
-def test_misuse_is_one_line(arguments: list[str], blocked: str, said: str, command) -> None:
+def test_invalid_arguments_are_reported_in_one_line(arguments: list[str], blocked: str, message: str, command) -> None:
     done = command(*arguments, blocked=blocked)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("examples: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("examples: ") and message in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_misuse_is_one_line(arguments: list[str], blocked: str, said: str, comma
         ("minilm/with_numpyml", "tokenizers,safetensors", "safetensors and tokenizers, which are", "examples"),
     ],
 )
-def test_a_half_alone_names_all_that_it_lacks_in_one_line(
+def test_script_names_all_missing_packages_in_one_line(
     half: str, blocked: str, lacking: str, extras: str, checkout: Path
 ) -> None:
     script = checkout / "examples" / f"{half}.py"
@@ -63,8 +63,8 @@ def test_a_half_alone_names_all_that_it_lacks_in_one_line(
     for folder, root in ((checkout, "."), (script.parent, str(checkout))):  # where the command is typed
         done = start(["-c", setup + ALONE, blocked, "path", str(script)], folder)
         assert done.returncode == 2 and done.stdout == ""
-        said = f'{script.parent.name} needs {lacking} not installed; python -m pip install "{root}[{extras}]"'
-        assert done.stderr == f"examples: {said}\n"
+        message = f'{script.parent.name} needs {lacking} not installed; python -m pip install "{root}[{extras}]"'
+        assert done.stderr == f"examples: {message}\n"
 
 
 AT_ONCE = """
@@ -76,12 +76,12 @@ print(main(["compare", "minilm"]), *sorted({"numpy", "torch", "matplotlib"} & se
 """
 
 
-def test_what_is_missing_is_told_before_anything_is_loaded(checkout: Path) -> None:
+def test_missing_packages_are_reported_before_any_import(checkout: Path) -> None:
     assert start(["-c", AT_ONCE], checkout).stdout == "2\n"
 
 
 @pytest.mark.parametrize("half", ["digits/with_numpyml", "digits/with_pytorch", "two_styles/with_numpyml_dynamic"])
-def test_a_seed_that_is_no_number_is_one_line(half: str) -> None:
+def test_invalid_seed_is_reported_in_one_line(half: str) -> None:
     script = EXAMPLES / f"{half}.py"
     done = start([str(script), "abc"], script.parent)
     assert done.returncode == 2 and done.stdout == ""
@@ -89,7 +89,7 @@ def test_a_seed_that_is_no_number_is_one_line(half: str) -> None:
     assert not [path for path in EXAMPLES.glob("*/*.py") if "argv[1]" in path.read_text("utf-8")]
 
 
-def test_no_steps_are_refused(command) -> None:
+def test_zero_steps_are_refused(command) -> None:
     done = command("compare", "digits", "--steps", "0")
     assert done.returncode == 2
     assert "expected a number of at least 1, got 0" in done.stderr
@@ -144,13 +144,13 @@ def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", LESS_ALIKE)
-def test_halves_are_much_alike(task: str) -> None:
+def test_halves_share_most_lines(task: str) -> None:
     ours, theirs = (code(EXAMPLES / task / f"with_{name}.py") for name in ("numpyml", "pytorch"))
     assert sum(line in theirs for line in ours) >= 0.6 * len(ours)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_the_form_that_is_compared(task: str) -> None:
+def test_task_has_the_functions_that_comparison_needs(task: str) -> None:
     """What examples/comparison.py asks of it; each half says in its first line what it is."""
     trees = {path.stem: ast.parse(path.read_text("utf-8")) for path in (EXAMPLES / task).glob("*.py")}
     functions = {

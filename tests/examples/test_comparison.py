@@ -17,9 +17,9 @@ def test_in_float64_halves_agree_at_every_step(task: str, command, tmp_path: Pat
     plot = tmp_path / "curves.svg"
     done = command("compare", task, "--dtype", "float64", "--steps", str(STEPS.get(task, 100)), "--plot", str(plot))
     assert done.returncode == 0, done.stderr
-    found = distances(done.stdout)
-    assert len(found) >= (1 if task == "minilm" else 2), done.stdout
-    assert max(found.values()) <= 1e-10, found
+    errors = distances(done.stdout)
+    assert len(errors) >= (1 if task == "minilm" else 2), done.stdout
+    assert max(errors.values()) <= 1e-10, errors
     assert done.stdout.endswith(f"curves: {plot}\n")
     assert plot.read_text("utf-8").count("<path") > 5
     assert ("PyTorch" in done.stderr) == (task != "minilm")  # the progress, away from the figures; minilm comes trained
@@ -28,12 +28,12 @@ def test_in_float64_halves_agree_at_every_step(task: str, command, tmp_path: Pat
 def test_both_styles_have_the_same_bits(command, tmp_path: Path) -> None:
     done = command("compare", "two_styles", "--steps", "400", "--plot", str(tmp_path / "curves.png"))
     assert done.returncode == 0, done.stderr
-    found = distances(done.stdout)
-    assert [found["numpyml", "numpyml dynamic", kind] for kind in ("loss", "prediction")] == [0, 0]
-    assert found["numpyml", "PyTorch", "loss"] > 0  # so the distance can be seen
+    errors = distances(done.stdout)
+    assert [errors["numpyml", "numpyml dynamic", kind] for kind in ("loss", "prediction")] == [0, 0]
+    assert errors["numpyml", "PyTorch", "loss"] > 0  # so the distance can be seen
 
 
-def test_float32_strays_no_further_than_pytorch(command, tmp_path: Path) -> None:
+def test_float32_error_is_no_larger_than_pytorchs(command, tmp_path: Path) -> None:
     """From the same training in float64; how far that is depends on luck, so it is a median over starts."""
     done = command("compare", "optimizers", "--starts", "10", "--plot", str(tmp_path / "curves.svg"))
     assert done.returncode == 0, done.stderr
@@ -61,7 +61,7 @@ for size in (1, 8, 32):
 """
 
 
-def test_minilm_means_the_same_in_both_frameworks(checkout: Path) -> None:
+def test_minilm_embeddings_agree_in_both_frameworks(checkout: Path) -> None:
     """Of short texts and long ones, alone and padded in batches, and of what no text should be."""
     done = start(["-c", IN_BOTH], checkout)
     assert done.returncode == 0, done.stderr
@@ -86,7 +86,7 @@ print(furthest)
 """
 
 
-def test_gpt_has_the_same_logits_from_its_cache(checkout: Path) -> None:
+def test_gpt_logits_from_the_cache_equal_those_of_the_whole_sequence(checkout: Path) -> None:
     done = start(["-c", FROM_CACHE], checkout)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) <= 1e-12
@@ -113,7 +113,7 @@ def chance_of_ranks(a: list[float], b: list[float]) -> float:
     return sum(n >= sum(x > y for x in a for y in b) for n in above) / len(above)
 
 
-def test_ranks_tell_larger_numbers_from_chance() -> None:
+def test_rank_test_detects_larger_numbers() -> None:
     low, high = [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]
     assert chance_of_ranks(high, low) == 1 / 70 and chance_of_ranks(low, high) == 1.0
     assert chance_of_ranks([1.0, 4.0, 5.0, 8.0], [2.0, 3.0, 6.0, 7.0]) > 0.4
@@ -126,7 +126,9 @@ def test_ranks_tell_larger_numbers_from_chance() -> None:
         ("dates", {"width": 16, "depth": 1}, {"BATCH": 16, "HELD_OUT": 10}),
     ],
 )
-def test_a_transformer_strays_no_further_than_pytorch(task: str, size: object, changes: object, checkout: Path) -> None:
+def test_transformer_float32_error_is_no_larger_than_pytorchs(
+    task: str, size: object, changes: object, checkout: Path
+) -> None:
     """Smaller ones: in float64 both have the same losses at 300 steps; in float32 numpyml is no further from them than
     PyTorch, as far as ranks over several starts can tell: a single start depends on which way roundings fall."""
     done = start(["-c", SMALLER, task, repr(size), repr(changes)], checkout)

@@ -36,7 +36,7 @@ def name_of(part):
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=name_of)
-def test_scikit_learns_checks(estimator, check):
+def test_check_estimator(estimator, check):
     check(estimator)
 
 
@@ -53,24 +53,24 @@ QUICK = {"max_epochs": 5, "random_state": 0}
 # On real data
 
 
-def test_it_classifies_real_data_in_a_pipeline_as_well_as_it_should():
+def test_classifier_accuracy_on_real_data_in_a_pipeline():
     x, y = load_breast_cancer(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), NeuralNetClassifier(max_epochs=30, random_state=0))
     assert cross_val_score(pipeline, x, y, cv=4).mean() > 0.96
 
 
-def test_it_regresses_real_data_as_well_as_it_should():
+def test_regressor_score_on_real_data():
     x, y = load_diabetes(return_X_y=True)
     y = (y - y.mean()) / y.std()
     net = NeuralNetRegressor(
         max_epochs=100, early_stopping=True, optimizer=functools.partial(optimizers.AdamW, weight_decay=0.1),
         random_state=0,
     )  # fmt: skip
-    found = cross_val_score(make_pipeline(StandardScaler(), net), x, y, cv=4).mean()
-    assert found > cross_val_score(LinearRegression(), x, y, cv=4).mean() - 0.03
+    results = cross_val_score(make_pipeline(StandardScaler(), net), x, y, cv=4).mean()
+    assert results > cross_val_score(LinearRegression(), x, y, cv=4).mean() - 0.03
 
 
-def test_a_grid_of_modules_sizes_and_rates_is_searched_also_in_other_processes(iris):
+def test_grid_search_over_modules_sizes_and_rates_in_other_processes(iris):
     numpyml.manual_seed(0)
     grid = [
         {"module": [small(4, 3)], "learning_rate": [0.01]},
@@ -84,7 +84,7 @@ def test_a_grid_of_modules_sizes_and_rates_is_searched_also_in_other_processes(i
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_copy_predicts_the_same_and_trains_on_by_itself(iris, copied):
+def test_copy_predicts_the_same_and_trains_independently(iris, copied):
     x, y = iris
     net = NeuralNetClassifier(small, warm_start=True, **QUICK).fit(x, y)
     other = copied(net)
@@ -106,7 +106,7 @@ def test_a_clone_has_the_options_and_nothing_learned(iris):
     assert np.array_equal(other.fit(*iris).predict_proba(iris[0]), net.predict_proba(iris[0]))
 
 
-def test_the_module_that_is_given_is_not_trained_itself(iris):
+def test_module_argument_is_not_trained_itself(iris):
     module = small(4, 3)
     before = module.state_dict()
     net = NeuralNetClassifier(module, **QUICK).fit(*iris)
@@ -114,25 +114,25 @@ def test_the_module_that_is_given_is_not_trained_itself(iris):
     assert all(np.array_equal(before[name], p) for name, p in module.state_dict().items())
 
 
-def test_a_seed_settles_everything_and_leaves_the_default_generator_alone(iris):
+def test_seed_determines_everything_and_leaves_the_default_generator_unchanged(iris):
     x, y = iris
     state = numpyml.manual_seed(1).bit_generator.state
     seeds = 3, np.random.RandomState(3), np.random.default_rng(3), 3
-    found = [NeuralNetClassifier(small, max_epochs=3, random_state=seed).fit(x, y).predict_proba(x) for seed in seeds]
+    results = [NeuralNetClassifier(small, max_epochs=3, random_state=seed).fit(x, y).predict_proba(x) for seed in seeds]
     assert default_generator().bit_generator.state == state
-    assert np.array_equal(found[0], found[3]) and np.array_equal(found[0], found[2])
-    assert not np.array_equal(found[0], found[1])
+    assert np.array_equal(results[0], results[3]) and np.array_equal(results[0], results[2])
+    assert not np.array_equal(results[0], results[1])
 
 
-def test_without_a_seed_manual_seed_settles_it(iris):
-    found = []
+def test_without_a_seed_manual_seed_determines_the_result(iris):
+    results = []
     for seed in (1, 1, 2):
         numpyml.manual_seed(seed)
-        found.append(NeuralNetClassifier(max_epochs=1).fit(*iris).predict_proba(iris[0]))
-    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+        results.append(NeuralNetClassifier(max_epochs=1).fit(*iris).predict_proba(iris[0]))
+    assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
 
 
-def test_labels_of_any_kind_come_back_and_probabilities_add_up_in_their_order(iris):
+def test_labels_of_any_kind_are_predicted_and_probabilities_follow_their_order(iris):
     x, y = iris
     net = NeuralNetClassifier(max_epochs=30, learning_rate=0.01, random_state=0).fit(x, y)
     probabilities = net.predict_proba(x)
@@ -149,7 +149,7 @@ def test_several_targets_are_regressed_at_once_and_keep_their_shape(line):
     assert net.fit(x, y).predict(x).shape == (120,)
 
 
-def test_data_in_float32_is_learned_from_in_float32(iris):
+def test_float32_data_is_trained_on_in_float32(iris):
     x, y = iris
     for dtype in (np.float32, np.float64):
         net = NeuralNetClassifier(**QUICK).fit(x.astype(dtype), y)
@@ -157,7 +157,7 @@ def test_data_in_float32_is_learned_from_in_float32(iris):
         assert net.predict_proba(x.astype(dtype)).dtype == dtype
 
 
-def test_names_of_columns_are_remembered_and_asked_for():
+def test_column_names_are_remembered_and_checked():
     pandas = __import__("pandas")
     x, y = load_iris(return_X_y=True)
     frame = pandas.DataFrame(x, columns=list("abcd"))
@@ -170,7 +170,7 @@ def test_names_of_columns_are_remembered_and_asked_for():
 # The training
 
 
-def test_early_stopping_holds_rows_out_and_keeps_the_best(iris):
+def test_early_stopping_holds_out_rows_and_restores_the_best(iris):
     net = NeuralNetClassifier(
         early_stopping=True, max_epochs=500, patience=3, learning_rate=0.1, validation_fraction=0.2, random_state=0
     ).fit(*iris)
@@ -178,7 +178,7 @@ def test_early_stopping_holds_rows_out_and_keeps_the_best(iris):
     assert net.history_.best_epoch == len(net.history_) - 3
 
 
-def test_a_warm_start_goes_on_where_the_last_fit_ended(line):
+def test_warm_start_continues_the_last_fit(line):
     x, y = line
     net = NeuralNetRegressor(max_epochs=10, warm_start=True, random_state=0)
     first = net.fit(x, y).history_[-1]["loss"]
@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_a_fitted_estimator_and_a_warning(line):
     assert net.predict(line[0]).shape == (120,)
 
 
-def test_progress_is_shown_where_it_is_asked_for(line, capsys):
+def test_progress_is_printed_when_verbose(line, capsys):
     NeuralNetRegressor(verbose=True, **QUICK).fit(*line)
     assert re.match(r"epoch 1/5  loss \S+  [\d.]+ steps/s\n", capsys.readouterr().err)
 
@@ -215,7 +215,7 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("options", "error", "message"),
     [
         ({"module": 3}, DTypeError, r"expected module to be a model, or a function of \(features, outputs\)"),
         ({"module": lambda features, outputs: None}, DTypeError, "expected module to make a model, got None"),
@@ -234,15 +234,15 @@ def test_progress_is_shown_where_it_is_asked_for(line, capsys):
         ({"optimizer": optimizers.SGD, "learning_rate": 1e200}, DivergenceError, "the loss was"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(iris, options, error, said):
-    with pytest.raises(error, match=said):
+def test_invalid_options_are_refused(iris, options, error, message):
+    with pytest.raises(error, match=message):
         NeuralNetClassifier(**options).fit(*iris)
 
 
 @pytest.mark.parametrize("options", [
     {"learning_rate": -1}, {"max_epochs": 0}, {"optimizer": optimizers.SGD, "learning_rate": 1e200},
 ])  # fmt: skip
-def test_a_fit_that_fails_leaves_what_was_fitted_before(iris, line, options):
+def test_failing_fit_keeps_the_previous_one(iris, line, options):
     x, y = iris
     net = NeuralNetClassifier(**QUICK).fit(x, y)
     labels, module = net.predict(x), net.module_
@@ -256,7 +256,7 @@ def test_a_fit_that_fails_leaves_what_was_fitted_before(iris, line, options):
     assert np.array_equal(other.predict(x), figures)
 
 
-def test_a_first_fit_that_fails_leaves_it_unfitted(iris):
+def test_failing_first_fit_leaves_the_estimator_unfitted(iris):
     net = NeuralNetClassifier(max_epochs=0)
     with pytest.raises(OptionError):
         net.fit(*iris)

@@ -20,7 +20,7 @@ QUICK = {"max_epochs": 5, "random_state": 0}
 # Weights of rows
 
 
-def test_a_row_of_weight_two_counts_as_two_and_one_of_weight_zero_as_none(line):
+def test_integer_weights_equal_repeated_rows(line):
     """In one batch of all rows, where no order matters."""
     x, y = line
     counts = np.random.default_rng(0).integers(0, 4, len(x))
@@ -34,7 +34,7 @@ def test_a_row_of_weight_two_counts_as_two_and_one_of_weight_zero_as_none(line):
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_weights_weigh_also_where_a_batch_is_one_row(partial):
+def test_weights_count_in_batches_of_one_row(partial):
     """The best constant is the weighted mean of y."""
     x, y = np.zeros((40, 1)), np.arange(40) % 2
     net = NeuralNetRegressor(layers.Dense, optimizer=optimizers.SGD, learning_rate=0.005, max_epochs=60, batch_size=1,
@@ -73,12 +73,12 @@ def test_weights_of_any_size_count_by_their_ratios(line, size, dtype):
 
 
 @pytest.mark.parametrize("w", [1e39, 1e-60])
-def test_weights_that_a_sum_would_lose_are_refused(line, w):
+def test_weights_that_vanish_in_their_sum_are_refused(line, w):
     x, y = line
     net = NeuralNetRegressor(loss=losses.MeanSquaredError(reduction="sum"), learning_rate=1e-6, **QUICK)
     weights = np.where(np.arange(len(y)) == 4, w, 1)
-    said = rf"sample_weight to fit float32, .*, got {re.escape(str(w))} in row 4; scale .* or .* reduction 'mean'"
-    with pytest.raises(DataError, match=said), np.errstate(all="raise"):
+    message = rf"sample_weight to fit float32, .*, got {re.escape(str(w))} in row 4; scale .* or .* reduction 'mean'"
+    with pytest.raises(DataError, match=message), np.errstate(all="raise"):
         net.fit(x.astype(np.float32), y, sample_weight=weights)
 
 
@@ -93,7 +93,7 @@ def test_equal_weights_change_nothing(iris, reduction, options):
     assert loss.reduction == reduction
 
 
-def test_weights_reach_a_loss_of_ones_own_and_the_warning_of_a_sigmoid_too_many_stays(line, iris):
+def test_weights_reach_a_custom_loss_and_the_warning_about_sigmoid_remains(line, iris):
     class Cubed(Module):
         def __init__(self, reduction="mean"):
             self.reduction = reduction
@@ -116,7 +116,7 @@ def test_weights_reach_a_loss_of_ones_own_and_the_warning_of_a_sigmoid_too_many_
 
 
 @pytest.mark.parametrize(
-    ("loss", "weights", "said"),
+    ("loss", "weights", "message"),
     [
         (None, np.zeros(150), "weight.*zero"),
         (None, -np.ones(150), "sample_weight to be 0 or more, got -1.0 in row 0"),
@@ -126,9 +126,9 @@ def test_weights_reach_a_loss_of_ones_own_and_the_warning_of_a_sigmoid_too_many_
         (type("Bare", (), {"forward": None, "backward": None})(), np.ones(150), "a loss that has a reduction"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(iris, loss, weights, said):
+def test_invalid_weights_are_refused(iris, loss, weights, message):
     net = NeuralNetClassifier(loss=loss, **QUICK)
-    with pytest.raises((ValueError, TypeError), match=said):
+    with pytest.raises((ValueError, TypeError), match=message):
         net.fit(*iris, sample_weight=weights)
     with pytest.raises(NotFittedError):
         net.predict(iris[0])
@@ -137,7 +137,7 @@ def test_weights_that_do_not_fit_are_refused(iris, loss, weights, said):
 # A part of the data at a time
 
 
-def test_partial_fit_is_one_pass_and_goes_on_where_the_last_ended(iris):
+def test_partial_fit_is_one_epoch_and_continues(iris):
     x, y = iris
     net = NeuralNetClassifier(small, random_state=0)
     whole = clone(net).set_params(max_epochs=4).fit(x, y)
@@ -147,7 +147,7 @@ def test_partial_fit_is_one_pass_and_goes_on_where_the_last_ended(iris):
     assert net.history_["epoch"] == [1, 2, 3, 4] and net.history_["loss"] == whole.history_["loss"]
 
 
-def test_partial_fit_knows_classes_before_it_has_seen_them(iris):
+def test_partial_fit_accepts_classes_not_yet_seen(iris):
     x, y = iris
     net = NeuralNetClassifier(learning_rate=0.01, random_state=0)
     for _ in range(40):
@@ -157,7 +157,7 @@ def test_partial_fit_knows_classes_before_it_has_seen_them(iris):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_partial_fit_goes_on_from_a_fit_and_in_a_copy(line, copied):
+def test_partial_fit_continues_a_fit_and_a_copy(line, copied):
     x, y = line
     net = NeuralNetRegressor(small, **QUICK).fit(x, y)
     other = copied(net)
@@ -169,7 +169,7 @@ def test_partial_fit_goes_on_from_a_fit_and_in_a_copy(line, copied):
 
 
 @pytest.mark.parametrize(
-    ("options", "labels", "given", "said"),
+    ("options", "labels", "classes", "message"),
     [
         ({}, None, None, "classes must be passed on the first call"),
         ({}, "rose", ["setosa", "versicolor", "virginica"], "labels among .*setosa.*, got rose"),
@@ -177,12 +177,12 @@ def test_partial_fit_goes_on_from_a_fit_and_in_a_copy(line, copied):
         ({"scheduler": lambda o: schedulers.StepLR(o, 1)}, None, ["setosa", "versicolor", "virginica"], "scheduler to"),
     ],
 )
-def test_a_partial_fit_that_cannot_be_is_refused(iris, options, labels, given, said):
+def test_invalid_partial_fit_is_refused(iris, options, labels, classes, message):
     x, y = iris
     y = y if labels is None else np.where(np.arange(150) == 3, labels, y)
     net = NeuralNetClassifier(**options)
-    with pytest.raises(ValueError, match=said):
-        net.partial_fit(x, y, classes=given)
+    with pytest.raises(ValueError, match=message):
+        net.partial_fit(x, y, classes=classes)
     with pytest.raises(NotFittedError):
         net.predict(x)
 

@@ -155,13 +155,13 @@ def special_points(name: str, arity: int, nan: bool = True) -> Array:
 
 
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE.keys() - {"full_like", "where"}))  # which only move elements
-def test_where_mathematics_leaves_a_choice_a_function_makes_pytorchs(name: str) -> None:
+def test_functions_follow_pytorch_where_the_derivative_is_a_choice(name: str) -> None:
     operands = {f"x{i}": x for i, x in enumerate(special_points(name, ELEMENTWISE[name]).T)}
     assert special_disagreements(name, operands, OPTIONS.get(name, {})) == []
 
 
 @pytest.mark.parametrize(("name", "options"), CELLWISE, ids=lambda x: x if isinstance(x, str) else str(*x.values()))
-def test_where_mathematics_leaves_a_choice_a_reduction_makes_pytorchs(name: str, options: dict[str, Any]) -> None:
+def test_reductions_follow_pytorch_where_the_derivative_is_a_choice(name: str, options: dict[str, Any]) -> None:
     cells = special_points(name, 3, nan=options.get("ord") not in (np.inf, -np.inf))  # see the remarks of linalg.norm
     if options.get("ord") in (2.5, 3):  # see the remarks of linalg.norm
         cells = cells[(cells != 0).all(1) | ~np.isnan(cells).any(1)]
@@ -175,7 +175,7 @@ def corrupted(y: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["concatenate", "sort", "matmul", "linalg.norm", "clip"])
-def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
+def test_planted_error_in_a_function_is_detected(name: str) -> None:
     reference = reference_of(name)
 
     def gradients_off(*arguments: Any) -> Any:
@@ -186,7 +186,7 @@ def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_an_error_planted_in_a_module_is_seen(name: str) -> None:
+def test_planted_error_in_a_module_is_detected(name: str) -> None:
     reference = reference_of(name)
 
     def off_by(*arguments: Any) -> Any:

@@ -16,7 +16,7 @@ PLACES = (0, 1, 2, 3, 22, 355, 1000, 4097, 65535, 1_000_003)  # 22 and 355: all 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize(("features", "base"), [(8, 10000.0), (7, 10000.0), (2, 0.5), (6, 500000.0)])
-def test_waves_have_their_digits_at_every_place(features: int, base: float, dtype: Any) -> None:
+def test_tables_are_accurate_at_every_position(features: int, base: float, dtype: Any) -> None:
     """Right to a unit in the last place of the value, not of 1, also where it is all but 0."""
     c, s = cosines_and_sines(1_000_004, features, base, np.dtype(dtype))
     assert c.shape == s.shape == (1_000_004, (features + 1) // 2)

@@ -49,17 +49,17 @@ def run(task: str, half: str, *options: str) -> str:
 
 def number(pattern: str, text: str) -> float:
     """The figure that follows ``pattern``."""
-    found = re.search(pattern + r":? (-?[\d.]+(?:e[+-]\d+)?)", text)
-    assert found, text
-    return float(found[1])
+    match = re.search(pattern + r":? (-?[\d.]+(?:e[+-]\d+)?)", text)
+    assert match, text
+    return float(match[1])
 
 
 def distances(printed: str) -> dict[tuple[str, str, str], float]:
     """The largest distance of each pair of halves, of losses and of predictions, over all variants."""
-    found: dict[tuple[str, str, str], float] = {}
+    largest: dict[tuple[str, str, str], float] = {}
     for one, other, value, kind in re.findall(
         r"^largest distance, (.+) from (.+): (\S+) of the (loss|largest prediction)", printed, re.MULTILINE
     ):
         key = one, other, kind.split()[-1]
-        found[key] = max(found.get(key, 0.0), float(value))
-    return found
+        largest[key] = max(largest.get(key, 0.0), float(value))
+    return largest

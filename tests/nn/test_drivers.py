@@ -47,7 +47,7 @@ def test_a_model_of_several_inputs_and_outputs_works_in_both_drivers(rng):
     np.testing.assert_allclose(got_b, ga * a - gb)
 
 
-def test_a_layer_with_the_short_pullback_stands_anywhere_in_a_model(x):
+def test_pullback_of_two_arguments_works_anywhere_in_a_model(x):
     net = model.Sequential(Double(), Double())
     assert np.array_equal(net.forward(x), 4 * x)
     assert np.array_equal(net.backward(x), 4 * x)
@@ -91,7 +91,7 @@ def test_backward_accumulates_and_zero_grad_fills_in_place(x):
     assert all(a is b for a, b in zip(gradients, net.gradients(), strict=True))
 
 
-def test_a_gradient_written_by_hand_is_added_to_even_when_the_rest_is_zero(rng):
+def test_backward_adds_to_a_gradient_written_by_hand(rng):
     layer = layers.Dense(200, 100)
     layer.weight.grad[50, 50] = 1
     x = rng.standard_normal((8, 200)).astype(np.float32)
@@ -133,7 +133,7 @@ def test_a_gradient_of_another_shape_changes_nothing(x):
     net.backward(np.ones((6, 3)))  # the context is still there
 
 
-def test_an_input_gradient_nobody_reads_is_not_computed(x, monkeypatch):
+def test_unused_input_gradient_is_not_computed(x, monkeypatch):
     net = model.Sequential(layers.Flatten(), layers.Dense(4, 3, dtype=np.float64))
     monkeypatch.setattr(layers.Flatten, "pullback", lambda *_: pytest.fail("computed all the same"))
     net.forward(x)
@@ -141,7 +141,7 @@ def test_an_input_gradient_nobody_reads_is_not_computed(x, monkeypatch):
     np.testing.assert_allclose(net[1].weight.grad, np.ones((6, 3)).T @ x)
 
 
-def test_an_error_names_the_place_in_the_model(x):
+def test_error_names_the_position_in_the_model(x):
     net = model.Sequential([layers.Dense(4, 5), activations.ReLU(), layers.Dense(6, 1)])
     expected = r"^Sequential\[2\] Dense\(6, 1\) expected 6 features on the last axis, got x of shape \(6, 5\);"
     for call in (net.forward, lambda a: net(Tensor(a))):
@@ -186,8 +186,8 @@ def test_inputs_are_only_read(x):
     gy = np.ones((6, 3))
     gy.flags.writeable = False
     net = small_net()
-    net.forward(x)
-    net.backward(gy)
+    assert net.forward(x) is not x
+    assert net.backward(gy) is not gy
 
 
 def test_super_forward_runs_the_parents_model(x):
@@ -246,7 +246,7 @@ def test_super_forward_runs_the_parent_layer(x, parent):
     np.testing.assert_allclose(net.gradients()[0], 2 * plain.gradients()[0], rtol=1e-6)
 
 
-def test_a_models_other_arguments_reach_its_forward_as_they_are(x):
+def test_other_arguments_of_a_model_reach_forward_unchanged(x):
     class Scaled(Module):
         def forward(self, x, scale, mode="up", *, shift=None):
             assert mode in ("up", "down") and (shift is None or shift == 3)
@@ -293,7 +293,7 @@ def test_no_grad_keeps_no_context(x):
         assert net.compute(x)[1] == []
 
 
-def test_an_explicit_backward_frees_what_it_has_passed():
+def test_explicit_backward_frees_contexts_as_it_proceeds():
     class Kept:
         pass
 
@@ -325,7 +325,7 @@ def test_an_explicit_backward_frees_what_it_has_passed():
 
 
 @pytest.mark.parametrize("rows", [2, 3])
-def test_a_layer_that_forgets_the_context_is_told(rows):
+def test_compute_without_a_context_is_an_error(rows):
     """Two rows would come apart as output and context."""
 
     class Forgetful(Double):
@@ -361,7 +361,7 @@ def deepest_call(function):
 
 
 @pytest.mark.parametrize("layer", [layers.Dense(3, 2), activations.ReLU(), activations.GELU()])
-def test_numpy_is_four_frames_away_from_a_model(layer):
+def test_forward_takes_at_most_four_frames_to_numpy(layer):
     net, x = model.Sequential(layer), np.ones((2, 3), np.float32)
     net.forward(x)
     frames = deepest_call(lambda: net.forward(x))

@@ -74,15 +74,15 @@ def test_cross_entropy_with_logits(rng, reduction, smoothing, weighted, shape, p
     if probabilities:
         t = rng.dirichlet(np.ones(4), log_p.sum(axis).shape)
         t = hot = np.moveaxis(t, -1, axis)
-        ignore, kept = {}, np.ones(log_p.sum(axis).shape, bool)
-        count = kept.size
+        ignore, counted = {}, np.ones(log_p.sum(axis).shape, bool)
+        count = counted.size
     else:
         t = rng.integers(0, 4, log_p.sum(axis).shape)
-        ignore, kept = {"ignore_index": 1}, np.asarray(t != 1)
+        ignore, counted = {"ignore_index": 1}, np.asarray(t != 1)
         hot = np.moveaxis(np.eye(4)[t], -1, axis)
-        count = (w[t] * kept).sum()
+        count = (w[t] * counted).sum()
     target = (1 - smoothing) * hot + smoothing / 4
-    expected = -(target * along * log_p).sum(axis) * kept
+    expected = -(target * along * log_p).sum(axis) * counted
     loss = CrossEntropyWithLogits(w if weighted else None, reduction=reduction, label_smoothing=smoothing, **ignore)
     if count:
         np.testing.assert_allclose(loss.forward(x, t), reduced(expected, reduction, count), rtol=1e-12)

@@ -36,7 +36,7 @@ def test_a_copy_keeps_shared_parameters_shared():
     assert other[0] is other[1]
 
 
-def test_state_dict_goes_there_and_back(x):
+def test_state_dict_round_trip(x):
     source, target = small_net(), small_net()
     target.parameters()[0][...] = 7
     arrays = target.parameters()
@@ -101,7 +101,7 @@ def test_train_and_eval_reach_every_module():
     assert all(m.training for m in net.modules())
 
 
-def test_a_parameter_is_written_to_and_never_rebound():
+def test_parameter_is_written_in_place_and_never_rebound():
     p = Parameter(np.arange(3))
     array, grad = p.data, p.grad
     p.data = [4, 5, 6]
@@ -115,7 +115,7 @@ def test_a_parameter_is_written_to_and_never_rebound():
 
 
 @pytest.mark.parametrize("data", [np.array(["a"]), np.array([1j])])
-def test_a_parameter_of_no_real_numbers_is_refused(data):
+def test_parameter_data_that_is_not_real_is_refused(data):
     with pytest.raises(DTypeError, match="expected real data"):
         Parameter(data)
 
@@ -130,12 +130,12 @@ def test_repr_reads_like_the_constructor_call():
     assert repr(Double()) == "Double()"
 
 
-def test_every_error_is_one_family():
+def test_every_error_is_a_numpyml_error():
     for error in (ShapeError, DTypeError, CallOrderError, StateError):
         assert issubclass(error, NumpymlError)
 
 
-def test_a_module_without_functions_says_so(x):
+def test_module_without_functions_is_an_error(x):
     with pytest.raises(NotImplementedError, match="Empty defines neither forward nor both compute and pullback"):
         type("Empty", (Module,), {})().forward(x)
 
@@ -158,7 +158,7 @@ def test_a_parameter_is_not_replaced_by_mistake(x):
     assert len(layer.parameters()) == 1
 
 
-def test_a_way_back_up_is_not_followed():
+def test_reference_to_the_parent_is_not_followed():
     class Node(Module):
         def __init__(self, parent=None):
             self.layer = layers.Dense(1, 1)
@@ -170,7 +170,7 @@ def test_a_way_back_up_is_not_followed():
     assert list(Node().state_dict()) == ["layer.weight", "layer.bias", "child.layer.weight", "child.layer.bias"]
 
 
-def test_a_layer_that_stands_twice_fails_at_its_place():
+def test_error_of_a_shared_layer_names_its_position():
     layer = layers.Dense(3, 2)
     net = model.Sequential(model.Sequential([layer, activations.ReLU(), layer]))
     with pytest.raises(ShapeError, match=r"^Sequential\[0\]\[2\] Dense\(3, 2\)"):
@@ -183,7 +183,7 @@ def test_a_state_dict_is_a_dict(bad):
         small_net().load_state_dict(bad)
 
 
-def test_a_mode_is_true_or_false():
+def test_mode_must_be_true_or_false():
     with pytest.raises(ValueError, match="mode to be True or False"):
         small_net().train("off")
     with pytest.raises(DTypeError, match="requires_grad expected True or False"):

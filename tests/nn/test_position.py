@@ -211,7 +211,7 @@ def test_sequence_longer_than_max_len_is_refused(make, rng):
 
 
 @pytest.mark.parametrize(
-    ("positions", "error", "said"),
+    ("positions", "error", "message"),
     [
         ([0, 1, 8], DataError, "positions from 0 to 7, got 8; build the layer with a larger max_len"),
         ([0, -1, 2], DataError, "positions from 0 to 7, got -1"),
@@ -228,10 +228,10 @@ def test_sequence_longer_than_max_len_is_refused(make, rng):
     ],
 )
 @ALL
-def test_bad_positions_are_refused(make, positions, error, said, rng):
+def test_bad_positions_are_refused(make, positions, error, message, rng):
     layer = make() if make is rotary else make(batch_first=True)
     for value in (positions, np.array(positions)):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             layer.forward(rng.standard_normal((2, 3, 4)), value)
 
 
@@ -262,7 +262,7 @@ def test_heads_of_another_width_are_refused(shape, rng):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: SinusoidalPositionalEncoding(0), "d_model to be .* of 1 or more, got .*0"),
         (lambda: SinusoidalPositionalEncoding(4, 0), "max_len to be .* of 1 or more"),
@@ -278,8 +278,8 @@ def test_heads_of_another_width_are_refused(shape, rng):
         (lambda: RotaryPositionalEmbedding(4, interleaved="no"), "interleaved to be True or False"),
     ],
 )
-def test_bad_options_are_refused(call, said):
-    with pytest.raises(OptionError, match=said):
+def test_bad_options_are_refused(call, message):
+    with pytest.raises(OptionError, match=message):
         call()
 
 

@@ -43,7 +43,7 @@ def rows_of_lengths(*lengths):
     DataLoader(rows_of_lengths(3, 3, 4), batch_size=2, collate_fn=lambda rows: rows[-1]),
     DataLoader(rows_of_lengths(3, 4), batch_size=1),
 ])  # fmt: skip
-def test_validation_batches_that_no_metric_can_take_are_refused_before_training(validation):
+def test_validation_batches_that_cannot_be_joined_are_refused_before_training(validation):
     net = Half()
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
     before, drawn = net.state_dict(), numpyml.manual_seed(0).bit_generator.state
@@ -55,7 +55,7 @@ def test_validation_batches_that_no_metric_can_take_are_refused_before_training(
     assert len(fit(net, losses.MeanSquaredError(), optim, rows_of_lengths(3), **options)) == 1  # no metric, no matter
 
 
-def test_validation_that_has_to_be_computed_to_be_known_is_refused_after_the_epoch():
+def test_outputs_that_cannot_be_joined_are_refused_after_the_epoch():
     class Growing(Half):
         def forward(self, x):
             return np.concatenate([x] * x.shape[1], axis=1) * self.p
@@ -75,8 +75,8 @@ def test_validation_that_has_to_be_computed_to_be_known_is_refused_after_the_epo
         fit(net, First(), optim, [data[0]], epochs=1, validation=data, metrics={"one": lambda y, t: 1}, progress=False)
 
 
-def test_what_a_validation_draws_before_training_moves_no_generator():
-    def found(metrics):
+def test_validation_draws_before_training_leave_generators_unchanged():
+    def trained(metrics):
         job = Job(dropout=0.5)
         drawing = DataLoader(
             [(np.ones(3, np.float32), np.ones(1, np.float32))] * 4, batch_size=2, shuffle=True,
@@ -86,7 +86,7 @@ def test_what_a_validation_draws_before_training_moves_no_generator():
             progress=False)  # fmt: skip
         return job.net.state_dict()
 
-    one, other = found(()), found({"one": lambda y, t: 1})
+    one, other = trained(()), trained({"one": lambda y, t: 1})
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -99,7 +99,7 @@ def test_what_a_validation_draws_before_training_moves_no_generator():
     lambda: model.Sequential(layers.Dense(3, 2), activations.Sigmoid(), layers.Dropout(0.0), layers.Flatten()),
 ])  # fmt: skip
 @pytest.mark.parametrize("loss", [losses.CrossEntropyWithLogits(), losses.BinaryCrossEntropyWithLogits()])
-def test_a_squashed_output_before_a_loss_on_logits_is_warned_of(make, loss):
+def test_sigmoid_or_softmax_before_a_loss_on_logits_warns(make, loss):
     net = make()
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
     x, _ = line()
@@ -111,7 +111,7 @@ def test_a_squashed_output_before_a_loss_on_logits_is_warned_of(make, loss):
     assert len(caught) == 1 and caught[0].filename == __file__
 
 
-def test_a_model_of_ones_own_that_ends_in_a_sigmoid_is_warned_of():
+def test_custom_model_ending_in_a_sigmoid_warns():
     class Own(Module):
         def __init__(self):
             self.dense, self.squash = layers.Dense(3, 1), activations.Sigmoid()
@@ -126,7 +126,7 @@ def test_a_model_of_ones_own_that_ends_in_a_sigmoid_is_warned_of():
         fit(net, losses.BinaryCrossEntropyWithLogits(), optim, (x, (x[:, 0] > 0) * 1.0), epochs=1, progress=False)
 
 
-def test_a_sigmoid_inside_or_before_another_loss_is_not_warned_of():
+def test_sigmoid_elsewhere_or_before_another_loss_does_not_warn():
     x, y = line()
     inside = model.Sequential(layers.Dense(3, 3), activations.Sigmoid(), layers.Dense(3, 1))
     at_the_end = model.Sequential(layers.Dense(3, 1), activations.Sigmoid())
@@ -134,7 +134,7 @@ def test_a_sigmoid_inside_or_before_another_loss_is_not_warned_of():
         warnings.simplefilter("error")
         for net, loss in ((inside, losses.BinaryCrossEntropyWithLogits()), (at_the_end, losses.MeanSquaredError())):
             optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
-            fit(net, loss, optim, (x, (y > 0) * 1.0), epochs=1, progress=False)
+            assert fit(net, loss, optim, (x, (y > 0) * 1.0), epochs=1, progress=False)
 
 
 # What it refuses
@@ -142,12 +142,16 @@ def test_a_sigmoid_inside_or_before_another_loss_is_not_warned_of():
 
 def call(**changes):
     net = layers.Dense(3, 1)
-    given = {
+    arguments = {
         "model": net, "loss": losses.MeanSquaredError(), "data": line(), "epochs": 1, "progress": False,
         "optimizer": optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1),
     }  # fmt: skip
-    given |= {name: value(net) if callable(value) and name == "optimizer" else value for name, value in changes.items()}
-    return fit(given.pop("model"), given.pop("loss"), given.pop("optimizer"), given.pop("data"), **given)
+    arguments |= {
+        name: value(net) if callable(value) and name == "optimizer" else value for name, value in changes.items()
+    }
+    return fit(
+        arguments.pop("model"), arguments.pop("loss"), arguments.pop("optimizer"), arguments.pop("data"), **arguments
+    )
 
 
 OTHER = layers.Dense(3, 1)
@@ -155,7 +159,7 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"model": 3}, DTypeError, "fit expected a model, got 3"),
         ({"loss": abs}, DTypeError, "fit expected a loss with forward and backward"),
@@ -229,12 +233,12 @@ OTHERS = optimizers.SGD(OTHER.parameters(), OTHER.gradients(), learning_rate=0.1
         ({"resume": 5}, DTypeError, "load expected a path, got 5"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(changes, error, said):
-    with pytest.raises(error, match=said):
+def test_invalid_arguments_are_refused(changes, error, message):
+    with pytest.raises(error, match=message):
         call(**changes)
 
 
-def test_outputs_that_metrics_cannot_be_computed_of_together_are_told():
+def test_outputs_of_different_shapes_are_refused_for_metrics():
     dense = layers.Dense(1, 1, dtype=np.float64)
     optim = optimizers.SGD(dense.parameters(), dense.gradients(), learning_rate=0.1)
     batches = [(np.zeros((2, n, 1)), np.zeros((2, n, 1))) for n in (3, 4)]
@@ -242,7 +246,7 @@ def test_outputs_that_metrics_cannot_be_computed_of_together_are_told():
         call(model=dense, optimizer=optim, data=batches, validation=batches, metrics=[lambda a, b: 0.0])
 
 
-def test_metrics_by_name_need_scikit_learn_and_say_so(monkeypatch):
+def test_metrics_by_name_need_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(
         MissingPackageError, match=r"accuracy expected the package scikit-learn.*'provengrad\[training\]'"
@@ -250,7 +254,7 @@ def test_metrics_by_name_need_scikit_learn_and_say_so(monkeypatch):
         call(metrics="accuracy", validation=line())
 
 
-def test_a_checkpoint_needs_safetensors_and_says_so_before_it_trains(monkeypatch, tmp_path):
+def test_missing_safetensors_is_an_error_before_training(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(MissingPackageError, match=r"'provengrad\[checkpoint\]'"):
         call(checkpoint=tmp_path / "x", callbacks=lambda run: pytest.fail("it trained"))

@@ -1,5 +1,6 @@
 """fit: losses, data and weights that are not finite."""
 
+import contextlib
 import re
 import signal
 import warnings
@@ -22,7 +23,7 @@ def wild(learning_rate=1e30, **options):
     return net, optimizers.SGD(net.parameters(), net.gradients(), learning_rate=learning_rate, **options)
 
 
-def test_a_diverging_training_stops_tells_the_layer_and_keeps_weights_that_gave_a_number():
+def test_divergence_names_the_layer_and_restores_finite_weights():
     numpyml.manual_seed(0)
     net, optim = wild()
     before = net.state_dict()
@@ -38,7 +39,7 @@ def test_a_diverging_training_stops_tells_the_layer_and_keeps_weights_that_gave_
     assert len(caught.value.history) == 0
 
 
-def test_the_weights_kept_gave_a_finite_loss_also_after_many_steps():
+def test_restored_weights_gave_a_finite_loss_after_many_steps():
     numpyml.manual_seed(0)
     net, optim = wild(0.05)
 
@@ -62,7 +63,7 @@ def test_weights_that_are_not_finite_are_named():
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
 
 
-def test_the_place_is_found_also_inside_a_forward_of_ones_own():
+def test_divergence_inside_a_custom_forward_is_located():
     class Root(Module):
         def __init__(self):
             self.mix = layers.Dense(3, 3)
@@ -85,28 +86,26 @@ def test_the_place_is_found_also_inside_a_forward_of_ones_own():
     assert "compute" not in vars(net) and "forward" not in vars(net)
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "inputs"), (1, "targets")])
-def test_data_that_is_not_finite_is_told_and_the_model_stays(place, name):
+@pytest.mark.parametrize(("index", "name"), [(0, "inputs"), (1, "targets")])
+def test_data_that_is_not_finite_is_refused_and_the_model_is_unchanged(index, name):
     data = line()
-    data[place][33, 0] = np.nan
+    data[index][33, 0] = np.nan
     batches = list(DataLoader(ArrayDataset(*data), 16))
+    match = rf"finite {name}, got 1 NaN or infinite values, the first in row 1 of the batch: .*at step 3"
     nets = []
-    for given in (batches[:2], batches):
+    for train, expectation in (
+        (batches[:2], contextlib.nullcontext()),
+        (batches, pytest.raises(DivergenceError, match=match)),
+    ):
         numpyml.manual_seed(0)
         net, optim = wild(0.01)
         nets.append(net)
-        if given is batches:
-            with pytest.raises(
-                DivergenceError,
-                match=rf"finite {name}, got 1 NaN or infinite values, the first in row 1 of the batch: .*at step 3",
-            ):
-                fit(net, losses.MeanSquaredError(), optim, given, epochs=1, progress=False)
-        else:
-            fit(net, losses.MeanSquaredError(), optim, given, epochs=1, progress=False)
+        with expectation:
+            fit(net, losses.MeanSquaredError(), optim, train, epochs=1, progress=False)
     assert all(np.array_equal(p, q) for p, q in zip(*(net.parameters() for net in nets), strict=True))
 
 
-def test_a_validation_that_is_no_number_is_told():
+def test_validation_data_that_is_not_finite_is_refused():
     data = line()
     data[0][0, 0] = np.inf
     net, optim = wild(0.01)
@@ -131,7 +130,7 @@ class Steep(Module):
         return np.zeros_like(x)
 
 
-def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found():
+def test_overflow_with_finite_losses_warns_once_and_can_be_located():
     net = model.Sequential(layers.Dense(3, 1), Steep())
     optim = optimizers.SGD(net.parameters(), net.gradients())
     with warnings.catch_warnings(record=True) as caught:
@@ -146,7 +145,7 @@ def test_an_overflow_that_leaves_the_loss_a_number_is_told_once_and_can_be_found
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_overflow_is_told_also_where_ctrl_c_ends_the_epoch(times):
+def test_overflow_warns_when_ctrl_c_ends_the_epoch_too(times):
     net = model.Sequential(layers.Dense(3, 1), Steep())
     optim = optimizers.SGD(net.parameters(), net.gradients())
     step = optim.step
@@ -163,19 +162,19 @@ def test_an_overflow_is_told_also_where_ctrl_c_ends_the_epoch(times):
 
 
 @pytest.mark.parametrize("how", ["log", "call"])
-def test_who_takes_overflows_elsewhere_gets_them_there(how):
+def test_overflow_reaches_the_handler_set_by_errstate(how):
     class Log:
         def __init__(self):
-            self.told = []
+            self.messages = []
 
         def write(self, message):
-            self.told.append(message)
+            self.messages.append(message)
 
         def __call__(self, kind, flag):
-            self.told.append(kind)
+            self.messages.append(kind)
 
     net = model.Sequential(layers.Dense(3, 1), Steep())
     optim, log = optimizers.SGD(net.parameters(), net.gradients()), Log()
     with np.errstate(over=how, call=log):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
-    assert log.told and all("overflow" in message for message in log.told)
+    assert log.messages and all("overflow" in message for message in log.messages)

@@ -18,7 +18,7 @@ from numpyml.training import History, fit
 # The loop
 
 
-def test_it_is_the_loop_that_one_would_write():
+def test_fit_matches_a_loop_written_by_hand_bit_for_bit():
     """Bit by bit, clipping and the schedule included."""
     x, y = line()
     nets = []
@@ -50,14 +50,14 @@ def test_it_is_the_loop_that_one_would_write():
     assert all(np.array_equal(p, q) for p, q in zip(*(net.parameters() for net in nets), strict=True))
 
 
-def test_it_learns_and_leaves_the_model_ready_to_be_used():
+def test_fit_learns_and_leaves_the_model_in_eval():
     job = Job(dropout=0.0, schedule=lambda o: schedulers.StepLR(o, 99))
     history = job.fit(60)
     assert history["val_loss"][-1] < 0.1 * history["val_loss"][0]
     assert not job.net.training
     x, y = line(20, 1)
-    again = losses.MeanSquaredError().forward(job.net.forward(x), y)
-    assert history[-1]["val_loss"] == pytest.approx(float(again), rel=1e-6)
+    loss = losses.MeanSquaredError().forward(job.net.forward(x), y)
+    assert history[-1]["val_loss"] == pytest.approx(float(loss), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_it_learns_and_leaves_the_model_ready_to_be_used():
     ],
     ids=["tuple", "list", "lists", "dataset", "loader", "batches"],
 )
-def test_data_comes_in_any_form(data):
+def test_data_may_be_arrays_lists_a_dataset_a_loader_or_batches(data):
     net = layers.Dense(3, 1)
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.1)
     assert len(fit(net, losses.MeanSquaredError(), optim, data, epochs=2, progress=False)) == 2
 
 
-def test_several_inputs_go_to_the_model_in_order():
+def test_several_inputs_reach_the_model_in_order():
     class Difference(Module):
         def __init__(self):
             self.scale = layers.Dense(1, 1)
@@ -93,19 +93,19 @@ def test_several_inputs_go_to_the_model_in_order():
     assert history[-1]["loss"] < 1e-3
 
 
-def test_losses_of_either_reduction_are_told_by_the_row():
-    found = []
+def test_reported_losses_are_means_over_rows_for_any_reduction():
+    records = []
     for reduction in ("mean", "sum"):
         numpyml.manual_seed(0)
         net = layers.Dense(3, 1)
         optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=1e-9)
         loss = losses.MeanSquaredError(reduction=reduction)
-        found.append(fit(net, loss, optim, line(), epochs=1, validation=line(7), progress=False)[0])
-    assert found[0]["loss"] == pytest.approx(found[1]["loss"], rel=1e-5)
-    assert found[0]["val_loss"] == pytest.approx(found[1]["val_loss"], rel=1e-5)
+        records.append(fit(net, loss, optim, line(), epochs=1, validation=line(7), progress=False)[0])
+    assert records[0]["loss"] == pytest.approx(records[1]["loss"], rel=1e-5)
+    assert records[0]["val_loss"] == pytest.approx(records[1]["val_loss"], rel=1e-5)
 
 
-def test_a_schedule_moves_every_epoch_or_every_step_and_a_plateau_sees_the_validation_loss():
+def test_schedulers_step_per_epoch_or_per_step_and_plateau_sees_the_validation_loss():
     assert Job().fit(4)["learning_rate"] == pytest.approx([0.01, 0.01, 0.007, 0.007])
     one = Job(every="step", schedule=lambda o: schedulers.LinearLR(o, 0.1, total_iters=10))
     assert one.fit(3)["learning_rate"] == pytest.approx([0.001, 0.0055, 0.01])
@@ -115,7 +115,7 @@ def test_a_schedule_moves_every_epoch_or_every_step_and_a_plateau_sees_the_valid
     assert history["learning_rate"] == pytest.approx([0.01, 0.01, 0.001])
 
 
-def test_metrics_of_your_own_are_of_the_validation():
+def test_custom_metrics_are_computed_on_the_validation_data():
     def largest(outputs, targets):
         assert outputs.shape == targets.shape == (20, 1)
         return float(np.abs(outputs - targets).max())
@@ -125,7 +125,7 @@ def test_metrics_of_your_own_are_of_the_validation():
     assert Job().fit(1, metrics={"worst": largest})[0]["val_worst"] == history[0]["val_largest"]
 
 
-def test_callbacks_see_the_run_and_can_end_it():
+def test_callbacks_see_the_run_and_can_stop_it():
     seen = []
 
     def watch(run):
@@ -167,24 +167,24 @@ def scripted(script, **options):
     return net, history, weights
 
 
-def test_patience_ends_it_and_brings_the_best_weights_back():
+def test_patience_stops_training_and_restores_the_best_weights():
     net, history, weights = scripted([3, 2, 2.5, 2, 1.9, 1], patience=2)
     assert history["val_loss"] == [3, 2, 2.5, 2] and history.best_epoch == 2
     assert history.stopped == "no better val_loss in 2 epochs after epoch 2"
     assert np.array_equal(net.weight.data, weights[1])
 
 
-def test_the_best_weights_come_back_also_where_the_last_epoch_was_reached():
+def test_best_weights_are_restored_after_the_last_epoch_too():
     net, history, weights = scripted([3, 1, 2], patience=9)
     assert history.stopped == "" and np.array_equal(net.weight.data, weights[1])
 
 
-def test_without_patience_the_last_weights_stay():
+def test_without_patience_the_last_weights_remain():
     net, history, weights = scripted([3, 1, 2])
     assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[2])
 
 
-def test_another_figure_can_be_watched_and_more_can_be_better():
+def test_any_metric_can_be_monitored_in_either_direction():
     figures = iter([1, 3, 2])
 
     def score(outputs, targets):
@@ -194,12 +194,12 @@ def test_another_figure_can_be_watched_and_more_can_be_better():
     assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[1])
 
 
-def test_patience_is_lost_also_with_figures_that_are_never_a_number():
+def test_patience_runs_out_when_the_metric_is_always_nan():
     history = Job().fit(9, patience=2, metrics={"odd": lambda a, b: np.nan}, monitor="val_odd")
     assert (len(history), history.stopped) == (2, "no finite val_odd in 2 epochs")
 
 
-def test_the_best_model_is_a_file_of_its_own(tmp_path):
+def test_best_model_is_saved_to_its_own_file(tmp_path):
     path = tmp_path / "best.safetensors"
     _, history, weights = scripted([3, 1, 2], best=path)
     other = layers.Dense(3, 1)
@@ -211,7 +211,7 @@ def test_the_best_model_is_a_file_of_its_own(tmp_path):
 # The history
 
 
-def test_a_history_is_a_dict_of_lists_and_reads_at_a_glance():
+def test_history_converts_to_a_dict_and_has_a_short_repr():
     history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_loss": 1.0}])
     assert history.to_dict() == {"epoch": [1, 2], "loss": [0.5, 0.25], "val_loss": [None, 1.0]}
     assert history["loss"] == [0.5, 0.25] and history[-1]["val_loss"] == 1.0 and len(list(history)) == 2
@@ -220,7 +220,7 @@ def test_a_history_is_a_dict_of_lists_and_reads_at_a_glance():
 
 
 @pytest.mark.parametrize(("method", "package"), [("to_frame", "pandas"), ("plot", "matplotlib.figure")])
-def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, method, package):
+def test_missing_package_is_named_with_its_extra(monkeypatch, method, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPackageError, match=rf"{package.split('.')[0]}, which is not.*'provengrad\[training\]'"):
         getattr(History([{"epoch": 1, "loss": 1.0}]), method)()
@@ -229,7 +229,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, method, 
 # What it shows
 
 
-def test_a_file_gets_a_line_an_epoch_and_no_carriage_return(capsys):
+def test_output_to_a_file_has_a_line_per_epoch_and_no_carriage_return(capsys):
     job = Job()
     job.loader.drop_last = True
     fit(job.net, losses.MeanSquaredError(), job.optim, job.loader, epochs=2, validation=line(9))
@@ -240,7 +240,7 @@ def test_a_file_gets_a_line_an_epoch_and_no_carriage_return(capsys):
     assert shown[-1].startswith("epoch 2/2")
 
 
-def test_a_thousand_fast_epochs_do_not_fill_the_file(capsys):
+def test_a_thousand_fast_epochs_print_few_lines(capsys):
     net = layers.Dense(3, 1)
     optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.01)
     fit(net, losses.MeanSquaredError(), optim, line(8), epochs=1000)
@@ -255,6 +255,6 @@ def test_a_terminal_without_tqdm_gets_lines(capsys, monkeypatch):
     assert "epoch 1/1" in capsys.readouterr().err
 
 
-def test_nothing_is_shown_where_nothing_is_wanted(capsys):
+def test_nothing_is_printed_without_progress(capsys):
     Job().fit(2)
     assert capsys.readouterr() == ("", "")

@@ -26,7 +26,7 @@ from numpyml.training import History, fit
 
 @pytest.mark.parametrize("every", ["epoch", "step"])
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5])
-def test_a_resumed_training_has_the_bits_of_one_that_never_stopped(tmp_path, stop_at, every):
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(tmp_path, stop_at, every):
     path = tmp_path / "run.safetensors"
     whole = Job(every=every)
     expected = whole.everything(whole.fit(6, patience=50))
@@ -56,7 +56,7 @@ class Noisy:
 
 
 @pytest.mark.parametrize("dataset", [Noisy, lambda: Subset(Noisy(), range(40))], ids=["itself", "subset"])
-def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path, dataset):
+def test_random_datasets_resume_with_the_same_draws(tmp_path, dataset):
     path = tmp_path / "run.safetensors"
     runs = []
     for stop_at in (None, 8):
@@ -79,7 +79,7 @@ def test_what_a_dataset_draws_is_drawn_again_where_it_was_interrupted(tmp_path, 
 
 
 @pytest.mark.parametrize("path", ["checkpoint", "resume"])
-def test_rows_that_are_drawn_ahead_could_not_be_drawn_again_and_are_refused(tmp_path, path):
+def test_prefetch_of_random_datasets_is_refused_with_a_checkpoint(tmp_path, path):
     file = tmp_path / "run.safetensors"
     Job().fit(1, checkpoint=file)
     for dataset in (Noisy(), Subset(Noisy(), range(20))):
@@ -94,7 +94,7 @@ def test_rows_that_are_drawn_ahead_could_not_be_drawn_again_and_are_refused(tmp_
 
 @pytest.mark.parametrize("step", [1, 3, 5, 6, 14])  # of 5 in an epoch: within one, and at the end of one
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_ctrl_c_ends_after_the_step_and_going_on_gives_the_same_bits(tmp_path, step, prefetch):
+def test_ctrl_c_stops_after_the_step_and_resuming_gives_the_same_bits(tmp_path, step, prefetch):
     path = tmp_path / "run.safetensors"
     whole = Job(schedule=schedulers.ReduceLROnPlateau)
     expected = whole.everything(whole.fit(4))
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_after_the_step_and_going_on_gives_the_same_bits(tmp_path, s
     assert other.everything(other.fit(4, resume=path)) == expected
 
 
-def test_a_keyboard_interrupt_from_elsewhere_ends_it_as_well(tmp_path):
+def test_keyboard_interrupt_raised_in_a_callback_stops_training(tmp_path):
     def stop(run):
         raise KeyboardInterrupt
 
@@ -138,7 +138,7 @@ def test_a_keyboard_interrupt_from_elsewhere_ends_it_as_well(tmp_path):
     assert other.everything(other.fit(4, resume=path)) == expected
 
 
-def test_ctrl_c_in_a_callback_ends_after_the_epoch(tmp_path):
+def test_ctrl_c_in_a_callback_stops_after_the_epoch(tmp_path):
     path = tmp_path / "run.safetensors"
     whole = Job()
     expected = whole.everything(whole.fit(3))
@@ -148,7 +148,7 @@ def test_ctrl_c_in_a_callback_ends_after_the_epoch(tmp_path):
     assert other.everything(other.fit(3, resume=path)) == expected
 
 
-def test_the_second_ctrl_c_does_not_wait_but_never_cuts_an_optimizers_step():
+def test_second_ctrl_c_stops_at_once_but_never_inside_an_optimizer_step():
     job = Job()
     stepped = []
     step = job.optim.step
@@ -177,17 +177,17 @@ def test_the_second_ctrl_c_does_not_wait_but_never_cuts_an_optimizers_step():
     assert all(np.array_equal(before[name], p) for name, p in job.net.state_dict().items())
 
 
-def test_two_ctrl_c_while_an_epoch_is_accounted_for_lose_no_epoch_and_count_none_twice(tmp_path, monkeypatch):
+def test_two_ctrl_c_at_the_end_of_an_epoch_count_it_once(tmp_path, monkeypatch):
     path, best = tmp_path / "run.safetensors", tmp_path / "best.safetensors"
     whole = Job()
     expected = whole.everything(whole.fit(3))
     save = checkpoint.save
 
-    def interrupted(place, *model, **parts):
-        if place == best:
+    def interrupted(target, *model, **parts):
+        if target == best:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
-        save(place, *model, **parts)
+        save(target, *model, **parts)
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "save", interrupted)
@@ -196,7 +196,7 @@ def test_two_ctrl_c_while_an_epoch_is_accounted_for_lose_no_epoch_and_count_none
     assert other.everything(other.fit(3, resume=path)) == expected
 
 
-def test_a_handler_of_yours_is_called_between_steps():
+def test_custom_signal_handler_is_called_between_steps():
     called, job = [], Job()
     step = job.optim.step
 
@@ -215,12 +215,12 @@ def test_a_handler_of_yours_is_called_between_steps():
     assert len(called) == 5
 
 
-def test_it_trains_in_any_thread():
-    found = []
-    thread = threading.Thread(target=lambda: found.append(Job().fit(2)))
+def test_fit_runs_in_any_thread():
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(Job().fit(2)))
     thread.start()
     thread.join()
-    assert len(found[0]) == 2
+    assert len(histories[0]) == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent in another way there")
@@ -251,18 +251,18 @@ def test_ctrl_c_in_a_terminal_leaves_no_traceback_and_a_checkpoint(tmp_path):
     assert numpyml.load(path, layers.Dense(3, 1)) == {}
 
 
-def test_a_finished_or_ended_training_is_not_gone_on_with(tmp_path):
+def test_finished_training_is_not_resumed(tmp_path):
     path = tmp_path / "run.safetensors"
     job = Job()
     first = job.everything(job.fit(2, checkpoint=path))
     other = Job(seed=3)
     assert other.everything(other.fit(2, resume=path)) == first
     assert Job().fit(9, patience=1, checkpoint=path, metrics={"constant": lambda a, b: 1.0}, monitor="val_constant")
-    again = Job().fit(9, patience=1, resume=path, metrics={"constant": lambda a, b: 1.0}, monitor="val_constant")
-    assert (len(again), again.stopped) == (2, "no better val_constant in 1 epochs after epoch 1")
+    resumed = Job().fit(9, patience=1, resume=path, metrics={"constant": lambda a, b: 1.0}, monitor="val_constant")
+    assert (len(resumed), resumed.stopped) == (2, "no better val_constant in 1 epochs after epoch 1")
 
 
-def test_what_does_not_fit_a_checkpoint_is_told_and_nothing_changes(tmp_path):
+def test_checkpoint_of_another_model_is_refused_and_nothing_changes(tmp_path):
     path = tmp_path / "run.safetensors"
     job = Job()
     job.fit(1, checkpoint=path)
