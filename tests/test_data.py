@@ -21,7 +21,7 @@ def table(n=10):
 
 
 class Squares:
-    """A dataset that computes its rows, and remembers which were asked for."""
+    """A dataset that computes its rows, and records which were read."""
 
     def __init__(self, n):
         self.n, self.asked = n, []
@@ -294,11 +294,11 @@ def test_objects_that_are_not_datasets_or_have_no_rows_are_refused():
         DataLoader(Subset(Squares(3), []))
 
 
-# Batches made ahead
+# Prefetching
 
 
 class Watched(Squares):
-    """Tells in which thread it is read, and fails where asked to."""
+    """Records the thread that reads it, and fails at a chosen row."""
 
     def __init__(self, n, fails_at=None):
         super().__init__(n)

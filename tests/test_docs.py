@@ -1,10 +1,9 @@
-"""The documentation keeps its word: every Python block of every page runs, in order, and prints what the page says.
+"""Every Python block of every page of the documentation runs, in order, and prints what the page shows.
 
-What its blocks import decides where a page runs: whole where all of it is there (PyTorch in ``tox -e harness``, more in
-``tox -e examples``), elsewhere as far as the first block that needs more. Outside tox, what is installed decides. Each
-page has one namespace. A block runs unless ``<!-- not run: reason -->`` stands above it; a text block right below it is
-what it prints: word for word, ``...`` standing for anything, and measured numbers, those with a decimal point, to a
-quarter, since another processor sums in another order.
+A page runs up to the first block that imports a package that is missing: PyTorch is in ``tox -e harness``, others are in
+``tox -e examples``; outside tox, the installed packages count. Each page has one namespace. A block runs unless the line
+above it is ``<!-- not run: reason -->``. A text block right below it is its output: word for word, except that ``...``
+matches anything, and numbers with a decimal point match within a quarter, since processors sum in different orders.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def same(expected: str, printed: str) -> bool:
 
 
 def unit(number: str) -> float:
-    """One in the last place that is shown."""
+    """One unit of the last digit that is shown."""
     digits, _, power = number.lower().partition("e")
     return float(10.0 ** (int(power or 0) - len(digits.partition(".")[2])))
 

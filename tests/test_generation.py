@@ -28,7 +28,7 @@ def filtered(p, top_k=None, top_p=None):
 
 
 class Table:
-    """A language model by table: the next token depends on all so far. Its cache is what it has seen."""
+    """A language model by table: the next token depends on all previous ones, which are its cache."""
 
     def __init__(self, vocabulary, seed=0, end=None):
         self.vocabulary, self.seed, self.end, self.calls = vocabulary, seed, end, 0

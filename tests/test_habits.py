@@ -1,4 +1,4 @@
-"""What the repository promises beside its code: the public CI runs tox, and both know the same environments."""
+"""CI and CONTRIBUTING name the environments of tox."""
 
 import configparser
 import re

@@ -1,4 +1,4 @@
-"""PyTorch's names: who types one is told what it is here, in the error that Python raises for it anyway."""
+"""PyTorch's names: the error that Python raises for one gives the name to use here."""
 
 import copy
 import importlib
@@ -105,7 +105,7 @@ class Inherits(layers.Dense):
             lambda: losses.MeanSquaredError(size_average=True),
             "MeanSquaredError 'size_average'; deprecated by PyTorch in favour of reduction",
         ),
-        # any other keyword, and one that is explained by what this constructor has not, is answered as Python does
+        # any other keyword gives Python's error
         (lambda: layers.Dense(2, 3, nothing=1), "Dense 'nothing'"),
         (lambda: optimizers.SGD([], [], nothing=1), "SGD 'nothing'"),
         (lambda: layers.Dense(2, 3, lr=0.1), "Dense 'lr'"),

@@ -53,7 +53,7 @@ def test_every_flipped_bit_is_detected(path, rng):
             back = numpyml.load(path, run.net, **run.parts())
         except NumpymlError:
             continue
-        assert back == {"epoch": 1} and run.everything() == before  # in the padding, where nothing stands
+        assert back == {"epoch": 1} and run.everything() == before  # a bit of the padding
 
 
 def test_later_version_is_refused(path):
@@ -93,7 +93,7 @@ def test_missing_file_is_a_file_not_found_error(path):
 
 
 def run(code, *arguments):
-    """A script in a process of its own, after what it needs."""
+    """Run a script in a new process, after common definitions."""
     head = """
         import os, resource, sys
         import numpy as np
@@ -231,7 +231,7 @@ def test_file_has_the_usual_permissions_and_keeps_its_own(path):
 
 
 def forged(path, change):
-    """The checkpoint, its description changed and the checksum of it mended."""
+    """Change the metadata of a checkpoint and correct their checksum."""
     with safe_open(path, "np") as file:
         metadata = file.metadata()
     description = json.loads(metadata["numpyml"])

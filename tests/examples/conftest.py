@@ -18,7 +18,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(checkout: Path):
-    """``python -m examples``, its packages BLOCKED where that is asked for."""
+    """``python -m examples``; blocked packages cannot be imported."""
 
     def call(*arguments: str, blocked: str = "") -> subprocess.CompletedProcess[str]:
         setup = "import sys; sys.path.insert(0, '')\n"

@@ -63,7 +63,7 @@ def test_cartpole_is_solved(half: str) -> None:
 
 @EITHER
 def test_minilm_finds_nine_of_ten_texts(half: str) -> None:
-    """Of ten queries, nine at least have their text on the first place."""
+    """At least nine of ten queries rank their text first."""
     assert number("queries that find their text, of 10", run("minilm", half)) >= 9
 
 
@@ -118,7 +118,7 @@ steps.close()
 def test_resumed_gpt_equals_uninterrupted_gpt_bit_for_bit(
     gpts: tuple[list[str], dict[str, str]], checkout: Path, tmp_path: Path
 ) -> None:
-    """Stopped after 150 of 200 steps, it goes on from the checkpoint of step 100 to the same bits."""
+    """Stopped after 150 of 200 steps, it resumes from the checkpoint of step 100 to the same bits."""
     (*options, checkpoint), whole = gpts
     stopped = tmp_path / "gpt.safetensors"
     done = start(["-c", STOPPED, str(stopped)], checkout)
@@ -126,7 +126,7 @@ def test_resumed_gpt_equals_uninterrupted_gpt_bit_for_bit(
     assert len(numpyml.load(stopped)["losses"]) == 100
     assert run("gpt", "with_numpyml", *options, str(stopped)) == whole["numpyml"]
     assert numpyml.load(stopped)["losses"] == numpyml.load(checkpoint)["losses"]
-    arrays, others = load_file(stopped), load_file(checkpoint)  # the metadata before them stand in any order
+    arrays, others = load_file(stopped), load_file(checkpoint)  # the order of the metadata varies
     assert {name: x.tobytes() for name, x in arrays.items()} == {name: x.tobytes() for name, x in others.items()}
 
 

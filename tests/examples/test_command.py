@@ -114,7 +114,7 @@ WORDS = {
     r"\barray\b": "tensor",
     r"[()]": "",
 }
-# Of every task: all that is missing is told at once, before any of it is imported.
+# In every task: all missing packages are named before any import.
 CALL = 'runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))'
 TOLD = CALL + "  # names the packages that are not installed"
 # Whose halves differ more: each framework has its own way to sample and to keep a checkpoint.
@@ -136,7 +136,7 @@ def code(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task not in LESS_ALIKE])
 def test_halves_differ_only_where_the_frameworks_do(task: str) -> None:
-    """Translated, all lines but three at most are the same, and stand where they stand in the other half."""
+    """After translation, at most three lines differ, line by line."""
     ours, theirs = (code(EXAMPLES / task / f"with_{name}.py") for name in ("numpyml", "pytorch"))
     assert len(ours) == len(theirs)
     different = [(a, b) for a, b in zip(ours, theirs, strict=True) if translated(a) != translated(b)]
@@ -151,7 +151,7 @@ def test_halves_share_most_lines(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_task_has_the_functions_that_comparison_needs(task: str) -> None:
-    """What examples/comparison.py asks of it; each half says in its first line what it is."""
+    """The functions that examples/comparison.py calls; each half has a docstring."""
     trees = {path.stem: ast.parse(path.read_text("utf-8")) for path in (EXAMPLES / task).glob("*.py")}
     functions = {
         stem: {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} for stem, tree in trees.items()

@@ -13,7 +13,7 @@ STEPS = {"gpt": 15, "dates": 60, "cartpole": 500, "digits": 300, "column_reader"
 
 @pytest.mark.parametrize("task", TASKS)
 def test_in_float64_halves_agree_at_every_step(task: str, command, tmp_path: Path) -> None:
-    """Losses and predictions to 1e-10, dropout or not; and the plot is where it is said to be."""
+    """Losses and predictions to 1e-10, with dropout too; and the plot is in the named file."""
     plot = tmp_path / "curves.svg"
     done = command("compare", task, "--dtype", "float64", "--steps", str(STEPS.get(task, 100)), "--plot", str(plot))
     assert done.returncode == 0, done.stderr
@@ -30,11 +30,11 @@ def test_both_styles_have_the_same_bits(command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     errors = distances(done.stdout)
     assert [errors["numpyml", "numpyml dynamic", kind] for kind in ("loss", "prediction")] == [0, 0]
-    assert errors["numpyml", "PyTorch", "loss"] > 0  # so the distance can be seen
+    assert errors["numpyml", "PyTorch", "loss"] > 0  # the distance is measured
 
 
 def test_float32_error_is_no_larger_than_pytorchs(command, tmp_path: Path) -> None:
-    """From the same training in float64; how far that is depends on luck, so it is a median over starts."""
+    """From the same training in float64; a single start is random, so it is a median over starts."""
     done = command("compare", "optimizers", "--starts", "10", "--plot", str(tmp_path / "curves.svg"))
     assert done.returncode == 0, done.stderr
     blocks = done.stdout.split("largest distances of the loss at any step, 10 starts, ")[1:]

@@ -165,7 +165,7 @@ def test_partial_fit_continues_a_fit_and_a_copy(line, copied):
         one.partial_fit(x, y, sample_weight=np.ones(len(y))).partial_fit(x, y)
     assert np.array_equal(net.predict(x), other.predict(x)) and len(net.history_) == 7
     module = net.module_
-    assert net.fit(x, y).module_ is not module and len(net.history_) == 5  # fit begins anew
+    assert net.fit(x, y).module_ is not module and len(net.history_) == 5  # fit starts over
 
 
 @pytest.mark.parametrize(

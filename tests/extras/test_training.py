@@ -21,7 +21,7 @@ from numpyml.training import History, fit
 
 
 class Echo(Module):
-    """Puts out what it is given, so that the figures are known."""
+    """Returns its input, so that the metrics are known."""
 
     def __init__(self):
         self.scale = layers.Dense(1, 1)
@@ -208,7 +208,7 @@ def test_the_bar_is_closed_when_something_fails(monkeypatch):
 
 
 def test_notebook_shows_a_bar_without_widgets_too(monkeypatch):
-    """As IPython's kernel has it: an output that is no terminal, and a shell that tells of the kernel."""
+    """As in IPython's kernel: an output that is not a terminal, and a shell with a kernel."""
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     stream = io.StringIO()

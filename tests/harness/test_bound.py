@@ -129,7 +129,7 @@ def test_drawing_stops_once_nothing_worse_can_appear() -> None:
     assert 0 < exact.error <= known.error <= 1
     assert not known.failure
     assert few < every / 3
-    for worst in (0.0, 1.0):  # what breaks the rule is measured whole, whatever is known
+    for worst in (0.0, 1.0):  # a failure is always measured in full
         outcome, number = drawn(short, worst)
         assert outcome.failure
         assert number == every + FURTHER
@@ -216,7 +216,7 @@ def test_overflow_is_accepted_only_where_pytorch_overflows() -> None:
 
 
 def test_nothing_is_compared_where_every_number_passes() -> None:
-    """Σ 1/x of subnormal numbers that all but cancel: too large for float32, and PyTorch says 0.3."""
+    """Σ 1/x of subnormal numbers that nearly cancel: it overflows in float32, and PyTorch returns 0.3."""
 
     def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         with np.errstate(all="ignore"):
@@ -234,7 +234,7 @@ def test_nothing_is_compared_where_every_number_passes() -> None:
 
 
 def infinite(answers: dict[Answer, Array]) -> dict[Answer, Array]:
-    """PyTorch as it should be: the answer is too large, so it is ∞."""
+    """PyTorch as it should be: the result overflows to ∞."""
     y = answers[OUTPUT]
     return {OUTPUT: np.full_like(y, np.inf) if y.dtype == np.float32 else y}
 
@@ -249,7 +249,7 @@ def test_rule_applies_to_pytorch_too(lost: float) -> None:
 
     assert verdict(squares, np.float32).wrong == 0
     assert verdict(squares, np.float32, torch).wrong == 2
-    too_large = Input(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square is no number of this precision
+    too_large = Input(np.array([1.0, 2.0**80, 3.0, 0.5]))  # its square overflows in this precision
     with np.errstate(over="ignore"):
         assert verdict(squares, np.float32, torch, too_large).wrong == 1
 
@@ -364,7 +364,7 @@ def test_history_is_compared_on_the_scale_of_its_array_at_every_step() -> None:
 
 @pytest.mark.parametrize("wider", [np.float64, np.longdouble])
 def test_a_failure_shows_plain_numbers(wider: Any) -> None:
-    """Also where one element of the reference is a wider answer, and with it the array in extended precision."""
+    """Also when the array of the reference is in extended precision."""
 
     def half(arrays: Mapping[str, Array], lost: bool = False) -> dict[Answer, Array]:
         y = arrays["x"] / 2

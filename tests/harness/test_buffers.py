@@ -1,4 +1,4 @@
-"""Buffers are compared by name, after every call: seen on a layer with running statistics, right and wrong."""
+"""Buffers are compared by name after every call, here for a layer with correct and incorrect running statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from numpyml.nn import Buffer, Module, Parameter, layers, model
 
 
 class BatchNorm1d(Module):
-    """Batch normalization without its gradient; ``fault`` says what is wrong with its statistics."""
+    """Batch normalization without its gradient; ``fault`` is the error in its statistics."""
 
     fault = ""
 
@@ -83,7 +83,7 @@ def ran(check: Any, dtype: Any, training: bool = True) -> Note:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_correct_buffers_pass(fault: str, dtype: Any, training: bool) -> None:
-    assert ran(buffers, dtype, training).comparisons == 3 * (3 + 3) + 3 * 2  # a count is asked for, and compared
+    assert ran(buffers, dtype, training).comparisons == 3 * (3 + 3) + 3 * 2  # the count is compared
     assert ran(state_dict, dtype, training).comparisons
     assert ran(copies, dtype, training).comparisons
 

@@ -1,4 +1,4 @@
-"""Checks ask for something: what has nothing to compare counts nothing, and who refuses every call is seen."""
+"""Checks count what they compare, and a framework that refuses every call fails."""
 
 from __future__ import annotations
 

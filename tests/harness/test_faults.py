@@ -15,7 +15,7 @@ def red(component: str) -> list[str]:
     tasks = [task for task in runner.tasks(component) if task.check != "long_trajectory"]
     notes = [runner.run(task, "quick") for task in tasks]
     crashed = [note.failure for note in notes if note.failure.startswith(("TypeError", "NameError", "AttributeError"))]
-    assert not crashed  # a fault that merely breaks tells nothing of the eye
+    assert not crashed  # a fault that raises says nothing about sensitivity
     return [note.check for note in notes if note.failure]
 
 

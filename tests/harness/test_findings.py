@@ -1,4 +1,4 @@
-"""Every finding has its script, and the script shows what it says: what PyTorch answers is not what is true."""
+"""Every finding has a script that shows the error in PyTorch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_finding_about_a_group_option_applies_to_every_optimizer_only() -> None:
 
 
 def test_causal_mask_of_another_shape_is_refused() -> None:
-    """PyTorch takes the hint for the mask, whose shape it then never sees; that is on record for the hint alone."""
+    """With is_causal PyTorch never reads the mask, so it does not check its shape; a documented difference."""
     peer = torch.nn.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     ours = layers.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     x, memory, mask = (

@@ -1,4 +1,4 @@
-"""What is changed in numpyml to see whether anybody notices: all of its mathematics, and no threshold of speed."""
+"""Mutants change all computations of numpyml, except thresholds of speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random programs reach what they are for, see faults, and print one script that shows them."""
+"""Random programs cover every kind of node, detect faults, and print a script that reproduces them."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("check", [lockstep_float64, training_float64], ids=lambda check: check.__name__)
 def test_small_faults_are_detected_in_float64(fault: Fault, check: Any) -> None:
-    # Adam does not see a gradient that is larger throughout
+    # Adam is invariant to the scale of the gradient
     case = program(Dense(4), TANH, driver="explicit", optimizer=optimizer_rows()[fault.owner is optimizers.Adam])
     ran(case, check)
     with fault.planted(), pytest.raises(Mismatch, match=r"step \d+, .*off by"):

@@ -39,7 +39,7 @@ def exactly(x: Any) -> mpf:
 
 
 def off(got: Any, truth: mpf, size: mpf = 0) -> float:
-    """How many units in the last place of extended precision an answer is off; of the size, where that is larger."""
+    """The error of an answer in units in the last place of extended precision, of the size where that is larger."""
     if not np.isfinite(got):
         return 0.0 if abs(truth) > exactly(np.finfo(Wide).max) and np.sign(got) == mpmath.sign(truth) else np.inf
     with mp.workdps(60):
@@ -48,7 +48,7 @@ def off(got: Any, truth: mpf, size: mpf = 0) -> float:
 
 
 def precise(point: tuple[float, ...], exponential: bool = True) -> Any:
-    """So many digits that a difference quotient has 60 left, also where exp(-2|x|) stands beside 1."""
+    """So many digits that a difference quotient has 60 left, also where exp(-2|x|) is added to 1."""
     sizes = [abs(x) for x in point if x]
     digits = sum(0.9 * x for x in sizes if x < 2e4) if exponential else 0
     return mp.workdps(int(150 + digits + sum(4 * abs(np.log10(x)) for x in sizes)))
@@ -144,7 +144,7 @@ BINARY: dict[str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]] = {
     "logaddexp2": (lambda a, b: mpmath.log(mpf(2) ** a + mpf(2) ** b) / mpmath.log(2), SATURATED),
 }
 FORMULAS = {name: (f, tuple((x,) for x in points)) for name, (f, points) in UNARY.items()} | BINARY
-EXPONENTIAL = {"expm1", "tanh", "logaddexp", "logaddexp2"}  # those in which an exponential stands beside 1
+EXPONENTIAL = {"expm1", "tanh", "logaddexp", "logaddexp2"}  # those that add an exponential to 1
 
 
 @cache
@@ -167,7 +167,7 @@ def answers(reference: FunctionReference, name: str, point: tuple[float, ...]) -
 
 
 def wrong(name: str, reference: FunctionReference, ulps: float = ULPS) -> Iterator[str]:
-    """Where a formula is further off than so many units in the last place."""
+    """Where the error of a formula exceeds a number of units in the last place."""
     for point, true in truths(name):
         for what, got, truth in zip(
             ("value", "first partial", "second partial"), answers(reference, name, point), true, strict=False

@@ -86,7 +86,7 @@ def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:
 
 
 # Operands whose subnormal float64s leave PyTorch's float64 without an answer: a / b² and floor(a / b) overflow, fmod
-# and remainder of vectors are NaN, and what hypot, arctan2 and prod divide by has lost its digits (see FINDINGS).
+# and remainder of vectors are NaN, and what hypot, arctan2 and prod divide by is imprecise (see FINDINGS).
 LOST = {
     ("arctan2", "a"),
     ("arctan2", "b"),
@@ -165,7 +165,7 @@ def test_reductions_follow_pytorch_where_the_derivative_is_a_choice(name: str, o
     cells = special_points(name, 3, nan=options.get("ord") not in (np.inf, -np.inf))  # see the remarks of linalg.norm
     if options.get("ord") in (2.5, 3):  # see the remarks of linalg.norm
         cells = cells[(cells != 0).all(1) | ~np.isnan(cells).any(1)]
-    if options.get("ord") == 0.5:  # PyTorch's gradient at a zero beside ∞ is 0 · ∞
+    if options.get("ord") == 0.5:  # PyTorch's gradient at a zero times ∞ is 0 · ∞
         cells = cells[(cells != 0).all(1) | np.isfinite(cells).all(1)]
     assert special_disagreements(name, {"x": cells}, {"axis": 1, "keepdims": False, **options}) == []
 

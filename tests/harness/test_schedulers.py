@@ -1,4 +1,4 @@
-"""Schedules and clipping beside PyTorch's, where no contract row asks: defaults, fractional epochs, clipped norms."""
+"""Schedulers and clipping compared with PyTorch, beyond the rows: defaults, fractional epochs, clipped norms."""
 
 from __future__ import annotations
 

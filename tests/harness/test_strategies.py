@@ -1,4 +1,4 @@
-"""Values, layouts and shapes are what they are called, in the array that a component is given."""
+"""Drawn arrays have the values, layouts and shapes of their names."""
 
 from __future__ import annotations
 

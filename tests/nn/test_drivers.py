@@ -340,7 +340,7 @@ def test_compute_without_a_context_is_an_error(rows):
 
 
 def deepest_call(function):
-    """How many Python frames of numpyml stand on the deepest call of a function, and their names."""
+    """The names of the Python frames of numpyml in the deepest call of a function."""
     deepest = []
 
     def profile(frame, event, _):

@@ -142,7 +142,7 @@ def test_callbacks_see_the_run_and_can_stop_it():
 
 
 class Scripted:
-    """A loss whose values in the validation are given beforehand."""
+    """A loss whose validation values are a script."""
 
     def __init__(self, script):
         self.inner, self.script = losses.MeanSquaredError(), iter(script)
