@@ -1,9 +1,9 @@
 """Every Python block of every page of the documentation runs, in order, and prints what the page shows.
 
-A page runs up to the first block that imports a package that is missing: PyTorch is in ``tox -e harness``, others are in
-``tox -e examples``; outside tox, the installed packages count. Each page has one namespace. A block runs unless the line
-above it is ``<!-- not run: reason -->``. A text block right below it is its output: word for word, except that ``...``
-matches anything, and numbers with a decimal point match within a quarter, since processors sum in different orders.
+A page runs up to the first block that imports a package that is missing: PyTorch is in ``tox -e harness``, others in
+``tox -e examples``; outside tox, the installed packages count. Each page has one namespace. A block runs unless the
+line above it is ``<!-- not run: reason -->``. A text block right below it is its output: word for word, except that
+``...`` matches anything, and numbers with a decimal point match within a quarter: processors sum in different orders.
 """
 
 from __future__ import annotations
