@@ -101,7 +101,7 @@ name, size, changes = sys.argv[1:]
 smaller = comparison.Comparison(name)
 smaller.task.SIZE.update(eval(size))
 vars(smaller.task).update(eval(changes))
-exact, distances = comparison.strays(smaller, 7, 300, *smaller.variants)
+exact, distances = comparison.float32_distances(smaller, 7, 300, *smaller.variants)
 print(json.dumps({"float64": max(exact), **distances}))
 """
 
