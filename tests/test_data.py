@@ -1,6 +1,6 @@
 """Data: what comes out of datasets, splits and loaders, and that nothing is copied where a view will do.
 
-Beside PyTorch's DataLoader: tests/harness/test_data.py.
+Compared with PyTorch's DataLoader in tests/harness/test_data.py.
 """
 
 import gc
@@ -132,10 +132,14 @@ def test_a_split_without_shuffling_is_views():
     assert np.array_equal(x1, x[:7]) and np.shares_memory(x1, x) and np.shares_memory(x2, x)
 
 
-@pytest.mark.parametrize("size", [0, 10, 0.0, 1.0, 1.5, -1, float("nan"), "half", True])
-def test_a_part_without_rows_is_refused(size):
-    with pytest.raises(OptionError, match="train_test_split expected test_size to be"):
-        train_test_split(*table(), test_size=size)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("test_size", size) for size in (0, 10, 0.0, 1.0, 1.5, -1, float("nan"), "half", True)]
+    + [("seed", seed) for seed in ("lucky", True, -1)],
+)
+def test_invalid_options_of_a_split_are_refused(option, value):
+    with pytest.raises(OptionError, match=f"train_test_split expected {option} to be"):
+        train_test_split(*table(), **{option: value})
 
 
 @pytest.mark.parametrize(
@@ -146,15 +150,9 @@ def test_a_part_without_rows_is_refused(size):
         ((3,), "arrays of rows"),
     ],
 )
-def test_what_cannot_be_split_is_refused(data, message):
+def test_invalid_data_of_a_split_is_refused(data, message):
     with pytest.raises((DataError, ShapeError, DTypeError), match=f"train_test_split expected {message}"):
         train_test_split(*data)
-
-
-def test_invalid_seed_is_refused():
-    for seed in ("lucky", True, -1):
-        with pytest.raises(OptionError, match="train_test_split expected seed to be"):
-            train_test_split(*table(), seed=seed)
 
 
 # Batches

@@ -60,9 +60,17 @@ def test_a_long_gradient_keeps_precision_along_any_axis(rng, shape, into):
     np.testing.assert_allclose(unbroadcast(g, into), g.sum(axis=axes, dtype=np.float64).reshape(into), rtol=1e-6)
 
 
-def test_ten_million_rows_keep_precision(rng):
-    g = rng.random((10_000_000, 1), np.float32)
-    np.testing.assert_allclose(over_rows(g), g.sum(axis=0, dtype=np.float64), rtol=5e-7)
+@pytest.mark.parametrize(
+    ("draw", "rtol"),
+    [
+        (lambda rng: rng.random((10_000_000, 1), np.float32), 5e-7),
+        # nearly equal partial sums: roundings are biased
+        (lambda rng: np.exp(rng.standard_normal((34_816, 2))).astype(np.float32), 1e-7),
+    ],
+)
+def test_long_sums_keep_precision(draw, rtol, rng):
+    x = draw(rng)
+    np.testing.assert_allclose(over_rows(x), x.sum(axis=0, dtype=np.float64), rtol=rtol)
 
 
 @pytest.mark.parametrize("number", [0.0, 1e-4])
@@ -103,8 +111,3 @@ def test_gradient_of_a_vector_multiplied_by_many_rows_keeps_precision():
     g = np.full(896, 0.7, np.float32)
     (Tensor(x) @ w).backward(g)
     np.testing.assert_allclose(w.grad, 896 * (g[0].astype(np.float64) * x[0]), rtol=6e-7)  # 3.6e-6 in one piece
-
-
-def test_partial_sums_of_a_long_sum_keep_precision(rng):
-    x = np.exp(rng.standard_normal((34_816, 2))).astype(np.float32)  # nearly equal sums: roundings are biased
-    np.testing.assert_allclose(over_rows(x), x.sum(axis=0, dtype=np.float64), rtol=1e-7)

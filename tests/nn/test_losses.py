@@ -225,7 +225,7 @@ def test_targets_outside_0_to_1_are_refused(bad):
 
 @pytest.mark.parametrize("bad", [-1, 3, 255])
 def test_a_class_index_out_of_range_is_refused(bad):
-    with pytest.raises(DataError, match=f"from 0 to 2 .*got {bad}"):
+    with pytest.raises(DataError, match=f"from 0 to 2 .*got {bad}; number the classes from 0, or give the outputs one"):
         CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, bad]))
 
 
@@ -385,8 +385,3 @@ def test_tiny_label_smoothing_does_not_overflow(smoothing):
     x, t = np.array([[0, 1, 0]], np.float32), np.array([1])
     np.testing.assert_allclose(loss.forward(x, t), CrossEntropyWithLogits().forward(x, t), rtol=1e-6)
     assert np.isfinite(loss.backward()).all()
-
-
-def test_class_index_out_of_range_names_the_remedy():
-    with pytest.raises(DataError, match="got 3; number the classes from 0, or give the outputs one logit for each"):
-        CrossEntropyWithLogits().forward(np.ones((2, 3)), np.array([0, 3]))

@@ -174,14 +174,11 @@ def test_patience_stops_training_and_restores_the_best_weights():
     assert np.array_equal(net.weight.data, weights[1])
 
 
-def test_best_weights_are_restored_after_the_last_epoch_too():
-    net, history, weights = scripted([3, 1, 2], patience=9)
-    assert history.stopped == "" and np.array_equal(net.weight.data, weights[1])
-
-
-def test_without_patience_the_last_weights_remain():
-    net, history, weights = scripted([3, 1, 2])
-    assert history.best_epoch == 2 and np.array_equal(net.weight.data, weights[2])
+@pytest.mark.parametrize(("options", "epoch"), [({"patience": 9}, 1), ({}, 2)])
+def test_final_weights_are_the_best_with_patience_and_the_last_without(options, epoch):
+    net, history, weights = scripted([3, 1, 2], **options)
+    assert history.stopped == "" and history.best_epoch == 2
+    assert np.array_equal(net.weight.data, weights[epoch])
 
 
 def test_any_metric_can_be_monitored_in_either_direction():
