@@ -220,15 +220,16 @@ def test_detach_cuts_the_graph_and_shares_the_data() -> None:
         np.sum(x.detach()).backward()
 
 
-def test_backward_of_many_elements_needs_a_gradient() -> None:
-    with pytest.raises(ShapeError, match=r"expected a scalar, got shape \(2,\).*gradient="):
-        leaf([1, 2]).backward()
-
-
-@pytest.mark.parametrize("gradient", [np.ones(3), 1.0, np.ones(2, complex)])
-def test_a_gradient_of_another_shape_is_an_error(gradient: Any) -> None:
-    with pytest.raises(ShapeError, match=r"expected a real gradient of shape \(2,\)"):
-        leaf([1, 2]).backward(gradient)
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        ((), r"expected a scalar, got shape \(2,\).*gradient="),
+        *(((g,), r"expected a real gradient of shape \(2,\)") for g in (np.ones(3), 1.0, np.ones(2, complex))),
+    ],
+)
+def test_backward_needs_a_real_gradient_of_its_shape(gradient: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        leaf([1, 2]).backward(*gradient)
 
 
 def test_data_that_cannot_be_differentiated_is_an_error() -> None:

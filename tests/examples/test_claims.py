@@ -4,20 +4,25 @@ import re
 from pathlib import Path
 
 import pytest
-from examples_run import EITHER, number, run, start
+from examples_run import EITHER, EXAMPLES, number, run, start
 from safetensors.numpy import load_file
 
 import numpyml
 
+CLAIMS = [  # task, figure, its least value
+    ("digits", "accuracy on 450 images", 0.97),
+    ("breast_cancer", "accuracy on 143 tumours", 0.96),
+    ("two_styles", "accuracy on 450 images", 0.95),
+    ("column_reader", "accuracy on 450 images", 0.94),
+    ("cartpole", "mean return of 100 episodes", 475),
+    ("minilm", "queries that find their text, of 10", 9),
+]
+HALVES = [(*claim, path.stem) for claim in CLAIMS for path in sorted((EXAMPLES / claim[0]).glob("with_*.py"))]
 
-@EITHER
-def test_digits_reach_97_percent(half: str) -> None:
-    assert number("accuracy on 450 images", run("digits", half)) >= 0.97
 
-
-@EITHER
-def test_breast_cancer_reaches_96_percent(half: str) -> None:
-    assert number("accuracy on 143 tumours", run("breast_cancer", half)) >= 0.96
+@pytest.mark.parametrize(("task", "figure", "least", "half"), HALVES)
+def test_figures_reach_their_claims(task: str, figure: str, least: float, half: str) -> None:
+    assert number(figure, run(task, half)) >= least
 
 
 @EITHER
@@ -40,31 +45,10 @@ def test_huber_halves_the_error_that_outliers_make(half: str) -> None:
     assert number(f"Huber: {error}", printed) < number(f"MSE: {error}", printed) / 2
 
 
-@pytest.mark.parametrize("half", ["with_numpyml", "with_numpyml_dynamic", "with_pytorch"])
-def test_two_styles_reach_95_percent(half: str) -> None:
-    assert number("accuracy on 450 images", run("two_styles", half)) >= 0.95
-
-
-@EITHER
-def test_column_reader_reaches_94_percent(half: str) -> None:
-    assert number("accuracy on 450 images", run("column_reader", half)) >= 0.94
-
-
 @EITHER
 def test_every_optimizer_learns(half: str) -> None:
     accuracies = re.findall(r"accuracy on 450 images ([\d.]+)", run("optimizers", half))
     assert len(accuracies) == 4 and min(map(float, accuracies)) >= 0.8
-
-
-@EITHER
-def test_cartpole_is_solved(half: str) -> None:
-    assert number("mean return of 100 episodes", run("cartpole", half)) >= 475
-
-
-@EITHER
-def test_minilm_finds_nine_of_ten_texts(half: str) -> None:
-    """At least nine of ten queries rank their text first."""
-    assert number("queries that find their text, of 10", run("minilm", half)) >= 9
 
 
 @EITHER

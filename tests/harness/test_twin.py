@@ -102,12 +102,6 @@ def assert_equals_twin(net: Module, *inputs: Any, outputs: int = 1) -> Any:
     return peer
 
 
-def test_outputs_and_gradients_are_the_same() -> None:
-    rng = np.random.default_rng(0)
-    assert_equals_twin(Recurrent(2, 4, F64), rng.standard_normal((3, 5, 2)))
-    assert_equals_twin(Everything(), rng.standard_normal((4, 3)))
-
-
 class Reader(Module):
     """Attention and Transformers, one of them with an activation that is a function of NumPy."""
 
@@ -122,10 +116,6 @@ class Reader(Module):
     def forward(self, x: Any) -> Any:
         y, weights = self.attention(x, x, x)
         return self.decoder(self.encoder(self.layer(y)), x), weights
-
-
-def test_attention_and_transformers_have_twins() -> None:
-    assert_equals_twin(Reader(), np.random.default_rng(0).standard_normal((2, 3, 4)))
 
 
 class Positioned(Module):
@@ -143,8 +133,13 @@ class Positioned(Module):
         return self.attention(self.rotary(x, np.array([0, 3, 8])), self.rotary(x), x)
 
 
-def test_position_encodings_have_twins() -> None:
-    assert_equals_twin(Positioned(), np.random.default_rng(0).standard_normal((2, 3, 4)))
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(lambda: Recurrent(2, 4, F64), (3, 5, 2)), (Everything, (4, 3)), (Reader, (2, 3, 4)), (Positioned, (2, 3, 4))],
+    ids=["recurrent", "everything", "attention", "positions"],
+)
+def test_outputs_and_gradients_are_the_same(build: Any, shape: tuple[int, ...]) -> None:
+    assert_equals_twin(build(), np.random.default_rng(0).standard_normal(shape))
 
 
 def test_shared_parameters_stay_shared() -> None:
