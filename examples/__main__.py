@@ -1,4 +1,4 @@
-"""``python -m examples``: list the tasks, or train one in both frameworks and show the two runs beside each other."""
+"""``python -m examples``: list the tasks, or train one in both frameworks and compare the two runs."""
 
 import argparse
 import os
@@ -10,20 +10,20 @@ from examples.tasks import Misuse
 
 
 def parser():
-    made = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         "python -m examples",
-        description="Tasks on real data, each solved twice, line beside line: with numpyml and with PyTorch.",
+        description="Tasks on real data, each solved twice: with numpyml and with PyTorch.",
         epilog="exit codes: 0 done, 2 misuse (unknown task, missing package, a file that cannot be written)",
     )
-    commands = made.add_subparsers(dest="command", required=True)
+    commands = arguments.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the tasks, their data, and what is claimed of them")
     compare = commands.add_parser("compare", help="train a task in both frameworks from the same weights")
     compare.add_argument("task", metavar="TASK")
-    compare.add_argument("--steps", type=positive, metavar="N", help="stop after so many; by default at the end")
+    compare.add_argument("--steps", type=positive, metavar="N", help="stop after N steps; by default at the end")
     compare.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="by default %(default)s")
-    compare.add_argument("--starts", type=positive, metavar="N", help="also tell how far float32 strays, over N starts")
+    compare.add_argument("--starts", type=positive, metavar="N", help="also compare float32 with float64, N times")
     compare.add_argument("--plot", type=Path, metavar="FILE", help="by default reports/TASK.svg; .png, .pdf as well")
-    return made
+    return arguments
 
 
 def positive(text):
@@ -40,7 +40,7 @@ def listing():
 
 
 def plot_of(options):
-    """Where the curves go, or Misuse, before anything is trained for them."""
+    """The file of the curves; raises Misuse before anything is trained."""
     if options.plot is None:
         options.plot = tasks.FOLDER.parent / "reports" / f"{options.task}.svg"
         options.plot.parent.mkdir(exist_ok=True)
@@ -70,8 +70,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("examples: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader has seen enough, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it flushes
+    except BrokenPipeError:  # the output was closed, as by `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's flush fails
     return 0
 
 

@@ -25,7 +25,7 @@ import numpyml
 from examples import tasks
 from numpyml.nn import layers
 
-torch.set_num_threads(1)  # PyTorch's waiting threads spin, and slow NumPy's down
+torch.set_num_threads(1)  # idle threads of PyTorch spin, which slows NumPy down
 SHOWN = 8
 
 
@@ -97,10 +97,10 @@ def watched(training, what, steps):
         print(f"{what}: {count} steps", file=sys.stderr)
 
 
-def apart(a, b):
+def relative_distance(a, b):
     """Elementwise distance of a from b, relative to b; 0 where they are equal."""
     a, b = np.atleast_1d(np.asarray(a, np.float64)), np.atleast_1d(np.asarray(b, np.float64))
-    shorter = min(len(a), len(b))  # one may have ended before the other
+    shorter = min(len(a), len(b))  # one may have stopped earlier
     a, b = a[:shorter], b[:shorter]
     distance = np.abs(a - b)
     return distance / np.where(distance == 0, 1, np.abs(b))
@@ -131,13 +131,13 @@ def show_losses(runs):
     steps = min(map(len, losses))
     row("step", *(f"loss, {name}" for name in names), "distance")
     for i in sorted({*np.linspace(0, steps - 1, min(steps, 10)).astype(int)}):
-        distance = max(apart(one[i], losses[-1][i]).item() for one in losses)
+        distance = max(relative_distance(one[i], losses[-1][i]).item() for one in losses)
         row(i + 1, *(f"{one[i]:.9g}" for one in losses), f"{distance:.1e}")
     for name, one in zip(names, losses, strict=True):
         if len(one) > steps:
-            print(f"{name} goes on to step {len(one)}")
+            print(f"{name} continues to step {len(one)}")
     for one, other in combinations(names, 2):
-        distance, i = largest(apart(runs[one].losses, runs[other].losses))
+        distance, i = largest(relative_distance(runs[one].losses, runs[other].losses))
         print(f"largest distance, {one} from {other}: {distance} of the loss, at step {i + 1} of {steps}")
     print()
 
@@ -162,7 +162,7 @@ def show_scores(runs):
 
 def draw(path, results, title, floor):
     """The curves, and below them their distance; a column for each variant."""
-    mpl.rcParams.update({"svg.hashsalt": "examples", "svg.fonttype": "none"})  # the same runs, the same file
+    mpl.rcParams.update({"svg.hashsalt": "examples", "svg.fonttype": "none"})  # equal runs give equal files
     figure = Figure(figsize=(max(6.4, 3.2 * len(results)), 4.8), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(2, len(results), sharex="col", squeeze=False)
@@ -172,7 +172,7 @@ def draw(path, results, title, floor):
         above.plot(curves[theirs], linewidth=4, alpha=0.35, label=theirs)
         for name in ours:
             above.plot(curves[name], linewidth=1, label=name)
-            distances = apart(curves[name], curves[theirs])
+            distances = relative_distance(curves[name], curves[theirs])
             below.plot(np.maximum(distances, floor), linewidth=0.7, label=name)
         below.set_yscale("log")
         above.set_title(variant or "")
@@ -187,28 +187,28 @@ def draw(path, results, title, floor):
 
 
 def curve(run):
-    """The losses; of a pretrained model all its predictions, sorted."""
+    """The losses, or the sorted predictions of a pretrained model."""
     return run.losses if run.losses.size else np.sort(run.predictions, axis=None)
 
 
-def strays(comparison, starts, steps, variant=None):
-    """The distances from the same training in float64: of each half in float64, and of each half in float32."""
+def float32_distances(comparison, starts, steps, variant=None):
+    """Largest relative distances from PyTorch's loss in float64: numpyml's in float64, each half's in float32."""
     distances = {label: [] for label in comparison.halves}
     exact = []
     for seed in range(starts):
         start = comparison.start(seed)
         *ours, reference = (comparison.run(n, start, "float64", seed, steps, variant) for n in comparison.halves)
-        exact += [apart(run.losses, reference.losses).max() for run in ours]
+        exact += [relative_distance(run.losses, reference.losses).max() for run in ours]
         for label, of_label in distances.items():
             run = comparison.run(label, start, "float32", seed, steps, variant)
-            of_label.append(apart(run.losses, reference.losses).max())
+            of_label.append(relative_distance(run.losses, reference.losses).max())
     return exact, distances
 
 
-def show_strays(comparison, starts, steps):
-    """The distance of each half from the same training in float64, by its roundings: a median over starts."""
+def show_float32_distances(comparison, starts, steps):
+    """Print the distance of each half in float32 from the same training in float64, a median over starts."""
     for variant in comparison.variants:
-        exact, distances = strays(comparison, starts, steps, variant)
+        exact, distances = float32_distances(comparison, starts, steps, variant)
         print(f"largest distances of the loss at any step, {starts} starts" + (f", {variant}" if variant else ""))
         print(f"    float64, from PyTorch, at worst: {max(exact):.1e}")
         for label, of_label in distances.items():
@@ -234,6 +234,6 @@ def compare(options, path):
         show_scores(runs)
         print()
     if options.starts:
-        show_strays(comparison, options.starts, options.steps)
+        show_float32_distances(comparison, options.starts, options.steps)
     draw(path, results, f"{options.task}, {options.dtype}", {"float32": 1e-9, "float64": 1e-17}[options.dtype])
     print(f"curves: {path}")

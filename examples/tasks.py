@@ -42,7 +42,7 @@ def facts(name):
 
 
 def require(name, *scripts):
-    """Raise Misuse when scripts of a task, or modules beside them, import what is not installed; runs nothing."""
+    """Raise Misuse when scripts of a task, or modules in their folder, import what is not installed; runs nothing."""
     lacking = sorted(missing(scripts))
     if not lacking:
         return
@@ -64,9 +64,9 @@ def missing(scripts):
         path = left.pop()
         seen.add(path)
         for package in imported(path):
-            beside = path.with_name(f"{package}.py")
-            if beside.is_file():
-                left += [beside] if beside not in seen else []
+            sibling = path.with_name(f"{package}.py")
+            if sibling.is_file():
+                left += [sibling] if sibling not in seen else []
             elif not installed(package):
                 absent.add(package)
     return absent
@@ -96,7 +96,7 @@ def halves(name):
 def loaded(name):
     """The module ``task`` of a task, and its halves by their names, PyTorch's last.
 
-    A half is also a script, which imports the ``task`` beside it; so one process loads one task.
+    A half is also a script, which imports the ``task`` of its folder; so one process loads one task.
     """
     known(name)
     sys.path.insert(0, str(FOLDER / name))

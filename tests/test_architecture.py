@@ -165,16 +165,16 @@ def test_names_in_a_folder_differ_by_more_than_a_letter() -> None:
         for path in root.rglob("*"):
             if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py"))):
                 folders.setdefault(str(Path(package) / path.parent.relative_to(root)), set()).add(path.stem)
-    alike = {
+    similar = {
         inside: pairs
         for inside, stems in folders.items()
         if inside not in NAMED_AFTER_FUNCTIONS
         and (pairs := [pair for pair in itertools.combinations(sorted(stems), 2) if neighbours(*pair)])
     }
-    assert alike == {}
+    assert similar == {}
 
 
-def test_the_reading_of_imports() -> None:
+def test_imports_are_parsed_from_source() -> None:
     source = """
 import a.b
 from a import b, name

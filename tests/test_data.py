@@ -1,6 +1,6 @@
 """Data: what comes out of datasets, splits and loaders, and that nothing is copied where a view will do.
 
-Beside PyTorch's DataLoader: tests/harness/test_data.py.
+Compared with PyTorch's DataLoader in tests/harness/test_data.py.
 """
 
 import gc
@@ -21,7 +21,7 @@ def table(n=10):
 
 
 class Squares:
-    """A dataset that computes its rows, and remembers which were asked for."""
+    """A dataset that computes its rows, and records which were read."""
 
     def __init__(self, n):
         self.n, self.asked = n, []
@@ -44,7 +44,7 @@ def test_a_row_is_a_tuple_with_an_entry_of_each_array():
     assert len(ArrayDataset(x)[-1]) == 1 and len(ArrayDataset(x, y)) == 10
 
 
-def test_arrays_are_kept_as_they_are():
+def test_arrays_are_not_copied():
     x, y = table()
     assert ArrayDataset(x, y).arrays[0] is x
     assert [a.tolist() for a in ArrayDataset([[1], [2]], (3, 4)).arrays] == [[[1], [2]], [3, 4]]
@@ -62,7 +62,7 @@ def test_a_subset_can_be_a_mask_and_can_be_of_any_dataset():
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ((), "at least one array, got none; pass inputs and targets"),
         ((np.zeros((3, 2)), np.zeros(4)), "arrays of one length, got lengths 3 and 4; each row of one"),
@@ -72,13 +72,13 @@ def test_a_subset_can_be_a_mask_and_can_be_of_any_dataset():
         ((np.array([None, 1]),), "an array of numbers, got an array of object"),
     ],
 )
-def test_arrays_that_are_no_table_are_refused(arrays, said):
-    with pytest.raises((DataError, ShapeError, DTypeError), match=f"ArrayDataset expected {said}"):
+def test_invalid_arrays_are_refused(arrays, message):
+    with pytest.raises((DataError, ShapeError, DTypeError), match=f"ArrayDataset expected {message}"):
         ArrayDataset(*arrays)
 
 
 @pytest.mark.parametrize(
-    ("indices", "said"),
+    ("indices", "message"),
     [
         ([0, 10], "row numbers from -10 to 9, got 10"),
         ([0.5], "row numbers, got an array of float64"),
@@ -86,12 +86,12 @@ def test_arrays_that_are_no_table_are_refused(arrays, said):
         ([[1, 2]], "row numbers in one axis, got"),
     ],
 )
-def test_rows_that_are_not_there_are_refused_at_once(indices, said):
-    with pytest.raises((OptionError, DTypeError, ShapeError), match=f"Subset expected {said}"):
+def test_row_indices_out_of_range_are_refused_at_once(indices, message):
+    with pytest.raises((OptionError, DTypeError, ShapeError), match=f"Subset expected {message}"):
         Subset(ArrayDataset(*table()), indices)
 
 
-def test_no_rows_of_a_subset_are_empty_arrays_or_an_error_that_says_so():
+def test_empty_subset_gives_empty_arrays_or_an_error():
     x, y = Subset(ArrayDataset(*table()), [1, 2]).batch(slice(0, 0))
     assert x.shape == (0, 2) and y.shape == (0,)
     with pytest.raises(DataError, match="at least one row, got none"):
@@ -102,7 +102,7 @@ def test_no_rows_of_a_subset_are_empty_arrays_or_an_error_that_says_so():
 
 
 @pytest.mark.parametrize(("n", "test_size", "test"), [(10, 0.25, 3), (10, 4, 4), (7, 0.5, 4), (2, 0.01, 1)])
-def test_a_split_has_the_sizes_asked_for_and_each_row_once(n, test_size, test):
+def test_split_has_the_requested_sizes_and_each_row_once(n, test_size, test):
     x, y = table(n)
     x1, x2, y1, y2 = train_test_split(x, y, test_size=test_size, seed=0)
     assert (len(x2), len(y2), len(x1)) == (test, test, n - test)
@@ -110,7 +110,7 @@ def test_a_split_has_the_sizes_asked_for_and_each_row_once(n, test_size, test):
     assert np.array_equal(x1[:, 0], 2 * y1) and np.array_equal(x2[:, 0], 2 * y2)
 
 
-def test_a_seed_settles_the_split():
+def test_seed_determines_the_split():
     x, y = table(50)
     one, same, other = (train_test_split(x, y, seed=seed)[3] for seed in (1, np.random.default_rng(1), 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
@@ -132,29 +132,27 @@ def test_a_split_without_shuffling_is_views():
     assert np.array_equal(x1, x[:7]) and np.shares_memory(x1, x) and np.shares_memory(x2, x)
 
 
-@pytest.mark.parametrize("size", [0, 10, 0.0, 1.0, 1.5, -1, float("nan"), "half", True])
-def test_a_part_without_rows_is_refused(size):
-    with pytest.raises(OptionError, match="train_test_split expected test_size to be"):
-        train_test_split(*table(), test_size=size)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("test_size", size) for size in (0, 10, 0.0, 1.0, 1.5, -1, float("nan"), "half", True)]
+    + [("seed", seed) for seed in ("lucky", True, -1)],
+)
+def test_invalid_options_of_a_split_are_refused(option, value):
+    with pytest.raises(OptionError, match=f"train_test_split expected {option} to be"):
+        train_test_split(*table(), **{option: value})
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ((), "arrays of rows, or one dataset"),
         ((np.zeros(3), np.zeros(2)), "arrays of one length"),
         ((3,), "arrays of rows"),
     ],
 )
-def test_what_cannot_be_split_is_refused(data, said):
-    with pytest.raises((DataError, ShapeError, DTypeError), match=f"train_test_split expected {said}"):
+def test_invalid_data_of_a_split_is_refused(data, message):
+    with pytest.raises((DataError, ShapeError, DTypeError), match=f"train_test_split expected {message}"):
         train_test_split(*data)
-
-
-def test_a_seed_that_is_none_is_refused():
-    for seed in ("lucky", True, -1):
-        with pytest.raises(OptionError, match="train_test_split expected seed to be"):
-            train_test_split(*table(), seed=seed)
 
 
 # Batches
@@ -176,16 +174,16 @@ def test_batches_hold_every_row_in_order(dataset, drop_last, prefetch):
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 @pytest.mark.parametrize("make", [lambda: ArrayDataset(*table(23)), lambda: Squares(23)])
-def test_shuffled_batches_hold_every_row_once_in_an_order_of_each_epoch(make, prefetch):
+def test_shuffled_batches_hold_every_row_once_in_a_new_order_every_epoch(make, prefetch):
     loader = DataLoader(make(), 4, shuffle=True, generator=np.random.default_rng(0), prefetch=prefetch)
     epochs = [np.concatenate([y for _, y in loader]) for _ in range(2)]
-    again = DataLoader(make(), 4, shuffle=True, generator=np.random.default_rng(0))
-    assert np.array_equal(epochs[0], np.concatenate([y for _, y in again]))
+    repeated = DataLoader(make(), 4, shuffle=True, generator=np.random.default_rng(0))
+    assert np.array_equal(epochs[0], np.concatenate([y for _, y in repeated]))
     assert not np.array_equal(*epochs) and np.array_equal(*map(np.sort, epochs))
     assert len(set(epochs[0].tolist())) == 23
 
 
-def test_without_a_generator_the_seed_settles_the_order_and_only_shuffling_draws_from_it():
+def test_without_a_generator_manual_seed_determines_the_order_and_only_shuffling_draws():
     generator = numpyml.manual_seed(3)
     state = generator.bit_generator.state
     list(DataLoader(ArrayDataset(*table()), 2))
@@ -211,7 +209,7 @@ def test_shuffled_batches_of_any_memory_layout_are_right(layout):
         assert np.array_equal(a, laid[b])
 
 
-def test_a_file_that_is_mapped_to_memory_is_read_batch_by_batch(tmp_path):
+def test_memory_mapped_file_is_read_batch_by_batch(tmp_path):
     x, _ = table()
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -232,7 +230,7 @@ def test_a_file_that_is_mapped_to_memory_is_read_batch_by_batch(tmp_path):
         (["x", "y"], ["x", "y"]),
     ],
 )
-def test_rows_are_collated_as_they_are_built(items, expected):
+def test_rows_are_collated_by_their_structure(items, expected):
     (batch,) = DataLoader(items, 2)
 
     def same(a, b):
@@ -245,12 +243,12 @@ def test_rows_are_collated_as_they_are_built(items, expected):
     assert same(batch, expected)
 
 
-def test_a_collate_function_of_yours_gets_the_rows():
+def test_custom_collate_function_gets_the_rows():
     (batch,) = DataLoader(ArrayDataset(np.arange(3)), 5, collate_fn=lambda rows: sum(int(row[0]) for row in rows))
     assert batch == 3
 
 
-def test_rows_that_do_not_stack_are_told():
+def test_rows_that_do_not_stack_are_refused():
     ragged = [np.zeros(2), np.zeros(3)]
     with pytest.raises(ShapeError, match=r"rows of one shape, got shapes \(2,\) and \(3,\).*collate_fn"):
         list(DataLoader(ragged, 2))
@@ -267,7 +265,7 @@ def test_rows_that_do_not_stack_are_told():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size to be an integer of 1 or more, got 0"),
         ({"batch_size": 2.0}, "batch_size to be an integer of 1 or more"),
@@ -278,12 +276,12 @@ def test_rows_that_do_not_stack_are_told():
         ({"collate_fn": 3}, "collate_fn to be a function of a list of rows"),
     ],
 )
-def test_bad_options_are_refused(options, said):
-    with pytest.raises(OptionError, match=f"DataLoader expected {said}"):
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(OptionError, match=f"DataLoader expected {message}"):
         DataLoader(ArrayDataset(*table()), **options)
 
 
-def test_what_is_no_dataset_and_what_has_no_rows_are_refused():
+def test_objects_that_are_not_datasets_or_have_no_rows_are_refused():
     with pytest.raises(DTypeError, match="DataLoader expected a dataset, with a length and rows, got an iterator"):
         DataLoader(iter([1, 2]))
     with pytest.raises(DTypeError, match=r"a row for each number, got a dict of 'x', 'y'; .*ArrayDataset"):
@@ -294,11 +292,11 @@ def test_what_is_no_dataset_and_what_has_no_rows_are_refused():
         DataLoader(Subset(Squares(3), []))
 
 
-# Batches made ahead
+# Prefetching
 
 
 class Watched(Squares):
-    """Tells in which thread it is read, and fails where asked to."""
+    """Records the thread that reads it, and fails at a chosen row."""
 
     def __init__(self, n, fails_at=None):
         super().__init__(n)
@@ -311,7 +309,7 @@ class Watched(Squares):
         return super().__getitem__(i)
 
 
-def test_prefetch_reads_ahead_in_a_thread_and_no_further_than_asked():
+def test_prefetch_reads_ahead_in_a_thread_up_to_its_limit():
     dataset = Watched(100)
     batches = iter(DataLoader(dataset, 1, prefetch=3))
     next(batches)
@@ -324,7 +322,7 @@ def test_prefetch_reads_ahead_in_a_thread_and_no_further_than_asked():
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_the_thread_draws_what_the_loop_would(own):
+def test_prefetch_draws_the_same_batches(own):
     class Drawing(Squares):
         generator = None
 
@@ -340,14 +338,14 @@ def test_the_thread_draws_what_the_loop_would(own):
     assert np.array_equal(*drawn) and len(set(drawn[0])) == 6
 
 
-def test_an_error_in_the_thread_comes_at_its_batch():
+def test_error_in_the_prefetch_thread_is_raised_at_its_batch():
     batches = iter(DataLoader(Watched(9, fails_at=4), 2, prefetch=2))
     assert [next(batches)[1].tolist() for _ in range(2)] == [[0, 1], [4, 9]]
     with pytest.raises(OSError, match="unreadable"):
         next(batches)
 
 
-def test_a_loop_that_is_left_early_leaves_no_thread():
+def test_leaving_the_loop_early_ends_the_thread():
     dataset = Watched(1000)
     for _ in DataLoader(dataset, 1, prefetch=2):
         break
@@ -362,7 +360,7 @@ def test_two_loops_over_one_loader_do_not_disturb_each_other():
     assert [a.tolist() == b.tolist() for (a,), (b,) in zip(loader, loader, strict=True)] == [True] * 3
 
 
-def test_it_reads_as_the_call_that_made_it():
+def test_repr_is_the_constructor_call():
     loader = DataLoader(ArrayDataset(*table()), 4, shuffle=True)
     assert repr(loader) == "DataLoader(ArrayDataset(10 rows of (2,) float32, () int64), batch_size=4, shuffle=True)"
     assert repr(Subset(Squares(3), [1])) == "Subset(Squares of 3 rows, 1 row)"

@@ -1,10 +1,9 @@
-"""The documentation keeps its word: every Python block of every page runs, in order, and prints what the page says.
+"""Every Python block of every page of the documentation runs, in order, and prints what the page shows.
 
-What its blocks import decides where a page runs: whole where all of it is there (PyTorch in ``tox -e harness``, more in
-``tox -e examples``), elsewhere as far as the first block that needs more. Outside tox, what is installed decides. Each
-page has one namespace. A block runs unless ``<!-- not run: reason -->`` stands above it; a text block right below it is
-what it prints: word for word, ``...`` standing for anything, and measured numbers, those with a decimal point, to a
-quarter, since another processor sums in another order.
+A page runs up to the first block that imports a package that is missing: PyTorch is in ``tox -e harness``, others in
+``tox -e examples``; outside tox, the installed packages count. Each page has one namespace. A block runs unless the
+line above it is ``<!-- not run: reason -->``. A text block right below it is its output: word for word, except that
+``...`` matches anything, and numbers with a decimal point match within a quarter: processors sum in different orders.
 """
 
 from __future__ import annotations
@@ -53,26 +52,26 @@ class Block(NamedTuple):
 
 def needs(code: str) -> frozenset[str]:
     """The packages that code imports, but Python's own."""
-    found = set()
+    packages = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
+            packages |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(str(node.module).partition(".")[0])
-    return frozenset(found - sys.stdlib_module_names)
+            packages.add(str(node.module).partition(".")[0])
+    return frozenset(packages - sys.stdlib_module_names)
 
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a page that run."""
-    found: list[Block] = []
+    parsed: list[Block] = []
     end = 0
     for match in FENCE.finditer(text):
         if match["kind"] == "python" and not match["mark"]:
-            found.append(Block(text.count("\n", 0, match.start("code")), match["code"], needs(match["code"]), None))
-        elif match["kind"] == "text" and found and not text[end : match.start()].strip(" :\n"):
-            found[-1] = found[-1]._replace(prints=match["code"])
+            parsed.append(Block(text.count("\n", 0, match.start("code")), match["code"], needs(match["code"]), None))
+        elif match["kind"] == "text" and parsed and not text[end : match.start()].strip(" :\n"):
+            parsed[-1] = parsed[-1]._replace(prints=match["code"])
         end = match.end()
-    return found
+    return parsed
 
 
 def same(expected: str, printed: str) -> bool:
@@ -87,7 +86,7 @@ def same(expected: str, printed: str) -> bool:
 
 
 def unit(number: str) -> float:
-    """One in the last place that is shown."""
+    """One unit of the last digit that is shown."""
     digits, _, power = number.lower().partition("e")
     return float(10.0 ** (int(power or 0) - len(digits.partition(".")[2])))
 
@@ -114,7 +113,7 @@ HERE, ELSEWHERE = environment()
     [
         page
         for page in PAGES
-        if (found := blocks(PAGES[page])) and found[0].needs <= HERE and not needed(page) <= ELSEWHERE
+        if (page_blocks := blocks(PAGES[page])) and page_blocks[0].needs <= HERE and not needed(page) <= ELSEWHERE
     ],
 )
 def test_code_runs_and_prints_what_the_page_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +144,7 @@ def test_few_blocks_are_not_run() -> None:
     assert len(marked) <= 3, marked
 
 
-def test_what_a_page_prints_is_looked_at() -> None:
+def test_printed_output_is_compared() -> None:
     (block,) = blocks("```python\nprint(1 / 3)\n```\n\n```text\n0.333...\n```\n")
     assert block.prints == "0.333...\n" and block.line == 1
     assert blocks("```python\nx = 1\n```\n\nAnd then\n\n```text\n1\n```\n")[0].prints is None
@@ -180,18 +179,18 @@ INNER = ("numpyml.autograd", "numpyml.nn", "numpyml.kernels", "numpyml.memory", 
 def members(name: str) -> list[str]:
     """``__all__`` of a module, from its source: what it imports may not be there. Of a class, nothing."""
     try:
-        found = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return []
-    if found is None or found.origin is None:
+    if spec is None or spec.origin is None:
         return []
-    for node in ast.parse(Path(found.origin).read_text("utf-8")).body:
+    for node in ast.parse(Path(spec.origin).read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
     return []
 
 
-def test_files_that_pages_name_are_there() -> None:
+def test_files_named_by_pages_exist() -> None:
     missing = {}
     for page, text in PAGES.items():
         prose = FENCE.sub("", text)

@@ -1,4 +1,4 @@
-"""What the repository promises beside its code: the public CI runs tox, and both know the same environments."""
+"""CI and CONTRIBUTING name the environments of tox."""
 
 import configparser
 import re
@@ -17,13 +17,13 @@ def tox():
     return settings
 
 
-def expanded(names: str) -> set[str]:
+def expanded(pattern: str) -> set[str]:
     """``py310-numpy{1,2}, lint`` as single names."""
-    found = set()
-    for name in re.findall(r"[\w-]+(?:\{[\w,]+\})?", names):
+    names = set()
+    for name in re.findall(r"[\w-]+(?:\{[\w,]+\})?", pattern):
         base, _, ends = name.partition("{")
-        found |= {base + end for end in ends.rstrip("}").split(",")}
-    return found
+        names |= {base + end for end in ends.rstrip("}").split(",")}
+    return names
 
 
 def test_ci_runs_every_environment_but_the_benchmarks(tox):
@@ -34,7 +34,7 @@ def test_ci_runs_every_environment_but_the_benchmarks(tox):
     assert run == (expanded(tox["tox"]["env_list"]) | named) - {"benchmarks"}
 
 
-def test_contributing_names_only_environments_that_are_there(tox):
+def test_contributing_names_only_existing_environments(tox):
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8") + (ROOT / "README.md").read_text("utf-8")
     known = expanded(tox["tox"]["env_list"]) | {section.partition(":")[2] for section in tox.sections()}
     assert set(re.findall(r"-e ([\w-]+)", text)) - known == set()

@@ -1,4 +1,4 @@
-"""PyTorch's names: who types one is told what it is here, in the error that Python raises for it anyway."""
+"""PyTorch's names: the error that Python raises for one gives the name to use here."""
 
 import copy
 import importlib
@@ -36,7 +36,7 @@ NAMESPACES = [numpyml, nn, layers, activations, losses, optimizers, schedulers, 
         (numpyml, "tanh", "np.tanh, which takes Tensors"),
     ],
 )
-def test_a_name_of_pytorchs_is_answered_with_ours(namespace, name, here):
+def test_pytorch_name_gives_an_error_with_our_name(namespace, name, here):
     with pytest.raises(AttributeError) as caught:
         getattr(namespace, name)
     assert str(caught.value) == f"module {namespace.__name__!r} has no attribute {name!r}; here it is {here}"
@@ -44,7 +44,7 @@ def test_a_name_of_pytorchs_is_answered_with_ours(namespace, name, here):
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda module: module.__name__)
-def test_any_other_name_is_answered_as_python_does(namespace):
+def test_other_unknown_name_gives_pythons_error(namespace):
     with pytest.raises(AttributeError) as caught:
         namespace.nothing  # noqa: B018  # reading it is the test
     assert str(caught.value) == f"module {namespace.__name__!r} has no attribute 'nothing'"
@@ -58,7 +58,7 @@ def test_any_other_name_is_answered_as_python_does(namespace):
 
 @pytest.mark.parametrize("name", ["typecodes", "sctypeDict", "a.b", "nn.layers", "a b", ""])
 @pytest.mark.parametrize("namespace", [numpyml, nn, data], ids=lambda module: module.__name__)
-def test_what_is_no_function_or_no_identifier_is_just_not_there(namespace, name):
+def test_odd_attribute_names_give_pythons_error(namespace, name):
     """Tables of NumPy's, which have no hash; and what would be the path of a submodule."""
     with pytest.raises(AttributeError) as caught:
         getattr(namespace, name)
@@ -88,7 +88,7 @@ class Inherits(layers.Dense):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: optimizers.Adam([P[0]], [P[1]], lr=1e-3), "Adam 'lr'; its name here is learning_rate"),
         (lambda: optimizers.AdamW([P[0]], lr=1e-3), "AdamW 'lr'; its name here is learning_rate"),
@@ -105,7 +105,7 @@ class Inherits(layers.Dense):
             lambda: losses.MeanSquaredError(size_average=True),
             "MeanSquaredError 'size_average'; deprecated by PyTorch in favour of reduction",
         ),
-        # any other keyword, and one that is explained by what this constructor has not, is answered as Python does
+        # any other keyword gives Python's error
         (lambda: layers.Dense(2, 3, nothing=1), "Dense 'nothing'"),
         (lambda: optimizers.SGD([], [], nothing=1), "SGD 'nothing'"),
         (lambda: layers.Dense(2, 3, lr=0.1), "Dense 'lr'"),
@@ -117,8 +117,8 @@ class Inherits(layers.Dense):
         (lambda: Mine(3, fused=True), "Mine 'fused'"),
     ],
 )
-def test_a_keyword_of_pytorchs_is_answered_with_what_is_here(call, said):
-    name, rest = said.split(" ", 1)
+def test_pytorch_keyword_gives_an_error_with_our_keyword(call, message):
+    name, rest = message.split(" ", 1)
     with pytest.raises(TypeError) as caught:
         call()
     assert str(caught.value) == f"{name}.__init__() got an unexpected keyword argument {rest}"
@@ -134,7 +134,7 @@ class Narrow(Own):
         super().__init__(3, lr, device="mine")
 
 
-def test_a_class_of_ones_own_may_use_such_names_itself():
+def test_user_classes_may_use_pytorch_keywords():
     own = Narrow(lr=2.0)
     assert own.lr == 2.0 and own.options == {"device": "mine"}
     assert str(inspect.signature(Narrow)) == "(lr)"

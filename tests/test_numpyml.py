@@ -21,7 +21,7 @@ def python(code, **environment):
     return result.stdout.strip()
 
 
-def test_everything_promised_is_there():
+def test_public_names_exist():
     for name in numpyml.__all__:
         assert getattr(numpyml, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -39,7 +39,7 @@ def test_the_framework_needs_neither_torch_nor_the_harness():
     assert python(code) == "False False"
 
 
-def test_the_default_generator_is_not_made_before_it_is_needed():
+def test_default_generator_is_created_on_first_use():
     code = """if True:
         import numpy, sys
         before = "numpy.random" in sys.modules
@@ -48,7 +48,7 @@ def test_the_default_generator_is_not_made_before_it_is_needed():
     assert python(code) == "True"
 
 
-def test_memory_is_left_alone_where_the_environment_says_so(monkeypatch):
+def test_environment_variable_disables_memory_tuning(monkeypatch):
     monkeypatch.setenv("NUMPYML_KEEP_MEMORY", "0")
     memory.keep_freed_memory.cache_clear()
     assert memory.keep_freed_memory() is False
@@ -56,7 +56,7 @@ def test_memory_is_left_alone_where_the_environment_says_so(monkeypatch):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
-def test_the_first_optimizer_keeps_freed_memory():
+def test_first_optimizer_keeps_freed_memory():
     code = """if True:
         import resource, numpyml, numpy as np
         def faults():

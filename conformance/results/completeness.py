@@ -38,8 +38,8 @@ HELD_OTHERWISE = {
     "numpyml.is_recording": "tests/autograd/test_tape.py",
     "numpyml.no_grad": "tests/autograd/test_tape.py",
     "numpyml.manual_seed": "the check same_seed",
-    "numpyml.save": "tests/test_checkpoint.py",
-    "numpyml.load": "tests/test_checkpoint.py",
+    "numpyml.save": "tests/checkpoint",
+    "numpyml.load": "tests/checkpoint",
     "numpyml.data": "tests/harness/test_data.py, beside PyTorch's",
     "numpyml.estimators": "tests/extras/test_estimators.py",
     "numpyml.generation": "tests/test_generation.py",
@@ -52,7 +52,7 @@ HELD_OTHERWISE = {
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
     "numpyml.nn.schedulers.Scheduler": "the base of every schedule",
     "numpyml.nn.utils": "tests/harness/test_schedulers.py, beside PyTorch's",
-    "numpyml.training": "tests/test_training.py",
+    "numpyml.training": "tests/training",
     "numpyml.typing": "types",
 }
 

@@ -9,12 +9,12 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names t
 import gymnasium
 import numpy as np
 
-DATA = "Gymnasium's CartPole-v1, and nothing but what happens in it"
-CLAIM = "solved: a mean return of at least 475, of 500, in 100 episodes that start where no training episode did"
+DATA = "Gymnasium's CartPole-v1, without any other data"
+CLAIM = "solved: a mean return of at least 475, of 500, in 100 episodes from new initial states"
 STEPS, WARM_UP, SYNC, CHECK = 30_000, 1_000, 50, 500  # SYNC is small: values propagate one step back per sync
 BATCH, RATE, DISCOUNT = 64, 1e-3, 0.99
 STATES = np.array([1.2, 1.0, 0.1, 1.0])  # position, velocity, angle, angular velocity: scales to similar size
-REWARD = 0.05  # per step: the value of a state is at most 5, which initial weights reach sooner than 100
+REWARD = 0.05  # per step: the value of a state is at most 5, closer to the initial outputs than 100
 
 
 class Memory:
@@ -30,8 +30,8 @@ class Memory:
             np.zeros(size, dtype),
         ]
 
-    def add(self, *happened):
-        for ring, value in zip(self.rings, happened, strict=True):
+    def add(self, *transition):
+        for ring, value in zip(self.rings, transition, strict=True):
             ring[self.count % len(ring)] = value
         self.count += 1
 
@@ -49,8 +49,8 @@ def carts(count, dtype):
     def scaled(state):
         return (state / STATES).astype(dtype)
 
-    made = [gymnasium.make("CartPole-v1") for _ in range(count)]
-    return [gymnasium.wrappers.TransformObservation(cart, scaled, cart.observation_space) for cart in made]
+    environments = [gymnasium.make("CartPole-v1") for _ in range(count)]
+    return [gymnasium.wrappers.TransformObservation(cart, scaled, cart.observation_space) for cart in environments]
 
 
 def data(dtype=np.float32, seed=0):

@@ -12,8 +12,8 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "alone.py"))  # names t
 
 import numpy as np
 
-DATA = "drawn as they are needed: dates of four centuries; of the answers a tenth is never trained on"
-CLAIM = "99 % of 1,000 held-out dates come out right in every letter, greedily and with a beam"
+DATA = "generated dates of four centuries; a tenth of the answers is never trained on"
+CLAIM = "99 % of 1,000 held-out dates are exactly right, greedily and with a beam"
 
 MONTHS, WEEKDAYS = list(month_name)[1:], list(day_name)  # English, unless a locale is set
 FORMATS = [
@@ -21,7 +21,7 @@ FORMATS = [
     *("{d} {mon} {y}", "{day} {d} {mon} {y}", "{dd}-{mon}-{y}", "{d}.{m}.{y}", "{dd}.{mm}.{y}"),
     *("{month} {d}, {y}", "{month} {d}{th}, {y}", "{day}, {mon}. {d}, {y}", "{m}/{d}/{y}", "{mm}/{dd}/{y}"),  # American
     *("{y}/{mm}/{dd}", "{y}, {month} {d}"),
-    *("{month} {y}", "{mon} {y}", "{m}/{y}", "the year {y}"),  # ISO has these, too: 2012-05 and 2012
+    *("{month} {y}", "{mon} {y}", "{m}/{y}", "the year {y}"),  # ISO 8601 has these, too: 2012-05 and 2012
 ]
 PAD, START, END = range(3)
 TOKENS = ["", "", "", *sorted({*"".join(FORMATS), *"".join(MONTHS + WEEKDAYS), *"0123456789-strdnh"} - {*"{}"})]
@@ -34,7 +34,7 @@ HELD_OUT = 1000
 
 
 def pair(rng):
-    """A date in some format, and as ISO has it."""
+    """A date in some format, and in ISO 8601."""
     y, m = int(rng.integers(1800, 2200)), int(rng.integers(1, 13))
     d = int(rng.integers(1, monthrange(y, m)[1] + 1))
     month, weekday = MONTHS[m - 1], WEEKDAYS[date(y, m, d).weekday()]
@@ -56,7 +56,7 @@ def pairs(rng, count, held_out=False):
 
 
 def encoded(texts):
-    """Texts as rows of token numbers between START and END, PAD behind the shorter ones."""
+    """Texts as rows of token numbers between START and END, padded with PAD."""
     rows = [[START, *map(NUMBERS.get, text), END] for text in texts]
     longest = max(map(len, rows))
     return [row + [PAD] * (longest - len(row)) for row in rows]
@@ -69,7 +69,7 @@ def decoded(row):
 
 
 def rows_of(cache, rows):
-    """For beam search: the given rows of every array or tensor in a cache."""
+    """For beam search: these rows of every array or tensor in a cache."""
     return tuple(array[rows] for array in cache)
 
 
@@ -80,7 +80,7 @@ def as_number(iso):
 
 
 def data(dtype=np.float32, seed=0):
-    """Batches for every step, and the held-out dates; integers, whatever the dtype of the model."""
+    """Batches for every step, and the held-out dates; always integers."""
     rng = np.random.default_rng(seed)
     held_out = pairs(np.random.default_rng([seed, 1]), HELD_OUT, held_out=True)
 

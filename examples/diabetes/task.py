@@ -1,4 +1,4 @@
-"""Diabetes, 442 patients by 10 measurements: progression in a year. Squared error, beside scikit-learn."""
+"""Diabetes, 442 patients by 10 measurements: progression in a year. Squared error, compared with scikit-learn."""
 
 import runpy
 from pathlib import Path
@@ -19,7 +19,7 @@ FOLDS, EPOCHS, BATCH, RATE, DECAY = 5, 60, 32, 0.001, 0.01
 
 
 def data(dtype=np.float32, seed=0, fold=0):
-    """Ten measurements (n, 10), and the progression of the disease (n, 1); both standardised."""
+    """Ten measurements (n, 10), and the progression of the disease (n, 1); both standardized."""
     measurements, progression = load_diabetes(return_X_y=True)
     train, test = list(KFold(FOLDS, shuffle=True, random_state=seed).split(measurements))[fold]
     inputs = StandardScaler().fit(measurements[train])  # fitted without the held-out patients

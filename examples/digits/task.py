@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 DATA = "scikit-learn's digits; three quarters to train on"
-CLAIM = "97 % of the 450 images held out are read right"
+CLAIM = "97 % of the 450 images held out are classified correctly"
 
 
 def data(dtype=np.float32, seed=0):

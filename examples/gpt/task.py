@@ -18,8 +18,8 @@ CLAIM = "its loss on held-out tokens is within 1 % of PyTorch's after as many st
 def corpus():
     """Python's help texts, for training and validation (the last tenth of each topic).
 
-    A paragraph that occurs in several topics counts once, so held-out paragraphs are not in the training data. The
-    texts differ between versions of Python by about a tenth, and scores in their second digit.
+    A paragraph that occurs in several topics is used once, so held-out paragraphs are not in the training data. The
+    texts differ between versions of Python by about a tenth, and scores differ in the second digit.
     """
     seen, train, held_out = set(), [], []
     for _, text in sorted(topics.items()):
@@ -68,7 +68,7 @@ def merge(ids, rule):
     """Replace each occurrence of the pair by the new token, from the left."""
     (first, second), new = rule
     at = np.flatnonzero((ids[:-1] == first) & (ids[1:] == second))
-    if first == second:  # occurrences may overlap: take every other one of a run
+    if first == second:  # occurrences may overlap: take every second one of a run
         starts = np.flatnonzero(np.diff(at, prepend=-2) > 1)
         index = np.arange(len(at)) - np.repeat(starts, np.diff(starts, append=len(at)))
         at = at[index % 2 == 0]
@@ -98,7 +98,7 @@ def scores(predictions, data):
 
 
 def batches(ids, time, steps, seed):
-    """For each step, a batch of stretches of text, and the same stretches shifted by a token: the targets."""
+    """For each step, a batch of parts of the text, and the same parts shifted by a token: the targets."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         starts = rng.integers(len(ids) - time, size=(BATCH, 1))
@@ -107,7 +107,7 @@ def batches(ids, time, steps, seed):
 
 
 def stretches(ids, time):
-    """The whole text in batches of stretches that do not overlap."""
+    """The whole text in batches of parts that do not overlap."""
     count = (len(ids) - 1) // time
     for rows in np.array_split(np.arange(count), -(-count // BATCH)):
         at = rows[:, np.newaxis] * time + np.arange(time + 1)
@@ -131,6 +131,6 @@ def options(argv=None):
     parser = argparse.ArgumentParser(description="Train a small GPT on the help texts of Python, then generate text.")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
     parser.add_argument("--checkpoint", help="a file to save to, and to resume from if it exists")
-    parser.add_argument("--prompt", default="The ", help="what the sample begins with (%(default)r)")
-    parser.add_argument("--new", type=int, default=200, help="tokens to write (%(default)s)")
+    parser.add_argument("--prompt", default="The ", help="the beginning of the sample (%(default)r)")
+    parser.add_argument("--new", type=int, default=200, help="tokens to generate (%(default)s)")
     return parser.parse_args(argv)

@@ -34,7 +34,7 @@ class Block(Module):
     def mlp(self, x):
         return self.down(self.gelu(self.up(x)))
 
-    def go_on(self, x, cache):
+    def step(self, x, cache):
         """As forward, for the newest positions only; keys and values of earlier ones are in the cache."""
         qkv = self.norm1(x) @ self.attention.in_proj_weight.data.T + self.attention.in_proj_bias.data
         q, k, v = self.heads(qkv)
@@ -75,11 +75,11 @@ class GPT(Module):
         caches = cache or [None] * len(self.blocks)
         past = 0 if cache is None else cache[0][0].shape[2]
         x = self.token(tokens) + self.position(np.arange(past, past + tokens.shape[1]))
-        made = []
+        updated = []
         for block, one in zip(self.blocks, caches, strict=True):
-            x, new = block.go_on(x, one)
-            made.append(new)
-        return self.head(self.norm(x[:, -1])), made
+            x, new = block.step(x, one)
+            updated.append(new)
+        return self.head(self.norm(x[:, -1])), updated
 
 
 def build(dtype=np.float32, seed=0, **size):

@@ -1,4 +1,4 @@
-"""Handwritten digits by four optimizers with their options: every one is to take PyTorch's steps."""
+"""Handwritten digits by four optimizers with their options: each takes PyTorch's steps."""
 
 import runpy
 from pathlib import Path
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 DATA = "scikit-learn's digits; three quarters to train on"
-CLAIM = "in float64 PyTorch's loss at each of 200 steps, within 1e-10; in float32 no further astray than PyTorch"
+CLAIM = "in float64 PyTorch's loss at each of 200 steps, within 1e-10; in float32 no larger error than PyTorch's"
 OPTIMIZERS = {
     "SGD": {"rate": 0.05},
     "SGD, nesterov": {"rate": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},

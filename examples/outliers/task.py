@@ -12,7 +12,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-DATA = "scikit-learn's diabetes data; three quarters to train on, a tenth of their targets with the point slipped"
+DATA = "scikit-learn's diabetes data; three quarters to train on, a tenth of their targets multiplied by ten"
 CLAIM = "on the 111 clean patients held out, Huber's mean absolute error is less than half of the squared error's"
 VARIANTS = ("MSE", "Huber")
 
@@ -23,8 +23,8 @@ def data(dtype=np.float32, seed=0):
     X_train, X_test, y_train, y_test = train_test_split(
         measurements, progression[:, np.newaxis], test_size=0.25, random_state=seed
     )
-    slipped = np.random.default_rng(seed).random(len(y_train)) < 0.1
-    y_train[slipped] *= 10
+    outliers = np.random.default_rng(seed).random(len(y_train)) < 0.1
+    y_train[outliers] *= 10
     inputs, targets = StandardScaler().fit(X_train), RobustScaler().fit(y_train)  # fitted without the held-out patients
     X_train, X_test = (inputs.transform(X).astype(dtype) for X in (X_train, X_test))
     y_train, y_test = (targets.transform(y).astype(dtype) for y in (y_train, y_test))

@@ -1,4 +1,4 @@
-"""Diabetes with slipped decimal points: Huber's loss bounds the gradient of an outlier, squared error does not."""
+"""Diabetes with outliers: Huber's loss bounds the gradient of an outlier, squared error does not."""
 
 import argparse
 

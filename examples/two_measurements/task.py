@@ -29,8 +29,8 @@ def data(dtype=np.float32, seed=0):
 
 def scores(predictions, data):
     """Scores from the logits of the held-out tumours."""
-    surprise = np.logaddexp(0, np.where(data.y_test > 0, -predictions, predictions))
+    losses = np.logaddexp(0, np.where(data.y_test > 0, -predictions, predictions))
     return {
         "accuracy on 143 tumours": np.mean((predictions > 0) == data.y_test),
-        "loss on 143 tumours": surprise.mean(dtype=np.float64),
+        "loss on 143 tumours": losses.mean(dtype=np.float64),
     }

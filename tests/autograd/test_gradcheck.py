@@ -93,14 +93,14 @@ def test_the_error_is_the_relative_error_of_the_gradient() -> None:
     assert bias.order == pytest.approx(1, abs=0.1)
 
 
-def test_a_right_gradient_leaves_a_remainder_of_second_order() -> None:
+def test_correct_gradient_has_a_remainder_of_second_order() -> None:
     for entry in gradcheck(Affine(), X).entries:
         assert entry.order == pytest.approx(2, abs=0.2)
         assert entry.error < 1e-8
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_right_gradient_passes(seed: int) -> None:
+def test_correct_gradient_passes(seed: int) -> None:
     generator = np.random.default_rng(seed)
     scale = 10.0 ** generator.uniform(-3, 3)
     x, w = generator.standard_normal((5, 6)) * scale, generator.standard_normal((6, 4))
@@ -109,10 +109,10 @@ def test_a_right_gradient_passes(seed: int) -> None:
         h = np.maximum(x @ w, 0)
         return np.log(1 + np.square(h - h.mean(axis=0))), np.exp(h - h.max(axis=-1, keepdims=True))
 
-    gradcheck(normalised, x, w, seed=seed).raise_if_failed()
-    gradcheck(lambda x: (x - 1e6) ** 2, x + 1e6, seed=seed).raise_if_failed()
-    gradcheck(lambda x: np.sum(x / np.sum(x)), np.abs(x), seed=seed).raise_if_failed()
-    gradcheck(np.log, np.exp(generator.standard_normal(8) * 4), seed=seed).raise_if_failed()
+    assert gradcheck(normalised, x, w, seed=seed).passed
+    assert gradcheck(lambda x: (x - 1e6) ** 2, x + 1e6, seed=seed).passed
+    assert gradcheck(lambda x: np.sum(x / np.sum(x)), np.abs(x), seed=seed).passed
+    assert gradcheck(np.log, np.exp(generator.standard_normal(8) * 4), seed=seed).passed
 
 
 def test_linear_and_constant_functions_pass() -> None:
@@ -124,13 +124,13 @@ def test_linear_and_constant_functions_pass() -> None:
 
 
 @pytest.mark.parametrize("function", [np.abs, lambda x: np.maximum(x, 0), lambda x: np.clip(x, 0, 1), np.max])
-def test_a_kink_is_distinguished_from_a_wrong_gradient(function: Any) -> None:
+def test_kink_is_distinguished_from_a_wrong_gradient(function: Any) -> None:
     report = gradcheck(function, np.array([0.0, 0.0, -1.0]))
     assert report.entries[0].verdict == KINK
     assert not report.passed
 
 
-def test_a_kink_nearby_is_no_kink_here() -> None:
+def test_kink_nearby_does_not_matter() -> None:
     assert gradcheck(np.abs, np.array([1e-4, -1e-5, 1.0])).passed
 
 
@@ -163,7 +163,7 @@ def test_inputs_are_copied_before_they_are_moved() -> None:
         assert t.dtype == np.float64
         return t * t * t
 
-    gradcheck(cube, x).raise_if_failed()
+    assert gradcheck(cube, x).passed
     assert x.__array_interface__["data"][0] not in seen
 
 
@@ -192,7 +192,7 @@ def test_integers_are_passed_on_unchecked() -> None:
     assert report.passed
 
 
-def test_a_float_is_checked_like_an_array_of_one() -> None:
+def test_float_is_checked_like_a_0d_array() -> None:
     report = gradcheck(lambda a, x: a * np.sin(x), 0.5, X)
     assert report.passed and [entry.name for entry in report.entries] == ["input 0", "input 1"]
 
@@ -204,22 +204,23 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_several_outputs_of_any_shape() -> None:
-    gradcheck(lambda x: [np.sum(x * x), x[0], np.argmax(x), x[:0]], X).raise_if_failed()
+    assert gradcheck(lambda x: [np.sum(x * x), x[0], np.argmax(x), x[:0]], X).passed
 
 
 def test_an_empty_input_passes() -> None:
     assert gradcheck(np.tanh, np.zeros((0, 3))).passed
 
 
-def test_a_plain_array_is_no_output() -> None:
+def test_output_that_is_a_plain_array_is_an_error() -> None:
     with pytest.raises(DTypeError, match="expected the function to return Tensors, got an array of float64"):
         gradcheck(lambda x: x.data, X)
 
 
-def test_a_function_that_is_not_deterministic_is_an_error() -> None:
-    numbers = itertools.count()
+@pytest.mark.parametrize("function", [lambda x, n: x * float(n), lambda x, n: x[:n]], ids=["values", "shape"])
+def test_a_function_that_is_not_deterministic_is_an_error(function: Any) -> None:
+    numbers = itertools.count(2)
     with pytest.raises(GradientError, match="same values each time"):
-        gradcheck(lambda x: x * float(next(numbers)), X)
+        gradcheck(lambda x: function(x, next(numbers)), X)
 
 
 def test_nothing_to_check_is_an_error() -> None:
@@ -238,18 +239,12 @@ def test_an_output_whose_shape_follows_the_data_is_not_differentiable_where_it_c
     assert gradcheck(positive, np.array([1e-3, 1.0, 2.0, -1.0])).passed
 
 
-def test_outputs_of_other_shapes_the_second_time_are_an_error() -> None:
-    lengths = itertools.count(2)
-    with pytest.raises(GradientError, match="same values each time"):
-        gradcheck(lambda x: x[: next(lengths)], X)
-
-
 def test_same_seed_same_report() -> None:
     assert gradcheck(np.tanh, X, seed=4) == gradcheck(np.tanh, X, seed=4)
     assert gradcheck(np.tanh, X, seed=4) != gradcheck(np.tanh, X, seed=5)
 
 
-def test_noise_is_neither_right_nor_wrong() -> None:
+def test_rounding_noise_has_no_verdict() -> None:
     report = gradcheck(lambda x: np.sum(x) + float(1e-1 * np.sin(1e12 * x.data.sum())), X)
     assert report.entries[0].verdict == NOISE
     assert not report.passed

@@ -126,7 +126,7 @@ def test_a_tensor_without_a_gradient_is_an_array_to_numpy() -> None:
     assert np.array(Tensor(A)) is not A
 
 
-def test_float_to_integer_drops_the_gradient_and_back_keeps_none() -> None:
+def test_cast_to_integer_and_back_has_no_gradient() -> None:
     assert leaf([1.5]).astype(np.int64).node is None
 
 
@@ -137,7 +137,7 @@ def test_gradients_come_back_in_the_dtype_of_the_leaf() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
-def test_python_numbers_leave_float32_alone(shape: tuple[int, ...]) -> None:
+def test_python_numbers_keep_float32(shape: tuple[int, ...]) -> None:
     t = leaf(np.ones(shape), np.float32)
     results = [
         t * 2,
@@ -220,15 +220,16 @@ def test_detach_cuts_the_graph_and_shares_the_data() -> None:
         np.sum(x.detach()).backward()
 
 
-def test_backward_of_many_elements_needs_a_gradient() -> None:
-    with pytest.raises(ShapeError, match=r"expected a scalar, got shape \(2,\).*gradient="):
-        leaf([1, 2]).backward()
-
-
-@pytest.mark.parametrize("gradient", [np.ones(3), 1.0, np.ones(2, complex)])
-def test_a_gradient_of_another_shape_is_an_error(gradient: Any) -> None:
-    with pytest.raises(ShapeError, match=r"expected a real gradient of shape \(2,\)"):
-        leaf([1, 2]).backward(gradient)
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        ((), r"expected a scalar, got shape \(2,\).*gradient="),
+        *(((g,), r"expected a real gradient of shape \(2,\)") for g in (np.ones(3), 1.0, np.ones(2, complex))),
+    ],
+)
+def test_backward_needs_a_real_gradient_of_its_shape(gradient: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        leaf([1, 2]).backward(*gradient)
 
 
 def test_data_that_cannot_be_differentiated_is_an_error() -> None:
@@ -267,7 +268,7 @@ def test_requires_grad_is_checked_whenever_it_is_set():
         Tensor([1.0]).requires_grad = "no"
 
 
-def test_a_numpy_scalar_widens_no_tensor():
+def test_numpy_scalar_does_not_widen_a_tensor():
     t = Tensor(np.ones(3, np.float32))
     assert (t * np.sqrt(2.0)).dtype == np.float32
     assert (np.float64(2) / t).dtype == np.float32

@@ -21,7 +21,7 @@ from numpyml.training import History, fit
 
 
 class Echo(Module):
-    """Puts out what it is given, so that the figures are known."""
+    """Returns its input, so that the metrics are known."""
 
     def __init__(self):
         self.scale = layers.Dense(1, 1)
@@ -44,7 +44,7 @@ def figures(outputs, targets, loss, *names):
 # Metrics
 
 
-def test_classes_are_decided_by_the_largest_logit(rng):
+def test_predicted_class_is_the_largest_logit(rng):
     outputs, targets = rng.standard_normal((50, 4)), rng.integers(0, 4, 50)
     accuracy, f1 = figures(outputs, targets, losses.CrossEntropyWithLogits(), "accuracy", "f1")
     assert accuracy == metrics.accuracy_score(targets, outputs.argmax(1))
@@ -52,7 +52,7 @@ def test_classes_are_decided_by_the_largest_logit(rng):
 
 
 @pytest.mark.parametrize("shape", [(50,), (50, 1)])
-def test_yes_or_no_is_decided_by_the_sign_of_a_logit_and_by_half_a_probability(rng, shape):
+def test_binary_threshold_is_0_for_logits_and_one_half_for_probabilities(rng, shape):
     logits, targets = rng.standard_normal(shape), (rng.random(shape) > 0.3).astype(np.float32)
     expected = [score(targets.ravel(), logits.ravel() > 0) for score in (metrics.accuracy_score, metrics.f1_score)]
     assert figures(logits, targets, losses.BinaryCrossEntropyWithLogits(), "accuracy", "f1") == expected
@@ -60,7 +60,7 @@ def test_yes_or_no_is_decided_by_the_sign_of_a_logit_and_by_half_a_probability(r
     assert figures(probabilities, targets, losses.MeanSquaredError(), "accuracy", "f1") == expected
 
 
-def test_two_classes_have_the_f1_of_the_second_and_several_labels_the_mean(rng):
+def test_f1_is_that_of_the_second_class_or_the_mean_over_labels(rng):
     outputs, targets = rng.standard_normal((50, 2)), rng.integers(0, 2, 50)
     assert figures(outputs, targets, losses.CrossEntropyWithLogits(), "f1") == [
         metrics.f1_score(targets, outputs.argmax(1))
@@ -72,7 +72,7 @@ def test_two_classes_have_the_f1_of_the_second_and_several_labels_the_mean(rng):
     ]
 
 
-def test_sequences_are_counted_place_by_place_but_ignored_targets(rng):
+def test_sequence_accuracy_counts_positions_without_ignored_targets(rng):
     outputs, targets = rng.standard_normal((9, 5, 7)), rng.integers(0, 5, (9, 7))
     targets[2, 3:] = -100
     counted = targets != -100
@@ -80,7 +80,7 @@ def test_sequences_are_counted_place_by_place_but_ignored_targets(rng):
     assert figures(outputs, targets, losses.CrossEntropyWithLogits(), "accuracy") == [expected]
 
 
-def test_probability_targets_are_decided_too(rng):
+def test_probability_targets_are_thresholded(rng):
     outputs, targets = rng.standard_normal((20, 3)), rng.dirichlet([1, 1, 1], 20)
     expected = metrics.accuracy_score(targets.argmax(1), outputs.argmax(1))
     assert figures(outputs, targets, losses.CrossEntropyWithLogits(), "accuracy") == [expected]
@@ -89,11 +89,11 @@ def test_probability_targets_are_decided_too(rng):
 @pytest.mark.parametrize("shape", [(30,), (30, 1), (30, 2)])
 def test_regressions_are_measured_over_all_outputs(rng, shape):
     outputs, targets = rng.standard_normal((2, *shape)).astype(np.float32)
-    found = figures(outputs, targets, losses.MeanSquaredError(), "mae", "r2")
-    assert found == [metrics.mean_absolute_error(targets, outputs), metrics.r2_score(targets, outputs)]
+    values = figures(outputs, targets, losses.MeanSquaredError(), "mae", "r2")
+    assert values == [metrics.mean_absolute_error(targets, outputs), metrics.r2_score(targets, outputs)]
 
 
-def test_no_positive_forecast_is_a_figure_and_no_warning():
+def test_no_positive_prediction_gives_a_score_without_warning():
     assert figures(-np.ones(6), np.ones(6, np.float32), losses.BinaryCrossEntropyWithLogits(), "f1") == [0.0]
 
 
@@ -139,7 +139,7 @@ def test_a_frame_has_a_row_for_each_epoch():
     assert History().to_frame().empty
 
 
-def test_a_plot_needs_no_display_and_leaves_pyplot_alone(tmp_path):
+def test_plot_needs_no_display_and_does_not_use_pyplot(tmp_path):
     code = """
         import sys
         from numpyml.training import History
@@ -184,7 +184,7 @@ def train(epochs=3, rows=64):
     )
 
 
-def test_a_terminal_gets_one_bar_with_loss_and_rate(monkeypatch):
+def test_terminal_shows_one_bar_with_loss_and_rate(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     history = train()
@@ -207,8 +207,8 @@ def test_the_bar_is_closed_when_something_fails(monkeypatch):
     assert terminal.getvalue().endswith("\n")
 
 
-def test_a_notebook_gets_a_bar_also_without_its_widgets(monkeypatch):
-    """As IPython's kernel has it: an output that is no terminal, and a shell that tells of the kernel."""
+def test_notebook_shows_a_bar_without_widgets_too(monkeypatch):
+    """As in IPython's kernel: an output that is not a terminal, and a shell with a kernel."""
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""Buffers are compared by name, after every call: seen on a layer with running statistics, right and wrong."""
+"""Buffers are compared by name after every call, here for a layer with correct and incorrect running statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from numpyml.nn import Buffer, Module, Parameter, layers, model
 
 
 class BatchNorm1d(Module):
-    """Batch normalization without its gradient; ``fault`` says what is wrong with its statistics."""
+    """Batch normalization without its gradient; ``fault`` is the error in its statistics."""
 
     fault = ""
 
@@ -82,14 +82,14 @@ def ran(check: Any, dtype: Any, training: bool = True) -> Note:
 @pytest.mark.parametrize("fault", [""], indirect=True)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_right_buffers_pass(fault: str, dtype: Any, training: bool) -> None:
-    assert ran(buffers, dtype, training).comparisons == 3 * (3 + 3) + 3 * 2  # a count is asked for, and compared
+def test_correct_buffers_pass(fault: str, dtype: Any, training: bool) -> None:
+    assert ran(buffers, dtype, training).comparisons == 3 * (3 + 3) + 3 * 2  # the count is compared
     assert ran(state_dict, dtype, training).comparisons
     assert ran(copies, dtype, training).comparisons
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("momentum", r"running_mean, call 1\[0\]"),
         ("biased variance", r"running_var, call 1\[0\]"),
@@ -100,13 +100,13 @@ def test_right_buffers_pass(fault: str, dtype: Any, training: bool) -> None:
     indirect=["fault"],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_wrong_buffers_are_seen(fault: str, said: str, dtype: Any) -> None:
-    with pytest.raises(Mismatch, match=said):
+def test_wrong_buffers_are_detected(fault: str, message: str, dtype: Any) -> None:
+    with pytest.raises(Mismatch, match=message):
         ran(buffers, dtype)
 
 
 @pytest.mark.parametrize("fault", ["moves in evaluation"], indirect=True)
-def test_a_buffer_that_moves_in_evaluation_is_seen(fault: str) -> None:
+def test_buffer_changed_in_evaluation_is_detected(fault: str) -> None:
     with pytest.raises(Mismatch, match="running_mean, call 1"):
         ran(buffers, np.float32, training=False)
 

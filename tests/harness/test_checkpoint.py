@@ -86,7 +86,7 @@ def test_plain_state_dicts_go_both_ways() -> None:
     assert agree(net, fresh)
 
 
-def test_precisions_that_numpy_has_are_taken_over_and_bfloat16_is_told(path: Path) -> None:
+def test_dtypes_of_numpy_are_loaded_and_bfloat16_is_refused(path: Path) -> None:
     for dtype in (torch.float16, torch.float64):
         net, other = ours(), theirs().to(dtype)
         safetensors.torch.save_file(other.state_dict(), path)
@@ -97,7 +97,7 @@ def test_precisions_that_numpy_has_are_taken_over_and_bfloat16_is_told(path: Pat
         numpyml.load(path, ours())
 
 
-def test_a_pickle_is_not_opened(path: Path) -> None:
+def test_pickle_is_not_loaded(path: Path) -> None:
     torch.save(theirs().state_dict(), path)
     net = ours()
     before = net.state_dict()

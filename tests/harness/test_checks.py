@@ -1,4 +1,4 @@
-"""Checks ask for something: what has nothing to compare counts nothing, and who refuses every call is seen."""
+"""Checks count what they compare, and a framework that refuses every call fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compared_of_a_seed(name: str, options: dict[str, Any]) -> int:
         ("Dense", {"in_features": 3, "out_features": 3, "bias": True}, 9 + 3 + 1),
     ],
 )
-def test_another_seed_is_asked_of_what_is_drawn_alone(name: str, options: dict[str, Any], drawn: int) -> None:
+def test_other_seeds_are_required_only_of_random_components(name: str, options: dict[str, Any], drawn: int) -> None:
     assert compared_of_a_seed(name, options) == 6 + drawn
 
 
@@ -53,7 +53,7 @@ def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("stubborn", "said"),
+    ("stubborn", "message"),
     [
         ("backward", "incoming gradient as it should be: PyTorch accepts it, it is refused: expected something else"),
         ("dynamic", "incoming gradient as it should be, dynamic driver: PyTorch accepts it, it is refused"),
@@ -62,6 +62,6 @@ def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
     indirect=["stubborn"],
 )
 @pytest.mark.parametrize("component", ["Dense", "ReLU"])
-def test_who_refuses_every_call_fails(stubborn: None, said: str, component: str) -> None:
+def test_framework_that_refuses_every_call_fails(stubborn: None, message: str, component: str) -> None:
     note = runner.run(runner.Task(component, "rejections"), "quick", examples=4)
-    assert note.failure.startswith(said)
+    assert note.failure.startswith(message)

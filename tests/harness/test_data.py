@@ -46,22 +46,22 @@ def test_shuffled_batches_have_pytorchs_sizes_and_rows(n: int, batch_size: int, 
     other = theirs.DataLoader(
         theirs.TensorDataset(*map(torch.from_numpy, arrays(n))), batch_size, True, drop_last=drop_last
     )
-    batches, beside = list(mine), list(other)
-    assert [len(x) for x, _ in batches] == [len(x) for x, _ in beside]
+    batches, expected = list(mine), list(other)
+    assert [len(x) for x, _ in batches] == [len(x) for x, _ in expected]
     rows = [int(i) for _, y in batches for i in y]
     assert len(set(rows)) == len(rows)
     if not drop_last:
-        assert sorted(rows) == sorted(int(i) for _, y in beside for i in y)
+        assert sorted(rows) == sorted(int(i) for _, y in expected for i in y)
     assert all(np.array_equal(x[:, 0], 3 * y) for x, y in batches)
 
 
 @given(n=st.integers(2, 20), picks=st.data())
 def test_subsets_of_subsets_have_pytorchs_rows(n: int, picks: st.DataObject) -> None:
     indices = picks.draw(st.lists(st.integers(0, n - 1), min_size=1))
-    again = picks.draw(st.lists(st.integers(0, len(indices) - 1), min_size=1))
-    mine = ours.Subset(ours.Subset(ours.ArrayDataset(*arrays(n)), indices), again)
+    positions = picks.draw(st.lists(st.integers(0, len(indices) - 1), min_size=1))
+    mine = ours.Subset(ours.Subset(ours.ArrayDataset(*arrays(n)), indices), positions)
     tensors = theirs.TensorDataset(*map(torch.from_numpy, arrays(n)))
-    other = theirs.Subset(theirs.Subset(tensors, indices), again)
+    other = theirs.Subset(theirs.Subset(tensors, indices), positions)
     assert len(mine) == len(other)
     assert same(list(ours.DataLoader(mine, 3)), list(theirs.DataLoader(other, 3)))
     assert all(same([np.asarray(v) for v in mine[i]], other[i]) for i in range(len(mine)))

@@ -44,7 +44,7 @@ def command_line() -> list[str]:
     return [*line.split()[2:], "--jobs", "1", "--profile", "quick"]
 
 
-def test_the_mistake_is_found_and_shown_as_the_page_shows_it(folder: Path) -> None:
+def test_mistake_is_detected_with_the_output_of_the_page(folder: Path) -> None:
     ran = run(folder, *command_line())
     assert ran.returncode == 1, ran.stderr
     for line in blocks("text")[0].splitlines():
@@ -52,7 +52,7 @@ def test_the_mistake_is_found_and_shown_as_the_page_shows_it(folder: Path) -> No
     assert "FAILED Dense" not in ran.stdout
 
 
-def test_mended_it_passes(folder: Path) -> None:
+def test_corrected_framework_passes(folder: Path) -> None:
     mend(folder)
     ran = run(folder, *command_line())
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -77,7 +77,7 @@ def test_the_whole_suite_takes_the_adapter_from_pytest(folder: Path) -> None:
     assert ran.returncode == 0 and "1 passed, 1 skipped" in ran.stdout, ran.stdout + ran.stderr
 
 
-def test_the_documented_differences_are_what_the_harness_reads() -> None:
+def test_example_records_are_read_by_the_harness() -> None:
     from conformance import divergences, frameworks
     from conformance.records import Accepted, Limit, OptionNotState, Refused
 

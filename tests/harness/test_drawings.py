@@ -38,7 +38,7 @@ def test_any_trajectory_can_be_drawn(ours: list[float], torch: list[float]) -> N
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_the_paper(scheme: str) -> None:
+def test_text_contrasts_with_the_background(scheme: str) -> None:
     style = (page.TEMPLATES / "page.css").read_text(encoding="utf-8")
     roots = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): #(\w+)", roots[scheme == "dark"]))
@@ -54,7 +54,7 @@ def test_text_stands_out_from_the_paper(scheme: str) -> None:
             assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)  # WCAG 2, AA
 
 
-def test_the_spread_is_drawn_in_shares() -> None:
+def test_spread_is_drawn_in_percentiles() -> None:
     counts = [0] * len(SPREAD)
     counts[0] = 5
     drawing = ET.fromstring(str(svg.spread(counts, counts, "numpyml")))  # noqa: S314

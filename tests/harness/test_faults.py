@@ -15,30 +15,30 @@ def red(component: str) -> list[str]:
     tasks = [task for task in runner.tasks(component) if task.check != "long_trajectory"]
     notes = [runner.run(task, "quick") for task in tasks]
     crashed = [note.failure for note in notes if note.failure.startswith(("TypeError", "NameError", "AttributeError"))]
-    assert not crashed  # a fault that merely breaks tells nothing of the eye
+    assert not crashed  # a fault that raises says nothing about sensitivity
     return [note.check for note in notes if note.failure]
 
 
 @pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name.replace(" ", "_"))
-def test_fault_is_seen(fault: Fault) -> None:
+def test_fault_is_detected(fault: Fault) -> None:
     with fault.planted():
         assert fault.check in red(fault.component)
 
 
 @pytest.mark.parametrize("component", sorted({fault.component for fault in faults()} | {"tanh"}))
-def test_without_a_fault_all_is_green(component: str) -> None:
+def test_without_a_fault_every_check_passes(component: str) -> None:
     assert red(component) == []
 
 
-def red_with_a_slope_times(factor: float) -> list[str]:
+def failing_checks(factor: float) -> list[str]:
     with partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, x: right(g, x) * g.dtype.type(factor)):
         return red("tanh")
 
 
 @pytest.mark.parametrize("factor", [1.01, -1.0, 1 + 1e-5])
-def test_a_wrong_derivative_is_seen(factor: float) -> None:
-    assert "function_gradients" in red_with_a_slope_times(factor)
+def test_wrong_derivative_is_detected(factor: float) -> None:
+    assert "function_gradients" in failing_checks(factor)
 
 
-def test_a_right_derivative_put_in_place_of_another_is_green() -> None:
-    assert red_with_a_slope_times(1.0) == []
+def test_equivalent_derivative_passes() -> None:
+    assert failing_checks(1.0) == []

@@ -1,4 +1,4 @@
-"""Every finding has its script, and the script shows what it says: what PyTorch answers is not what is true."""
+"""Every finding has a script that shows the error in PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = Path(conformance.findings.__file__).parent
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "__init__.py")
 
 
-def test_every_script_is_on_record_and_every_record_has_a_script() -> None:
+def test_every_script_has_a_finding_and_every_finding_a_script() -> None:
     assert sorted({finding.script for _, finding in divergences.findings()}) == SCRIPTS
 
 
@@ -35,7 +35,7 @@ def test_the_script_shows_pytorch_off_by_more_than_eight_units_in_the_last_place
     assert not abs(float(got) - float(expected)) <= 8 * precision * abs(float(expected))  # nor NaN
 
 
-def test_a_record_of_one_precision_excuses_that_alone() -> None:
+def test_finding_of_one_precision_applies_to_it_alone() -> None:
     for component, finding in divergences.findings():
         answer = finding.answers or "output"
         assert divergences.finding(component, answer, finding.precision or "float32")
@@ -55,13 +55,13 @@ def test_a_finding_that_is_not_on_record_comes_with_its_smallest_case(monkeypatc
     assert line.endswith("again: python -m conformance --only tanh --profile quick")
 
 
-def test_an_option_of_a_group_is_on_record_of_every_optimizer_and_of_nothing_else() -> None:
+def test_finding_about_a_group_option_applies_to_every_optimizer_only() -> None:
     grouped = {name for name in contracts.named() if divergences.reason(name, Refused, "option of a group")}
     assert grouped == {row.name for row in contracts.optimizer_rows()}
 
 
-def test_a_mask_of_another_shape_is_refused_also_where_it_is_said_to_be_causal() -> None:
-    """PyTorch takes the hint for the mask, whose shape it then never sees; that is on record for the hint alone."""
+def test_causal_mask_of_another_shape_is_refused() -> None:
+    """With is_causal PyTorch never reads the mask, so it does not check its shape; a documented difference."""
     peer = torch.nn.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     ours = layers.TransformerDecoderLayer(4, 1, 4, dropout=0.0, bias=False).eval()
     x, memory, mask = (

@@ -1,4 +1,4 @@
-"""What is changed in numpyml to see whether anybody notices: all of its mathematics, and no threshold of speed."""
+"""Mutants change all computations of numpyml, except thresholds of speed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def test_every_file_of_the_mathematics_is_changed() -> None:
+def test_every_file_of_computations_is_mutated() -> None:
     rooms = ("kernels", "autograd", "nn")
     there = {str(path.relative_to(ROOT)) for room in rooms for path in (ROOT / room).rglob("*.py")}
     written = {file for file in there if not file.endswith("__init__.py") or file in FILES}
@@ -36,12 +36,12 @@ def test_each_file_has_tests_and_something_to_change(file: str) -> None:
     assert len(mutants(file)) > 5
 
 
-def test_what_nobody_could_notice_is_still_there() -> None:
+def test_equivalent_mutants_still_exist_in_the_source() -> None:
     assert set(EQUIVALENT) <= {(m.file, m.text, m.change) for file in FILES for m in mutants(file)}
     assert all(EQUIVALENT.values())
 
 
-def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -> None:
+def test_only_thresholds_of_speed_are_not_mutated() -> None:
     in_products = [m.change for m in mutants("kernels/products.py") if m.text.startswith("if 2 < len(rows) <= 64 and ")]
     assert sorted(in_products) == ["2 -> 3", "And -> Or", "Lt -> LtE"]
     in_losses = [
@@ -50,7 +50,7 @@ def test_thresholds_of_speed_are_left_out_and_what_stands_beside_them_is_not() -
     assert sorted(in_losses) == ["1 -> 2", "2 -> 3", "And -> Or", "Eq -> NotEq"]
 
 
-def test_a_file_in_which_nothing_is_changed_is_noticed_by_nobody(tmp_path: Path) -> None:
+def test_unchanged_file_passes_its_tests(tmp_path: Path) -> None:
     lines = tmp_path / "lines.json"
     lines.write_text("{}", "utf-8")
     command = [sys.executable, str(SCRIPT), "--file", "nn/utils", "--sample", "0", "--jobs", "1", "--lines", str(lines)]

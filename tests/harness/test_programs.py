@@ -1,4 +1,4 @@
-"""Random programs reach what they are for, see faults, and print one script that shows them."""
+"""Random programs cover every kind of node, detect faults, and print a script that reproduces them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ NODES = [
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: re.sub(r"\W+", "_", repr(node))[:60])
 @pytest.mark.parametrize("check", [lockstep_float64, lockstep_float32], ids=lambda check: check.__name__)
-def test_every_node_says_the_same_on_both_sides(node: Node, check: Any) -> None:
+def test_every_node_computes_the_same_in_both_frameworks(node: Node, check: Any) -> None:
     recurrent = node if isinstance(node, Recurrent) else None
     case = program(*([] if recurrent else [node]), front=recurrent)
     note = ran(case, check)
@@ -129,20 +129,20 @@ def test_every_node_says_the_same_on_both_sides(node: Node, check: Any) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda row: row.name)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_every_loss_trains_on_both_sides(loss: Any, check: Any) -> None:
+def test_every_loss_trains_in_both_frameworks(loss: Any, check: Any) -> None:
     note = ran(program(Dense(4), TANH, loss=loss, driver="explicit", second_rate=0.1), check)
     (curve,) = note.curves
     assert len(curve.ours) == len(curve.torch) >= 25 and curve.ours[0] != curve.ours[-1]
 
 
-def test_what_is_left_to_itself_in_float32_decides_by_the_data() -> None:
+def test_float32_program_branches_on_the_data() -> None:
     case = program(Residual((Branch("value", (TANH,), ()),)), Loop("until", (TANH,)))
     assert "x.mean() > 0.0" in case.source() and "break" in case.source()
     case.check, case.dtype = "free", "float32"
     assert "inputs[0, 0] > 0.0" in case.source() and "break" not in case.source() and ".mean() >" not in case.source()
 
 
-def test_a_run_left_to_itself_strays_by_what_a_saturated_slope_has_lost() -> None:
+def test_float32_run_differs_by_the_error_of_a_saturated_gradient() -> None:
     def strayed(nudge: Any) -> float:
         w = torch.nn.Parameter(torch.full((1,), 12.0, dtype=torch.float64))  # 1 − tanh² w has five digits
         optimizer = torch.optim.SGD([w], lr=1e10)
@@ -184,8 +184,8 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("check", [lockstep_float64, training_float64], ids=lambda check: check.__name__)
-def test_small_faults_are_seen_in_float64(fault: Fault, check: Any) -> None:
-    # Adam does not see a gradient that is larger throughout
+def test_small_faults_are_detected_in_float64(fault: Fault, check: Any) -> None:
+    # Adam is invariant to the scale of the gradient
     case = program(Dense(4), TANH, driver="explicit", optimizer=optimizer_rows()[fault.owner is optimizers.Adam])
     ran(case, check)
     with fault.planted(), pytest.raises(Mismatch, match=r"step \d+, .*off by"):
@@ -193,13 +193,13 @@ def test_small_faults_are_seen_in_float64(fault: Fault, check: Any) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_a_wrong_derivative_is_seen(check: Any) -> None:
+def test_wrong_derivative_is_detected(check: Any) -> None:
     wrong = partial_replaced(TABLE[np.tanh], "x", lambda right: lambda g, **of: right(g, **of) * g.dtype.type(1 + 1e-3))
     with wrong, pytest.raises(Mismatch):
         ran(program(Dense(4), TANH, optimizer=optimizer_rows()[0]), check)
 
 
-def test_a_loop_that_forgets_is_seen() -> None:
+def test_overwritten_gradient_of_a_shared_layer_is_detected() -> None:
     def forgetful(right: Any) -> Any:
         def accumulate(self: Any, gx: Any) -> None:
             self.grad[...] = gx
@@ -234,8 +234,8 @@ def test_a_failure_is_one_script_that_shows_it(fault: str, check: str, tmp_path:
         note = runner.run(runner.Task("programs", check), "quick", 1, 30)
     assert note.failure
     printed = failure(note)
-    told, _, rest = printed.partition("Save this as program.py; python program.py\n\n")
-    assert "numpyml" in told and "PyTorch" in told and "off by" in told
+    explanation, _, rest = printed.partition("Save this as program.py; python program.py\n\n")
+    assert "numpyml" in explanation and "PyTorch" in explanation and "off by" in explanation
     script = rest.partition("\n    again:")[0] + "\n"
     assert "conformance import" not in script
     file = tmp_path / "program.py"
@@ -249,7 +249,7 @@ def test_a_failure_is_one_script_that_shows_it(fault: str, check: str, tmp_path:
     assert "They agree" in right.stdout
     broken = run("-c", START.format(fault=fault), str(file), "broken")
     assert broken.returncode == 1, broken.stderr
-    assert "They differ" in broken.stdout and told.split("\n")[1].strip() in broken.stdout
+    assert "They differ" in broken.stdout and explanation.split("\n")[1].strip() in broken.stdout
     assert re.search(r"step +loss in numpyml +loss in PyTorch\n +1 +\S+ +\S+", broken.stdout)
 
 

@@ -39,7 +39,7 @@ def exactly(x: Any) -> mpf:
 
 
 def off(got: Any, truth: mpf, size: mpf = 0) -> float:
-    """How many units in the last place of extended precision an answer is off; of the size, where that is larger."""
+    """The error of an answer in units in the last place of extended precision, of the size where that is larger."""
     if not np.isfinite(got):
         return 0.0 if abs(truth) > exactly(np.finfo(Wide).max) and np.sign(got) == mpmath.sign(truth) else np.inf
     with mp.workdps(60):
@@ -48,10 +48,10 @@ def off(got: Any, truth: mpf, size: mpf = 0) -> float:
 
 
 def precise(point: tuple[float, ...], exponential: bool = True) -> Any:
-    """So many digits that a difference quotient has 60 left, also where exp(-2|x|) stands beside 1."""
+    """So many digits that a difference quotient has 60 left, also where exp(-2|x|) is added to 1."""
     sizes = [abs(x) for x in point if x]
-    beside = sum(0.9 * x for x in sizes if x < 2e4) if exponential else 0
-    return mp.workdps(int(150 + beside + sum(4 * abs(np.log10(x)) for x in sizes)))
+    digits = sum(0.9 * x for x in sizes if x < 2e4) if exponential else 0
+    return mp.workdps(int(150 + digits + sum(4 * abs(np.log10(x)) for x in sizes)))
 
 
 def derivative(f: Callable[..., Any], points: tuple[float, ...], index: int) -> mpf:
@@ -144,7 +144,7 @@ BINARY: dict[str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]] = {
     "logaddexp2": (lambda a, b: mpmath.log(mpf(2) ** a + mpf(2) ** b) / mpmath.log(2), SATURATED),
 }
 FORMULAS = {name: (f, tuple((x,) for x in points)) for name, (f, points) in UNARY.items()} | BINARY
-EXPONENTIAL = {"expm1", "tanh", "logaddexp", "logaddexp2"}  # those in which an exponential stands beside 1
+EXPONENTIAL = {"expm1", "tanh", "logaddexp", "logaddexp2"}  # those that add an exponential to 1
 
 
 @cache
@@ -167,7 +167,7 @@ def answers(reference: FunctionReference, name: str, point: tuple[float, ...]) -
 
 
 def wrong(name: str, reference: FunctionReference, ulps: float = ULPS) -> Iterator[str]:
-    """Where a formula is further off than so many units in the last place."""
+    """Where the error of a formula exceeds a number of units in the last place."""
     for point, true in truths(name):
         for what, got, truth in zip(
             ("value", "first partial", "second partial"), answers(reference, name, point), true, strict=False
@@ -177,7 +177,7 @@ def wrong(name: str, reference: FunctionReference, ulps: float = ULPS) -> Iterat
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_every_formula_has_all_its_digits(name: str) -> None:
+def test_formulas_are_accurate_to_extended_precision(name: str) -> None:
     reference = reference_of(name)
     assert list(wrong(name, reference)) == []
 
@@ -195,7 +195,7 @@ def planted(reference: FunctionReference, index: int, factor: Any) -> FunctionRe
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_an_error_of_64_units_planted_in_any_answer_is_seen(name: str) -> None:
+def test_planted_error_of_64_units_is_detected_in_any_answer(name: str) -> None:
     reference = reference_of(name)
     for i, values in enumerate(zip(*(true for _, true in truths(name)), strict=True)):
         if any(values):  # zero times anything is zero
@@ -210,7 +210,7 @@ def test_an_error_of_64_units_planted_in_any_answer_is_seen(name: str) -> None:
         ("expm1", lambda x: np.exp(x.astype(np.float64))),
     ],
 )
-def test_a_formula_that_loses_digits_is_seen(name: str, partial: Any) -> None:
+def test_inaccurate_formula_is_detected(name: str, partial: Any) -> None:
     reference = reference_of(name)
     loses = FunctionReference("", lambda xs, o, gys: (reference.compute(xs, o, gys)[0], [gys[0] * partial(xs[0])]))
     assert list(wrong(name, loses))
@@ -239,7 +239,7 @@ def _variance(xs: Any, ddof: int) -> Any:
 
 @pytest.mark.parametrize("shift", [0.0, 1e6], ids=["around zero", "far from zero"])
 @pytest.mark.parametrize(("name", "option"), REDUCTIONS, ids=lambda x: str(x))
-def test_a_reduction_has_all_its_digits(name: str, option: Any, shift: float) -> None:
+def test_reductions_are_accurate_to_extended_precision(name: str, option: Any, shift: float) -> None:
     reference, f = reference_of(name), REDUCTIONS[name, option]
     cell = tuple(x + shift for x in CELL)
     options = {"axis": None, "keepdims": False} | ({"ddof": option} if name in ("var", "std") else {})
@@ -282,7 +282,9 @@ POINTWISE: list[tuple[str, dict[str, Any], Callable[..., Any], tuple[float, ...]
 
 
 @pytest.mark.parametrize(("name", "options", "f", "targets"), POINTWISE, ids=lambda x: x if isinstance(x, str) else "")
-def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any, targets: tuple[float, ...]) -> None:
+def test_pointwise_modules_are_accurate_to_extended_precision(
+    name: str, options: Any, f: Any, targets: tuple[float, ...]
+) -> None:
     reference = reference_of(name)
     names = ["outputs", "targets"] if name.endswith("Loss") else ["x"]
     for x in (*TINY[3:], *ORDINARY, *LARGE[:-2]):
@@ -297,7 +299,7 @@ def test_pointwise_modules_have_all_their_digits(name: str, options: Any, f: Any
                     assert off(got, truth) <= ULPS, (what, point, got, truth)
 
 
-def test_gelu_and_its_gradient_have_all_their_digits() -> None:
+def test_gelu_and_its_gradient_are_accurate_to_extended_precision() -> None:
     """At points where a difference quotient of erfc would take thousands of digits; the derivative is written out."""
     reference = reference_of("nn.GELU")
     for x in (*TINY, *ORDINARY, -3.0, 1.5, 20.0, 40.0, -1.0, 1.0, -11.25, -11.1, -15.7, -40.0, -88.7):
@@ -323,17 +325,17 @@ LOGITS = [
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("weight", [None, [0.5, 2.0, 0.25]], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("target", [0, 1, (0.25, 0.5, 0.25), (0.1, 0.0, 0.3)], ids=str)
-def test_cross_entropy_has_all_its_digits(target: Any, weight: Any, smoothing: float) -> None:
+def test_cross_entropy_is_accurate_to_extended_precision(target: Any, weight: Any, smoothing: float) -> None:
     reference = reference_of("nn.CrossEntropyLoss")
     soft = isinstance(target, tuple)
     options = {"weight": None if weight is None else np.array(weight), "label_smoothing": smoothing, "reduction": "sum"}
     w = weight or [1.0] * 3
 
     def f(*numbers: Any) -> Any:
-        logits, wanted = numbers[:3], numbers[3:] or [mpf(c == target) for c in range(3)]
+        logits, probabilities = numbers[:3], numbers[3:] or [mpf(c == target) for c in range(3)]
         log_sum = mpmath.log(sum(mpmath.exp(x) for x in logits))
         s = mpf(smoothing)
-        return sum(w[c] * ((1 - s) * wanted[c] + s / 3) * (log_sum - logits[c]) for c in range(3))
+        return sum(w[c] * ((1 - s) * probabilities[c] + s / 3) * (log_sum - logits[c]) for c in range(3))
 
     for logits in LOGITS:
         point = (*logits, *target) if soft else logits
@@ -353,8 +355,8 @@ def _terms(logits: Any, w: Any, target: Any, s: float) -> list[Any]:
     """The larger of the two terms of each logit's gradient, p·(q of the others) and q·(p of the others)."""
     e = [mpmath.exp(mpf(x)) for x in logits]
     p = [x / sum(e) for x in e]
-    wanted = target if isinstance(target, tuple) else [c == target for c in range(3)]
-    q = [mpf(w[c]) * ((1 - mpf(s)) * mpf(wanted[c]) + mpf(s) / 3) for c in range(3)]
+    probabilities = target if isinstance(target, tuple) else [c == target for c in range(3)]
+    q = [mpf(w[c]) * ((1 - mpf(s)) * mpf(probabilities[c]) + mpf(s) / 3) for c in range(3)]
     return [
         max(p[c] * sum(q[j] for j in range(3) if j != c), q[c] * sum(p[j] for j in range(3) if j != c))
         for c in range(3)

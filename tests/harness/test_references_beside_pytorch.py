@@ -86,7 +86,7 @@ def of_module(case: ModuleCase, reference: ModuleReference) -> Iterator[str]:
 
 
 # Operands whose subnormal float64s leave PyTorch's float64 without an answer: a / b² and floor(a / b) overflow, fmod
-# and remainder of vectors are NaN, and what hypot, arctan2 and prod divide by has lost its digits (see FINDINGS).
+# and remainder of vectors are NaN, and what hypot, arctan2 and prod divide by is imprecise (see FINDINGS).
 LOST = {
     ("arctan2", "a"),
     ("arctan2", "b"),
@@ -155,17 +155,17 @@ def special_points(name: str, arity: int, nan: bool = True) -> Array:
 
 
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE.keys() - {"full_like", "where"}))  # which only move elements
-def test_where_mathematics_leaves_a_choice_a_function_makes_pytorchs(name: str) -> None:
+def test_functions_follow_pytorch_where_the_derivative_is_a_choice(name: str) -> None:
     operands = {f"x{i}": x for i, x in enumerate(special_points(name, ELEMENTWISE[name]).T)}
     assert special_disagreements(name, operands, OPTIONS.get(name, {})) == []
 
 
 @pytest.mark.parametrize(("name", "options"), CELLWISE, ids=lambda x: x if isinstance(x, str) else str(*x.values()))
-def test_where_mathematics_leaves_a_choice_a_reduction_makes_pytorchs(name: str, options: dict[str, Any]) -> None:
+def test_reductions_follow_pytorch_where_the_derivative_is_a_choice(name: str, options: dict[str, Any]) -> None:
     cells = special_points(name, 3, nan=options.get("ord") not in (np.inf, -np.inf))  # see the remarks of linalg.norm
     if options.get("ord") in (2.5, 3):  # see the remarks of linalg.norm
         cells = cells[(cells != 0).all(1) | ~np.isnan(cells).any(1)]
-    if options.get("ord") == 0.5:  # PyTorch's gradient at a zero beside ∞ is 0 · ∞
+    if options.get("ord") == 0.5:  # PyTorch's gradient at a zero times ∞ is 0 · ∞
         cells = cells[(cells != 0).all(1) | np.isfinite(cells).all(1)]
     assert special_disagreements(name, {"x": cells}, {"axis": 1, "keepdims": False, **options}) == []
 
@@ -175,7 +175,7 @@ def corrupted(y: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["concatenate", "sort", "matmul", "linalg.norm", "clip"])
-def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
+def test_planted_error_in_a_function_is_detected(name: str) -> None:
     reference = reference_of(name)
 
     def gradients_off(*arguments: Any) -> Any:
@@ -186,7 +186,7 @@ def test_an_error_planted_in_a_function_is_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_an_error_planted_in_a_module_is_seen(name: str) -> None:
+def test_planted_error_in_a_module_is_detected(name: str) -> None:
     reference = reference_of(name)
 
     def off_by(*arguments: Any) -> Any:

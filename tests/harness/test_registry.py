@@ -21,13 +21,13 @@ def test_every_module_of_checks_runs() -> None:
     assert all(checks_of(module) for module in runner.ORDER)
 
 
-def test_every_check_says_what_it_holds_a_component_to_and_runs_on_some_row() -> None:
+def test_every_check_has_a_description_and_runs_on_some_row() -> None:
     names = {task.check for task in runner.jobs()}
     for known in (known for module in runner.ORDER for known in checks_of(module)):
         assert known.text and known.name in names
 
 
-def test_a_name_is_taken_once() -> None:
+def test_names_of_checks_are_unique() -> None:
     def output(case: Any, note: Note) -> None:
         raise AssertionError
 

@@ -1,4 +1,4 @@
-"""Rows say what their component is, and the lists of components are made from them."""
+"""Rows describe their components, and the lists of components are generated from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules and clipping beside PyTorch's, where no contract row asks: defaults, fractional epochs, clipped norms."""
+"""Schedulers and clipping compared with PyTorch, beyond the rows: defaults, fractional epochs, clipped norms."""
 
 from __future__ import annotations
 
@@ -64,20 +64,19 @@ def test_norms_are_clipped_as_in_pytorch(seed: int, size: float, dtype: Any, max
         np.testing.assert_allclose(g, holder.grad, rtol=1e-12 if dtype == np.float64 else 1e-6, atol=1e-44)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_norms_that_are_not_finite_spread_as_in_pytorch(bad: float) -> None:
-    g = np.array([1.0, bad])
-    holder = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    holder.grad = torch.tensor(g)
-    assert not np.isfinite(utils.clip_grad_norm_([g], 1.0))
-    torch.nn.utils.clip_grad_norm_([holder], 1.0)
-    np.testing.assert_array_equal(g, holder.grad)
-
-
-def test_values_are_clipped_as_in_pytorch() -> None:
-    g = np.array([-3.0, -0.5, 0.0, 2.0, np.nan, np.inf, -np.inf])
-    holder = torch.nn.Parameter(torch.zeros(7, dtype=torch.float64))
-    holder.grad = torch.tensor(g)
-    utils.clip_grad_value_([g], 1.5)
-    torch.nn.utils.clip_grad_value_([holder], 1.5)
-    np.testing.assert_array_equal(g, holder.grad)
+@pytest.mark.parametrize(
+    ("g", "clip", "limit"),
+    [
+        ([1.0, np.nan], "clip_grad_norm_", 1.0),
+        ([1.0, np.inf], "clip_grad_norm_", 1.0),
+        ([-3.0, -0.5, 0.0, 2.0, np.nan, np.inf, -np.inf], "clip_grad_value_", 1.5),
+    ],
+)
+def test_gradients_that_are_not_finite_are_clipped_as_in_pytorch(g: Any, clip: str, limit: float) -> None:
+    ours = np.array(g)
+    holder = torch.nn.Parameter(torch.zeros(len(g), dtype=torch.float64))
+    holder.grad = torch.tensor(ours)
+    norm = getattr(utils, clip)([ours], limit)
+    assert clip == "clip_grad_value_" or not np.isfinite(norm)
+    getattr(torch.nn.utils, clip)([holder], limit)
+    np.testing.assert_array_equal(ours, holder.grad)

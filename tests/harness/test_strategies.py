@@ -1,4 +1,4 @@
-"""Values, layouts and shapes are what they are called, in the array that a component is given."""
+"""Drawn arrays have the values, layouts and shapes of their names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", sorted(set(LAYOUTS)))
 @pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 1, 3)])
-def test_a_layout_is_what_it_is_called(layout: str, shape: tuple[int, ...], dtype: Any) -> None:
+def test_arrays_have_the_layout_of_their_name(layout: str, shape: tuple[int, ...], dtype: Any) -> None:
     x = np.ones(shape) if layout == "broadcast" else np.arange(np.prod(shape)).reshape(shape)
     y = laid_out(x.astype(dtype), layout)
     assert not y.flags.writeable
@@ -49,16 +49,16 @@ def test_a_layout_is_what_it_is_called(layout: str, shape: tuple[int, ...], dtyp
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUT_TESTS if name not in ("C", "unaligned")])
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
-def test_where_there_is_one_element_there_is_no_layout(layout: str, shape: tuple[int, ...]) -> None:
+def test_single_element_has_no_layout(layout: str, shape: tuple[int, ...]) -> None:
     assert not LAYOUT_TESTS[layout](laid_out(np.ones(shape), layout))
 
 
-def test_a_broadcast_array_whose_numbers_were_moved_is_none() -> None:
+def test_different_numbers_are_no_broadcast_layout() -> None:
     assert not LAYOUT_TESTS["broadcast"](laid_out(np.array([1.0, 2.0]), "broadcast"))
 
 
 @pytest.mark.parametrize("kind", sorted(VALUES))
-def test_a_kind_holds_what_it_is_for(kind: str) -> None:
+def test_kinds_of_arrays_contain_their_special_values(kind: str) -> None:
     values = VALUES[kind](np.random.default_rng(0), (200,))
     with np.errstate(all="ignore"):
         inputs = [values.astype(dtype) for dtype in DTYPES]
@@ -93,7 +93,7 @@ def drawn(strategy: Any, number: int = 300) -> list[Any]:
 @pytest.mark.parametrize(
     "arguments", [(), (0, 0), (1, 4, 1), (2, 4), (0, 4, 2), (1, 2, 3)], ids=lambda a: "shapes" + str(a)
 )
-def test_shapes_keep_what_they_promise(arguments: tuple[int, ...]) -> None:
+def test_shapes_obey_their_limits(arguments: tuple[int, ...]) -> None:
     cases = drawn(shapes(*arguments))
     promised = cases[0][1]
     assert set.union(*(reached for *_, reached in cases)) == promised
@@ -106,11 +106,11 @@ def test_shapes_keep_what_they_promise(arguments: tuple[int, ...]) -> None:
     assert {f"shape: {n} axes" for n in range(least, most + 1)} <= promised
 
 
-def test_shapes_that_must_fit_do() -> None:
+def test_related_shapes_match() -> None:
     assert all(len(shape) == 2 for shape, *_ in drawn(shapes(0, 5, fits=lambda shape: len(shape) == 2), 30))
 
 
-def test_arrays_promise_what_their_domain_holds() -> None:
+def test_promised_kinds_are_those_of_the_domain() -> None:
     x: Input = drawn(floats((3, 3), NASTY, 0, 1, np.abs), 1)[0][0]
     labels = set(x.purpose.labels)  # type: ignore[attr-defined]
     assert {": 0", ": nan", ": subnormal float64", ": unaligned layout"} <= labels
@@ -118,14 +118,14 @@ def test_arrays_promise_what_their_domain_holds() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_arrays_reach_what_they_promise(dtype: Any) -> None:
+def test_drawn_arrays_reach_every_promised_kind(dtype: Any) -> None:
     inputs = [x for x, *_ in drawn(floats((3, 4), NASTY))]
     reached = {label for x in inputs for label in x.purpose.of((x, dtype))}
     missing = set(inputs[0].purpose.labels) - reached
     assert missing == {f": subnormal float{64 if dtype == np.float32 else 32}"} - reached
 
 
-def test_whole_numbers_come_in_every_layout() -> None:
+def test_integers_are_drawn_in_every_layout() -> None:
     inputs = [x for x, *_ in drawn(integers((3, 4), 0, 5))]
     assert {label for x in inputs for label in x.purpose.of((x, np.float32))} == {
         ": C layout", ": strided layout", ": reversed layout",
@@ -134,14 +134,14 @@ def test_whole_numbers_come_in_every_layout() -> None:
     assert all(x.values.min() >= 0 and x.values.max() < 5 for x in inputs)
 
 
-def test_both_precisions_see_the_same_numbers_but_for_the_tiniest() -> None:
+def test_both_precisions_get_the_same_numbers_except_subnormals() -> None:
     for x, *_ in drawn(st.one_of(floats((5,), NASTY))):
         if x.kind != "tiny":
             assert np.array_equal(x.values.astype(np.float32), x.values, equal_nan=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_product_of_wide_factors_stays_in_range_in_whatever_order(seed: int) -> None:
+def test_product_of_wide_factors_stays_in_range_in_any_order(seed: int) -> None:
     x = draws.tempered(VALUES["wide"](np.random.default_rng(seed), (9, 20)))
     sizes = np.log10(np.abs(x))
     assert -36 < sizes[sizes < 0].sum() < 0 < sizes[sizes > 0].sum() < 36
@@ -149,7 +149,7 @@ def test_the_product_of_wide_factors_stays_in_range_in_whatever_order(seed: int)
 
 
 @pytest.mark.parametrize("axis", [None, 0, -1, (0, 2)])
-def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
+def test_tiny_squares_are_added_to_an_ordinary_one(axis: Any) -> None:
     kinds = set()
 
     @hypothesis.settings(max_examples=60, database=None, deadline=None)
@@ -165,14 +165,14 @@ def test_tiny_squares_have_an_ordinary_one_beside_them(axis: Any) -> None:
 
 @hypothesis.settings(max_examples=300, database=None, deadline=None)
 @hypothesis.given(products.tensordots() | products.products("inner"))
-def test_a_lone_zero_stands_beside_finite_factors(call: Any) -> None:
+def test_single_zero_is_multiplied_by_finite_factors(call: Any) -> None:
     a, b = (x.values for x in call.operands.values())
     for one, other in ((a, b), (b, a)):
         assert one.size != 1 or one.any() or np.isfinite(other).all()
 
 
 @pytest.mark.parametrize("signs", [(1.0, 1.0), (1.0, -1.0)])
-def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[float, float]) -> None:
+def test_rotation_of_equal_numbers_moves_with_each_number(signs: tuple[float, float]) -> None:
     (row,) = (row for row in contracts.module_rows() if row.name == "RotaryPositionalEmbedding")
     options = {"dim": 2, "max_len": 2, "base": 2.0, "interleaved": True}
     case = ModuleCase(row, options, (Input(np.array([signs] * 2), kind="signed zeros"),), np.float32, True, 0)
@@ -181,7 +181,7 @@ def test_what_ties_mean_nothing_to_moves_by_each_of_its_numbers(signs: tuple[flo
     assert (held[output()].movement[1] > 0.9 * np.spacing(np.float32(0.99))).all()  # about cos 1 + sin 1 of them
 
 
-def test_infinite_numbers_are_not_divided_by_extreme_ones_nor_any_by_subnormals() -> None:
+def test_infinities_are_not_divided_by_extreme_numbers_nor_any_by_subnormals() -> None:
     met = set()
 
     @hypothesis.settings(max_examples=300, database=None, deadline=None)
@@ -211,7 +211,7 @@ def test_a_large_call_has_an_operand_with_many_numbers(name: str) -> None:
 
 @hypothesis.settings(max_examples=3, database=None, deadline=None)
 @hypothesis.given(st.data())
-def test_a_length_is_another_where_what_is_drawn_is_to_be_large(data: st.DataObject) -> None:
+def test_lengths_differ_when_large_arrays_are_drawn(data: st.DataObject) -> None:
     length = longer(reach.among(3, 1), 70)
     with growing(4):
         assert (data.draw(length), data.draw(side(5, 100))) == (70, 100)

@@ -58,7 +58,7 @@ class Everything(Module):
         self.first = Gain(3, 3, dtype=F64)
         self.pipeline = Pipeline([layers.Dense(3, 3, dtype=F64), activations.ReLU()])
         self.scale = Parameter(np.full(3, 1.5), dtype=F64)
-        self.again = self.pipeline[0]
+        self.alias = self.pipeline[0]
         self.blocks = model.ModuleList([self.first, layers.Dense(3, 3, dtype=F64)])
         self.named = model.ModuleDict({"out": layers.Dense(3, 2, dtype=F64)})
         self.loss = losses.MeanSquaredError()
@@ -74,11 +74,11 @@ class Everything(Module):
         for block in self.blocks:
             x = block(x)
         penalty = sum(np.sum(p**2) for _, p in self.named_parameters())
-        y = self.named["out"](x @ self.again.weight)
+        y = self.named["out"](x @ self.alias.weight)
         return y, self.loss(y, np.zeros(y.shape, np.float32)) + 0.01 * penalty
 
 
-def held(net: Module, *inputs: Any, outputs: int = 1) -> Any:
+def assert_equals_twin(net: Module, *inputs: Any, outputs: int = 1) -> Any:
     """Outputs and all gradients of both, compared; the twin."""
     peer = conformance.twin(net)
     assert isinstance(peer, torch.nn.Module)
@@ -102,12 +102,6 @@ def held(net: Module, *inputs: Any, outputs: int = 1) -> Any:
     return peer
 
 
-def test_outputs_and_gradients_are_the_same() -> None:
-    rng = np.random.default_rng(0)
-    held(Recurrent(2, 4, F64), rng.standard_normal((3, 5, 2)))
-    held(Everything(), rng.standard_normal((4, 3)))
-
-
 class Reader(Module):
     """Attention and Transformers, one of them with an activation that is a function of NumPy."""
 
@@ -124,33 +118,34 @@ class Reader(Module):
         return self.decoder(self.encoder(self.layer(y)), x), weights
 
 
-def test_attention_and_transformers_have_their_twins() -> None:
-    held(Reader(), np.random.default_rng(0).standard_normal((2, 3, 4)))
-
-
-class Placed(Module):
+class Positioned(Module):
     """Position encodings of all kinds, from the beginning and from the middle of a text."""
 
     def __init__(self) -> None:
-        self.waves = layers.SinusoidalPositionalEncoding(4, 9, batch_first=True)
+        self.sinusoidal = layers.SinusoidalPositionalEncoding(4, 9, batch_first=True)
         self.table = layers.LearnedPositionalEncoding(4, 9, batch_first=True, dtype=F64)
-        self.turns = layers.RotaryPositionalEmbedding(4, 9, interleaved=False)
+        self.rotary = layers.RotaryPositionalEmbedding(4, 9, interleaved=False)
         self.attention = layers.ScaledDotProductAttention(is_causal=True)
 
     def forward(self, x: Any) -> Any:
-        x = self.table(self.waves(x), positions=np.arange(4, 7))  # an array of the model's own, by name
+        x = self.table(self.sinusoidal(x), positions=np.arange(4, 7))  # an array of the model's own, by name
         x = x + self.table(x)
-        return self.attention(self.turns(x, np.array([0, 3, 8])), self.turns(x), x)
+        return self.attention(self.rotary(x, np.array([0, 3, 8])), self.rotary(x), x)
 
 
-def test_position_encodings_have_their_twins() -> None:
-    held(Placed(), np.random.default_rng(0).standard_normal((2, 3, 4)))
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(lambda: Recurrent(2, 4, F64), (3, 5, 2)), (Everything, (4, 3)), (Reader, (2, 3, 4)), (Positioned, (2, 3, 4))],
+    ids=["recurrent", "everything", "attention", "positions"],
+)
+def test_outputs_and_gradients_are_the_same(build: Any, shape: tuple[int, ...]) -> None:
+    assert_equals_twin(build(), np.random.default_rng(0).standard_normal(shape))
 
 
-def test_what_is_shared_stays_shared() -> None:
+def test_shared_parameters_stay_shared() -> None:
     net = Everything()
     peer = conformance.twin(net)
-    assert peer.again is peer.pipeline.get_submodule("0") and peer.blocks[0] is peer.first
+    assert peer.alias is peer.pipeline.get_submodule("0") and peer.blocks[0] is peer.first
     assert len(list(peer.parameters())) == len(net.parameters())
 
 
@@ -180,7 +175,7 @@ def test_the_readmes_recurrent_class_trains_as_ours_does() -> None:
     np.testing.assert_allclose(net.forward(x), peer(torch.tensor(x)).detach(), rtol=1e-12)
 
 
-def test_a_copy_is_on_its_own_and_another_precision_holds() -> None:
+def test_twin_is_independent_and_may_have_another_precision() -> None:
     peer = conformance.twin(Recurrent(2, 4, F64))
     x = torch.ones(3, 5, 2, dtype=torch.float64)
     before = peer(x)
@@ -260,11 +255,11 @@ CALLED = {
 
 
 @pytest.mark.parametrize("name", CALLED)
-def test_numpys_functions_and_the_methods_are_carried_out(name: str) -> None:
-    held(Calls(CALLED[name]), np.random.default_rng(3).standard_normal((4, 3)))
+def test_numpy_functions_and_methods_are_translated(name: str) -> None:
+    assert_equals_twin(Calls(CALLED[name]), np.random.default_rng(3).standard_normal((4, 3)))
 
 
-def test_every_call_that_is_translated_has_a_contract_row_and_asks_for_numpys_parameters() -> None:
+def test_every_translated_call_has_a_row_and_numpys_parameters() -> None:
     assert set(CALLS) - {row.function for row in contracts.function_rows()} == set()
     newer_or_older = {"newshape", "shape", "min", "max", "stable", "correction"}
     for function, call in CALLS.items():
@@ -280,7 +275,7 @@ def test_integers_are_data_without_a_gradient() -> None:
         def forward(self, positions: Any) -> Any:
             return self.rows[positions] * (positions + 1)[:, None]
 
-    held(Table(), np.array([1, 3, 1]))
+    assert_equals_twin(Table(), np.array([1, 3, 1]))
 
 
 def test_a_function_without_a_row_is_named() -> None:
@@ -313,7 +308,7 @@ OUTSIDE = layers.Dense(3, 3, dtype=F64)
 @pytest.mark.parametrize(
     "call", [lambda x: OUTSIDE(x) + x, lambda x: OUTSIDE(np.ones((4, 3))) + x, lambda x: x @ OUTSIDE.weight]
 )
-def test_a_module_that_is_no_part_of_the_model_is_no_silent_constant(call: Any) -> None:
+def test_module_outside_the_model_is_not_a_silent_constant(call: Any) -> None:
     peer = conformance.twin(Calls(call))
     with pytest.raises(Misuse, match="no part of the model"):
         peer(torch.ones(4, 3, dtype=torch.float64, requires_grad=True))

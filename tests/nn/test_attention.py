@@ -61,7 +61,7 @@ def test_large_scores_do_not_overflow():
 
 
 @pytest.mark.parametrize(
-    ("mask", "error", "said"),
+    ("mask", "error", "message"),
     [
         (
             np.ones((2, 9), bool),
@@ -83,14 +83,16 @@ def test_large_scores_do_not_overflow():
         (np.array(True), ShapeError, r"attn_mask to have axes, got an array of bool, shape \(\)"),
     ],
 )
-def test_mask_that_does_not_fit_is_refused(mask, error, said, rng):
-    with pytest.raises(error, match=said):
+def test_mask_that_does_not_fit_is_refused(mask, error, message, rng):
+    with pytest.raises(error, match=message):
         ScaledDotProductAttention().forward(*sequences(rng, 3, 4, 4), mask)
 
 
 def test_mask_together_with_is_causal_is_refused(rng):
-    said = "expected no attn_mask where is_causal=True, got an array of bool.*; set is_causal=False and hide the later"
-    with pytest.raises(OptionError, match=said):
+    message = (
+        "expected no attn_mask where is_causal=True, got an array of bool.*; set is_causal=False and hide the later"
+    )
+    with pytest.raises(OptionError, match=message):
         ScaledDotProductAttention(is_causal=True).forward(*sequences(rng, 3, 3, 3), np.ones((3, 3), bool))
 
 
@@ -124,8 +126,8 @@ def test_batches_that_do_not_fit_are_refused_with_enable_gqa():
 
 @pytest.mark.parametrize(("embed_dim", "num_heads", "nearest"), [(6, 4, 3), (8, 3, 2), (4, 9, 4)])
 def test_num_heads_must_divide_embed_dim(embed_dim, num_heads, nearest):
-    said = f"num_heads to be a divisor of embed_dim={embed_dim}, such as {nearest}, got .*{num_heads}"
-    with pytest.raises(OptionError, match=said):
+    message = f"num_heads to be a divisor of embed_dim={embed_dim}, such as {nearest}, got .*{num_heads}"
+    with pytest.raises(OptionError, match=message):
         MultiheadAttention(embed_dim, num_heads)
 
 
@@ -199,7 +201,7 @@ def test_bias_of_the_keys_has_no_gradient(rng):
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (
             {"attn_mask": np.ones((3, 2), bool)},
@@ -226,11 +228,11 @@ def test_bias_of_the_keys_has_no_gradient(rng):
         ({"is_causal": True}, OptionError, "expected an attn_mask where is_causal=True, got attn_mask=None; .* pass"),
     ],
 )
-def test_bad_masks_are_refused_and_change_nothing(call, error, said, rng):
+def test_bad_masks_are_refused_and_change_nothing(call, error, message, rng):
     layer = MultiheadAttention(4, 2, batch_first=True)
     before = layer.state_dict()
     (x,) = sequences(rng, 3)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         layer.forward(x, x, x, **call)
     assert all(np.array_equal(x, layer.state_dict()[name]) for name, x in before.items())
 
@@ -273,8 +275,8 @@ def test_flags_may_be_numpy_booleans(value, rng):
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(query, key, value, remedy):
-    said = rf"query, key and value \(N, L, ·\) or \(L, ·\) with \(4, 4, 4\) features, .*; {remedy}"
-    with pytest.raises(ShapeError, match=said) as caught:
+    message = rf"query, key and value \(N, L, ·\) or \(L, ·\) with \(4, 4, 4\) features, .*; {remedy}"
+    with pytest.raises(ShapeError, match=message) as caught:
         MultiheadAttention(4, 2, batch_first=True).forward(np.ones(query), np.ones(key), np.ones(value))
     assert f"got {query}, {key} and {value}" in str(caught.value)
 

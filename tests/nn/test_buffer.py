@@ -62,7 +62,7 @@ def test_a_state_dict_has_the_parameters_then_the_buffers_of_each_module():
     assert list(net.state_dict()) == [f"{i}.{name}" for i in (0, 1) for name in names]
 
 
-def test_a_state_dict_with_buffers_goes_there_and_back(x):
+def test_state_dict_with_buffers_round_trip(x):
     source, target = RunningMean(3), RunningMean(3)
     source.forward(x)
     arrays = target.buffers()
@@ -73,7 +73,7 @@ def test_a_state_dict_with_buffers_goes_there_and_back(x):
         target.load_state_dict({**source.state_dict(), "mean": np.zeros(2)})
 
 
-def test_a_shared_buffer_stands_under_each_of_its_names():
+def test_shared_buffer_is_saved_under_each_name():
     shared = RunningMean(3)
     net = model.Sequential(shared, shared)
     assert len(net.buffers()) == 2
@@ -166,7 +166,7 @@ class Recording:
 
 
 @pytest.mark.parametrize("at", [1, 3, 20])
-def test_a_divergence_leaves_the_buffers_of_the_step_that_the_model_goes_back_to(rng, at):
+def test_divergence_restores_the_buffers_of_the_restored_step(rng, at):
     net = RunningMean(3)
     start = values(net)
     data = [(rng.standard_normal((4, 3)).astype("f"), np.zeros((4, 3), "f")) for _ in range(30)]

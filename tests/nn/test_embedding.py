@@ -46,7 +46,7 @@ def test_pretrained_weight_is_copied_and_frozen():
 
 
 @pytest.mark.parametrize(
-    ("ids", "error", "said"),
+    ("ids", "error", "message"),
     [
         ([0, 5], DataError, "indices from 0 to 4, got 5"),
         ([-1, 2], DataError, "indices from 0 to 4, got -1"),
@@ -54,10 +54,10 @@ def test_pretrained_weight_is_copied_and_frozen():
         ([True], DTypeError, "expected integer indices"),
     ],
 )
-def test_bad_indices_are_refused_and_change_nothing(ids, error, said):
+def test_bad_indices_are_refused_and_change_nothing(ids, error, message):
     layer = Embedding(5, 2, max_norm=0.01)
     before = layer.weight.data.copy()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         layer.forward(np.array(ids))
     assert np.array_equal(layer.weight.data, before)
 

@@ -10,7 +10,7 @@ FUNCTIONS = [init.uniform_, init.normal_, init.kaiming_uniform_, init.xavier_uni
 
 
 @pytest.mark.parametrize(
-    ("function", "options", "said"),
+    ("function", "options", "message"),
     [
         (init.uniform_, {"a": np.nan}, "uniform_ expected a to be a finite number"),
         (init.uniform_, {"a": 2.0, "b": 1.0}, "uniform_ expected b to be a = 2.0 or more"),
@@ -29,9 +29,9 @@ FUNCTIONS = [init.uniform_, init.normal_, init.kaiming_uniform_, init.xavier_uni
         (init.kaiming_uniform_, {"generator": 7}, "^kaiming_uniform_ expected generator to be"),
     ],
 )
-def test_an_option_out_of_range_is_refused_and_nothing_is_written(function, options, said):
+def test_an_option_out_of_range_is_refused_and_nothing_is_written(function, options, message):
     array = np.full((3, 2), 7.0)
-    with pytest.raises(OptionError, match=said):
+    with pytest.raises(OptionError, match=message):
         function(array, **options)
     assert (array == 7).all()
 
@@ -74,7 +74,7 @@ def test_values_up_to_the_arrays_precision_are_finite(function, options, rng):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         ([[0.0, 0.0]], r"an array to write into, got a list; make one, such as np\.empty\(\(3, 2\), np\.float32\)"),
         (0.0, "an array to write into, got a float; make one"),
@@ -86,8 +86,8 @@ def test_values_up_to_the_arrays_precision_are_finite(function, options, rng):
         (np.broadcast_to(0.0, (3, 2)), r"a writable array, got a read-only one, shape \(3, 2\); pass a copy"),
     ],
 )
-def test_what_cannot_be_written_to_is_refused_with_a_remedy(function, array, said):
-    with pytest.raises(DTypeError, match=f"^{function.__name__} expected {said}"):
+def test_read_only_targets_are_refused_with_a_remedy(function, array, message):
+    with pytest.raises(DTypeError, match=f"^{function.__name__} expected {message}"):
         function(array)
 
 

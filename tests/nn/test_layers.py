@@ -129,11 +129,11 @@ def test_dropout_gradient_uses_the_mask_of_the_forward(rng):
     layer = layers.Dropout(0.25, generator=np.random.default_rng(0))
     x = rng.standard_normal(100_000).astype(np.float32) + 5
     y = layer.forward(x)
-    kept = y != 0
-    assert abs(kept.mean() - 0.75) < 0.01
-    np.testing.assert_allclose(y[kept], x[kept] / 0.75, rtol=1e-6)
+    mask = y != 0
+    assert abs(mask.mean() - 0.75) < 0.01
+    np.testing.assert_allclose(y[mask], x[mask] / 0.75, rtol=1e-6)
     gy = rng.standard_normal(x.shape).astype(np.float32)
-    np.testing.assert_allclose(layer.backward(gy), np.where(kept, gy / np.float32(0.75), 0), rtol=1e-6)
+    np.testing.assert_allclose(layer.backward(gy), np.where(mask, gy / np.float32(0.75), 0), rtol=1e-6)
 
 
 def test_dropout_draws_a_new_mask_at_every_call():

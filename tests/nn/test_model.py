@@ -26,7 +26,7 @@ def test_an_empty_model_is_an_error(empty):
 
 
 @pytest.mark.parametrize("container", [model.Sequential, model.ModuleList])
-def test_what_is_no_module_is_an_error(container):
+def test_item_that_is_not_a_module_is_an_error(container):
     with pytest.raises(DTypeError, match=f"{container.__name__} expected modules"):
         container([layers.Dense(1, 1), np.tanh])
 
@@ -98,7 +98,7 @@ class Scaled(Module):
         return self.inner(x) * self.scale
 
 
-def test_summary_tells_shapes_parameters_and_memory():
+def test_summary_shows_shapes_parameters_and_memory():
     net = model.Sequential([layers.Dense(4, 3), activations.ReLU(), Scaled(), layers.Dropout()])
     net[0].requires_grad_(False)
     text = net.summary((8, 4))
@@ -169,7 +169,7 @@ def test_a_branching_model_follows_the_data(rng):
 
 
 @pytest.mark.parametrize("make", [model.Sequential, model.ModuleList, lambda m: model.ModuleDict({"a": m})])
-def test_what_a_subclass_of_a_container_adds_belongs_to_the_model(make):
+def test_attributes_of_a_container_subclass_belong_to_the_model(make):
     net = make(layers.Dense(2, 3)) if make is not model.ModuleList else make([layers.Dense(2, 3)])
     net.head = layers.Dense(3, 1)
     assert len(net.parameters()) == 4
@@ -183,13 +183,13 @@ def test_a_slice_of_a_sequential_is_one():
     assert model.Sequential(net)[0] is net
 
 
-def test_a_module_dict_is_itself_whatever_it_holds():
+def test_module_dicts_compare_by_identity():
     a, b = model.ModuleDict(), model.ModuleDict()
     assert a != b and len({a, b}) == 2
 
 
 @pytest.mark.parametrize("bad", [5, None])
-def test_a_sequential_of_no_module_is_an_error(bad):
+def test_sequential_of_something_else_is_an_error(bad):
     with pytest.raises(DTypeError, match="Sequential expected modules"):
         model.Sequential(bad)
 

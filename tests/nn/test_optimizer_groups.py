@@ -198,7 +198,7 @@ def test_a_number_may_be_pythons_or_numpys(value):
         lambda group: group.__delitem__("parameters"),
     ],
 )
-def test_no_way_into_a_group_passes_the_validation(change):
+def test_every_way_to_change_a_group_is_validated(change):
     group = SGD([np.ones(2)], [np.ones(2)]).param_groups[0]
     before = dict(group)
     with pytest.raises(OptionError, match="expected"):
@@ -213,7 +213,7 @@ def test_options_of_a_group_that_need_each_other_are_set_together():
     assert (group["nesterov"], group["momentum"], group["learning_rate"]) == (True, 0.9, 0.5)
 
 
-def test_a_list_given_as_an_option_can_not_be_changed_behind_the_validation():
+def test_list_option_is_copied_so_later_changes_cannot_bypass_validation():
     betas = [0.9, 0.99]
     group = Adam([np.ones(2)], [np.ones(2)], betas=betas).param_groups[0]
     betas[0] = 7
@@ -282,7 +282,7 @@ def test_parameters_that_no_longer_belong_to_the_model_are_an_error():
             call()
 
 
-def test_a_replaced_layer_that_is_still_held_goes_unnoticed_until_it_is_let_go():
+def test_replaced_layer_is_detected_once_it_is_garbage_collected():
     a = net()
     optimizer = SGD(a.parameters(), a.gradients())
     held, a.layers[0] = a.layers[0], layers.Dense(5, 4, dtype=np.float64)

@@ -15,7 +15,7 @@ def sgd(rate=0.1):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda o: schedulers.StepLR(o, 0), "step_size to be an integer of 1 or more, got 0"),
         (lambda o: schedulers.LinearLR(o, 0.0), "start_factor to be above 0"),
@@ -41,9 +41,9 @@ def sgd(rate=0.1):
         (lambda o: schedulers.StepLR("sgd", 3), "an optimizer of numpyml.nn.optimizers"),
     ],
 )
-def test_bad_options_are_refused_and_the_rate_stays(make, said):
+def test_bad_options_are_refused_and_the_rate_stays(make, message):
     optimizer = sgd()
-    with pytest.raises(OptionError, match=said):
+    with pytest.raises(OptionError, match=message):
         make(optimizer)
     assert optimizer.param_groups[0]["learning_rate"] == 0.1
 

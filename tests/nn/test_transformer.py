@@ -46,7 +46,7 @@ def test_initial_matrices_of_a_transformer_are_xavier_uniform():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: layers.TransformerEncoderLayer(8, 3), "num_heads to be a divisor of embed_dim=8, such as 2, got .*3"),
         (
@@ -70,8 +70,8 @@ def test_initial_matrices_of_a_transformer_are_xavier_uniform():
         (lambda: layers.Transformer.generate_square_subsequent_mask(2.5), "sz to be .* of 0 or more"),
     ],
 )
-def test_bad_options_are_refused(make, said):
-    with pytest.raises(OptionError, match=said):
+def test_bad_options_are_refused(make, message):
+    with pytest.raises(OptionError, match=message):
         make()
 
 
@@ -101,8 +101,8 @@ def test_repr_is_the_constructor_call(call):
     namespace = {**vars(layers), **vars(activations)}
     module = eval(call, namespace)  # noqa: S307  # of the constants above
     assert " ".join(repr(module).split()).replace("( ", "(").replace(", )", ")") == call
-    again = eval(repr(copy.deepcopy(module)), namespace)  # noqa: S307
-    assert repr(again) == repr(module) and list(again.state_dict()) == list(module.state_dict())
+    rebuilt = eval(repr(copy.deepcopy(module)), namespace)  # noqa: S307
+    assert repr(rebuilt) == repr(module) and list(rebuilt.state_dict()) == list(module.state_dict())
 
 
 def test_state_dict_has_pytorchs_order():
@@ -147,7 +147,7 @@ def texts(rng):
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (
             {"tgt_mask": np.zeros((4, 4))},
@@ -166,12 +166,12 @@ def texts(rng):
     ],
 )
 @pytest.mark.parametrize("driver", ["explicit", "dynamic"])
-def test_error_of_a_bad_mask_names_the_layer_and_nothing_changes(call, error, said, driver, texts):
-    refused(Translator(), texts, error, said, driver, **call)
+def test_error_of_a_bad_mask_names_the_layer_and_nothing_changes(call, error, message, driver, texts):
+    assert_refused(Translator(), texts, error, message, driver, **call)
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         (lambda s, t: (s + 7, t), DataError, r"Translator\.token .* expected .* from 0 to 6, got"),
         (lambda s, t: (s, t - 7), DataError, r"Translator\.token .* expected .* from 0 to 6, got -"),
@@ -189,14 +189,14 @@ def test_error_of_a_bad_mask_names_the_layer_and_nothing_changes(call, error, sa
     ],
 )
 @pytest.mark.parametrize("driver", ["explicit", "dynamic"])
-def test_error_of_bad_tokens_names_the_layer_and_nothing_changes(change, error, said, driver, texts):
-    refused(Translator(), change(*texts), error, said, driver)
+def test_error_of_bad_tokens_names_the_layer_and_nothing_changes(change, error, message, driver, texts):
+    assert_refused(Translator(), change(*texts), error, message, driver)
 
 
-def refused(model, inputs, error, said, driver, **call):
+def assert_refused(model, inputs, error, message, driver, **call):
     """The call raises, and changes neither parameters nor gradients; the model can still be used."""
     before = [x.tobytes() for x in (*model.parameters(), *model.gradients())]
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         model.forward(*inputs, **call) if driver == "explicit" else model(*map(Tensor, inputs), **call)
     assert [x.tobytes() for x in (*model.parameters(), *model.gradients())] == before
     model.forward(np.ones((1, 2), int), np.ones((1, 3), int))
@@ -278,16 +278,16 @@ def test_tied_weights_get_the_sum_of_both_gradients(texts, rng):
 
 
 @pytest.mark.parametrize(
-    ("src", "tgt", "said"),
+    ("src", "tgt", "message"),
     [
         ((3, 4, 8), (2, 4, 8), "src and tgt with the same batch size on axis 0"),
         ((2, 4, 6), (2, 4, 8), "src and tgt with d_model=8 features"),
         ((2, 4, 8), (2, 4, 6), "src and tgt with d_model=8 features"),
     ],
 )
-def test_shapes_are_checked_with_custom_parts(src, tgt, said):
+def test_shapes_are_checked_with_custom_parts(src, tgt, message):
     encoder = layers.TransformerEncoder(layers.TransformerEncoderLayer(8, 2, 8), 1)
     decoder = layers.TransformerDecoder(layers.TransformerDecoderLayer(8, 2, 8), 1)
     model = layers.Transformer(8, 2, custom_encoder=encoder, custom_decoder=decoder, batch_first=True)
-    with pytest.raises(ShapeError, match=f"Transformer.* expected {said}"):
+    with pytest.raises(ShapeError, match=f"Transformer.* expected {message}"):
         model.forward(np.ones(src, np.float32), np.ones(tgt, np.float32))
