@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
-from conformance.checks import functions, initial, large, modules, optimizers, randomness, refusals, schedulers
+from conformance.checks import functions, initial, modules, optimizers, randomness, refusals, schedulers
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
@@ -45,7 +45,6 @@ ORDER = (
     initial,
     refusals,
     randomness,
-    large,
     training,
 )  # of the checks of a component
 PROGRAMS = training.Programs()

@@ -18,10 +18,10 @@ from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
 from conformance.records import NaNAnswer, NotCompared
 from conformance.references.arithmetic import fold
-from conformance.rows import Call, FunctionRow, Large
+from conformance.rows import Call, FunctionRow
 from conformance.strategies.arrays import growing, incoming, laid_out, seeds
 from conformance.strategies.calls import FEWER, NUMBER
-from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, among, likely, mark, may_hold, pick
+from conformance.strategies.coverage import Draw, among, likely, mark, may_hold, pick
 from numpyml.nested import leaves
 from numpyml.typing import Array
 
@@ -29,15 +29,17 @@ from numpyml.typing import Array
 class FunctionCase(Case):
     """A NumPy function with drawn operands and options."""
 
-    def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int, plain: Container[str] = ()) -> None:
-        """``plain`` are operands that the framework is given as NumPy's arrays, and asked no gradient of."""
-        self.row, self.call, self.dtype, self.seed = row, call, np.dtype(dtype), seed
-        self.variables = [name for name in call.operands if name not in plain]
-        self.large: Large | None = None
+    row: FunctionRow
 
-    def options(self, brief: bool) -> dict[str, Any]:
-        """The options of the call; brief: without those at NumPy's own defaults."""
-        return {name: x for name, x in self.call.options.items() if not (brief and self.row.at_default(name, x))}
+    def __init__(self, row: FunctionRow, call: Call, dtype: Any, seed: int, plain: Container[str] = ()) -> None:
+        """``plain`` operands are passed to the framework as NumPy's arrays, and have no gradient."""
+        super().__init__(row, call.options, dtype, seed)
+        self.call = call
+        self.variables = [name for name in call.operands if name not in plain]
+
+    @property
+    def named_inputs(self) -> Mapping[str, Input]:
+        return self.call.operands
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Array]:
         return [laid_out(arrays[name], operand.layout) for name, operand in self.call.operands.items()]
@@ -53,24 +55,24 @@ class FunctionCase(Case):
     def _torch(self, operands: Sequence[Any]) -> Any:
         import torch
 
-        return self.row.torch(torch, *operands, **self.call.options)
+        return self.row.torch(torch, *operands, **self.options)
 
     def differentiated(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The operands of which a gradient is asked."""
         return [x for name, x in zip(self.call.operands, self.arrays(arrays), strict=True) if name in self.variables]
 
     def function(self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False) -> Callable[..., Any]:
-        """The function with its options and plain operands, from this namespace: it takes the others. In every other
-        case, and where it is to be brief, defaults are left out."""
-        options, operands = self.options(brief or self.seed % 2 == 1), self.arrays(arrays)
-        most = max(x.ndim for x in operands)
-        # A plain operand without axes, beside one that has some, is a Python number.
-        whole = {
-            name: x.item() if most > x.ndim == 0 else x for name, x in zip(self.call.operands, operands, strict=True)
-        }
+        """The function of the operands that are no plain arrays, from this namespace. In every other case, and where
+        it is to be brief, options at NumPy's own defaults are left out."""
+        brief = brief or self.seed % 2 == 1
+        options = {name: x for name, x in self.options.items() if not (brief and self.row.at_default(name, x))}
+        operands = dict(zip(self.call.operands, self.arrays(arrays), strict=True))
+        most = max(x.ndim for x in operands.values())
+        # A plain operand without axes is a Python number where another has axes.
+        plain = {name: x.item() if most > x.ndim == 0 else x for name, x in operands.items()}
 
         def call(*variables: Any) -> Any:
-            arguments = {**whole, **dict(zip(self.variables, variables, strict=False))}
+            arguments = {**plain, **dict(zip(self.variables, variables, strict=False))}
             return self.row.call(namespace, *arguments.values(), **options)
 
         return call
@@ -110,21 +112,21 @@ class FunctionCase(Case):
             theirs[answer] = np.where(nan, np.nan, y).astype(x.dtype)
         return theirs
 
-    def problem(self, times: int = 1) -> Problem:
-        """The call, and as many backwards; with none, nobody but the framework computes gradients."""
-        several: dict[str, Any] = {} if times < 2 else {"times": times}
+    def problem(self, backward: int = 1) -> Problem:
+        """The call, and so many backwards; with none, only the framework under test computes gradients."""
+        several: dict[str, Any] = {} if backward < 2 else {"times": backward}
         formula = self.row.reference
 
         def referee(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             if formula is None:
                 return self._run(arrays, numpyml, **several)
             operands = {name: arrays[name] for name in self.call.operands}
-            ys, gxs = formula(operands, self.call.options, [x for name, x in arrays.items() if name not in operands])
-            wide = answers(ys, {name: times * gx for name, gx in gxs.items()})
+            ys, gxs = formula(operands, self.options, [x for name, x in arrays.items() if name not in operands])
+            wide = answers(ys, {name: backward * gx for name, gx in gxs.items()})
             ours = [a for a in wide if divergences.reason(self.row.name, NaNAnswer, str(a), numpyml)]
             if ours and not divergences.reason(self.row.name, NaNAnswer, str(ours[0])):
                 # The formulas say NaN as numpyml does. A framework that has not documented that is held to PyTorch.
-                theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, times)
+                theirs = self.torch({name: np.asarray(x, np.float64) for name, x in arrays.items()}, backward)
                 for answer in set(ours) & set(theirs):  # gradients are there after a backward alone
                     wide[answer] = np.where(np.isnan(wide[answer]), theirs[answer], wide[answer])
             return wide
@@ -132,26 +134,14 @@ class FunctionCase(Case):
         return Problem(
             self.numbers,
             lambda arrays: self.ours(arrays, **several),
-            lambda arrays: self.torch(arrays, times),
+            lambda arrays: self.torch(arrays, backward),
             referee,
             formula=formula.how if formula else "",
         )
 
-    def coverage(self) -> Coverage:
-        """What the strategies promise of this case, and what it reaches."""
-        coverage = Coverage(self.large is not None)
-        if not self.large:
-            for name, operand in self.call.operands.items():
-                coverage.add(name, getattr(operand, "purpose", UNSAID), (operand, self.dtype))
-            coverage.add("", PRECISIONS, self.dtype)
-        return coverage
-
-    def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self.options(self.seed % 2 == 1).items())
-        lines = [f"{self.row.name}({', '.join(self.call.operands)}{options}), {self.dtype}"]
-        plain = {name: "" if name in self.variables else ", a plain array" for name in self.call.operands}
-        lines += [f"    {name} = {operand!r}{plain[name]}" for name, operand in self.call.operands.items()]
-        return "\n".join([*lines, f"    seed = {self.seed}"])
+    def details(self) -> list[str]:
+        plain = [f"{name} is a plain array" for name in self.call.operands if name not in self.variables]
+        return [*super().details(), *plain]
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -12,15 +12,15 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, Case, answers, incoming_name
+from conformance.cases.common import DTYPES, GY, Case, answers, dtype_of, incoming_name
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import NotOffered, make_module, numpyml, offers, pytorch, under_test
 from conformance.records import Limit, OptionNotState
 from conformance.references import ModuleReference
-from conformance.rows import Large, ModuleRow
+from conformance.rows import ModuleRow
 from conformance.strategies.arrays import VALUES, Shape, growing, grows, incoming, laid_out, seeds, single
-from conformance.strategies.coverage import MODES, PRECISIONS, UNSAID, Coverage, Draw, Strategy, among, pick
+from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy, among, pick
 from numpyml import nested
 from numpyml.typing import Array
 
@@ -55,19 +55,24 @@ CALLS = 3  # after each of which buffers are compared
 class ModuleCase(Case):
     """A component with drawn options, inputs, parameters and incoming gradient."""
 
+    row: ModuleRow
+
     def __init__(
         self, row: ModuleRow, options: dict[str, Any], inputs: tuple[Input, ...], dtype: Any, training: bool, seed: int,
         call: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        self.row, self.options, self.call = row, options, call or {}
+        super().__init__(row, options, dtype, seed)
+        self.training, self.call = training, call or {}
         self.inputs, self.nesting = nested.flatten(list(inputs))
-        self.dtype, self.training, self.seed = np.dtype(dtype), training, seed
         self._settled = row.complete(options, self.dtype)  # for the same call in another precision
-        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Array], dict[str, Any]]] = {}  # see peer
-        self._referees: dict[np.dtype[Any], tuple[Any, dict[str, Array]]] = {}
+        self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}  # see peer
+        self._referees: dict[np.dtype[Any], Any] = {}
         self.names = row.input_names(len(self.inputs))
-        self.large: Large | None = None
-        self._outputs: Any = nested.LEAF  # the structure of PyTorch's outputs
+        self._outputs: tuple[list[Shape], Any] = [], None  # shapes and structure of PyTorch's outputs
+
+    @property
+    def named_inputs(self) -> Mapping[str, Input]:
+        return dict(zip(self.names, self.inputs, strict=True))
 
     # The component on either side
 
@@ -105,26 +110,24 @@ class ModuleCase(Case):
 
     def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """As :meth:`twin`; one module serves all calls of a case, which differ in their numbers alone."""
-        if np.dtype(dtype) not in self._peers:
+        key = np.dtype(dtype)
+        if key not in self._peers:
             peer = self.twin(dtype, arrays)
-            views = {name: p.detach().numpy() for name, p in peer.named_parameters()}
-            self._peers[np.dtype(dtype)] = peer, views, {name: x.clone() for name, x in peer.named_buffers()}
+            self._peers[key] = peer, {name: x.clone() for name, x in peer.named_buffers()}
             return peer
-        peer, views, buffers = self._peers[np.dtype(dtype)]
-        for name, x in peer.named_buffers() if buffers else ():  # what an earlier call left there
+        peer, buffers = self._peers[key]
+        for name, x in peer.named_buffers() if buffers else ():  # as before the earlier call
             x.copy_(buffers[name])
-        for name, view in views.items():
-            view[...] = self.parameter(name, view.shape) if arrays is None else arrays[name]
-        return peer
+        return self.loaded(peer, arrays)
 
     def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Any:
         """numpyml's module, whose wide answer is the reference; like :meth:`peer`, one for all calls of a case."""
-        if np.dtype(dtype) not in self._referees:
-            module = self.make(dtype, arrays, numpyml)
-            self._referees[np.dtype(dtype)] = module, numpyml.parameters(module)
-            return module
-        module, parameters = self._referees[np.dtype(dtype)]
-        for name, data in parameters.items():
+        key = np.dtype(dtype)
+        if key not in self._referees:
+            self._referees[key] = self.make(dtype, arrays, numpyml)
+            return self._referees[key]
+        module = self._referees[key]
+        for name, data in numpyml.parameters(module).items():
             data[...] = arrays[name]
         numpyml.zero_grad(module)
         return module
@@ -148,26 +151,29 @@ class ModuleCase(Case):
 
     def arrays(self, arrays: Mapping[str, Array]) -> list[Any]:
         """The inputs, in their memory layouts and read-only, nested as the module takes them."""
-        flat = [laid_out(arrays.get(name, x.values), x.layout) for name, x in zip(self.names, self.inputs, strict=True)]
+        flat = [laid_out(arrays.get(name, x.values), x.layout) for name, x in self.named_inputs.items()]
         arguments: list[Any] = nested.unflatten(self.nesting, flat)
         return arguments
 
     def aligned(self, gxs: Any) -> list[Any]:
         """The gradients of the inputs, one for each name; a loss has only that of its outputs."""
-        flat = all(part is nested.LEAF for part in self.nesting)
-        return list(gxs) if flat else nested.flatten_as(self.nesting, list(gxs))
+        if all(part is nested.LEAF for part in self.nesting):
+            return list(gxs)
+        single = len(self.nesting) == 1 and isinstance(gxs, tuple)  # the gradient of one input, which is nested
+        return nested.flatten_as(self.nesting, [gxs] if single else list(gxs))
 
     @cached_property
     def numbers(self) -> dict[str, Input]:  # type: ignore[override]  # computed when it is first asked for
         """Every floating number that goes in, by name."""
         peer = self.peer(np.float64)
-        numbers = {name: x for name, x in zip(self.names, self.inputs, strict=True) if x.floating}
+        numbers = {name: x for name, x in self.named_inputs.items() if x.floating}
         if not self.row.tied:
             numbers = {name: replace(x, kind="ordinary") for name, x in numbers.items()}
         numbers |= {name: Input(pytorch.array(p)) for name, p in peer.named_parameters()}
         ys = pytorch.call(peer, self.arrays({n: g.values for n, g in numbers.items()}), self.further(np.float64))
-        self._outputs = nested.flatten(ys)[1]
-        for answer, y in self.by_answer(ys).items():
+        outputs, structure = nested.flatten(ys)
+        self._outputs = [tuple(y.shape) for y in outputs], structure
+        for answer, y in _floating(ys).items():
             numbers[incoming_name(answer.index)] = self.incoming(tuple(y.shape), answer.index)
         return numbers
 
@@ -176,55 +182,62 @@ class ModuleCase(Case):
         return incoming(shape, self.seed, 7, i)
 
     def further(self, dtype: Any) -> dict[str, Any]:
-        """What else the call is given: masks, read-only and in their memory layouts, and whatever is not an array."""
+        """The arguments by keyword: masks, read-only and in their memory layouts, and whatever is not an array."""
         return {
             name: laid_out(x.values.astype(dtype) if x.floating else x.values, x.layout) if isinstance(x, Input) else x
             for name, x in self.call.items()
         }
 
     def gradients_of(self, arrays: Mapping[str, Array]) -> list[Any]:
-        """The incoming gradients, one for each output, nested as it is, in their memory layouts and read-only."""
-        flat = super().gradients_of(arrays)
-        outputs = self._outputs if isinstance(self._outputs, (tuple, list)) else [self._outputs]
+        """The incoming gradients, nested as the outputs, in their memory layouts and read-only; zeros for an output of
+        integers."""
+        shapes, structure = self._outputs
+        known = {name: laid_out(x, self.numbers[name].layout) for name, x in arrays.items() if name.startswith(GY)}
+        flat = [known.get(incoming_name(i), np.zeros(shape)) for i, shape in enumerate(shapes)]
+        outputs = structure if isinstance(structure, (tuple, list)) else [structure]
         gys: list[Any] = nested.unflatten([part for part in outputs if part is not None], flat)
         return gys
 
     # What comes out
 
-    def by_answer(self, ys: Any) -> dict[Answer, Any]:
-        """The outputs that are compared."""
-        return answers(nested.leaves(ys), {})
+    def drive(
+        self, module: Any, xs: list[Any], gys: list[Any], driver: str = "explicit", framework: Any = None,
+        backward: bool = True, further: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """Outputs and gradients of the inputs, by one of a framework's drivers."""
+        framework = framework or under_test()
+        further = self.further(nested.leaves(gys)[0].dtype) if further is None else further
+        with np.errstate(all="ignore"):
+            if driver == "dynamic" and offers(framework, "dynamic"):
+                ys, gxs = framework.dynamic(module, xs, *gys, **further)
+            else:
+                ys = framework.forward(module, *xs, **further)
+                gxs = framework.backward(module, *gys) if backward else []
+        return ys, gxs
 
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
     ) -> dict[Answer, Array]:
-        """The answers of a module of some framework's, by one of its drivers."""
-        gys, further = self.gradients_of(arrays), self.further(arrays[GY].dtype)
-        with np.errstate(all="ignore"):
-            if driver == "dynamic" and offers(framework, "dynamic"):
-                ys, gxs = framework.dynamic(module, self.arrays(arrays), *gys, **further)
-            else:
-                ys = framework.forward(module, *self.arrays(arrays), **further)
-                gxs = framework.backward(module, *gys) if backward else []
+        """The answers of a framework's module, by one of its drivers."""
+        ys, gxs = self.drive(module, self.arrays(arrays), self.gradients_of(arrays), driver, framework, backward)
         inputs = zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False)
         floating = {name: gx for name, x, gx in inputs if x.floating and gx is not None}
         gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
         after = framework.parameters(module) if self.row.written else {}
-        ours = answers(nested.leaves(ys), gradients) | {
-            written(name): np.array(after[name]) for name in self.row.written
-        }
+        ours = {answer: y for answer, y in answers(nested.leaves(ys), gradients).items() if y.dtype.kind == "f"}
+        ours |= {written(name): np.array(after[name]) for name in self.row.written}
         if not backward:
             return ours
         return ours | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[Answer, Array]:
         """The framework's answers."""
-        module = self.make(arrays[GY].dtype, arrays)
+        module = self.make(dtype_of(arrays), arrays)
         return self.run(module, arrays, driver, under_test())
 
     def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[Answer, Array]:
         """numpyml's answers, in the precision of the numbers that go in."""
-        module = self.referee(arrays[GY].dtype, arrays)
+        module = self.referee(dtype_of(arrays), arrays)
         return {name: np.array(y) for name, y in self.run(module, arrays, driver, numpyml, backward).items()}
 
     def torch(self, arrays: Mapping[str, Array], backward: bool = True) -> dict[Answer, Array]:
@@ -251,9 +264,9 @@ class ModuleCase(Case):
         peer = self.peer(gys[0].dtype, arrays)
         inputs = [
             pytorch.tensor(arrays.get(name, x.values), requires_grad=self.row.differentiates(name))
-            for name, x in zip(self.names, self.inputs, strict=True)
+            for name, x in self.named_inputs.items()
         ]
-        ys = self.by_answer(pytorch.call(peer, nested.unflatten(self.nesting, inputs), self.further(gys[0].dtype)))
+        ys = _floating(pytorch.call(peer, nested.unflatten(self.nesting, inputs), self.further(gys[0].dtype)))
         theirs = {answer: pytorch.array(y) for answer, y in ys.items()}
         theirs |= {written(name): pytorch.array(peer.get_parameter(name)) for name in self.row.written}
         if not backward:
@@ -270,7 +283,7 @@ class ModuleCase(Case):
         def ours(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
             framework, gys = under_test(), self.gradients_of(arrays)
             module = self.make(None, arrays)
-            further = self.further(arrays[GY].dtype)
+            further = self.further(dtype_of(arrays))
             gxs = self.aligned(framework.used_twice(module, self.arrays(arrays), *gys, **further))
             of_inputs = {gradient(name): gx for name, gx in zip(self.names, gxs, strict=True) if gx is not None}
             return of_inputs | {gradient(name): np.array(g) for name, g in framework.gradients(module).items()}
@@ -281,9 +294,11 @@ class ModuleCase(Case):
         return Problem(once.inputs, ours, doubled(once.torch), doubled(once.wide), doubled(self.rounded), once.formula)
 
     def problem(self, driver: str = "dynamic", backward: bool = True) -> Problem:
-        """The call, by one of the drivers; without ``backward``, nobody but the framework computes gradients."""
+        """The call, by one of the drivers; without ``backward`` by the explicit one, and only the framework under test
+        computes gradients."""
         formula = self.row.reference
         own = "dynamic" if backward else "explicit"
+        driver = driver if backward else own
         return Problem(
             self.numbers,
             lambda arrays: self.ours(arrays, driver),
@@ -295,48 +310,36 @@ class ModuleCase(Case):
         )
 
     def buffers(self) -> dict[str, Any]:
-        """PyTorch's state that is no parameter, by name, but for what is an option here."""
+        """PyTorch's state that is no parameter, by name, without what is an option here."""
         buffers = pytorch.buffers(self.twin())
         return {name: x for name, x in buffers.items() if not divergences.reason(self.row.name, OptionNotState, name)}
 
-    def remembered(self) -> Problem:
-        """The buffers of floats after each of CALLS calls."""
-        names = [name for name, x in self.buffers().items() if x.dtype.kind == "f"]
+    def buffer_history(self, names: Collection[str]) -> Problem:
+        """These buffers after each of CALLS calls."""
+
+        def history(call: Callable[[], Any], state: Callable[[], Mapping[str, Array]]) -> dict[Answer, Array]:
+            states: dict[Answer, Array] = {}
+            for number in range(1, CALLS + 1):
+                with np.errstate(all="ignore"):
+                    call()
+                states |= {buffer(name, number): np.array(x) for name, x in state().items() if name in names}
+            return states
 
         def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[Answer, Array]:
-            framework, dtype = framework or under_test(), arrays[GY].dtype
-            module, further = self.make(dtype, arrays, framework), self.further(dtype)
-
-            def step() -> Mapping[str, Array]:
-                with np.errstate(all="ignore"):
-                    framework.forward(module, *self.arrays(arrays), **further)
-                state: Mapping[str, Array] = framework.state_dict(module)
-                return state
-
-            return history(step)
+            framework, dtype = framework or under_test(), dtype_of(arrays)
+            module, inputs, further = self.make(dtype, arrays, framework), self.arrays(arrays), self.further(dtype)
+            return history(lambda: framework.forward(module, *inputs, **further), lambda: framework.state_dict(module))
 
         def theirs(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
-            dtype = arrays[GY].dtype
-            peer, further = self.twin(dtype, arrays), self.further(dtype)
-
-            def step() -> Mapping[str, Array]:
-                pytorch.call(peer, self.arrays(arrays), further)
-                return pytorch.buffers(peer)
-
-            return history(step)
-
-        def history(step: Callable[[], Mapping[str, Array]]) -> dict[Answer, Array]:
-            states: dict[Answer, Array] = {}
-            for call in range(1, CALLS + 1):
-                now = step()  # the state itself, which the next call changes
-                states |= {buffer(name, call): np.array(now[name]) for name in names if name in now}
-            return states
+            dtype = dtype_of(arrays)
+            peer, inputs, further = self.twin(dtype, arrays), self.arrays(arrays), self.further(dtype)
+            return history(lambda: pytorch.call(peer, inputs, further), lambda: pytorch.buffers(peer))
 
         return Problem(self.numbers, ours, theirs, lambda arrays: ours(arrays, numpyml))
 
     def referred(self, formula: ModuleReference, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
         """What an independent reference answers, which calls its answers by the words of :class:`Answer`."""
-        inputs = {name: arrays.get(name, x.values) for name, x in zip(self.names, self.inputs, strict=True)}
+        inputs = {name: arrays.get(name, x.values) for name, x in self.named_inputs.items()}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
         dropping = self._rates and all(self._rates)
@@ -350,23 +353,18 @@ class ModuleCase(Case):
         return {answer: named[str(answer)] for answer in known if str(answer) in named}
 
     def coverage(self) -> Coverage:
-        """What the strategies promise of this case, and what it reaches."""
-        coverage = Coverage(self.large is not None)
-        settled = self.large.options if self.large else {}
-        coverage.options({name: s for name, s in self.row.options.items() if name not in settled}, self.options)
-        if not self.large:
-            for name, x in zip(self.names, self.inputs, strict=False):
-                coverage.add(name, getattr(x, "purpose", UNSAID), (x, self.dtype))
-            coverage.add("", PRECISIONS, self.dtype)
+        coverage = super().coverage()
         coverage.add("", MODES, self.training)
         return coverage
 
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        lines = [f"{self.row.name}({options}), {self.dtype}, training={self.training}"]
-        lines += [f"    {name} = {x!r}" for name, x in zip(self.names, self.inputs, strict=True)]
-        lines += [f"    {name} = {value!r}" for name, value in self.call.items()]
-        return "\n".join([*lines, f"    seed = {self.seed}"])
+    def details(self) -> list[str]:
+        call = [f"{name} = {value!r}" for name, value in self.call.items()]
+        return [f"training = {self.training}", *super().details(), *call]
+
+
+def _floating(ys: Any) -> dict[Answer, Any]:
+    """PyTorch's outputs that are compared."""
+    return {answer: y for answer, y in answers(nested.leaves(ys), {}).items() if y.is_floating_point()}
 
 
 def _rate(peer: Any) -> float:
@@ -376,7 +374,7 @@ def _rate(peer: Any) -> float:
 
 
 _INPUTS: dict[tuple[Any, ...], Strategy[tuple[Input, ...]]] = {}
-MOST = 512  # strategies that are held
+MOST = 512  # cached strategies
 
 
 def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.cases.common import DTYPES, Case
+from conformance.cases.common import DTYPES, Case, refusal
 from conformance.comparison.answers import Answer, state
 from conformance.comparison.movement import DRAWS, ROUNDINGS
 from conformance.comparison.rule import Input, Problem, arrays_of
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
 from conformance.strategies.arrays import LAYOUT_TESTS, Shape, laid_out, seeds, single
-from conformance.strategies.coverage import PRECISIONS, REFUSED, Coverage, Draw, among, likely, mark, pairs, pick
+from conformance.strategies.coverage import REFUSED, Coverage, Draw, among, likely, mark, pairs, pick
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.typing import Array
 
@@ -37,13 +37,15 @@ class OptimizerCase(Case):
     ``layouts`` are the memory layouts of parameters and of gradients.
     """
 
+    row: OptimizerRow
+
     def __init__(
         self, row: OptimizerRow, options: Mapping[str, Any], own: Mapping[str, Any], shapes: list[Shape], kind: str,
         steps: int, dtype: Any, seed: int, changed: Mapping[str, Any] | None = None,
         layouts: tuple[str, str] = (ADJACENT, "C"),
     ) -> None:  # fmt: skip
-        self.row, self.options, self.own, self.shapes, self.kind = row, options, own, shapes, kind
-        self.steps, self.dtype, self.seed = steps, np.dtype(dtype), seed
+        super().__init__(row, options, dtype, seed)
+        self.own, self.shapes, self.kind, self.steps = own, shapes, kind, steps
         self.changed, self.layouts = changed or {}, layouts
         self.changing = offers(under_test(), "change_option")
 
@@ -73,34 +75,46 @@ class OptimizerCase(Case):
         return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
 
     @cached_property
-    def whole(self) -> list[dict[str, Any]]:
+    def refusals(self) -> list[ValueError | None]:
+        """PyTorch's reasons to refuse the options, and those of the last group as options of the whole optimizer."""
+
+        def optimizer(own: Mapping[str, Any]) -> Any:
+            return torch_optimizer(self.row, [{"params": [pytorch.tensor(np.ones(1), True)]}], {**self.options, **own})
+
+        return [refusal(partial(optimizer, own)) for own in ({}, self.own)]
+
+    def one_step(self, options: Mapping[str, Any], own: Mapping[str, Any]) -> OptimizerCase:
+        """A case of one step with these options, and two groups of one parameter each."""
+        return OptimizerCase(self.row, options, own, [(2,), (3,)], "ordinary", 1, self.dtype, self.seed)
+
+    @cached_property
+    def group_options(self) -> list[dict[str, Any]]:
         """All options of each group before the first step."""
         groups = self.groups(self.shapes, "params")
         return [{**self.options, **own} for own in ({}, self.own)[: len(groups)]]
 
     @property
-    def turning(self) -> dict[str, Any]:
+    def changing_options(self) -> dict[str, Any]:
         """The initial options of the group in which some change."""
-        return self.whole[self.seed % len(self.whole)]
+        return self.group_options[self.seed % len(self.group_options)]
 
     def changes(self, step: int) -> list[tuple[int, str, Any]]:
         """What is set before this step: group, option, value. The groups' learning rates decay in turn; after a third
         of the steps ``changed`` is set in one group."""
         if not self.changing or not step:
             return []
-        turn, groups = step // PERIOD, len(self.whole)
+        turn, groups = step // PERIOD, len(self.group_options)
         group = turn % groups
-        rate = self.whole[group]["learning_rate"] * DECAY ** (turn // groups + (group > 0))
+        rate = self.group_options[group]["learning_rate"] * DECAY ** (turn // groups + (group > 0))
         changes = [(group, "learning_rate", rate)] * (step % PERIOD == 0)
         if step == max(1, self.steps // 3):
             changes += [(self.seed % groups, name, value) for name, value in self.changed.items()]
         return [(group, *option) for group, name, value in changes for option in torch_names({name: value}).items()]
 
-    def make(self, arrays: Mapping[str, Array], framework: Any) -> tuple[Any, list[Array], list[Array]]:
-        """The framework's optimizer, and the parameters and gradients it works on.
-
-        numpyml's may be adjacent in memory: it updates those in one pass.
-        """
+    def make(self, framework: Any, arrays: Mapping[str, Array] | None = None) -> tuple[Any, list[Array], list[Array]]:
+        """The framework's optimizer, its parameters, and its gradients, which are those of the first step. The numbers
+        are as in ``arrays``, else the case's own; numpyml's arrays may be adjacent in memory."""
+        arrays = self.exact if arrays is None else arrays
         values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
         if self.layouts[0] == ADJACENT and framework is numpyml:
             from numpyml.nn import Parameter
@@ -111,6 +125,8 @@ class OptimizerCase(Case):
             layout, other = (layout.replace(ADJACENT, "C") for layout in self.layouts)
             parameters = [_writeable(x, layout) for x in values]
             gradients = [_writeable(np.zeros_like(x), other) for x in values]
+        for i, g in enumerate(gradients):
+            g[...] = arrays[f"gradient {i}"][0]
         groups = self.groups(parameters, "params")
         for group in groups:
             group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
@@ -124,12 +140,12 @@ class OptimizerCase(Case):
         return self._run(arrays, numpyml)
 
     def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[Answer, Array]:
-        stepper, parameters, gradients = self.make(arrays, framework)
+        stepper, parameters, gradients = self.make(framework, arrays)
         history: dict[Answer, list[Array]] = {}
         for step in range(self.steps):
             if step == reload_at:
                 saved, before = framework.save(stepper), [np.array(p) for p in parameters]
-                stepper, parameters, gradients = self.make(arrays, framework)
+                stepper, parameters, gradients = self.make(framework, arrays)
                 for p, old in zip(parameters, before, strict=True):
                     p[...] = old
                 framework.restore(stepper, saved)
@@ -144,9 +160,15 @@ class OptimizerCase(Case):
                     history.setdefault(state(name, i), []).append(np.array(x))
         return {name: np.stack(xs) for name, xs in history.items()}
 
-    def torch(self, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+    def make_torch(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Any]]:
+        """PyTorch's optimizer and its parameters, with the gradients of the first step."""
         parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(self.shapes))]
-        stepper = torch_optimizer(self.row, self.groups(parameters, "params"), self.options)
+        for i, p in enumerate(parameters):
+            p.grad = pytorch.tensor(arrays[f"gradient {i}"][0])
+        return torch_optimizer(self.row, self.groups(parameters, "params"), self.options), parameters
+
+    def torch(self, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
+        stepper, parameters = self.make_torch(arrays)
         gradients = [pytorch.tensor(arrays[f"gradient {i}"]) for i in range(len(self.shapes))]
         roundings = [self.roundings(arrays[f"roundings {i}"]) for i in range(len(self.shapes))]
         history: dict[Answer, list[Array]] = {}
@@ -192,10 +214,6 @@ class OptimizerCase(Case):
         """The trajectory."""
         return Problem(self.numbers, self.ours, self.torch, self.wide)
 
-    def lies(self, layout: str) -> bool:
-        """Whether an array of these shapes can have this memory layout."""
-        return any(LAYOUT_TESTS[layout](laid_out(np.zeros(shape), layout)) for shape in self.shapes)
-
     def sampled(self) -> Problem:
         """The trajectory; of a large parameter a sample of elements, the last among them. Updates are elementwise, so
         the references compute the sample alone, the framework under test everything."""
@@ -213,10 +231,7 @@ class OptimizerCase(Case):
         return Problem(numbers, ours, self.torch, self.wide)
 
     def coverage(self) -> Coverage:
-        """What the strategies promise of this case, and what it reaches."""
-        coverage = Coverage()
-        coverage.options(self.row.options, self.options)
-        coverage.add("", PRECISIONS, self.dtype)
+        coverage = super().coverage()
         groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
         for options in groups:
             coverage.add("", pairs(self.row), options)
@@ -224,12 +239,12 @@ class OptimizerCase(Case):
             coverage.reached = {label for label in coverage.reached if label.endswith(REFUSED)}  # there was no step
         return coverage
 
-    def __repr__(self) -> str:
-        return (
-            f"{self.row.name}({dict(self.options)}), {self.dtype}, last group {dict(self.own)}\n"
-            f"    changed between steps {dict(self.changed)}, layouts of parameters and gradients {self.layouts}\n"
-            f"    shapes {self.shapes}, {self.steps} steps of {self.kind} gradients, seed = {self.seed}"
-        )
+    def details(self) -> list[str]:
+        return [
+            f"last group {dict(self.own)}, changed between steps {dict(self.changed)}",
+            f"layouts of parameters and gradients {self.layouts}",
+            f"shapes {self.shapes}, {self.steps} steps of {self.kind} gradients",
+        ]
 
 
 def _writeable(x: Array, layout: str) -> Array:
@@ -250,7 +265,7 @@ def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerC
     layouts = draw(_layouts(PARAMETERS, LAYOUTS)), draw(_layouts(THEIR_GRADIENTS, LAYOUTS[1:]))
     dtype, seed = draw(st.sampled_from(DTYPES)), draw(seeds)
     case = OptimizerCase(row, options, own, shapes, kind, count, dtype, seed, changed, layouts)
-    if not _allowed(row, {**case.turning, **changed}, changed):
+    if not _allowed(row, {**case.changing_options, **changed}, changed):
         case.changed = {}
     mark(*_purposes(case))
     return case
@@ -275,7 +290,7 @@ def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:
 
 
 def _allowed(row: OptimizerRow, options: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
-    """Whether both sides accept the changed options beside the other options of the group."""
+    """Whether both sides accept the changed options together with the other options of the group."""
     together = any(all(options[name] == value for name, value in pair) for pair in row.invalid_pairs)
     return not together and not any(name in changed and changed[name] == value for name, value in row.initial_only)
 
@@ -288,13 +303,15 @@ def _purposes(case: OptimizerCase) -> tuple[list[str], list[str]]:
     promised += [*(PARAMETERS + layout for layout in LAYOUTS), *(THEIR_GRADIENTS + layout for layout in LAYOUTS[1:])]
     reached = []
     if case.kind != "zero" and case.steps > 2:
-        reached += [OWN + name for name in case.own if _visible(name, case.whole[-1], case.options)]
-        reached += [CHANGED + name for name in case.changed if _visible(name, case.turning, case.changed)]
-    first, other = case.layouts
-    if first == ADJACENT:
-        return promised, [*reached, *[PARAMETERS + first] * (len(case.shapes) > 1)]
-    lying = [label + layout for label, layout in ((PARAMETERS, first), (THEIR_GRADIENTS, other)) if case.lies(layout)]
-    return promised, [*reached, *lying]
+        reached += [OWN + name for name in case.own if _visible(name, case.group_options[-1], case.options)]
+        reached += [CHANGED + name for name in case.changed if _visible(name, case.changing_options, case.changed)]
+    parameters, gradients = case.layouts
+    if parameters == ADJACENT:
+        return promised, [*reached, *[PARAMETERS + ADJACENT] * (len(case.shapes) > 1)]
+    for label, layout in ((PARAMETERS, parameters), (THEIR_GRADIENTS, gradients)):
+        if any(LAYOUT_TESTS[layout](laid_out(np.zeros(shape), layout)) for shape in case.shapes):
+            reached.append(label + layout)
+    return promised, reached
 
 
 def _visible(name: str, group: Mapping[str, Any], others: Mapping[str, Any]) -> bool:

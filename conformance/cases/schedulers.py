@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from conformance.cases.common import Case, refusal
 from conformance.frameworks import make_scheduler, pytorch, under_test
 from conformance.rows import SchedulerRow
 from conformance.strategies.arrays import seeds
@@ -20,29 +21,25 @@ METRICS = (1.0, 0.99, 0.5, 1.2, 2.0, np.nan)
 OPTIMIZERS = ("optim.SGD", "optim.Adam")  # one with momentum, one with betas
 
 
-class SchedulerCase:
+class SchedulerCase(Case):
     """Options of a schedule, and an optimizer with so many groups, each with an initial rate of its own."""
+
+    row: SchedulerRow
 
     def __init__(
         self, row: SchedulerRow, options: Mapping[str, Any], optimizer: str, groups: int, steps: int, seed: int
     ) -> None:
-        self.row, self.options, self.optimizer = row, options, optimizer
-        self.groups, self.steps, self.seed = groups, steps, seed
+        super().__init__(row, options, np.float64, seed)
+        self.optimizer, self.groups, self.steps = optimizer, groups, steps
 
     @cached_property
-    def refusal(self) -> Exception | None:
+    def refusals(self) -> list[ValueError | None]:
         """PyTorch's reason to refuse these options."""
-        try:
-            self.make(pytorch)
-        except ValueError as reason:
-            return reason
-        return None
+        return [refusal(lambda: self.make(pytorch))]
 
     def make(self, framework: Any) -> tuple[Any, Any]:
         """The framework's optimizer and its schedule."""
-        groups = [
-            {"params": [np.ones(2)], "grads": [np.ones(2)], "lr": 0.1 * 3**i} for i in range(self.groups)
-        ]  # fmt: skip
+        groups = [{"params": [np.ones(2)], "grads": [np.ones(2)], "lr": 0.1 * 3**i} for i in range(self.groups)]
         optimizer = framework.optimizer(self.optimizer, groups, {})
         return optimizer, make_scheduler(framework, self.row.torch, optimizer, self.options)
 
@@ -78,19 +75,14 @@ class SchedulerCase:
         return {name: np.array(values, np.float64) for name, values in history.items()}
 
     def coverage(self) -> Coverage:
-        """What the strategies promise of this case, and what it reaches."""
         coverage = Coverage()
         coverage.options(self.row.options, self.options)
-        if self.refusal:  # there was no step
+        if any(self.refusals):  # there was no step
             coverage.reached = set()
         return coverage
 
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        return (
-            f"{self.row.name}({options})\n"
-            f"    of {self.optimizer} with {self.groups} groups, {self.steps} steps, seed = {self.seed}"
-        )
+    def details(self) -> list[str]:
+        return [f"of {self.optimizer} with {self.groups} groups, {self.steps} steps"]
 
 
 @st.composite

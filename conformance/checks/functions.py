@@ -6,36 +6,21 @@ import numpy as np
 
 from conformance.cases.functions import FunctionCase
 from conformance.checks.modules import all_there
-from conformance.checks.registry import BOTH, check
-from conformance.comparison.answers import gradient, is_gradient, is_output, output
+from conformance.checks.registry import check
+from conformance.comparison.answers import gradient, is_gradient, output
 from conformance.frameworks import under_test
 from conformance.results.census import Note
 from conformance.rows import FunctionRow
 
 
-@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), covers=True)
-def function_output(case: FunctionCase, note: Note) -> None:
-    """The value of the function, by the comparison rule."""
-    answers = note.judge(case.problem(times=0), case.dtype, case.seed, is_output)
-    all_there(map(output, range(case.outputs)), answers)
-
-
-@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), covers=True)
+@check(rows=FunctionRow, covers=True)
 def function_gradients(case: FunctionCase, note: Note) -> None:
     """The gradient of every operand that wants one, for a random incoming gradient."""
     answers = note.judge(case.problem(), case.dtype, case.seed, is_gradient)
     all_there(map(gradient, case.variables), answers)
 
 
-@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"), examples=12, sensitivity=BOTH)
-def function_resolution(case: FunctionCase, note: Note) -> None:
-    """Sensitivity, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last place of a
-    single element, one of 64 must be detected where the problem is well conditioned."""
-    case.ours(case.exact)  # what is not offered is not measured
-    note.plant(case.problem(), case.dtype, case.seed)
-
-
-@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate"))
+@check(rows=FunctionRow)
 def function_promises(case: FunctionCase, note: Note) -> None:
     """Nothing is written to, the precision stays; where NumPy itself dispatches to the framework, the value is NumPy's
     own to the bit, and two backwards add up.
@@ -61,7 +46,7 @@ def function_promises(case: FunctionCase, note: Note) -> None:
         if not composite:
             note.same(f"{output(i)}, on Tensors against arrays", recorded[output(i)], np.asarray(y))
     if composite or len(recorded) - len(case.variables) > 1:
-        note.judge(case.problem(times=2), case.dtype, case.seed, is_gradient)
+        note.judge(case.problem(backward=2), case.dtype, case.seed, is_gradient)
         return
     again = case.ours(arrays, times=2)
     for answer in map(gradient, case.variables):

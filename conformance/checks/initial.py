@@ -16,14 +16,13 @@ MORE, ROUNDS = 12_000, 1_000  # of an array alone, if no more rounds than these 
 
 @check(rows=InitialRow, numpyml_only=True, examples=16, covers=True)
 def initial_distribution(case: InitialCase, note: Note) -> None:
-    """Values of PyTorch's distribution, written in place in the array's precision; a seed repeats them, another gives
-    others."""
+    """Values of PyTorch's distribution, written in place in the array's precision; the same for the same seed alone."""
     from numpyml import manual_seed
 
     manual_seed(case.seed)
     pytorch.seed(case.seed % 2**31)
     array = np.full(case.shape, np.nan, case.dtype)
-    note.require(case.ours(array) is array, "another array came back than was given")
+    note.require(case.ours(array) is array, "the array returned is not the one passed in")
     note.require(np.isfinite(array).all(), "not every element was written")
     for how, generator in (("manual_seed", None), ("a generator", np.random.default_rng(case.seed))):
         manual_seed(case.seed)

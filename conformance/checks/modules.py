@@ -1,6 +1,6 @@
-"""The checks of modules: one plain function for each property, run on every row it fits.
+"""The checks of modules: one plain function for each property. Three of them run on functions, too.
 
-A check takes a drawn case and the note it writes to, and speaks to the framework through its adapter alone.
+A check takes a drawn case and the note it writes to, and calls the framework through its adapter alone.
 """
 
 from __future__ import annotations
@@ -10,32 +10,39 @@ from typing import Any
 
 import numpy as np
 
-from conformance import divergences, frameworks
+from conformance import divergences
 from conformance.cases.common import GY
-from conformance.cases.modules import CALLS, ModuleCase
-from conformance.checks.registry import BOTH, ESSENTIAL, check
+from conformance.cases.functions import FunctionCase, large_function_cases
+from conformance.cases.modules import ModuleCase, large_cases
+from conformance.checks.registry import BOTH, check
 from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
 from conformance.comparison.answers import output as answer_of_output
 from conformance.errors import Mismatch
-from conformance.frameworks import make_module, pytorch, under_test
+from conformance.frameworks import make_module, offers, pytorch, under_test
 from conformance.records import OptionNotState
 from conformance.results.census import Note
-from conformance.rows import ModuleRow
+from conformance.rows import FunctionRow, ModuleRow
 from conformance.twins.twin import twin
 from numpyml.nested import leaves, map_leaves
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
-def output(case: ModuleCase, note: Note) -> None:
+def drivers() -> list[str]:
+    """The drivers of the framework under test."""
+    return ["explicit", "dynamic"] if offers(under_test(), "dynamic") else ["explicit"]
+
+
+@check(rows=FunctionRow, covers=True)
+@check(rows=ModuleRow, examples=80, covers=True)
+def output(case: ModuleCase | FunctionCase, note: Note) -> None:
     """The output, each of several, by the comparison rule."""
-    answers = note.judge(case.problem("explicit", backward=False), case.dtype, case.seed, is_output)
+    answers = note.judge(case.problem(backward=False), case.dtype, case.seed, is_output)
     all_there(map(answer_of_output, range(case.outputs)), answers)
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL, examples=80, covers=True)
+@check(rows=ModuleRow, examples=80, covers=True)
 def input_gradients(case: ModuleCase, note: Note) -> None:
-    """The gradient of every floating input, for a random incoming gradient; of a dynamic driver, if there is one. Where
-    no input is floating, what that driver gives."""
+    """The gradient of every floating input, for a random incoming gradient, from the dynamic driver if there is one.
+    Where no input is floating, everything that this driver returns."""
     gradients = [gradient(name) for name, x in zip(case.names, case.inputs, strict=True) if x.floating]
     answers = note.judge(case.problem(), case.dtype, case.seed, gradients.__contains__ if gradients else every)
     if under_test().NAME == "numpyml":
@@ -43,7 +50,7 @@ def input_gradients(case: ModuleCase, note: Note) -> None:
     note.not_offered += not set(gradients) <= set(answers)
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL, examples=56, covers=True)
+@check(rows=ModuleRow, examples=56, covers=True)
 def parameter_gradients(case: ModuleCase, note: Note) -> None:
     """The gradient of every parameter, for a random incoming gradient, from the explicit driver."""
     case.make()  # one that is not offered has not passed, though PyTorch's may have no parameters
@@ -58,15 +65,27 @@ def all_there(expected: Iterable[Answer], answers: Container[Answer]) -> None:
         raise Mismatch(f"{lacking[0]}: there is none, PyTorch has one")
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL, examples=16, sensitivity=BOTH)
-def resolution(case: ModuleCase, note: Note) -> None:
+@check(rows=FunctionRow, examples=12, sensitivity=BOTH)
+@check(rows=ModuleRow, examples=16, sensitivity=BOTH)
+def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
     """Sensitivity, the smallest planted error that is detected: of errors of 1, 2, 4, ... units in the last place of a
     single element, one of 64 must be detected where the problem is well conditioned."""
     case.ours(case.exact)  # what is not offered is not measured
     note.plant(case.problem(), case.dtype, case.seed)
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic"))
+def _has_large(row: ModuleRow | FunctionRow) -> bool:
+    return bool(row.large)
+
+
+@check(rows=FunctionRow, where=_has_large, cases=lambda row, _: large_function_cases(row), examples=2, covers=True)
+@check(rows=ModuleRow, where=_has_large, cases=lambda row, _: large_cases(row), examples=2, covers=True)
+def large(case: ModuleCase | FunctionCase, note: Note) -> None:
+    """Outputs and gradients of large arrays, which may be computed in another way, by the comparison rule."""
+    note.judge(case.problem(), case.dtype, case.seed)
+
+
+@check(rows=ModuleRow, needs=("dynamic",))
 def drivers_agree(case: ModuleCase, note: Note) -> None:
     """The explicit and the dynamic driver give the same bits."""
     arrays = case.exact
@@ -78,86 +97,65 @@ def drivers_agree(case: ModuleCase, note: Note) -> None:
         note.same(f"{answer}, explicit against dynamic", value, dynamic[answer])
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL)
+@check(rows=ModuleRow)
 def inputs_untouched(case: ModuleCase, note: Note) -> None:
-    """Nothing that came in is written to, and no later call changes what an earlier one gave."""
-    framework = under_test()
-    arrays = case.exact
-    module, inputs = case.make(None, arrays), case.arrays(arrays)
-    gys, further = case.gradients_of(arrays), case.further(case.dtype)
-
-    def explicit(xs: list[Any], gs: list[Any]) -> Any:
-        return framework.forward(module, *xs, **further), framework.backward(module, *gs)
-
-    def dynamic(xs: list[Any], gs: list[Any]) -> Any:
-        return framework.dynamic(module, xs, *gs, **further)
-
-    for driver in (explicit, dynamic) if frameworks.offers(framework, "dynamic") else (explicit,):
-        masks = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
-        watched = dict(zip(case.names, leaves(inputs), strict=True)) | masks
-        watched |= dict(zip((name for name in arrays if name.startswith(GY)), leaves(gys), strict=True))
-        before = {name: x.tobytes() for name, x in watched.items()}
-        y, gxs = driver(inputs, gys)
-        results = [(x, np.array(x)) for x in (*leaves(y), *leaves(gxs))]
-        driver(map_leaves(lambda x: np.roll(x, 1), inputs), map_leaves(np.negative, gys))
+    """No argument is written to, and no later call changes what an earlier one returned."""
+    arrays, further = case.exact, case.further(case.dtype)
+    module, inputs, gys = case.make(None, arrays), case.arrays(arrays), case.gradients_of(arrays)
+    watched = {name: x for name, x in further.items() if isinstance(x, np.ndarray)}
+    watched |= dict(zip(case.names, leaves(inputs), strict=True))
+    watched |= dict(zip((name for name in arrays if name.startswith(GY)), leaves(gys), strict=True))
+    before = {name: x.tobytes() for name, x in watched.items()}
+    for driver in drivers():
+        results = leaves(list(case.drive(module, inputs, gys, driver, further=further)))
+        copies = [np.array(x) for x in results]
+        others = map_leaves(lambda x: np.roll(x, 1), inputs), map_leaves(np.negative, gys)
+        case.drive(module, *others, driver, further=further)
         for name, x in watched.items():
             note.require(x.tobytes() == before[name], f"{name} was written to")
-        for x, copied in results:
+        for x, copied in zip(results, copies, strict=True):
             note.same("an array returned earlier, after a later call", x, copied)
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "zero_grad"))
+@check(rows=ModuleRow, needs=("zero_grad",))
 def accumulation(case: ModuleCase, note: Note) -> None:
     """Backward adds to the gradients that are there; zero_grad fills them with zeros."""
-    framework = under_test()
-    arrays = case.exact
-    inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
+    framework, arrays = under_test(), case.exact
+    inputs, gys = case.arrays(arrays), case.gradients_of(arrays)
     thrice = map_leaves(lambda gy: gy * 3, gys)
-
-    def run(module: Any, gs: list[Any]) -> None:
-        framework.forward(module, *inputs, **further)
-        framework.backward(module, *gs)
-
-    alone = []
-    for gs in (gys, thrice):
+    single = []
+    for incoming in (gys, thrice):
         module = case.make(None, arrays)
-        run(module, gs)
-        alone.append({name: np.array(x) for name, x in framework.gradients(module).items()})
+        case.drive(module, inputs, incoming)
+        single.append({name: np.array(x) for name, x in framework.gradients(module).items()})
     module = case.make(None, arrays)
-    held = framework.gradients(module)
-    run(module, gys)
-    run(module, thrice)
+    before = framework.gradients(module)
+    case.drive(module, inputs, gys)
+    case.drive(module, inputs, thrice)
     with np.errstate(all="ignore"):
         for name, g in framework.gradients(module).items():
-            note.same(f"{gradient(name)} after two backwards", g, alone[0][name] + alone[1][name])
+            note.same(f"{gradient(name)} after two backwards", g, single[0][name] + single[1][name])
     framework.zero_grad(module)
     for name, g in framework.gradients(module).items():
-        if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
-            note.require(g is held[name], f"the {gradient(name)} is another array than before")
+        if framework.NAME == "numpyml":  # an optimizer keeps references to the arrays
+            note.require(g is before[name], f"the {gradient(name)} is another array than before")
         note.same(f"{gradient(name)} after zero_grad", g, np.zeros_like(g))
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "dynamic", "used_twice"))
+@check(rows=ModuleRow, needs=("dynamic", "used_twice"))
 def used_twice(case: ModuleCase, note: Note) -> None:
     """One instance, twice in a graph: the gradients of both uses add up."""
     if case.row.composed:
         note.judge(case.twice(), case.dtype, case.seed, is_gradient)
         return
-    framework = under_test()
-    arrays = case.exact
-    inputs, gys, further = case.arrays(arrays), case.gradients_of(arrays), case.further(case.dtype)
-    once, twice = case.make(None, arrays), case.make(None, arrays)
-    _, gxs = framework.dynamic(once, inputs, *gys, **further)
-    both = framework.used_twice(twice, inputs, *gys, **further)
+    once, twice = case.ours(case.exact, "dynamic"), case.twice().ours(case.exact)
     with np.errstate(all="ignore"):
-        for name, sum_of_both, gx in zip(case.names, case.aligned(both), case.aligned(gxs), strict=True):
-            if gx is not None:
-                note.same(str(gradient(name)), sum_of_both, gx + gx)
-        for name, g in framework.gradients(once).items():
-            note.same(str(gradient(name)), framework.gradients(twice)[name], g + g)
+        for answer, g in once.items():
+            if is_gradient(answer):
+                note.same(str(answer), twice[answer], g + g)
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "freeze"), examples=32)
+@check(rows=ModuleRow, needs=("freeze",), examples=32)
 def frozen(case: ModuleCase, note: Note) -> None:
     """A frozen parameter gets no gradient; the others and the inputs get the same bits as without it."""
     framework, arrays = under_test(), case.exact
@@ -165,9 +163,8 @@ def frozen(case: ModuleCase, note: Note) -> None:
     if not names:
         return
     chosen = [names[case.seed % len(names)]] if case.seed % 3 else names  # one, or all
-    left = len(chosen) < len(names) or any(x.floating for x in case.inputs)
-    # Where nothing is left that has a gradient, a tape has nothing to go back over.
-    for driver in ("explicit", "dynamic") if left and frameworks.offers(framework, "dynamic") else ("explicit",):
+    others = len(chosen) < len(names) or any(x.floating for x in case.inputs)  # else the tape records nothing
+    for driver in drivers() if others else ["explicit"]:
         module = case.make(None, arrays)
         for name in chosen:
             framework.freeze(module, name)
@@ -177,7 +174,7 @@ def frozen(case: ModuleCase, note: Note) -> None:
             note.same(f"{answer}, {chosen} frozen ({driver})", answers[answer], np.zeros_like(value) if idle else value)
 
 
-@check(rows=ModuleRow, needs=("make", "train", "modes"), examples=12)
+@check(rows=ModuleRow, needs=("train", "modes"), examples=12)
 def modes(case: ModuleCase, note: Note) -> None:
     """train() and eval() reach every module inside, as in PyTorch."""
     module, peer = case.make(), case.twin()
@@ -188,15 +185,15 @@ def modes(case: ModuleCase, note: Note) -> None:
         note.require(ours == [inner.training for inner in peer.modules()], f"train({mode}) gave {ours}")
 
 
-@check(rows=ModuleRow, needs=ESSENTIAL)
+@check(rows=ModuleRow)
 def dtype_kept(case: ModuleCase, note: Note) -> None:
     """float32 stays float32 and float64 stays float64, through both drivers."""
-    for driver in ("explicit", "dynamic"):
+    for driver in drivers():
         for answer, value in case.ours(case.exact, driver).items():
             note.require(value.dtype == case.dtype, f"{answer} is {value.dtype}, expected {case.dtype} ({driver})")
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict", "load_state_dict"))
+@check(rows=ModuleRow, needs=("state_dict", "load_state_dict"))
 def state_dict(case: ModuleCase, note: Note) -> None:
     """PyTorch's keys, in its order, and shapes; each side loads what the other saved; a call changes no parameter."""
     framework = under_test()
@@ -207,43 +204,31 @@ def state_dict(case: ModuleCase, note: Note) -> None:
     state, held = _torch_state(case, note, peer), framework.parameters(other)
     framework.load_state_dict(other, state)
     for name, data in framework.parameters(other).items():
-        if framework.NAME == "numpyml":  # an optimizer holds on to the arrays
+        if framework.NAME == "numpyml":  # an optimizer keeps references to the arrays
             note.require(data is held[name], f"{name} is another array than before load_state_dict")
         note.require(not any(np.shares_memory(data, x) for x in state.values()), f"{name} is what was loaded, uncopied")
     _same_state(case, note, other, peer, " after load_state_dict")
-    arrays = case.exact
-    inputs = case.arrays(arrays)
-    with np.errstate(all="ignore"):
-        framework.forward(module, *inputs, **case.further(case.dtype))
-        framework.backward(module, *case.gradients_of(arrays))
+    inputs = case.arrays(case.exact)
+    case.drive(module, inputs, case.gradients_of(case.exact))
     pytorch.call(peer.train(case.training), inputs, case.further(case.dtype))
     if not case.row.written:  # else see output, by the comparison rule
         _same_state(case, note, module, peer, " after a call", case.buffers())
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "state_dict"), examples=16)
+@check(rows=ModuleRow, needs=("state_dict",), examples=16)
 def buffers(case: ModuleCase, note: Note) -> None:
     """State that is no parameter, such as running statistics, by PyTorch's names after each of three calls: floats by
     the comparison rule, integers to the bit."""
-    expected = case.buffers()
-    floats = [name for name, x in expected.items() if x.dtype.kind == "f"]
-    if floats:
-        answers = note.judge(case.remembered(), case.dtype, case.seed)
-        if lacking := [name for name in floats if buffer(name, 1) not in answers]:
-            raise Mismatch(f"{lacking[0]}: there is no such buffer")
-    whole = [name for name in expected if name not in floats]
-    if not whole:
-        return
-    framework, module, peer = under_test(), case.make(), case.twin()
-    inputs, further = case.arrays(case.exact), case.further(case.dtype)
-    for call in range(1, CALLS + 1):
-        with np.errstate(all="ignore"):
-            framework.forward(module, *inputs, **further)
-        pytorch.call(peer, inputs, further)
-        ours, theirs = framework.state_dict(module), pytorch.buffers(peer)
-        for name in whole:
-            note.require(name in ours, f"{name}: there is no such buffer")
-            note.same(str(buffer(name, call)), ours[name], theirs[name])
+    kinds = {name: x.dtype.kind for name, x in case.buffers().items()}
+    if floats := [name for name, kind in kinds.items() if kind == "f"]:
+        answers = note.judge(case.buffer_history(floats), case.dtype, case.seed)
+        all_there([buffer(name, 1) for name in floats], answers)
+    if integers := [name for name, kind in kinds.items() if kind != "f"]:
+        history, arrays = case.buffer_history(integers), case.exact
+        ours, theirs = history.ours(arrays), history.torch(arrays)
+        all_there(theirs, ours)
+        for answer, expected in theirs.items():
+            note.same(str(answer), ours[answer], expected)
 
 
 def _torch_state(case: ModuleCase, note: Note, peer: Any) -> dict[str, Any]:
@@ -255,20 +240,18 @@ def _torch_state(case: ModuleCase, note: Note, peer: Any) -> dict[str, Any]:
     return theirs
 
 
-def _same_state(
-    case: ModuleCase, note: Note, module: Any, peer: Any, when: str, elsewhere: Container[str] = ()
-) -> None:
-    """The same keys, and the same bits but for what is held elsewhere: of buffers, see there."""
+def _same_state(case: ModuleCase, note: Note, module: Any, peer: Any, when: str, excluded: Container[str] = ()) -> None:
+    """The same keys, and the same bits; buffers that another check compares are left out."""
     ours, theirs = under_test().state_dict(module), _torch_state(case, note, peer)
     note.require(
         list(ours) == list(theirs), f"state_dict{when} has the keys {list(ours)}, PyTorch's has {list(theirs)}"
     )
     for name, x in ours.items():
-        if name not in elsewhere:
+        if name not in excluded:
             note.same(f"{name}{when}", x, theirs[name])
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "copies"))
+@check(rows=ModuleRow, needs=("copies",))
 def copies(case: ModuleCase, note: Note) -> None:
     """A deepcopy and a pickle compute the same bits, and share no memory with the original."""
     framework = under_test()
@@ -276,8 +259,7 @@ def copies(case: ModuleCase, note: Note) -> None:
     inputs, further = case.arrays(arrays), case.further(case.dtype)
     module = make_module(framework, case.row.torch, case.options, case.dtype)
     framework.train(module, False)
-    framework.forward(module, *inputs, **further)
-    framework.backward(module, *case.gradients_of(arrays))
+    case.drive(module, inputs, case.gradients_of(arrays))
     others = framework.copies(module)
     ys = leaves(framework.forward(module, *inputs, **further))
     for how, other in others.items():
@@ -292,9 +274,9 @@ MASKED = 256
 RANDOM = (0.05, 0.95)  # rates of which two such masks are never the same by chance
 
 
-@check(rows=ModuleRow, needs=(*ESSENTIAL, "seed", "train"))
+@check(rows=ModuleRow, needs=("seed", "train"))
 def same_seed(case: ModuleCase, note: Note) -> None:
-    """Two runs of one seed give the same bits, initial values, masks and all; another seed gives other ones."""
+    """Two runs of one seed give the same bits, including initial values and masks; another seed gives others."""
     framework = under_test()
     arrays = case.exact
     runs: list[dict[str, Any]] = []
@@ -305,7 +287,7 @@ def same_seed(case: ModuleCase, note: Note) -> None:
         ys = leaves(framework.forward(module, *case.arrays(arrays), **case.further(case.dtype)))
         outputs = {f"output {i}": np.array(y) for i, y in enumerate(ys)}
         # of an output with few numbers, two masks are the same by chance
-        further = framework.masks(module, (MASKED,), case.dtype) if frameworks.offers(framework, "masks") else []
+        further = framework.masks(module, (MASKED,), case.dtype) if offers(framework, "masks") else []
         masks = {f"mask {i}": mask for i, (_, mask) in enumerate(further)}
         runs.append(outputs | masks | dict(framework.parameters(module)))
     first, again, other = runs

@@ -8,54 +8,24 @@ from typing import Any
 import numpy as np
 
 from conformance.cases.optimizers import OptimizerCase, optimizer_cases
+from conformance.checks.refusals import accepted
 from conformance.checks.registry import check
 from conformance.comparison.answers import Answer
 from conformance.comparison.histories import off_scale
 from conformance.comparison.rule import arrays_of
-from conformance.divergences import ABSENT, reason
+from conformance.divergences import ABSENT
 from conformance.errors import Mismatch
-from conformance.frameworks import pytorch, under_test
-from conformance.records import Refused
+from conformance.frameworks import under_test
 from conformance.results.census import Note
 from conformance.rows import OptimizerRow
-from conformance.twins.twin import torch_optimizer
 from numpyml.typing import Array
-
-STEPS = ("optimizer", "step", "state")
-
-
-def accepted(case: OptimizerCase, note: Note) -> bool:
-    """Whether PyTorch accepts these options; where it refuses them, so must the framework."""
-    arrays = arrays_of(case.problem(), np.dtype(np.float64))
-    reasons = [_refusal(case, own) for own in ({}, case.own)[: 1 + bool(case.own)]]
-    try:
-        case.make(arrays, under_test())
-    except getattr(under_test(), "REJECTIONS", ()) as refusal:
-        # PyTorch validates the options of a group late or never; numpyml as it does those of an optimizer.
-        if not any(reasons):
-            raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
-        note.remarks.add(reason(case.row.name, Refused, "option of a group"))
-        note.record(1)
-        return False
-    if reasons[0]:
-        raise Mismatch(f"PyTorch refuses these options ({reasons[0]}), they are accepted")
-    return True
-
-
-def _refusal(case: OptimizerCase, own: Mapping[str, Any]) -> Exception | None:
-    """PyTorch's reason to refuse an optimizer of these options."""
-    try:
-        torch_optimizer(case.row, [{"params": [pytorch.tensor(np.ones(1), True)]}], {**case.options, **own})
-    except ValueError as reason:
-        return reason
-    return None
 
 
 def _words(answers: Iterable[Answer]) -> list[str]:
     return sorted(map(str, answers))
 
 
-@check(rows=OptimizerRow, needs=STEPS, examples=64, covers=True)
+@check(rows=OptimizerRow, needs=("state",), examples=64, covers=True)
 def trajectory(case: OptimizerCase, note: Note) -> None:
     """Every parameter and every state array at every step: float64 within 1e-12 of its scale, or as far as roundings
     alone move PyTorch's; float32 by the rule, of large arrays a sample."""
@@ -84,14 +54,14 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
             note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
 
-@check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=STEPS, examples=5)
+@check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=("state",), examples=5)
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
     """The same in float64 over 1,000 steps, or 10,000 in the thorough profile."""
     case.dtype = np.dtype(np.float64)
     trajectory(case, note)
 
 
-@check(rows=OptimizerRow, needs=STEPS, examples=8, sensitivity=("float32",))
+@check(rows=OptimizerRow, needs=("state",), examples=8, sensitivity=("float32",))
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
     """Sensitivity in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of a
     trajectory; one of 64 must be detected after few roundings. In float64 it is 1e-12 of the scale."""
@@ -100,7 +70,7 @@ def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
         note.plant(case.sampled(), case.dtype, case.seed)
 
 
-@check(rows=OptimizerRow, needs=(*STEPS, "save", "restore"))
+@check(rows=OptimizerRow, needs=("state", "save", "restore"))
 def restart(case: OptimizerCase, note: Note) -> None:
     """Saved after half of the steps and loaded into a new optimizer, it continues with the same bits."""
     if accepted(case, note):
@@ -110,35 +80,27 @@ def restart(case: OptimizerCase, note: Note) -> None:
             note.same(f"{name} after a restart", resumed[name], expected)
 
 
-@check(rows=OptimizerRow, needs=(*STEPS, "zero_gradients"), examples=16)
+@check(rows=OptimizerRow, needs=("state", "zero_gradients"), examples=16)
 def gradients_zeroed(case: OptimizerCase, note: Note) -> None:
     """zero_grad fills the gradients with zeros; a step writes to no gradient."""
     if accepted(case, note):
-        arrays = case.exact
         framework = under_test()
-        stepper, _, gradients = case.make(arrays, framework)
-        for i, g in enumerate(gradients):
-            g[...] = arrays[f"gradient {i}"][0]
+        stepper, _, gradients = case.make(framework)
         framework.step(stepper)
         for i, g in enumerate(gradients):
-            note.same(f"gradient {i} after a step", g, arrays[f"gradient {i}"][0])
+            note.same(f"gradient {i} after a step", g, case.exact[f"gradient {i}"][0])
         framework.zero_gradients(stepper)
         for i, g in enumerate(gradients):
             note.same(f"gradient {i} after zero_grad", g, np.zeros_like(g))
 
 
-@check(rows=OptimizerRow, needs=("optimizer", "step", "optimizer_state_dict"), examples=16)
+@check(rows=OptimizerRow, needs=("optimizer_state_dict",), examples=16)
 def optimizer_state_dict(case: OptimizerCase, note: Note) -> None:
     """The state dict has PyTorch's keys, options, parameter indices and names of state arrays."""
     if accepted(case, note):
-        arrays = case.exact
         framework = under_test()
-        stepper, _, gradients = case.make(arrays, framework)
-        parameters = [pytorch.tensor(arrays[f"parameter {i}"], True) for i in range(len(case.shapes))]
-        for i, (p, g) in enumerate(zip(parameters, gradients, strict=True)):
-            g[...] = arrays[f"gradient {i}"][0]
-            p.grad = pytorch.tensor(g)
-        theirs = torch_optimizer(case.row, case.groups(parameters, "params"), case.options)
+        stepper, *_ = case.make(framework)
+        theirs, _ = case.make_torch(case.exact)
         framework.step(stepper)
         theirs.step()
         ours, expected = _keys(framework.optimizer_state_dict(stepper)), _keys(theirs.state_dict())

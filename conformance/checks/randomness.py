@@ -18,8 +18,8 @@ ERRORS = 5  # standard errors: a false alarm in 1.7 million
 
 
 def same_distribution(note: Note, what: str, ours: Array, theirs: Array) -> None:
-    """Two samples of one distribution: the same extremes, if it has any, the same mean and standard deviation, and no
-    telling them apart (Kolmogorov and Smirnov's statistic; a false alarm in a million)."""
+    """Require samples of one distribution: the same extremes, if it has any, the same mean and standard deviation, and
+    a small Kolmogorov-Smirnov statistic (a false alarm in a million)."""
     a, b = np.sort(ours), np.sort(theirs)
     hundredth = b.size // 100
     ends = b[hundredth] - b[0] + b[-1] - b[-1 - hundredth] <= 0.1 * (b[-1] - b[0])  # a tail would be thinner
@@ -46,8 +46,8 @@ def _moments(x: Array) -> list[tuple[float, float]]:
 
 
 def no_more_repeats(note: Note, what: str, ours: Sequence[Array], theirs: Sequence[Array]) -> None:
-    """In these samples no more numbers come again than in PyTorch's, but for what chance does where a precision has so
-    few of them: neurons, or a weight and a bias, that start as copies of each other learn the same."""
+    """Require no more repeated numbers than in PyTorch's samples, apart from coincidences of a low precision: neurons,
+    or a weight and a bias, that start as copies of each other learn the same."""
     chance = sum(map(_coincidences, ours))
     more = sum(x.size - np.unique(x).size for x in ours) - sum(x.size - np.unique(x).size for x in theirs)
     limit = 2 + chance + ERRORS * np.sqrt(chance)

@@ -1,7 +1,8 @@
-"""Invalid calls, each valid but for one thing: what PyTorch refuses, the framework refuses by an error of its own."""
+"""Invalid calls, each with one thing wrong: what PyTorch refuses, the framework refuses by an error of its own."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,14 +14,13 @@ from conformance.cases.functions import FunctionCase
 from conformance.cases.initial import InitialCase
 from conformance.cases.modules import ModuleCase
 from conformance.cases.optimizers import OptimizerCase
-from conformance.checks.optimizers import accepted
-from conformance.checks.registry import ESSENTIAL, check
+from conformance.cases.schedulers import SchedulerCase
+from conformance.checks.registry import check
 from conformance.errors import Mismatch
 from conformance.frameworks import make_module, offers, pytorch, under_test
 from conformance.records import CAUSAL_HINT, Accepted, Refused
 from conformance.results.census import Note
-from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow
-from conformance.twins.twin import torch_names, torch_optimizer
+from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, SchedulerRow
 from numpyml.nested import flatten, leaves, map_leaves, unflatten
 from numpyml.typing import Array
 
@@ -33,14 +33,30 @@ OPTIONS: dict[str, Any] = {
     "infinity": np.inf,
     "a list": [1, 2],
 }
-
-
 NUMPY = "NumPy"
-VALID_GRADIENT = "incoming gradient as it should be"
+VALID_GRADIENT = "valid incoming gradient"
 HINTS = ("is_causal", "src_is_causal", "tgt_is_causal", "memory_is_causal")
 
 
-def misshapen(x: Array) -> dict[str, Array]:
+def accepted(case: OptimizerCase | SchedulerCase, note: Note) -> bool:
+    """Whether PyTorch accepts the options of a case; where it refuses them, so must the framework."""
+    reason, *of_group = case.refusals
+    try:
+        case.make(under_test())
+    except getattr(under_test(), "REJECTIONS", ()) as refusal:
+        if not any(case.refusals):
+            raise Mismatch(f"PyTorch accepts these options, they are refused: {refusal}") from refusal
+        documented = divergences.reason(note.row, Refused, "option of a group")
+        if any(of_group) and documented:  # PyTorch validates those late or never
+            note.remarks.add(documented)
+        note.record(1)
+        return False
+    if reason:
+        raise Mismatch(f"PyTorch refuses these options ({reason}), they are accepted")
+    return True
+
+
+def other_shapes(x: Array) -> dict[str, Array]:
     """An array in other shapes, some of which could be broadcast to its own."""
     ways = {"with an axis more": x[None]}
     if x.ndim:
@@ -57,7 +73,7 @@ def invalid_inputs(case: ModuleCase, inputs: list[Array]) -> Iterator[tuple[str,
     for i, (name, x) in enumerate(zip(case.names, flat, strict=True)):
         role = "target" if name == "targets" else "input"
         other = np.float64 if x.dtype == np.float32 else np.float32
-        ways = misshapen(x) | {"as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
+        ways = other_shapes(x) | {"as complex": x.astype(np.complex128), "as booleans": x.astype(bool)}
         if x.dtype.kind == "f":
             ways |= {"as integers": np.zeros(x.shape, np.int64), "in another precision": x.astype(other)}
         else:
@@ -73,21 +89,21 @@ def invalid_gradients(gys: list[Array]) -> Iterator[tuple[str, list[Array]]]:
     """Each incoming gradient in turn, in another shape than its output."""
     flat, nesting = flatten(gys)
     for i, gy in enumerate(flat):
-        for way, y in misshapen(gy).items():
+        for way, y in other_shapes(gy).items():
             yield f"incoming gradient {way}", unflatten(nesting, [y if j == i else z for j, z in enumerate(flat)])
 
 
 def invalid_states(state: Mapping[str, Array], name: str) -> Iterator[tuple[str, dict[str, Array]]]:
     """A state dict with an entry too many; and, of a name in it, without that entry, or with another shape there."""
-    yield "state with an entry more", {**state, "nobody's": np.ones(1, np.float32)}
+    yield "state with an entry more", {**state, "unknown": np.ones(1, np.float32)}
     if name:
         yield "state with an entry less", {key: x for key, x in state.items() if key != name}
-        for way, x in misshapen(state[name]).items():
+        for way, x in other_shapes(state[name]).items():
             yield f"state with an entry {way}", {**state, name: x}
 
 
 def invalid_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each option in turn, made invalid in each way; of a pair, each of the two as well."""
+    """Each option in turn, made invalid in each way; of a tuple, each element as well."""
     for name, right in options.items():
         for word, value in OPTIONS.items():
             yield f"option {name}: {word}", {name: value}
@@ -97,71 +113,56 @@ def invalid_options(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str,
 
 
 # Bad options of the parts inside a container are the parts' own.
-@check(rows=ModuleRow, where=lambda row: not row.container, needs=(*ESSENTIAL, "REJECTIONS"), examples=16)
+@check(rows=ModuleRow, where=lambda row: not row.container, needs=("REJECTIONS",), examples=16)
 def rejections(case: ModuleCase, note: Note) -> None:
-    """Both sides accept or both refuse an invalid call, incoming gradient, option or state dict, but for the documented
-    differences."""
-    framework = under_test()
+    """Both sides accept or both refuse an invalid call, incoming gradient, option or state dict, except for the
+    documented differences."""
+    framework, further = under_test(), case.further(case.dtype)
+    inputs = case.arrays({name: x.values.astype(case.dtype) for name, x in case.named_inputs.items() if x.floating})
+
+    def ours(module: Any, xs: list[Any]) -> Any:
+        return framework.forward(module, *xs, **further)
+
+    def theirs(peer: Any, xs: list[Any]) -> Any:
+        return pytorch.call(peer, xs, further)
+
+    def with_options(side: Any, call: Callable[[Any, list[Any]], Any], options: Mapping[str, Any]) -> Any:
+        return call(make_module(side, case.row.torch, options, case.dtype), inputs)
+
     module, peer = case.make(), case.twin()
-    inputs = case.arrays(
-        {name: x.values.astype(case.dtype) for name, x in zip(case.names, case.inputs, strict=True) if x.floating}
-    )
-    further = case.further(case.dtype)
-    for what, arrays in invalid_inputs(case, inputs):
-        same_refusal(
-            case.row.name,
-            note,
-            what,
-            lambda xs=arrays: framework.forward(module, *xs, **further),
-            lambda xs=arrays: pytorch.call(peer, xs, further),
-        )
+    for what, xs in invalid_inputs(case, inputs):
+        same_refusal(note, what, partial(ours, module, xs), partial(theirs, peer, xs))
     for name in case.row.options:
         for word, value in OPTIONS.items():
-            changed = {**case.options, name: value}
-
-            def run(side: Any, options: dict[str, Any] = changed) -> Any:
-                return make_module(side, case.row.torch, options, case.dtype)
-
-            same_refusal(
-                case.row.name, note, f"option {name}: {word}",
-                lambda make=run: framework.forward(make(framework), *inputs, **further),
-                lambda make=run: pytorch.call(make(pytorch), inputs, further),
-            )  # fmt: skip
+            options = {**case.options, name: value}
+            both = partial(with_options, framework, ours, options), partial(with_options, pytorch, theirs, options)
+            same_refusal(note, f"option {name}: {word}", *both)
     _invalid_gradients(case, note, module, peer, inputs)
     if offers(framework, "state_dict", "load_state_dict"):
         _invalid_states(case, note, module, peer)
 
 
-def _invalid_gradients(case: ModuleCase, note: Note, module: Any, peer: Any, inputs: list[Array]) -> None:
+def _invalid_gradients(case: ModuleCase, note: Note, module: Any, peer: Any, inputs: list[Any]) -> None:
     """An incoming gradient of another shape than the output is refused as in PyTorch, by each driver; one of the
     output's is not."""
     framework, further = under_test(), case.further(case.dtype)
 
-    def explicit(gys: list[Array]) -> None:
-        framework.forward(module, *inputs, **further)
-        framework.backward(module, *gys)
-
-    def dynamic(gys: list[Array]) -> None:
-        framework.dynamic(module, inputs, *gys, **further)
-
-    def theirs(gys: list[Array]) -> None:
+    def theirs(gys: list[Any]) -> None:
         tensors = map_leaves(lambda x: pytorch.tensor(x, requires_grad=True), inputs)
         tracked = [x for x in (*leaves(tensors), *peer.parameters()) if x.requires_grad]
         pytorch.gradients(leaves(pytorch.call(peer, tensors, further)), tracked, leaves(gys))
 
-    right = case.gradients_of(case.exact)
-    drivers: dict[str, Callable[[list[Array]], None]] = {"": explicit}
-    if len(leaves(right)) == 1 and offers(
-        framework, "dynamic"
-    ):  # who has several outputs calls a tape for each of them
-        drivers[", dynamic driver"] = dynamic
-    for driver, ours in drivers.items():
-        same_refusal(
-            case.row.name, note, VALID_GRADIENT + driver, lambda run=ours: run(right), lambda: theirs(right), valid=True
-        )
-    for what, gys in invalid_gradients(right):
-        for driver, ours in drivers.items():
-            same_refusal(case.row.name, note, what + driver, lambda run=ours, g=gys: run(g), lambda g=gys: theirs(g))
+    def ours(gys: list[Any], driver: str) -> None:
+        case.drive(module, inputs, gys, driver, further=further)
+
+    valid = case.gradients_of(case.exact)
+    drivers = {"": "explicit"}
+    if len(leaves(valid)) == 1 and offers(framework, "dynamic"):  # several outputs: the tape is called for each
+        drivers[", dynamic driver"] = "dynamic"
+    for what, gys in [(VALID_GRADIENT, valid), *invalid_gradients(valid)]:
+        for words, driver in drivers.items():
+            both = partial(ours, gys, driver), partial(theirs, gys)
+            same_refusal(note, what + words, *both, valid=what == VALID_GRADIENT)
 
 
 def _invalid_states(case: ModuleCase, note: Note, module: Any, peer: Any) -> None:
@@ -170,50 +171,44 @@ def _invalid_states(case: ModuleCase, note: Note, module: Any, peer: Any) -> Non
     ours = {name: np.array(x) for name, x in framework.state_dict(module).items()}
     theirs = {name: pytorch.array(x) for name, x in peer.state_dict().items()}
     name = list(ours)[case.seed % len(ours)] if ours else ""
-
-    def load(state: Mapping[str, Array]) -> None:
-        framework.load_state_dict(module, state)
+    load = partial(framework.load_state_dict, module)
 
     def load_peer(state: Mapping[str, Array]) -> None:
         peer.load_state_dict({key: pytorch.tensor(x) for key, x in state.items()})
 
-    same_refusal(
-        case.row.name, note, "state as it should be", lambda: load(ours), lambda: load_peer(theirs), valid=True
-    )
+    same_refusal(note, "valid state", partial(load, ours), partial(load_peer, theirs), valid=True)
     for (what, state), (_, peers) in zip(invalid_states(ours, name), invalid_states(theirs, name), strict=True):
-        same_refusal(case.row.name, note, what, lambda s=state: load(s), lambda s=peers: load_peer(s))
+        same_refusal(note, what, partial(load, state), partial(load_peer, peers))
 
 
-@check(rows=OptimizerRow, needs=("optimizer", "step", "REJECTIONS"), examples=8)
+@check(rows=OptimizerRow, needs=("state", "REJECTIONS"), examples=8)
 def optimizer_rejections(case: OptimizerCase, note: Note) -> None:
     """An invalid option is refused as in PyTorch, by the optimizer or its first step; so is one of a group, which is
     held to what PyTorch asks of the whole optimizer where that is documented."""
     if not accepted(case, note):
         return
-    framework, name = under_test(), case.row.name
-    as_whole = divergences.reason(name, Refused, "option of a group")
+    as_whole = divergences.reason(note.row, Refused, "option of a group")
 
-    def ours(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        groups = [{"params": [np.ones(n, case.dtype)], "grads": [np.ones(n, case.dtype)]} for n in (2, 3)]
-        groups[1] |= torch_names(own)
-        framework.step(framework.optimizer(case.row.torch, groups, torch_names(options)))
+    def ours(changed: OptimizerCase) -> None:
+        changed.ours(changed.exact)
 
-    def theirs(options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        parameters = [pytorch.tensor(np.ones(n, case.dtype), True) for n in (2, 3)]
-        groups: list[dict[str, Any]] = [{"params": [p]} for p in parameters]
-        groups[1] |= own
-        stepper = torch_optimizer(case.row, groups, options)
-        for p in parameters:
-            p.grad = p.detach().clone()
-        stepper.step()
+    def theirs(changed: OptimizerCase) -> None:
+        changed.torch(changed.exact)
 
     for what, wrong in invalid_options(case.options):
-        whole = {**case.options, **wrong}
-        same_refusal(name, note, what, lambda o=whole: ours(o, {}), lambda o=whole: theirs(o, {}))
-        peers = (whole, {}) if as_whole else (case.options, wrong)
-        same_refusal(
-            name, note, f"{what}, of a group", lambda w=wrong: ours(case.options, w), lambda p=peers: theirs(*p)
-        )  # fmt: skip
+        whole = case.one_step({**case.options, **wrong}, {})
+        group = case.one_step(case.options, wrong)
+        same_refusal(note, what, partial(ours, whole), partial(theirs, whole))
+        same_refusal(note, f"{what}, of a group", partial(ours, group), partial(theirs, whole if as_whole else group))
+
+
+@check(rows=SchedulerRow, needs=("REJECTIONS",), examples=8)
+def scheduler_rejections(case: SchedulerCase, note: Note) -> None:
+    """An invalid option that PyTorch refuses, at construction or at a step, is refused by an error of its own."""
+    if accepted(case, note):
+        for what, wrong in invalid_options(case.options):
+            changed = case.with_options(wrong)
+            same_refusal(note, what, partial(changed.run, under_test()), partial(changed.run, pytorch))
 
 
 @check(rows=InitialRow, numpyml_only=True, examples=8)
@@ -226,71 +221,68 @@ def initial_rejections(case: InitialCase, note: Note) -> None:
     def theirs(array: Array, options: Mapping[str, Any]) -> Any:
         return pytorch.attribute(case.row.torch)(pytorch.tensor(array), **options)
 
-    right = np.zeros((3, 2), case.dtype)
-    calls: dict[str, tuple[Array, Mapping[str, Any]]] = {
-        what: (right, {**case.options, **wrong}) for what, wrong in invalid_options(case.options)
-    }
-    calls |= {f"array of {axes} axes": (np.zeros((3,) * axes, case.dtype), case.options) for axes in range(3)}
-    calls["array of integers"] = np.zeros((3, 2), np.int64), case.options
-    for what, (array, options) in calls.items():
-        same_refusal(
-            case.row.name, note, what,
-            lambda x=array, o=options: ours(x, o), lambda x=array, o=options: theirs(x, o),
-        )  # fmt: skip
+    matrix = np.zeros((3, 2), case.dtype)
+    for what, wrong in invalid_options(case.options):
+        options = {**case.options, **wrong}
+        same_refusal(note, what, partial(ours, matrix, options), partial(theirs, matrix, options))
+    arrays = {f"array of {axes} axes": np.zeros((3,) * axes, case.dtype) for axes in range(3)}
+    for what, array in {**arrays, "array of integers": matrix.astype(np.int64)}.items():
+        same_refusal(note, what, partial(ours, array, case.options), partial(theirs, array, case.options))
 
 
-@check(rows=FunctionRow, needs=("NAMESPACE", "differentiate", "REJECTIONS"), examples=8)
+@check(rows=FunctionRow, needs=("REJECTIONS",), examples=8)
 def function_rejections(case: FunctionCase, note: Note) -> None:
     """An operand of another shape, or an invalid option, is refused where NumPy's own function refuses it, by an error
     of its own or NumPy's; what NumPy accepts has a backward. An incoming gradient is refused as by PyTorch."""
-    framework, name, function = under_test(), case.row.name, case.row.call
-    arrays = case.exact
+    framework, function, arrays = under_test(), case.row.call, case.exact
 
     def ours(xs: list[Array], options: Mapping[str, Any], ys: Any) -> Any:
-        taken: list[Any] = []
+        results: list[Any] = []
 
-        def called(*operands: Any) -> Any:
-            taken.append(function(framework.NAMESPACE, *operands, **options))
-            return taken[0]
+        def call(*operands: Any) -> Any:
+            results.append(function(framework.NAMESPACE, *operands, **options))
+            return results[0]
 
         try:
-            framework.differentiate(called, xs, [np.ones_like(y) for y in leaves(ys)])
+            framework.differentiate(call, xs, [np.ones_like(y) for y in leaves(ys)])
         except Exception:
-            if ys is not None or not taken:  # else NumPy refuses what was taken, and there is no gradient to begin from
+            if ys is not None or not results:  # else NumPy alone refuses, and there is no incoming gradient
                 raise
-        return taken[0]
+        return results[0]
 
     for what, xs, options in invalid_calls(case, [arrays[operand] for operand in case.call.operands]):
-        numpys = partial(function, np, *xs, **options)
-        ys, _ = _outcome(numpys)
-        same_refusal(name, note, what, partial(ours, xs, options, ys), numpys, peers=NUMPY)
-    right = {key: x for key, x in arrays.items() if key not in case.call.operands}
+        theirs = partial(function, np, *xs, **options)
+        ys, _ = _outcome(theirs)
+        same_refusal(note, what, partial(ours, xs, options, ys), theirs, peers=NUMPY)
+    valid = {name: x for name, x in arrays.items() if name not in case.call.operands}
 
     def back(side: Callable[[dict[str, Array]], Any], gys: list[Array]) -> None:
-        side({**arrays, **dict(zip(right, gys, strict=True))})
+        side({**arrays, **dict(zip(valid, gys, strict=True))})
 
-    for what, gys in [(VALID_GRADIENT, list(right.values())), *invalid_gradients(list(right.values()))]:
-        ours_back, torchs = partial(back, case.ours, gys), partial(back, case.torch, gys)
-        same_refusal(name, note, what, ours_back, torchs, valid=what == VALID_GRADIENT)
+    for what, gys in [(VALID_GRADIENT, list(valid.values())), *invalid_gradients(list(valid.values()))]:
+        both = partial(back, case.ours, gys), partial(back, case.torch, gys)
+        same_refusal(note, what, *both, valid=what == VALID_GRADIENT)
 
 
 def invalid_calls(case: FunctionCase, xs: list[Array]) -> Iterator[tuple[str, list[Array], dict[str, Any]]]:
     """Each operand in turn in another shape, then each option in turn invalid."""
     options = dict(case.call.options)
     for i, x in enumerate(xs):
-        for way, y in misshapen(x).items():
+        for way, y in other_shapes(x).items():
             yield f"operand {way}", [y if j == i else z for j, z in enumerate(xs)], options
     for what, wrong in invalid_options(options):
         yield what, xs, {**options, **wrong}
 
 
-Call = Callable[..., Any]  # of nothing; what a lambda keeps of its loop is an argument to the type checker
-
-
 def same_refusal(
-    name: str, note: Note, what: str, ours: Call, theirs: Call, valid: bool = False, peers: str = "PyTorch"
+    note: Note,
+    what: str,
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    valid: bool = False,
+    peers: str = "PyTorch",
 ) -> None:
-    """Whether one call of a component is refused on both sides or on neither; a valid one on neither, since who refuses
+    """Whether a call is refused on both sides or on neither; a valid one on neither, since a framework that refuses
     every call would refuse the invalid ones, too. Where NumPy is the peer, its own error will do."""
     framework = under_test()
     mine, refusal = _outcome(ours)
@@ -303,26 +295,25 @@ def same_refusal(
     numpys = peers == NUMPY and (type(refusal), str(refusal)) == (type(reason), str(reason))
     if refusal is not None and not numpys and not isinstance(refusal, framework.REJECTIONS):
         raise Mismatch(f"{what}: {type(refusal).__name__} instead of an error of its own: {refusal}")
+    laxer = divergences.reason(note.row, Accepted, what)
+    stricter = "" if valid else divergences.reason(note.row, Refused, what)
     if refusal is None and reason is not None:
-        difference = divergences.reason(name, Accepted, what)
-        if not difference:
+        if not laxer:
             raise Mismatch(f"{what}: {peers} refuses it ({reason}), it is accepted")
-        note.remarks.add(difference)
-    if refusal is not None and reason is None:
-        difference = "" if valid else divergences.reason(name, Refused, what)
-        if not difference:
+        note.remarks.add(laxer)
+    elif refusal is not None and reason is None:
+        if not stricter:
             raise Mismatch(f"{what}: {peers} accepts it, it is refused: {refusal}")
-        note.remarks.add(difference)
-    if refusal is None and reason is None and peer is not None:
+        note.remarks.add(stricter)
+    elif refusal is None and peer is not None and not laxer:
         for y, other in zip(leaves(mine), leaves(peer), strict=True):
-            if np.shape(y) != np.shape(other) and not divergences.reason(name, Accepted, what):
+            if np.shape(y) != np.shape(other):
                 raise Mismatch(f"{what}: shape {np.shape(y)}, {peers}'s is {np.shape(other)}")
     note.record(1)
 
 
-def _outcome(call: Any) -> tuple[Any, Exception | None]:
-    import warnings
-
+def _outcome(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What a call returns, or the error that it raises."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # PyTorch warns of what it then does
         try:

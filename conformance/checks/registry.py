@@ -1,12 +1,13 @@
-"""The registry of checks. A decorator says all there is to say of a check; the runner asks here and nowhere else.
+"""The registry of checks. A decorator declares a check; the runner and the reports read it here and nowhere else.
 
-    @check(rows=ModuleRow, needs=(*ESSENTIAL, "zero_grad"))
+    @check(rows=ModuleRow, needs=("zero_grad",))
     def accumulation(case: ModuleCase, note: Note) -> None:
         '''Backward adds to the gradients that are there; zero_grad fills them with zeros.'''
 
 A check is a plain function of a drawn case and the note it writes to. Its name is that of the task, its docstring is
-what reports say of it. It runs on every row of the class ``rows``. The runner runs the modules of checks in its
-``ORDER``, and the checks of one module as they are defined.
+its description in reports. It runs on every row of the class ``rows``; a check for several classes of rows has one
+decorator for each. The runner runs the modules of checks in its ``ORDER``, and the checks of one module as they are
+defined.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from conformance.strategies.coverage import Strategy
 if TYPE_CHECKING:
     from conformance.results.census import Note
 
-ESSENTIAL = ("make", "forward", "backward", "parameters", "gradients")  # what an adapter of modules defines
 BOTH = ("float32", "float64")
 COMPOSED = 0.2  # of the examples, on a row of many parts: each takes as long as dozens, and holds thousands of numbers
 
@@ -45,36 +45,38 @@ Run = Callable[[Any, "Note"], None]
 Cases = Callable[[Any, Profile], Strategy[Any]]
 Function = TypeVar("Function", bound=Callable[..., None])
 
-# What a check draws from a row, where it says nothing else.
-DRAWN: dict[type[Any], Callable[[Any], Strategy[Any]]] = {
-    ModuleRow: module_cases,
-    FunctionRow: function_cases,
-    OptimizerRow: optimizer_cases,
-    SchedulerRow: scheduler_cases,
-    InitialRow: initial_cases,
+
+@dataclass(frozen=True)
+class Kind:
+    """What the checks of one class of rows share."""
+
+    cases: Callable[[Any], Strategy[Any]]
+    needs: tuple[str, ...]  # functions of the adapter that every check of these rows calls
+
+
+KINDS: dict[type[Any], Kind] = {
+    ModuleRow: Kind(module_cases, ("make", "forward", "backward", "parameters", "gradients")),
+    FunctionRow: Kind(function_cases, ("NAMESPACE", "differentiate")),
+    OptimizerRow: Kind(optimizer_cases, ("optimizer", "step")),
+    SchedulerRow: Kind(scheduler_cases, ("optimizer", "scheduler", "scheduler_step", "rates")),
+    InitialRow: Kind(initial_cases, ()),
 }
-
-
-def _drawn(row: Any, profile: Profile) -> Strategy[Any]:
-    return next(DRAWN[kind] for kind in type(row).__mro__ if kind in DRAWN)(row)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A check and everything that the runner and the reports know of it."""
+    """A check on one class of rows, and everything that the runner and the reports know of it."""
 
     run: Run
     rows: type[Any]  # the class of the rows that it runs on
-    cases: Cases = _drawn  # its strategy, by row and profile; by default that of the rows
+    cases: Cases  # its strategy, by row and profile
     where: Callable[[Any], bool] = lambda row: True  # of these rows, which it runs on
-    needs: tuple[str, ...] = ()  # what it calls of an adapter; where that is missing, the check is not offered
-    numpyml_only: bool = False  # it speaks to numpyml itself, through no adapter
+    needs: tuple[str, ...] = ()  # functions of the adapter; where one is missing, the check is not offered
+    numpyml_only: bool = False  # it calls numpyml itself, through no adapter
     examples: int = 24  # how many the default profile draws
     fewer_composed: bool = True  # a row of many parts gets a fifth of them
     covers: bool = False  # the runner draws on until the check has passed on every value that the strategies promise
-    sensitivity: tuple[
-        str, ...
-    ] = ()  # precisions in which it plants errors; the runner draws on until each is measured
+    sensitivity: tuple[str, ...] = ()  # plants errors in these precisions; the runner draws on until each is measured
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Check:
 
     @property
     def text(self) -> str:
-        """What it holds a component to, in a line."""
+        """Its description, in a line."""
         return " ".join((self.run.__doc__ or "").split())
 
     def fits(self, row: Any) -> bool:
@@ -95,20 +97,30 @@ class Check:
         return max(2, round(self.examples * profile.examples * (COMPOSED if fewer else 1)))
 
 
-_checks: dict[str, Check] = {}
+_checks: list[Check] = []
 
 
-def check(**fields: Any) -> Callable[[Function], Function]:
-    """Register a function as a :class:`Check` with these fields; the function itself stays as it is."""
+def check(
+    *, rows: type[Any], cases: Cases | None = None, needs: tuple[str, ...] = (), **fields: Any
+) -> Callable[[Function], Function]:
+    """Register a function as a :class:`Check`; the function itself is returned unchanged.
 
-    def registered(run: Function) -> Function:
-        known = _checks.setdefault(run.__name__, Check(run=run, **fields))
-        assert known.run is run, f"two checks are called {run.__name__}"
+    ``cases`` are by default those of the class of rows, and ``needs`` are added to those of the class.
+    """
+
+    def drawn(row: Any, profile: Profile) -> Strategy[Any]:
+        return KINDS[rows].cases(row)
+
+    def register(run: Function) -> Function:
+        same_name = [known for known in _checks if known.name == run.__name__]
+        assert all(known.run is run for known in same_name), f"two checks are called {run.__name__}"
+        every = KINDS[rows].needs if rows in KINDS else ()  # whole programs need no adapter
+        _checks.append(Check(run=run, rows=rows, cases=cases or drawn, needs=(*every, *needs), **fields))
         return run
 
-    return registered
+    return register
 
 
 def checks_of(module: Any) -> list[Check]:
     """The checks that a module defines, in their order."""
-    return [known for known in _checks.values() if known.run.__module__ == module.__name__]
+    return [known for known in _checks if known.run.__module__ == module.__name__]

@@ -208,10 +208,10 @@ FAULTS = [
         "pullback",
         _where(lambda self, gy: self.weight is not None and not self.weight.requires_grad),
     ),
-    Fault("wrong product with an array", "multiply", "function_output", Tensor, "__array_ufunc__", _plain_doubled),
+    Fault("wrong product with an array", "multiply", "output", Tensor, "__array_ufunc__", _plain_doubled),
     Fault("no second output", "MultiheadAttention", "output", layers.MultiheadAttention, "compute", _without_weights),
     Fault("-0 becomes 0", "Tanh", "output", activations.Tanh, "compute", _unsigned),
-    Fault("long products 1e-5 off", "outer", "function_large", products, "weighted_rows", _long_weighted),
+    Fault("long products 1e-5 off", "outer", "large", products, "weighted_rows", _long_weighted),
     Fault("zeros after the first block", "GELU", "large", erf, "gelu", _first_block),
     Fault("long sums 1e-5 off", "MeanSquaredError", "large", losses.ElementwiseLoss, "reduce", _long_sums),
 ]

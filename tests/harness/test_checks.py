@@ -55,9 +55,9 @@ def stubborn(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("stubborn", "message"),
     [
-        ("backward", "incoming gradient as it should be: PyTorch accepts it, it is refused: expected something else"),
-        ("dynamic", "incoming gradient as it should be, dynamic driver: PyTorch accepts it, it is refused"),
-        ("load_state_dict", "state as it should be: PyTorch accepts it, it is refused"),
+        ("backward", "valid incoming gradient: PyTorch accepts it, it is refused: expected something else"),
+        ("dynamic", "valid incoming gradient, dynamic driver: PyTorch accepts it, it is refused"),
+        ("load_state_dict", "valid state: PyTorch accepts it, it is refused"),
     ],
     indirect=["stubborn"],
 )

@@ -130,9 +130,9 @@ def test_less_than_was_recorded_is_red(
         assert main([*run, "--record-floors"]) == 0
         assert main(run) == 0
         counts = floors.counts()["quick"]["copy"]
-        counts["function_output"] *= 2
+        counts["output"] *= 2
         assert main(run) == 1
-        assert "INCOMPLETE copy-function_output: " in capsys.readouterr().out
+        assert "INCOMPLETE copy-output: " in capsys.readouterr().out
     finally:
         floors.counts.cache_clear()
 

@@ -200,7 +200,7 @@ def test_a_large_call_has_an_operand_with_many_numbers(name: str) -> None:
     sizes = []
 
     @hypothesis.settings(max_examples=3, database=None, deadline=None, phases=[hypothesis.Phase.generate])
-    @hypothesis.given(runner.jobs()[runner.Task(name, "function_large")].cases)
+    @hypothesis.given(runner.jobs()[runner.Task(name, "large")].cases)
     def drawn(case: FunctionCase) -> None:
         sizes.append(max(x.values.size for x in case.call.operands.values()))
         assert case.dtype == np.float32

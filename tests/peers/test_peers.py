@@ -87,7 +87,7 @@ def test_what_differs_is_detected(name: str, check: str, message: str) -> None:
         ("mynn", "SGD-restart"),
         ("mynn", "programs-training_float64"),
         ("mygrad", "Dense-output"),
-        ("mygrad", "flip-function_output"),
+        ("mygrad", "flip-output"),
         ("hips_autograd", "SGD-trajectory"),
         ("hips_autograd", "clip-function_gradients"),
     ],

@@ -1,4 +1,4 @@
-"""Floors: how many comparisons each check of each component made, a file for each family of the contract.
+"""Floors: the number of comparisons of each check of each component, a file for each family of the contract.
 
 A later run must make nearly as many. A file has a fingerprint of the draws, since another version of Hypothesis may
 draw others from the same seed. Where the draws are the same, every check is held to FIRM of its count. Other draws have
@@ -22,7 +22,7 @@ from conformance.results.census import Note
 
 FOLDER = Path(__file__).parent
 FIRM, LOOSE = 0.8, 0.01
-MANY = 50  # comparisons of one check: whatever is drawn, some of them are made
+MANY = 50  # comparisons of one check: whatever is drawn, there are some
 MEASURE = "default"  # the profile that others are held to: the thorough one takes too long to be recorded each time
 RECORD = "record it: python -m conformance --record-floors"
 PROGRAMS = "programs"  # the family of what has no row
@@ -134,7 +134,7 @@ def dropped(
 
 
 def record(notes: Iterable[Note], profile: str) -> None:
-    """Make what ran the measure of later runs, in place of what was recorded for these components.
+    """Record what ran as the floors of later runs, replacing those of these components.
 
     Only the files of their families are written.
     """
