@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 import numpyml.random
-from conformance.cases.common import DTYPES, answers, incoming_name
+from conformance.cases.common import DTYPES
 from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
-from conformance.comparison.answers import Answer, output
-from conformance.comparison.rule import Input, judge
+from conformance.comparison.answers import Answer, gradient
+from conformance.comparison.rule import Input
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import numpyml as adapter
 from conformance.frameworks import pytorch
+from conformance.results.census import Note
 from conformance.rows import ModuleRow
 from conformance.twins.twin import twin as twin_of
 from numpyml import Tensor, nested
-from numpyml.autograd import tape
 from numpyml.errors import NumpymlError
 from numpyml.nn import Buffer, Module, Parameter
 from numpyml.typing import Array
@@ -74,9 +74,10 @@ def assert_conforms(
         raise Misuse(f"assert_conforms expects a numpyml module, got {type(module).__name__}")
     if twin is not None and reference is not None:
         raise Misuse("assert_conforms expects twin= or reference=, got both")
+    other = reference if twin is None else twin
     arrays = tuple(map(_arrays, inputs))
     with undisturbed(), np.errstate(all="ignore"):
-        return compare_all(OwnCase(module, arrays, twin if twin is not None else reference, seed))
+        return compare_all(OwnCase(module, arrays, twin_of if other is None else counterpart_of(other, module), seed))
 
 
 def _arrays(value: Any) -> Any:
@@ -106,42 +107,40 @@ def undisturbed() -> Iterator[None]:
 
 def cast(module: Module, dtype: Any) -> Module:
     """A copy of a module whose parameters, buffers and arrays, where floating, have another dtype."""
+    copies: dict[int, Any] = {}  # for deepcopy, which copies everything else
+    seen: set[int] = set()
+
+    def add(value: Any) -> None:
+        """Add a copy of a value, or of everything that a module holds."""
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if isinstance(value, Module):
+            for inner in nested.leaves(list(vars(value).values())):
+                add(inner)
+        elif isinstance(value, Parameter):
+            copies[id(value)] = Parameter(value.data, value.requires_grad, dtype)
+        elif isinstance(value, Buffer) and value.dtype.kind == "f":
+            copies[id(value)] = Buffer(value.data, dtype)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            copies[id(value)] = value.astype(dtype)
+
+    add(module)
     try:
-        copied = copy.deepcopy(module)
+        return copy.deepcopy(module, copies)
     except TypeError as error:
         raise Misuse(f"{type(module).__name__} cannot be copied, so it cannot be compared: {error}") from error
-    seen: dict[int, tuple[Any, Any]] = {}  # both, so that no id is taken by another object
-
-    def other(value: Any) -> Any:
-        if id(value) in seen:
-            return seen[id(value)][1]
-        if isinstance(value, Parameter):
-            seen[id(value)] = value, Parameter(value.data, value.requires_grad, dtype)
-            return seen[id(value)][1]
-        if isinstance(value, Buffer):
-            seen[id(value)] = value, Buffer(value.data, dtype if value.dtype.kind == "f" else None)
-            return seen[id(value)][1]
-        if isinstance(value, Module):
-            seen[id(value)] = value, value
-            vars(value).update({name: other(inner) for name, inner in vars(value).items()})
-            return value
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            return value.astype(dtype)
-        if type(value) in (list, tuple):
-            return type(value)(map(other, value))
-        return {name: other(inner) for name, inner in value.items()} if type(value) is dict else value
-
-    result: Module = other(copied)
-    return result
 
 
 class OwnCase(ModuleCase):
-    """A module of the user's own as a case: its numbers are those it has, its outputs those that are floats."""
+    """A user's module and inputs as a case. ``counterpart`` makes PyTorch's module of a copy of it, in a dtype."""
 
-    def __init__(self, module: Module, inputs: tuple[Any, ...], reference: Any, seed: int) -> None:
+    def __init__(
+        self, module: Module, inputs: tuple[Any, ...], counterpart: Callable[[Module, Any], Any], seed: int
+    ) -> None:
         row = ModuleRow(type(module), "", {}, lambda options: st.nothing())
         super().__init__(row, {}, nested.map_leaves(Input, inputs), np.float64, module.training, seed)
-        self.module, self.reference = module, reference
+        self.module, self.counterpart = module, counterpart
         several = len(self.inputs) > 1
         self.names = [f"input {i}" if several else "the input" for i in range(len(self.inputs))]
 
@@ -154,8 +153,22 @@ class OwnCase(ModuleCase):
         adapter.inject_masks(copied, lambda *which: dropout_mask(self.seed, *which))
         return copied
 
+    def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
+        """PyTorch's module with the parameters and buffers of ours, the same of them frozen, and the same masks."""
+        ours = self.make(dtype, arrays)
+        theirs = self.counterpart(ours, dtype)
+        restart_masks(theirs, self.seed)
+        buffers = dict(theirs.named_buffers())
+        for name, buffer in ours.named_buffers():
+            if name in buffers:  # a function has none
+                buffers[name].copy_(pytorch.tensor(buffer.data))
+        parameters = dict(ours.named_parameters())
+        for name, p in theirs.named_parameters():
+            p.requires_grad_(parameters[name].requires_grad)
+        return self.loaded(theirs, arrays)
+
     def referee(self, dtype: Any, arrays: Mapping[str, Array]) -> Module:
-        return self.make(dtype, arrays)  # a module of the user's may keep anything from one call to the next
+        return self.make(dtype, arrays)  # a user's module may keep anything from one call to the next
 
     def peer(self, dtype: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         return self.twin(dtype, arrays)  # so may PyTorch's
@@ -167,82 +180,21 @@ class OwnCase(ModuleCase):
         gy = np.random.default_rng([self.seed, i]).standard_normal(shape)
         return Input(gy.astype(np.float32).astype(np.float64))
 
-    def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
-        """PyTorch's module, or the function that is the reference in the shape of one."""
-        import torch
-
-        ours = self.make(dtype, arrays)
-        buffers = dict(ours.named_buffers())
-        if self.reference is None:
-            theirs = twin_of(ours, dtype)
-        elif isinstance(self.reference, torch.nn.Module):
-            theirs = copy.deepcopy(self.reference).to(pytorch.tensor(np.empty(0, dtype)).dtype).train(self.training)
-            self._same_state(theirs)
-            self.loaded(theirs, arrays)
-            for name, buffer in theirs.named_buffers():
-                if name in buffers:
-                    buffer.copy_(pytorch.tensor(buffers[name].data))
-        else:
-            theirs = Formula(self.reference, ours)
-        for (_, p), (_, own) in zip(theirs.named_parameters(), ours.named_parameters(), strict=True):
-            p.requires_grad_(own.requires_grad)
-        if not isinstance(theirs, Formula):
-            restart_masks(theirs, self.seed)
-        return theirs
-
-    def _same_state(self, reference: Any) -> None:
-        """The reference has the module's parameters, and its buffers among its own."""
-        parameters, buffers = (dict(x) for x in (self.module.named_parameters(), self.module.named_buffers()))
-        own = dict(reference.named_parameters())
-        theirs = {**own, **dict(reference.named_buffers())}
-        ours = {**parameters, **buffers}
-        problems = [f"{name} is missing in it" for name in ours if name not in (own if name in parameters else theirs)]
-        problems += [f"{name} is not in {type(self.module).__name__}" for name in own if name not in parameters]
-        problems += [
-            f"{name} has shape {tuple(theirs[name].shape)}, ours {x.shape}"
-            for name, x in ours.items()
-            if name in theirs and tuple(theirs[name].shape) != x.shape
-        ]
-        if problems:
-            raise Misuse("twin expects a PyTorch module with the same parameters and buffers: " + "; ".join(problems))
-
-    def by_answer(self, ys: Any) -> dict[Answer, Any]:
-        return {answer: y for answer, y in super().by_answer(ys).items() if y.is_floating_point()}
-
     def run(
         self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
     ) -> dict[Answer, Array]:
-        """numpyml's answers."""
-        gys = {i: arrays[incoming_name(i)] for i in range(len(arrays)) if incoming_name(i) in arrays}
-        if driver == "explicit":
-            ys, structure = nested.flatten(module.forward(*self.arrays(arrays)))
-            outputs = structure if isinstance(structure, tuple) else [structure]
-            leaves = [gys.get(i, np.zeros(np.shape(y))) for i, y in enumerate(ys)]
-            gx = module.backward(*nested.unflatten([part for part in outputs if part is not None], leaves))
-            gxs = self.aligned(gx if len(self.nesting) > 1 and isinstance(gx, tuple) else (gx,))
-        else:
-            tensors, results = self.forward(module, arrays)
-            tape.backward([results[i] for i in gys], list(gys.values()))
-            ys = [y.data for y in results]
-            gxs = [np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors]
-        named = zip(self.names, gxs, strict=False)  # a loss gives the gradient of its outputs alone
-        gradients = {name: np.asarray(gx) for name, gx in named if name in arrays and gx is not None}
-        gradients |= {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
-        return {output(i): np.asarray(ys[i]) for i in gys} | answers([], gradients)
+        """numpyml's answers; a frozen parameter has no gradient."""
+        frozen = {gradient(name) for name, p in module.named_parameters() if not p.requires_grad}
+        ours = super().run(module, arrays, driver, adapter, backward)
+        return {answer: x for answer, x in ours.items() if answer not in frozen}
 
-    def forward(self, module: Module, arrays: Mapping[str, Array]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Inputs and outputs of the dynamic driver, flattened."""
-        tensors = nested.map_leaves(lambda x: Tensor(x, requires_grad=x.dtype.kind == "f"), self.arrays(arrays))
+    def compare_outputs(self, note: Note) -> None:
+        """As many outputs of the same shapes as PyTorch's, one float among them; integers are equal."""
+        arrays = {n: x.values.astype(np.float64) for n, x in self.named_inputs.items() if x.floating}
         try:
-            return nested.leaves(tensors), nested.leaves(module(*tensors))
+            ours = nested.leaves(adapter.forward(self.make(np.float64), *self.arrays(arrays)))
         except NumpymlError as error:
-            raise Misuse(f"{type(module).__name__} cannot run on these inputs: {error}") from error
-
-    def same_form(self) -> None:
-        """As many outputs of the same shapes as PyTorch's, one float among them; those that are no floats are equal."""
-        name = type(self.module).__name__
-        arrays = {n: x.values.astype(np.float64) for n, x in zip(self.names, self.inputs, strict=True) if x.floating}
-        ours = [np.asarray(y.data) for y in self.forward(self.make(np.float64), arrays)[1]]
+            raise Misuse(f"{note.row} cannot run on these inputs: {error}") from error
         outputs = nested.leaves(pytorch.call(self.twin(np.float64), self.arrays(arrays), {}))
         if not all(hasattr(y, "is_floating_point") for y in outputs):
             raise Misuse(f"the reference should give PyTorch tensors, got {type(outputs[0]).__name__}")
@@ -250,41 +202,68 @@ class OwnCase(ModuleCase):
         forms = [[(y.shape, y.dtype.kind in "iu", y.dtype.kind == "b") for y in ys] for ys in (ours, theirs)]
         if forms[0] != forms[1]:
             shown = [", ".join(f"{y.dtype}{y.shape}" for y in ys) for ys in (ours, theirs)]
-            raise Mismatch(f"{name} gives {shown[0]}, PyTorch gives {shown[1]}")
+            raise Mismatch(f"{note.row} gives {shown[0]}, PyTorch gives {shown[1]}")
         for i, (y, expected) in enumerate(zip(ours, theirs, strict=True)):
-            if y.dtype.kind != "f" and not np.array_equal(y, expected):
-                at = tuple(int(k) for k in np.argwhere(y != expected)[0])
-                raise Mismatch(f"output {i}{list(at)}: got {y[at]}, expected {expected[at]}")
+            if y.dtype.kind != "f":
+                note.same(f"output {i}", y.astype(expected.dtype), expected)
         if all(y.dtype.kind != "f" for y in theirs):
-            raise Misuse(f"{name} gives no floating output, so there is no gradient to compare")
+            raise Misuse(f"{note.row} gives no floating output, so there is no gradient to compare")
 
 
-class Formula:
-    """A function of tensors and the parameters of a module, called and asked as a PyTorch module is."""
+def counterpart_of(reference: Any, module: Module) -> Callable[[Module, Any], Any]:
+    """The counterpart that a user gives: a PyTorch module with the parameters and buffers of ``module``, or a function
+    of tensors."""
+    import torch
 
-    def __init__(self, function: Callable[..., Any], module: Module) -> None:
-        self.function = function
-        self.parameters = {name: pytorch.tensor(p.data, True) for name, p in module.named_parameters()}
+    if not isinstance(reference, torch.nn.Module):
+        return lambda ours, dtype: function_module(reference, ours)
+    parameters = dict(module.named_parameters())
+    ours = {**parameters, **dict(module.named_buffers())}
+    own = dict(reference.named_parameters())
+    theirs = {**own, **dict(reference.named_buffers())}
+    problems = [f"{name} is missing in it" for name in ours if name not in (own if name in parameters else theirs)]
+    problems += [f"{name} is not in {type(module).__name__}" for name in own if name not in parameters]
+    problems += [
+        f"{name} has shape {tuple(theirs[name].shape)}, ours {x.shape}"
+        for name, x in ours.items()
+        if name in theirs and tuple(theirs[name].shape) != x.shape
+    ]
+    if problems:
+        raise Misuse("twin expects a PyTorch module with the same parameters and buffers: " + "; ".join(problems))
+    return lambda ours, dtype: (
+        copy.deepcopy(reference).to(pytorch.tensor(np.empty(0, dtype)).dtype).train(module.training)
+    )
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.function(*inputs, **self.parameters)
 
-    def named_parameters(self) -> Iterable[tuple[str, Any]]:
-        return self.parameters.items()
+def function_module(function: Callable[..., Any], module: Module) -> Any:
+    """A PyTorch module that computes a function of its inputs and of the parameters of ``module``."""
+    import torch
+
+    parameters = {name: pytorch.tensor(p.data, True) for name, p in module.named_parameters()}
+
+    class FunctionModule(torch.nn.Module):  # type: ignore[misc]  # untyped to mypy
+        def forward(self, *inputs: Any) -> Any:
+            return function(*inputs, **parameters)
+
+        def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, Any]]:
+            return iter(parameters.items())  # a torch module has no parameter with a dot in its name
+
+    return FunctionModule()
 
 
 def compare_all(case: OwnCase) -> Conformity:
     """Compare everything."""
-    case.same_form()
-    total = Conformity()
+    note = Note(case.row.name, "assert_conforms")
+    case.compare_outputs(note)
     for dtype in DTYPES:
         for driver in DRIVERS:
-            for verdict in judge(case.problem(driver), dtype, case.seed):
-                if verdict.failure:
-                    name = type(case.module).__name__
-                    raise Mismatch(f"{name} does not conform ({dtype}, {driver} driver)\n{verdict.failure}")
-                total.comparisons += verdict.compared
-                total.error = max(total.error, verdict.error)
-                total.ulps = max(total.ulps, float(verdict.ulps.max(initial=0)))
-                total.torch_ulps = max(total.torch_ulps, float(verdict.torch_ulps.max(initial=0)))
-    return total
+            compare(case, note, dtype, driver)
+    return Conformity(note.comparisons, note.error, note.ulps, note.torch_ulps)
+
+
+def compare(case: OwnCase, note: Note, dtype: Any, driver: str) -> None:
+    """Compare one driver in one precision."""
+    try:
+        note.judge(case.problem(driver), dtype, case.seed)
+    except Mismatch as difference:
+        raise Mismatch(f"{note.row} does not conform ({dtype}, {driver} driver)\n{difference}") from None
