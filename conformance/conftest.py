@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--profile, --conformance-seed, --examples, --framework; or CONFORMANCE_PROFILE, _SEED, _EXAMPLES, _FRAMEWORK."""
+    """--profile, --conformance-seed, --examples, --framework."""
     group = parser.getgroup("conformance")
-    group.addoption(
-        "--profile", default=os.environ.get("CONFORMANCE_PROFILE", "default"), help="quick, default or thorough"
-    )
-    group.addoption("--conformance-seed", type=int, default=_number("CONFORMANCE_SEED"), help="another seed")
-    group.addoption(
-        "--framework", default=os.environ.get("CONFORMANCE_FRAMEWORK"), help="the adapter of another framework"
-    )
-    group.addoption("--examples", type=int, default=_number("CONFORMANCE_EXAMPLES"), help="examples for each check")
-
-
-def _number(name: str) -> int | None:
-    text = os.environ.get(name)
-    return int(text) if text else None
+    group.addoption("--profile", default="default", help="quick, default or thorough")
+    group.addoption("--conformance-seed", type=int, help="another seed")
+    group.addoption("--framework", help="the adapter of another framework")
+    group.addoption("--examples", type=int, help="examples for each check")
 
 
 def pytest_configure(config: pytest.Config) -> None:

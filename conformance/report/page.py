@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_high
 
@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.report import svg
-from conformance.report.terminal import MANY, PRECISIONS, counted, headline, marks, planted, short, units
-from conformance.results.census import Census, Curve, Line, Note
+from conformance.report.terminal import MANY, PRECISIONS, cells, counted, headline, marks, planted, short, units
+from conformance.results.census import Census, Line, Note
 
 TEMPLATES = Path(__file__).parent
 
@@ -25,24 +25,6 @@ class Part:
     line: Line
     peer: str
     notes: list[Note]
-    curves: list[Curve] = field(default_factory=list)
-
-    @property
-    def failures(self) -> list[Note]:
-        return [note for note in self.notes if note.failure]
-
-    @property
-    def mark(self) -> str:
-        return ", ".join(marks(self.line))
-
-    @property
-    def remarks(self) -> list[str]:
-        return sorted(filter(None, self.line.remarks))
-
-    @property
-    def offered_in_part(self) -> list[Note]:
-        """Checks that the framework could run on some of the examples alone, or on none."""
-        return [note for note in self.notes if note.not_offered]
 
 
 def parts(census: Census) -> dict[str, list[Part]]:
@@ -50,17 +32,9 @@ def parts(census: Census) -> dict[str, list[Part]]:
     notes: dict[str, list[Note]] = {}
     for note in census.notes:
         notes.setdefault(note.row, []).append(note)
-    known = census.about.components
+    peers = {name: component.peer for name, component in census.about.components.items()}
     return {
-        group: [
-            Part(
-                line,
-                known[line.row].peer if line.row in known else "",
-                notes[line.row],
-                [curve for note in notes[line.row] for curve in note.curves if curve.ours and curve.torch],
-            )
-            for line in lines
-        ]
+        group: [Part(line, peers.get(line.row, ""), notes[line.row]) for line in lines]
         for group, lines in census.groups().items()
     }
 
@@ -78,15 +52,8 @@ def figures(census: Census) -> list[Figure]:
     """The result in five numbers."""
     lines, total = census.lines(), census.total()
     known = len(census.about.components)
-    aside = [
-        f"{n:,} {what}"
-        for n, what in (
-            (total.in_part, "in part"),
-            (total.not_offered, "not offered"),
-            (total.idle, "with nothing to compare"),
-        )
-        if n
-    ]
+    counts = {"in part": total.in_part, "not offered": total.not_offered, "with nothing to compare": total.idle}
+    aside = [f"{count:,} {what}" for what, count in counts.items() if count]
     worst = max(lines, key=lambda line: line.error, default=None)
     ran = sum(line.passed + line.failed > 0 for line in lines)
     numbers = [
@@ -123,6 +90,7 @@ def html(census: Census) -> str:
         "short": short,
         "planted": planted,
         "counted": counted,
+        "marks": marks,
         "units": units,
         "bar": svg.bar,
         "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
@@ -190,12 +158,8 @@ def markdown(census: Census) -> str:
 
 
 def _cells(line: Line, peer: str) -> list[str]:
-    resolutions = [planted(line, name) for name in PRECISIONS]
-    worst = [units(line.error) if line.comparisons else "-"]
-    worst += [short(line.ulps), short(line.torch_ulps)] if line.measured else ["-"] * 2
     remarks = ", ".join(marks(line))
-    counts = [f"{line.passed + line.failed}", f"{line.examples:,}", f"{line.comparisons:,}"]
-    return [_cell(line.row), _cell(peer), *counts, *worst, *resolutions, f"**{remarks}**" if line.failed else remarks]
+    return [_cell(line.row), _cell(peer), *cells(line), f"**{remarks}**" if line.failed else remarks]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ NAMES = [
 
 
 def bar(ratio: float) -> Markup:
-    """An error in units of the bound, beside its number."""
+    """An error in units of the bound, as a bar next to the number."""
     reach = min(1.0, ratio if math.isfinite(ratio) else 1.0)
     return Markup(
         '<svg class="bar" viewBox="0 0 60 8" aria-hidden="true"><path class="rail" d="M0 4H60"/>'
@@ -97,7 +97,7 @@ def trajectory(curve: Curve, framework: str) -> Markup:
     )
     # Of every stretch of steps the largest difference: none is lost between two points of the drawing.
     peaks = [max(range(a, b), key=lambda i: _size(differences[i])) for a, b in pairwise(edges) if b > a]
-    said = (
+    label = (
         f"{curve.title} over {steps} steps, from {_number(curve.torch[0])} to {_number(curve.torch[-1])}; "
         f"largest difference {_number(largest)}"
     )
@@ -118,7 +118,7 @@ def trajectory(curve: Curve, framework: str) -> Markup:
         '<svg class="plot" viewBox="0 0 364 172" role="img" aria-label="{}"><path class="grid" d="{}"/>{}'
         '<path class="torch wide" d="{}"/><path class="ours line" d="{}"/><path class="difference" d="{}"/></svg>'
     ).format(
-        said,
+        label,
         "".join(f"M{left:g} {y}h{width:g}" for y in (8, 88, 132)),
         Markup("").join(labels),
         drawn(curve.torch, above, thin),

@@ -58,9 +58,22 @@ def failure(note: Note) -> str:
 
 
 def marks(line: Line) -> list[str]:
-    """What the line of a component says besides its numbers, the worst first."""
+    """The checks of a line that did not pass or ran in part, the worst first."""
     counts = {"FAILED": line.failed, "not offered": line.not_offered, "in part": line.in_part}
-    return [f"{count} {what}" for what, count in counts.items() if count]
+    return [f"{count:,} {what}" for what, count in counts.items() if count]
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """The figures of a line: checks, examples, comparisons, worst errors, sensitivities."""
+    return (
+        f"{line.passed + line.failed}",
+        f"{line.examples:,}",
+        f"{line.comparisons:,}",
+        units(line.error) if line.comparisons else "-",
+        short(line.ulps) if line.measured else "-",
+        short(line.torch_ulps) if line.measured else "-",
+        *(planted(line, precision) for precision in PRECISIONS),
+    )
 
 
 def table(census: Census) -> str:
@@ -74,16 +87,7 @@ def table(census: Census) -> str:
 
 
 def _row(line: Line, indent: str = "  ") -> str:
-    cells = (
-        f"{line.passed + line.failed}",
-        f"{line.examples:,}",
-        f"{line.comparisons:,}",
-        units(line.error) if line.comparisons else "-",
-        short(line.ulps) if line.measured else "-",
-        short(line.torch_ulps) if line.measured else "-",
-        *(planted(line, precision) for precision in PRECISIONS),
-    )
-    numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS[1:], strict=True))
+    numbers = "".join(f"{cell:>{width}}" for cell, width in zip(cells(line), WIDTHS[1:], strict=True))
     return f"{indent + line.row:{WIDTHS[0]}}{numbers}  {''.join(marks(line)[:1])}".rstrip()
 
 
@@ -123,8 +127,8 @@ def headline(census: Census) -> str:
     if not total.passed:
         return "Nothing was compared"
     offered = [line for line in lines if line.passed]
-    whole = sum(not line.passed and line.not_offered > 0 for line in lines)
-    lacking = f"; {whole:,} not offered" if whole else ""
+    absent = sum(not line.passed and line.not_offered > 0 for line in lines)
+    lacking = f"; {absent:,} not offered" if absent else ""
     if (total.not_offered or total.in_part) and not lacking:
         lacking = " in what is offered"
     if len(offered) == 1:
@@ -135,19 +139,15 @@ def headline(census: Census) -> str:
 
 
 def verdict(census: Census) -> str:
-    """The outcome of the checks, in a sentence."""
+    """The number of checks of each outcome, in a sentence."""
     total = census.total()
-    if total.failed or census.about.incomplete:
-        failed = [f"{total.failed:,} of {total.checks:,} checks FAILED"] if total.failed else []
-        return ", ".join(
-            [*failed, *([counted(len(census.about.incomplete), "gap")] if census.about.incomplete else [])]
-        )
-    if not total.passed:
+    if not total.passed + total.failed:
         return "nothing was compared"
     part = f", {total.in_part:,} of them on a part of the examples" if total.in_part else ""
-    aside = {"not offered": total.not_offered, "with nothing to compare": total.idle}
-    rest = ", ".join(f"{count:,} {what}" for what, count in aside.items() if count)
-    return f"{counted(total.passed, 'check')} passed{part}, none failed" + f" ({rest})" * bool(rest)
+    others = {"not offered": total.not_offered, "with nothing to compare": total.idle}
+    rest = ", ".join(f"{count:,} {what}" for what, count in others.items() if count)
+    failed = f"{total.failed:,}" if total.failed else "none"
+    return f"{counted(total.passed, 'check')} passed{part}, {failed} failed" + f" ({rest})" * bool(rest)
 
 
 def footer(census: Census) -> str:

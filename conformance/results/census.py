@@ -47,7 +47,7 @@ class Tally:
     error: float = 0.0  # worst, in units of the bound
     ulps: float = 0.0
     torch_ulps: float = 0.0
-    remarks: set[str] = field(default_factory=set)  # documented differences that were met
+    remarks: set[str] = field(default_factory=set)  # documented differences that occurred
     findings: dict[str, int] = field(default_factory=dict)  # what PyTorch gets wrong -> in how many elements
     # How many elements are off by how many units in the last place, in the bins of SPREAD
     spread: list[int] = field(default_factory=lambda: [0] * len(SPREAD))
@@ -80,7 +80,7 @@ class Tally:
 
 @dataclass
 class Note(Tally):
-    """One check of one row: what it has compared so far. The checks speak to it; it raises where something differs."""
+    """One check of one row: what it has compared so far. The checks call it; it raises where something differs."""
 
     row: str
     check: str
@@ -103,7 +103,7 @@ class Note(Tally):
 
     @property
     def blind(self) -> set[str]:
-        """The precisions of which no well-conditioned element was met, so that no planted error was measured."""
+        """The precisions in which no well-conditioned element was drawn, so that no planted error was measured."""
         return self.sensitivity - self.resolution.keys()
 
     def judge(self, problem: Problem, dtype: Any, seed: int, select: Select = every) -> list[Answer]:
@@ -188,18 +188,14 @@ class Line(Tally):
         """What a strategy is for and never drew."""
         return sorted(self.promised - self.reached)
 
-    def add(self, note: Note | Line) -> None:
-        """Take in a check, or the line of another component."""
-        if isinstance(note, Note):
-            self.checks += 1
-            self.passed += note.outcome == "passed"
-            self.failed += note.outcome == "failed"
-            self.not_offered += note.outcome == "not offered"
-            self.in_part += note.outcome == "passed" and note.not_offered > 0
-            self.idle += note.outcome == "nothing to compare"
-        else:
-            for count in ("checks", "passed", "failed", "not_offered", "in_part", "idle"):
-                setattr(self, count, getattr(self, count) + getattr(note, count))
+    def add(self, note: Note) -> None:
+        """Add a check."""
+        self.checks += 1
+        self.passed += note.outcome == "passed"
+        self.failed += note.outcome == "failed"
+        self.not_offered += note.outcome == "not offered"
+        self.in_part += note.outcome == "passed" and note.not_offered > 0
+        self.idle += note.outcome == "nothing to compare"
         self.merge(note)
 
 
@@ -216,7 +212,7 @@ class About:
     """What a reader must know to understand the notes, and to run them again."""
 
     framework: str = "numpyml"
-    adapter: str = ""  # as it was given on the command line
+    adapter: str = ""  # its path on the command line
     seed: int = 0
     profile: str = "default"
     examples: int | None = None
@@ -255,10 +251,10 @@ class Census:
         return {group: lines for group, lines in groups.items() if lines}
 
     def total(self) -> Line:
-        """Everything."""
+        """All components in one line."""
         total = Line("total")
-        for line in self.lines():
-            total.add(line)
+        for note in self.notes:
+            total.add(note)
         return total
 
     @property

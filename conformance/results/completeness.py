@@ -40,18 +40,18 @@ HELD_OTHERWISE = {
     "numpyml.manual_seed": "the check same_seed",
     "numpyml.save": "tests/checkpoint",
     "numpyml.load": "tests/checkpoint",
-    "numpyml.data": "tests/harness/test_data.py, beside PyTorch's",
+    "numpyml.data": "tests/harness/test_data.py, against PyTorch",
     "numpyml.estimators": "tests/extras/test_estimators.py",
     "numpyml.generation": "tests/test_generation.py",
     "numpyml.kernels": "the components that call them, and tests/harness/test_erf.py against mpmath",
-    "numpyml.nn.Buffer": "tests/nn/test_buffer.py, and tests/harness/test_buffers.py beside PyTorch",
+    "numpyml.nn.Buffer": "tests/nn/test_buffer.py, and tests/harness/test_buffers.py against PyTorch",
     "numpyml.nn.Module": "the base of every layer",
     "numpyml.nn.Parameter": "every row with parameters",
     "numpyml.nn.losses.Loss": "the base of every loss",
     "numpyml.nn.module": "how every layer takes its data: the checks dtype_kept and rejections",
     "numpyml.nn.optimizers.Optimizer": "the base of every optimizer",
     "numpyml.nn.schedulers.Scheduler": "the base of every schedule",
-    "numpyml.nn.utils": "tests/harness/test_schedulers.py, beside PyTorch's",
+    "numpyml.nn.utils": "tests/harness/test_schedulers.py, against PyTorch",
     "numpyml.training": "tests/training",
     "numpyml.typing": "types",
 }
@@ -160,11 +160,11 @@ def _smallest(note: Note, finding: str) -> str:
 
 
 def function_option_problems(row: FunctionRow) -> list[str]:
-    """Options that the derivative of a NumPy function covers and no call of its row gives."""
+    """Options that the derivative of a NumPy function covers and no call of its row has."""
     options = covered_options(row)
     for number in (1, 30):  # nearly always the first call has them all
         options = options - _drawn(row, number) if options else options
-    return [f"{row.name}({name}=...) is never given by its row" for name in sorted(options)]
+    return [f"{row.name}({name}=...) is never drawn by its row" for name in sorted(options)]
 
 
 def covered_options(row: FunctionRow) -> set[str]:

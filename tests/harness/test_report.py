@@ -29,7 +29,7 @@ MODULE_CHECKS = {
     "state_dict": "PyTorch's keys, in its order, and shapes; and each side loads what the other saved.",
 }
 FUNCTION_CHECKS = {
-    "function_output": "The output, by the rule.",
+    "output": "The output, by the rule.",
     "function_gradients": "The gradient of every operand.",
 }
 STEPWISE = {
@@ -114,7 +114,7 @@ def synthetic(families: dict[str, list[str]] | None = None, failing: bool = True
                 if name == "Sigmoid" and check == "output":
                     note.findings = {"1 - sigmoid underflows in the tail": 41}
                 if name == "Dense" and check == "output":
-                    note.remarks = {"features are real floats; PyTorch lets some layers compute on integers", ""}
+                    note.remarks = {"features are real floats; PyTorch lets some layers compute on integers"}
                 if failing and (name, check) in (("tanh", "function_gradients"), ("Dense", "output")):
                     note.error, note.failure = 17.25, f"{SCRIPT}\noff by 3e-7 = 17.2 x the bound\ntanh(x), float32"
                 census.notes.append(note)
