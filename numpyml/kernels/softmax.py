@@ -45,6 +45,13 @@ def shifted_columns(z: Array) -> Array:
     return np.where(single, limit, difference)
 
 
+def index_gradient(p: Array, at: tuple[Array, Array]) -> Array:
+    """p − [class = t] for each column: the gradient of −log p[t] with respect to the logits of p; at = t, columns."""
+    gx = p.copy()
+    gx[at] = -complement(p, at)
+    return gx
+
+
 def cross_entropy_gradient(p: Array, q: Array) -> Array:
     """p Σ q − q for each column: the gradient of −Σ q log p with respect to the logits of p.
 
@@ -57,8 +64,19 @@ def cross_entropy_gradient(p: Array, q: Array) -> Array:
     others = -over_rows(minus_q)
     gx: Array = p * (others + q[top])
     gx += minus_q
-    gx[top] = p[top] * others - q[top] * (1 - p[top])
+    gx[top] = p[top] * others - q[top] * complement(p, top)
     return gx
+
+
+def complement(p: Array, at: tuple[Array, Array]) -> Array:
+    """1 − p[at], one element of each column; where p[at] is above 1/2, 1 − p would cancel: the sum of the others."""
+    single = p[at]
+    cancels = single > 0.5
+    if not cancels.any():
+        return np.asarray(1 - single)
+    others = p.copy()
+    others[at] = 0
+    return np.where(cancels, over_rows(others), 1 - single)
 
 
 def sums(x: Array, axis: int) -> Array:

@@ -369,6 +369,19 @@ def test_saturated_predictions_raise_no_floating_point_error(dtype, weight):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("distance", [1, 4, 12, 29, 80])
+@pytest.mark.parametrize("weight", [None, np.array([0.75, 2.0, 1.0])])
+@pytest.mark.parametrize("targets", [np.array([0]), np.array([[1.0, 0, 0]])])
+def test_gradient_of_confident_predictions_keeps_precision(dtype, distance, weight, targets):
+    loss = CrossEntropyWithLogits(weight, reduction="sum")
+    x = np.array([[0, -distance, -distance - 1]], dtype)
+    loss.forward(x, targets.astype(dtype) if targets.ndim > 1 else targets)
+    others = np.exp(np.longdouble([-distance, -distance - 1])).sum()
+    expected = -others / (1 + others) * (1 if weight is None else weight[0])
+    assert abs(loss.backward()[0][0] - expected) <= 4 * np.spacing(dtype(abs(expected)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gradient_of_smoothed_targets_keeps_precision_where_saturated(dtype):
     w, smoothing = np.array([0.5, 2.0, 0.25, 1.5]), 0.1
     loss = CrossEntropyWithLogits(w, reduction="sum", label_smoothing=smoothing)

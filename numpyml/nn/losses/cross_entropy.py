@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
-from numpyml.kernels.softmax import cross_entropy_gradient, shifted_columns
+from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns
 from numpyml.kernels.sums import over_rows
 from numpyml.nn.losses.base import REDUCTIONS, Loss, accumulator, as_outputs, divided, probabilities, weighted
 from numpyml.options import choice, integer, number, weights
@@ -95,9 +95,8 @@ class CrossEntropyWithLogits(Loss):
         shape, p, at, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if qw is None:
-            g_scale = g if scale is None else g * scale
-            gx = p * g_scale
-            gx[at] -= g_scale
+            gx = index_gradient(p, at)
+            gx *= g if scale is None else g * scale
         else:
             gx = cross_entropy_gradient(p, qw)
             gx *= g * p.dtype.type(unit)
