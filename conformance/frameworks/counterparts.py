@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from conformance.references.position import cosines_and_sines
+
 
 class ScaledDotProductAttention(nn.Module):
     """``nn.functional.scaled_dot_product_attention`` with its options as constructor arguments."""
@@ -25,10 +27,9 @@ class ScaledDotProductAttention(nn.Module):
 
 
 def complex_exponentials(base: float, dim: int, length: int) -> Any:
-    """exp(i p base^(−2k / dim)) for p < length and 2k < dim, computed in extended precision: (length, ⌈dim / 2⌉, 2)."""
-    frequencies = np.longdouble(base) ** (-np.arange(0, dim, 2, dtype=np.longdouble) / dim)
-    values = np.exp(np.clongdouble(1j) * np.outer(np.arange(length, dtype=np.longdouble), frequencies))
-    return torch.view_as_real(torch.from_numpy(values.astype(np.complex128)))
+    """exp(i p base^(−2k / dim)) for p < length and 2k < dim: (length, ⌈dim / 2⌉, 2)."""
+    both = np.stack(cosines_and_sines(dim, base, np.arange(length)), axis=-1)
+    return torch.from_numpy(both.astype(np.float64))
 
 
 def add_encoding(x: Any, table: Any, positions: Any, batch_first: bool) -> Any:

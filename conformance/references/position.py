@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import mpmath
 import numpy as np
 
 from conformance.references.arithmetic import Wide, total
@@ -9,9 +12,21 @@ from conformance.references.kinds import Arrays, Mask, ModuleReference, Options,
 from numpyml.typing import Array
 
 
-def angles(dim: int, base: float, positions: Array) -> Array:
-    """p base^(−2i / dim), (*positions.shape, ⌈dim / 2⌉)."""
-    return positions[..., np.newaxis].astype(Wide) * Wide(base) ** (-np.arange(0, dim, 2).astype(Wide) / dim)
+def cosines_and_sines(dim: int, base: float, positions: Array) -> tuple[Array, Array]:
+    """cos(p ω) and sin(p ω), ω = base^(−2i / dim): (*positions.shape, ⌈dim / 2⌉) each."""
+    flat = [cosine_and_sine(int(p), i, dim, float(base)) for p in positions.ravel() for i in range(0, dim, 2)]
+    both = np.array(flat, Wide).reshape(*positions.shape, (dim + 1) // 2, 2)
+    return both[..., 0], both[..., 1]
+
+
+@cache
+def cosine_and_sine(p: int, i: int, dim: int, base: float) -> tuple[np.longdouble, np.longdouble]:
+    """cos and sin of p base^(−i / dim). The angle has 40 digits: where the sine of a large one is small, extended
+    precision would lose the last of float64."""
+    with mpmath.workdps(40):
+        both = mpmath.cos_sin(p * mpmath.mpf(base) ** (mpmath.mpf(-i) / dim))
+        cosine, sine = (Wide(mpmath.nstr(x, 25)) for x in both)
+    return cosine, sine
 
 
 def at(options: Options, inputs: Arrays) -> Array:
@@ -25,9 +40,9 @@ def at(options: Options, inputs: Arrays) -> Array:
 @ModuleReference
 def sinusoidal(options: Options, inputs: Arrays, _: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     x, *_positions = inputs.values()
-    angle = np.repeat(angles(options["d_model"], 10000, at(options, inputs)), 2, axis=-1)[..., : options["d_model"]]
-    even = np.arange(options["d_model"]) % 2 == 0
-    return named(inputs, x + np.where(even, np.sin(angle), np.cos(angle)), gy)
+    cosines, sines = cosines_and_sines(options["d_model"], 10000, at(options, inputs))
+    encoding = np.stack([sines, cosines], axis=-1).reshape(*sines.shape[:-1], 2 * sines.shape[-1])
+    return named(inputs, x + encoding[..., : options["d_model"]], gy)
 
 
 @ModuleReference
@@ -42,14 +57,14 @@ def learned(options: Options, inputs: Arrays, parameters: Arrays, gy: Array, mas
 def rotary(options: Options, inputs: Arrays, _: Arrays, gy: Array, mask: Mask | None) -> dict[str, Array]:
     """Each pair is rotated by an angle, and its gradient back by the same angle."""
     x, *positions = inputs.values()
-    theta = angles(options["dim"], options["base"], positions[0] if positions else np.arange(x.shape[-2]))
+    c, s = cosines_and_sines(options["dim"], options["base"], positions[0] if positions else np.arange(x.shape[-2]))
     order = np.arange(options["dim"])
     first, second = order.reshape(-1, 2).T if options["interleaved"] else order.reshape(2, -1)
 
-    def rotated(v: Array, theta: Array) -> Array:
+    def rotated(v: Array, s: Array) -> Array:
         w = np.empty_like(v)
-        w[..., first] = np.cos(theta) * v[..., first] - np.sin(theta) * v[..., second]
-        w[..., second] = np.sin(theta) * v[..., first] + np.cos(theta) * v[..., second]
+        w[..., first] = c * v[..., first] - s * v[..., second]
+        w[..., second] = s * v[..., first] + c * v[..., second]
         return w
 
-    return named(inputs, rotated(x, theta), rotated(gy, -theta))
+    return named(inputs, rotated(x, s), rotated(gy, -s))
