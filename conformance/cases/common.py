@@ -88,7 +88,10 @@ class Case:
         """What goes in besides the options, for a failure message: a line each."""
         return [f"{name} = {x!r}" for name, x in self.named_inputs.items()]
 
+    def arguments(self) -> list[str]:
+        """What the component is called with, as in source code."""
+        return [f"{name}={value!r}" for name, value in self.options.items()]
+
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        first = f"{self.row.name}({options}), {self.dtype}"
+        first = f"{self.row.name}({', '.join(self.arguments())}), {self.dtype}"
         return "\n    ".join([first, *self.details(), f"seed = {self.seed}"])

@@ -139,6 +139,9 @@ class FunctionCase(Case):
             formula=formula.how if formula else "",
         )
 
+    def arguments(self) -> list[str]:
+        return [*self.call.operands, *super().arguments()]
+
     def details(self) -> list[str]:
         plain = [f"{name} is a plain array" for name in self.call.operands if name not in self.variables]
         return [*super().details(), *plain]
