@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from numpyml.kernels.sums import over_rows
+from numpyml.kernels.sums import accumulator, over_rows
 from numpyml.typing import Array
 
 
@@ -45,11 +45,22 @@ def shifted_columns(z: Array) -> Array:
     return np.where(single, limit, difference)
 
 
-def index_gradient(p: Array, at: tuple[Array, Array]) -> Array:
-    """p − [class = t] for each column: the gradient of −log p[t] with respect to the logits of p; at = t, columns."""
-    gx = p.copy()
-    gx[at] = -complement(p, at)
-    return gx
+def normalized(e: Array, at: tuple[Array, Array] | None) -> tuple[Array, Array, Array | None]:
+    """p = e / Σ e for each column, in place of e; Σ e; and 1 − p[at], one element of each column (without ``at`` None).
+
+    1 − p is the sum of the other elements: where p is nearly 1, the difference would cancel.
+    """
+    if at is None:
+        total = np.add.reduce(e, axis=0, dtype=accumulator(e.dtype))
+        e /= total
+        return e, total, None
+    single = e[at]
+    e[at] = 0
+    others = np.add.reduce(e, axis=0, dtype=accumulator(e.dtype))
+    e[at] = single
+    total = others + single
+    e /= total
+    return e, total, (others / total).astype(e.dtype, copy=False)
 
 
 def cross_entropy_gradient(p: Array, q: Array) -> Array:

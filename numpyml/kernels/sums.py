@@ -69,6 +69,11 @@ def ones(n: int, dtype: np.dtype[Any]) -> Array:
     return vector
 
 
+def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of sums and counts: float32 for float16, whose largest number is 65 504, else the dtype itself."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
 def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether an array of this shape can be broadcast to the target shape."""
     return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))

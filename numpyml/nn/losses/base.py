@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
-from numpyml.kernels.sums import broadcasts_to
+from numpyml.kernels.sums import accumulator, broadcasts_to
 from numpyml.nn.module import Module
 from numpyml.typing import Array
 
@@ -88,11 +88,6 @@ def divided(total: Any, n: Any, dtype: np.dtype[Any]) -> Any:
     """total / n in the dtype; NaN without a warning for the mean of nothing, as in PyTorch."""
     wide = accumulator(dtype).type
     return dtype.type(wide(total) / wide(n)) if n else dtype.type(np.nan)
-
-
-def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of sums and counts: float32 for float16, whose largest number is 65 504, else the dtype itself."""
-    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
 def as_outputs(outputs: Array, layer: Module) -> Array:

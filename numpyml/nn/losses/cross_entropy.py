@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
-from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns
-from numpyml.kernels.sums import over_rows
-from numpyml.nn.losses.base import REDUCTIONS, Loss, accumulator, as_outputs, divided, probabilities, weighted
+from numpyml.kernels.softmax import cross_entropy_gradient, normalized, shifted_columns
+from numpyml.kernels.sums import accumulator, over_rows
+from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, probabilities, weighted
 from numpyml.options import choice, integer, number, weights
 from numpyml.typing import Array
 
@@ -57,15 +57,14 @@ class CrossEntropyWithLogits(Loss):
         x = as_outputs(outputs, self)
         self._check(x, targets)
         w = None if self.weight is None else np.asarray(self.weight, x.dtype)
-        with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞
-            z = shifted_columns(classes_first(x))  # (C, n), n predictions
-            p = np.exp(z)
-            total = np.add.reduce(p, axis=0, dtype=accumulator(x.dtype))
-            p /= total  # in place: allocated two lines up, as z is
-            log_total = np.log(total)
+        z = classes_first(x)  # (C, n), n predictions
         hard = targets.dtype.kind != "f"
-        t, ignored = self._indices(targets, len(p)) if hard else (None, None)
+        t, ignored = self._indices(targets, len(z)) if hard else (None, None)
         at = (t, np.arange(len(t))) if t is not None else None
+        with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞
+            z = shifted_columns(z)
+            p, total, others = normalized(np.exp(z), at)
+            log_total = np.log(total)
         scale = qw = log_p = None
         unit = 1.0  # of q w
         if at is not None and not self.label_smoothing:
@@ -83,7 +82,7 @@ class CrossEntropyWithLogits(Loss):
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, qw, unit, scale, None if hard else log_p, ignored, count
+        context = x.shape, p, at, others, qw, unit, scale, None if hard else log_p, ignored, count
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -92,11 +91,12 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, qw, unit, scale, log_p, ignored, count = context
+        shape, p, at, others, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if qw is None:
-            gx = index_gradient(p, at)
-            gx *= g if scale is None else g * scale
+            g_scale = g if scale is None else g * scale
+            gx = p * g_scale
+            gx[at] = -others * g_scale  # p − 1
         else:
             gx = cross_entropy_gradient(p, qw)
             gx *= g * p.dtype.type(unit)
