@@ -79,9 +79,9 @@ ROWS = [
         schedulers.OneCycleLR,
         {
             "max_lr": among(0.1, 1.0, 3e-4, [0.1, 1.0]),
-            "total_steps": among(60, 61, 180, None),
+            "total_steps": among(61, 62, 180, None),
             "epochs": among(3, 5, None),
-            "steps_per_epoch": among(20, 31, None),
+            "steps_per_epoch": among(21, 31, None),
             "pct_start": among(0.3, 0.1, 0.5),
             "anneal_strategy": among("cos", "linear"),
             "cycle_momentum": among(True, False),
@@ -92,6 +92,7 @@ ROWS = [
             "three_phase": flags,
         },
         "max_lr pct_start cycle_momentum base_momentum max_momentum div_factor final_div_factor three_phase",
+        Remark("the last of total_steps steps keeps the final rate; PyTorch goes past it, if linear to a negative one"),
     ),
     schedule(
         schedulers.SequentialLR,

@@ -22,6 +22,7 @@ class Attended(NamedTuple):
     K: Array
     V: Array
     P: Array
+    top: Array  # the flat index of each row's largest score, (..., L, 1)
     mask: Array | None  # of Dropout
 
 
@@ -39,9 +40,9 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
     P = Q @ scaled_transpose(K, s) if Q.shape[-2] > FEW_QUERIES else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
     for bias in biases:
         P += bias
-    softmax_in_place(P, masked=bool(biases))
+    top = softmax_in_place(P, masked=bool(biases))
     np.matmul(P if mask is None else P * mask, V, out=O)
-    return Attended(Q, K, V, P, mask)
+    return Attended(Q, K, V, P, top, mask)
 
 
 def attention_gradients(
@@ -53,16 +54,21 @@ def attention_gradients(
     gP = (gO Vᵀ + gP) ⊙ mask            on the right the gradient of P ⊙ mask from elsewhere, or None
     gS = P ⊙ (gP − Σ P gP)
     gQ = s gS K,   gK = s gSᵀ Q
+
+    A number taken from a whole row of gP leaves gS as it is: that of the largest P, so that nothing cancels where
+    P is nearly 1.
     """
-    Q, K, V, P, mask = context
+    Q, K, V, P, top, mask = context
     np.matmul((P if mask is None else P * mask).swapaxes(-1, -2), gO, out=gV)
     gS = gO @ scaled_transpose(V)
     if gP is not None:
         gS += gP
     if mask is not None:
         gS *= mask
-    gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
-    gS *= P
+    if P.shape[-1]:
+        gS -= gS.take(top)
+        gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
+        gS *= P
     np.matmul(gS, K, out=gQ)
     gQ *= gQ.dtype.type(s)
     np.matmul(gS.swapaxes(-1, -2), Q, out=gK)
@@ -88,12 +94,16 @@ def attend_in_parts(
         attend(Q[part], K[part], V[part], s, of_part, None if mask is None else mask[part], O[part])
 
 
-def softmax_in_place(S: Array, masked: bool) -> None:
-    """softmax(S) = exp(S − max S) / Σ exp(S − max S) along the last axis; zeros for a row of −∞, if ``masked``."""
+def softmax_in_place(S: Array, masked: bool) -> Array:
+    """softmax(S) = exp(S − max S) / Σ exp(S − max S) along the last axis; zeros for a row of −∞, if ``masked``.
+
+    Returns: the flat index of each row's maximum, (..., 1).
+    """
     keys = S.shape[-1]
     if not keys:
-        return
-    largest = row_maxima(S)
+        return np.zeros((*S.shape[:-1], 1), np.intp)
+    top = row_argmaxima(S)
+    largest = S.take(top)  # argmax and take need half the time that max does
     if masked:
         largest[largest == -np.inf] = 0
     S -= largest
@@ -102,13 +112,14 @@ def softmax_in_place(S: Array, masked: bool) -> None:
     if masked:
         total[total == 0] = 1
     S /= total
+    return top
 
 
-def row_maxima(S: Array) -> Array:
-    """S.max(axis=-1, keepdims=True); argmax and take need half the time that max does."""
+def row_argmaxima(S: Array) -> Array:
+    """The flat index of the maximum of each row, (..., 1)."""
     indices = S.argmax(axis=-1)[..., np.newaxis]
     indices += np.arange(0, S.size, S.shape[-1]).reshape(indices.shape)
-    return S.take(indices)
+    return indices
 
 
 def scaled_transpose(K: Array, s: float = 1.0) -> Array:

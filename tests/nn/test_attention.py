@@ -290,6 +290,15 @@ def test_returned_weights_have_dropout_applied(rng):
     assert layer.forward(x, x, x)[1].all()
 
 
+def test_gradient_of_a_saturated_query_keeps_precision():
+    q, k, v, gy = (np.array(x, np.float32)[:, None] for x in ([1], [8, -8], [0.7, 0.3], [1]))
+    layer = ScaledDotProductAttention(scale=1)
+    layer.forward(q, k, v)
+    p = 1 / (1 + np.exp(np.longdouble(-16)))  # of the first key
+    expected = p / (1 + np.exp(np.longdouble(16))) * 16 * (v[0, 0].astype(np.longdouble) - v[1, 0])
+    assert abs(layer.backward(gy)[0][0, 0] - expected) <= 4 * np.spacing(np.float32(expected))
+
+
 def test_bias_gradient_of_a_long_sequence_is_precise(rng):
     x, g = rng.random((1, 200_000, 2), np.float32), rng.random((1, 3, 2), np.float32)
     gradients = []

@@ -48,10 +48,11 @@ def test_bad_options_are_refused_and_the_rate_stays(make, message):
     assert optimizer.param_groups[0]["learning_rate"] == 0.1
 
 
-def test_one_cycle_ends():
-    schedule = schedulers.OneCycleLR(sgd(), 1.0, total_steps=2, cycle_momentum=False)
-    schedule.step()
-    schedule.step()
+def test_one_cycle_ends_at_the_final_rate():
+    schedule = schedulers.OneCycleLR(sgd(), 1.0, total_steps=2, anneal_strategy="linear", cycle_momentum=False)
+    for _ in range(2):
+        schedule.step()
+        assert schedule.optimizer.param_groups[0]["learning_rate"] == pytest.approx(1.0 / 25 / 1e4)
     with pytest.raises(OptionError, match="at most 2 steps, got step 3"):
         schedule.step()
 
