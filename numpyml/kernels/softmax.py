@@ -90,6 +90,18 @@ def complement(p: Array, at: tuple[Array, Array]) -> Array:
     return np.where(cancels, over_rows(others), 1 - single)
 
 
+def less_its_top(gy: Array, y: Array, axis: int) -> Array:
+    """gy − gy[argmax y] along an axis, where that is finite.
+
+    Softmax's gradient y (gy − Σ gy y) is the same for gy and gy − c. With this c nothing cancels where y is nearly 1,
+    and the gradient of a repeated number is 0.
+    """
+    if not y.size:
+        return gy
+    top = np.take_along_axis(gy, np.expand_dims(y.argmax(axis), axis), axis)
+    return np.subtract(gy, np.where(np.isfinite(top), top, 0))
+
+
 def sums(x: Array, axis: int) -> Array:
     """Sums along an axis, which is kept with length 1.
 

@@ -117,3 +117,21 @@ def test_long_axes_keep_precision(rng, kind, shape, dim):
     y = np.exp(expected) if kind is activations.LogSoftmax else expected
     terms = (g, y * g.sum(dim, keepdims=True)) if kind is activations.LogSoftmax else (y * g, y)
     assert np.max(np.abs(gx - expected_gx) / sum(terms)) <= 1.5e-6  # of eʸ, y itself is rounded
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_gradient_of_a_repeated_number_is_zero(dtype, rng):
+    layer = activations.Softmax(-1)
+    layer.forward(rng.standard_normal((5, 30)).astype(dtype))
+    assert not layer.backward(np.full((5, 30), dtype(0.7))).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_gradient_keeps_precision_where_saturated(dtype):
+    layer = activations.Softmax(0)
+    layer.forward(np.array([20, 0], dtype))
+    gy = np.array([0.7, 0.3], dtype)
+    p = 1 / (1 + np.exp(np.longdouble(-20)))
+    expected = p / (1 + np.exp(np.longdouble(20))) * (np.longdouble(gy[0]) - gy[1])
+    gx = layer.backward(gy)
+    assert np.abs(gx - np.array([expected, -expected])).max() <= 4 * np.spacing(dtype(expected))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from numpyml.errors import ShapeError, kind_of
-from numpyml.kernels.softmax import log_softmax, softmax, sums
+from numpyml.kernels.softmax import less_its_top, log_softmax, softmax, sums
 from numpyml.nn.module import Module, as_floats
 from numpyml.options import integer, require
 from numpyml.typing import Array
@@ -55,9 +55,10 @@ class Softmax(_AlongAxis):
     def pullback(self, context: tuple[Array, int], gy: Array) -> Array:
         y, axis = context
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            gx = gy * y
+            h = less_its_top(gy.reshape(y.shape), y, axis)
+            gx = h * y
             total = sums(gx, axis)
-            np.subtract(gy, total, out=gx)
+            np.subtract(h, total, out=gx)
             gx *= y
         return gx.reshape(gy.shape)
 
