@@ -100,9 +100,7 @@ class ModuleCase(Case):
 
     def loaded(self, peer: Any, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module, its parameters as in ``arrays`` (else the case's own)."""
-        import torch
-
-        with torch.no_grad():
+        with pytorch.no_grad():
             for name, p in peer.named_parameters():
                 values = self.parameter(name, tuple(p.shape)) if arrays is None else arrays[name]
                 p.copy_(pytorch.tensor(values))
@@ -209,7 +207,8 @@ class ModuleCase(Case):
         further = self.further(nested.leaves(gys)[0].dtype) if further is None else further
         with np.errstate(all="ignore"):
             if driver == "dynamic" and offers(framework, "dynamic"):
-                ys, gxs = framework.dynamic(module, xs, *gys, **further)
+                ys, gxs = framework.dynamic(module, xs, *(gys if backward else ()), **further)
+                gxs = gxs if backward else []
             else:
                 ys = framework.forward(module, *xs, **further)
                 gxs = framework.backward(module, *gys) if backward else []

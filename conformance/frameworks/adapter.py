@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
 
@@ -62,7 +63,8 @@ class Adapter(Protocol):
     def dynamic(
         self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any
     ) -> tuple[Any, Sequence[Array | None]]:
-        """Output and input gradients by a second way of running, such as a tape."""
+        """Output and input gradients by a second way of running, such as a tape. Without gradients of the outputs,
+        which happens inside ``no_grad`` alone, it makes no backward."""
 
     def used_twice(self, module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -> Sequence[Array | None]:
         """The input gradients of m(x) + m(x), with the module twice in one graph."""
@@ -85,6 +87,12 @@ class Adapter(Protocol):
 
     def copies(self, module: Any) -> Mapping[str, Any]:
         """Copies of the module by the method of copying: "deepcopy", "pickle"."""
+
+    # Recording
+
+    def no_grad(self) -> AbstractContextManager[Any]:
+        """A context manager inside which the calling thread records nothing. ``backward`` after such a ``forward`` is
+        refused by one of REJECTIONS, or its gradients are zeros; those of ``differentiate`` are zeros."""
 
     # Exceptions that the framework raises for invalid calls on purpose.
     REJECTIONS: tuple[type[Exception], ...]

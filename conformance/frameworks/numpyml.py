@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import Any
 
@@ -30,9 +31,10 @@ class Apply(Module):
         self.modules_in_turn = modules
 
     def forward(self, x: Any) -> Any:
+        y = x
         for _, module in self.modules_in_turn.named_children():
-            x = module(x)
-        return x + 0 if isinstance(x, Tensor) and x.node is None else x
+            y = module(y)
+        return y + 0 if y is x else y
 
 
 # Modules
@@ -84,9 +86,9 @@ def dynamic(module: Any, inputs: Sequence[Array], *gys: Array, **further: Any) -
     tensors = nested.map_leaves(_tensor, list(inputs))
     y = module(*tensors, **further)
     ys = nested.leaves(y)
-    if len(ys) == 1:
+    if len(ys) == 1 and gys:
         ys[0].backward(nested.leaves(gys)[0])
-    else:  # all at once, as the explicit driver does
+    elif gys:  # all at once, as the explicit driver does
         tape.backward(ys, nested.leaves(gys))
     return nested.map_leaves(lambda z: z.data, y), nested.map_leaves(_gradient, tensors)
 
@@ -166,6 +168,13 @@ def _dropping(module: Any) -> list[Any]:
     return [inner for inner in module.modules() if hasattr(inner, "mask")]
 
 
+# Recording
+
+
+def no_grad() -> AbstractContextManager[None]:
+    return numpyml.no_grad()
+
+
 # Functions
 
 
@@ -177,7 +186,8 @@ def differentiate(
     ys = function(*tensors)
     ys = list(ys) if isinstance(ys, (list, tuple)) else [ys]
     for y, gy in zip(ys, gys, strict=True):
-        for _ in range(times if y.node is not None or y.requires_grad else 0):
+        leaf = y.requires_grad and numpyml.is_recording()  # an operand itself
+        for _ in range(times if y.node is not None or leaf else 0):
             y.backward(gy, retain_graph=True)
     return [y.data for y in ys], [np.zeros_like(x.data) if x.grad is None else x.grad for x in tensors]
 

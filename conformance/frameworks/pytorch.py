@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,14 @@ def seed(number: int) -> None:
     import torch
 
     torch.default_generator.manual_seed(number)
+
+
+def no_grad() -> AbstractContextManager[Any]:
+    """A context manager inside which nothing is recorded."""
+    import torch
+
+    context: AbstractContextManager[Any] = torch.no_grad()
+    return context
 
 
 def tensor(x: Array | np.generic, requires_grad: bool = False) -> Any:

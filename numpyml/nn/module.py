@@ -217,7 +217,9 @@ class Module(ExplainsKeywords):
     def __repr__(self) -> str:
         arguments = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
+            method = name not in vars(self) and callable(getattr(type(self), name, None))
+            starred = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if starred or method or not hasattr(self, name):
                 # Not a constructor that keeps its arguments: show what is inside instead.
                 inside = (f"{child}={module!r}" for child, module in self.named_children())
                 return constructor_call(f"{type(self).__name__}(", inside)

@@ -130,6 +130,20 @@ def test_repr_reads_like_the_constructor_call():
     assert repr(Double()) == "Double()"
 
 
+class Chain(Module):
+    def __init__(self, modules):
+        self.chain = model.ModuleList(modules)
+
+    def forward(self, x):
+        for layer in self.chain:
+            x = layer(x)
+        return x
+
+
+def test_repr_of_an_argument_with_the_name_of_a_method_shows_what_is_inside():
+    assert repr(Chain([layers.Dense(2, 1)])) == "Chain(chain=ModuleList([Dense(2, 1)]))"
+
+
 def test_every_error_is_a_numpyml_error():
     for error in (ShapeError, DTypeError, CallOrderError, StateError):
         assert issubclass(error, NumpymlError)
