@@ -68,6 +68,7 @@ class ModuleRow(ComponentRow):
     large: tuple[Large, ...] = (Large(),)  # cases of the check of large arrays; empty: the check does not run
     signed: bool = False  # an output of 0 has PyTorch's sign: no sum, whose order would decide it
     tied: bool = True  # equal inputs are moved together, as far as their kind of values is for that
+    drops: bool = False  # whether it drops elements at random, in training
     written: tuple[str, ...] = ()  # parameters that a call writes to: compared after it, like an output
     complete: Callable[[Options, Any], Options] = lambda options, dtype: options  # adds what depends on the precision
     function: str = ""  # of PyTorch's, where it has no class

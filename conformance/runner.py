@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
-from conformance.checks import functions, initial, modules, optimizers, randomness, refusals, schedulers
+from conformance.checks import functions, initial, modules, optimizers, own_masks, randomness, refusals, schedulers
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
@@ -45,6 +45,7 @@ ORDER = (
     initial,
     refusals,
     randomness,
+    own_masks,
     training,
 )  # of the checks of a component
 PROGRAMS = training.Programs()
