@@ -7,11 +7,11 @@ from conformance.faults.fault import Fault
 
 def faults() -> list[Fault]:
     """Every fault."""
-    from conformance.faults import answers, masks, optimizers, randomness, refusals, schedulers, states
+    from conformance.faults import answers, exactness, masks, optimizers, randomness, refusals, schedulers, states
 
     return [
         fault
-        for module in (answers, states, optimizers, schedulers, randomness, masks, refusals)
+        for module in (answers, states, optimizers, schedulers, randomness, masks, exactness, refusals)
         for fault in module.FAULTS
     ]
 
