@@ -144,7 +144,9 @@ class OwnCase(ModuleCase):
         several = len(self.inputs) > 1
         self.names = [f"input {i}" if several else "the input" for i in range(len(self.inputs))]
 
-    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Module:
+    def make(
+        self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None, inject: bool = True
+    ) -> Module:
         """A copy of the module, its parameters as in ``arrays``, its masks PyTorch's."""
         copied = cast(self.module, dtype)
         for name, p in copied.named_parameters():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -68,6 +68,10 @@ class ModuleRow(ComponentRow):
     large: tuple[Large, ...] = (Large(),)  # cases of the check of large arrays; empty: the check does not run
     signed: bool = False  # an output of 0 has PyTorch's sign: no sum, whose order would decide it
     tied: bool = True  # equal inputs are moved together, as far as their kind of values is for that
+    precise: tuple[str, ...] = ()  # answers promised to be precise where PyTorch's are not: checks/precision.py
+    precise_with: Options = field(default_factory=dict, hash=False)  # options that the promise is restricted to
+    precise_for: Callable[[Sequence[Input]], bool] = lambda inputs: True  # inputs that it is restricted to
+    drops: bool = False  # whether it drops elements at random, in training
     written: tuple[str, ...] = ()  # parameters that a call writes to: compared after it, like an output
     complete: Callable[[Options, Any], Options] = lambda options, dtype: options  # adds what depends on the precision
     function: str = ""  # of PyTorch's, where it has no class

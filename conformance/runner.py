@@ -20,7 +20,18 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
-from conformance.checks import functions, initial, modules, optimizers, randomness, recording, refusals, schedulers
+from conformance.checks import (
+    functions,
+    initial,
+    modules,
+    optimizers,
+    own_masks,
+    precision,
+    randomness,
+    recording,
+    refusals,
+    schedulers,
+)
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
@@ -46,6 +57,8 @@ ORDER = (
     refusals,
     randomness,
     recording,
+    own_masks,
+    precision,
     training,
 )  # of the checks of a component
 PROGRAMS = training.Programs()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -32,9 +33,14 @@ def dropout_mask(seed: int, position: int, p: float, shape: tuple[int, ...], dty
     pytorch.seed(seed % 2**31 + position)
     kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
     mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
-    if np.dtype(dtype).itemsize > 8:  # the scale with all its digits
-        return np.where(mask != 0, np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype), 0)
-    return mask
+    return scaled_mask(mask, p, dtype) if np.dtype(dtype).itemsize > 8 else mask  # the scale with all its digits
+
+
+def scaled_mask(mask: Array, p: float, dtype: Any) -> Array:
+    """1/(1 − p) in this dtype where a mask is not 0, else 0."""
+    with np.errstate(all="ignore"):
+        scale = np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype)
+    return np.where(mask != 0, scale, np.dtype(dtype).type(0))
 
 
 def restart_masks(module: Any, seed: int) -> None:
@@ -46,6 +52,19 @@ def restart_masks(module: Any, seed: int) -> None:
             return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
 
         inner.register_forward_pre_hook(restart)
+
+
+def replay_masks(module: Any, masks: Sequence[Array]) -> None:
+    """Let every Dropout inside a PyTorch module drop what these masks drop, one mask each."""
+    from conformance.twins.replay import Replayed
+
+    for inner, mask in zip(pytorch.dropout_modules(module), masks, strict=True):
+
+        def replay(*inputs: Any, forward: Any = inner.forward, mask: Array = mask, **further: Any) -> Any:
+            with Replayed(mask):
+                return forward(*inputs, **further)
+
+        inner.forward = replay
 
 
 SPARSE = 6  # in one case of so many, zeros are among the parameters
@@ -68,6 +87,7 @@ class ModuleCase(Case):
         self._peers: dict[np.dtype[Any], tuple[Any, dict[str, Any]]] = {}  # see peer
         self._referees: dict[np.dtype[Any], Any] = {}
         self.names = row.input_names(len(self.inputs))
+        self.recorded: Sequence[Array] | None = None  # masks of the framework, which PyTorch replays
         self._outputs: tuple[list[Shape], Any] = [], None  # shapes and structure of PyTorch's outputs
 
     @property
@@ -76,17 +96,20 @@ class ModuleCase(Case):
 
     # The component on either side
 
-    def make(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None) -> Any:
-        """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's."""
+    def make(
+        self, dtype: Any = None, arrays: Mapping[str, Array] | None = None, framework: Any = None, inject: bool = True
+    ) -> Any:
+        """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's unless it
+        is to draw its own."""
         framework = framework or under_test()
         module = make_module(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
         if offers(framework, "train"):
             framework.train(module, self.training)
         elif not self.training:
             raise NotOffered("there is no evaluation mode")
-        if offers(framework, "inject_masks"):
-            framework.inject_masks(module, lambda *which: dropout_mask(self.seed, *which))
-        elif self._rates:
+        if inject and offers(framework, "inject_masks"):
+            framework.inject_masks(module, self.mask)
+        elif inject and self.rates:
             raise NotOffered("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
             data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
@@ -95,7 +118,10 @@ class ModuleCase(Case):
     def twin(self, dtype: Any = None, arrays: Mapping[str, Array] | None = None) -> Any:
         """PyTorch's module with the same parameters; every Dropout inside draws the mask that is injected into ours."""
         peer = make_module(pytorch, self.row.torch, self.options_in(dtype), dtype or self.dtype)
-        restart_masks(peer, self.seed)
+        if self.recorded is None:
+            restart_masks(peer, self.seed)
+        else:
+            replay_masks(peer, self.recorded)
         return self.loaded(peer.train(self.training), arrays)
 
     def loaded(self, peer: Any, arrays: Mapping[str, Array] | None = None) -> Any:
@@ -140,10 +166,22 @@ class ModuleCase(Case):
         return single(VALUES[kind](rng, shape) * self.row.spread(shape))
 
     @cached_property
-    def _rates(self) -> list[float]:
+    def rates(self) -> list[float]:
         """The share that is dropped by each module inside that drops elements; in evaluation none does."""
         inside = make_module(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
         return [_rate(inner) for inner in pytorch.dropout_modules(inside)] if self.training else []
+
+    def mask(self, position: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
+        """The mask of the module at this position of those that drop elements: PyTorch's, or what was recorded."""
+        if self.recorded is None:
+            return dropout_mask(self.seed, position, p, shape, dtype)
+        return scaled_mask(self.recorded[position], p, dtype).reshape(shape)
+
+    def replaying(self, masks: Sequence[Array]) -> ModuleCase:
+        """This case with masks of the framework, one for each module that drops elements, in place of PyTorch's."""
+        case = copy.copy(self)
+        case.recorded, case._peers, case._referees = masks, {}, {}
+        return case
 
     # What goes in
 
@@ -341,10 +379,10 @@ class ModuleCase(Case):
         inputs = {name: arrays.get(name, x.values) for name, x in self.named_inputs.items()}
         rest = {name: x for name, x in arrays.items() if name not in inputs}
         gy = rest.pop(GY)
-        dropping = self._rates and all(self._rates)
+        dropping = self.rates and all(self.rates)
 
         def mask(p: float, shape: tuple[int, ...]) -> Array:
-            return dropout_mask(self.seed, 0, p, shape, np.longdouble)
+            return self.mask(0, p, shape, np.longdouble)
 
         options = {**self._settled, **self.further(np.longdouble)}
         known = [output(), *map(written, self.row.written), *map(gradient, (*inputs, *rest))]

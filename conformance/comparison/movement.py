@@ -54,8 +54,11 @@ ROUNDINGS = "roundings"  # the kind of inputs that stand for the roundings of a 
 def units(source: Input, exact: Array, rng: np.random.Generator) -> Array:
     """Every number moved by one unit in its last place, up or down; zeros, ∞ and NaN stay.
 
-    Equal numbers of a coupled kind move together, so that ties stay ties. Of ROUNDINGS, ±1 for each number.
+    Equal numbers of a coupled kind move together, so that ties stay ties. Of ROUNDINGS, ±1 for each number. Numbers
+    that are exact by meaning stay.
     """
+    if source.exact:
+        return exact
     if source.kind == ROUNDINGS:
         return 2 * rng.integers(0, 2, exact.shape).astype(exact.dtype) - 1
     away = _draw(source, exact, lambda shape: rng.integers(0, 2, shape))
@@ -69,7 +72,9 @@ def units(source: Input, exact: Array, rng: np.random.Generator) -> Array:
 
 
 def swings(source: Input, exact: Array, rng: np.random.Generator, carrier: np.dtype[Any]) -> Array:
-    """Every number moved by c units in its last place, c standard Cauchy, at most by half the number."""
+    """Every number but exact ones moved by c units in its last place, c standard Cauchy, at most by half the number."""
+    if source.exact:
+        return exact.astype(carrier)
     c = _draw(source, exact, rng.standard_cauchy)
     with np.errstate(all="ignore"):
         x = exact.astype(carrier)

@@ -57,6 +57,7 @@ ROWS = [
         {},
         anything,
         activation(sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+        precise=("output", "gradient of x"),
         large=BLOCKS,
         findings=(
             Finding("gradient", "sigmoid_gradient.py", SATURATED),
@@ -69,6 +70,7 @@ ROWS = [
         {},
         anything,
         activation(np.tanh, lambda x: 4 * sigmoid(2 * x) * sigmoid(-2 * x)),
+        precise=("output", "gradient of x"),
         large=BLOCKS,
         signed=True,
         findings=(Finding("gradient", "tanh_gradient.py", SATURATED),),
@@ -82,9 +84,13 @@ ROWS = [
             lambda x: times(sigmoid(x), x),
             lambda x: sigmoid(x) * (1 + np.clip(x, -1e5, 1e5) * sigmoid(-x)),
         ),
+        precise=("output", "gradient of x"),
         large=BLOCKS,
         differences=(Limit("x = -inf has a limit, 0; PyTorch computes -inf / inf"),),
-        findings=(Finding("gradient", "silu_gradient.py", "1 − σ is rounded before it is multiplied by x"),),
+        findings=(
+            Finding("gradient", "silu_gradient.py", "1 − σ is rounded before it is multiplied by x"),
+            Finding("output", "silu_value.py", "an exponential overflows, and x / ∞ is 0"),
+        ),
     ),
     ModuleRow(
         activations.GELU,
@@ -92,6 +98,7 @@ ROWS = [
         {"approximate": among("none", "tanh")},
         lambda o: st.tuples(floats(shapes(), EVERY if o["approximate"] == "none" else FINITE)),
         exact.gelu,
+        precise=("output", "gradient of x"),
         large=BLOCKS,
         differences=(
             Limit("x = -inf has a limit, 0; PyTorch computes -inf * 0"),

@@ -62,6 +62,7 @@ ROWS = [
         lambda o: st.tuples(floats(shapes(0, 5), NASTY)),
         exact.dropout,
         signed=True,
+        drops=True,
     ),
     ModuleRow(
         layers.Flatten,

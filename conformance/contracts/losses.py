@@ -39,7 +39,7 @@ def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input
     hard = draw(st.booleans())
     mark(["targets: hard", "targets: soft"], ["targets: hard" if hard else "targets: soft"])
     t = draw(floats(shape, ("ordinary", "ties"), 0, 1, (lambda v: (v > 0) * 1.0) if hard else np.abs))
-    return x, t
+    return x, replace(t, exact=hard)
 
 
 @st.composite
@@ -55,8 +55,8 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
     x = draw(floats(logits, [kind for kind in EVERY if not (even and kind == "wide")]))
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
-    forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored")
-    form = forms[draw(st.sampled_from((0, 1, 2, 3, 4) if options["ignore_index"] < 0 else (0, 3, 4)))]
+    forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored", "one-hot")
+    form = forms[draw(st.sampled_from((0, 1, 2, 3, 4, 5, 5, 5) if options["ignore_index"] < 0 else (0, 3, 4)))]
     mark((f"targets: {form}" for form in forms), [f"targets: {form}"] * (0 not in shape))
     if form in ("probabilities", "a distribution"):
         t = draw(floats(logits, ("ordinary",) if x.kind == "wide" else ("ordinary", "ties"), 0, 1, np.abs))
@@ -65,6 +65,11 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
             t = replace(t, values=single(t.values / np.where(total > 0, total, 1)))
         return x, t
     t = draw(integers(shape, 0, n))
+    if form == "one-hot":
+        axis = min(1, len(shape))
+        classes = x.values.argmax(axis) if draw(st.booleans()) else t.values  # as predicted, or any
+        probabilities = np.moveaxis(np.eye(n)[classes], -1, axis)
+        return x, Input(probabilities, t.layout, form, exact=True)
     if form != "classes":
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
         t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))
@@ -115,6 +120,7 @@ ROWS = [
         {"weight": weights, "reduction": reductions, "pos_weight": weights},
         logits_and_probabilities,
         loss(exact.binary, exact.binary_by_output, exact.binary_by_target, "pos_weight"),
+        precise=("output", "gradient of outputs", "gradient of targets"),
         differences=(
             Limit("x = ±inf has a limit; PyTorch computes inf - inf or 0 * inf"),
             OptionNotState("weight", WEIGHTS),
@@ -139,6 +145,9 @@ ROWS = [
         },
         logits_and_classes,
         exact.cross_entropy,
+        precise=("gradient of outputs",),
+        precise_with={"label_smoothing": 0.0, "ignore_index": -100},
+        precise_for=lambda inputs: inputs[1].exact or not inputs[1].floating,  # hard targets
         large=(Large(options={"label_smoothing": 0.0}), Large(options={"label_smoothing": 0.1})),
         differences=(
             Limit("a logit of +inf, or of -inf with finite ones, has a limit; PyTorch computes inf - inf"),

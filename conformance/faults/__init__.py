@@ -7,11 +7,21 @@ from conformance.faults.fault import Fault
 
 def faults() -> list[Fault]:
     """Every fault."""
-    from conformance.faults import answers, optimizers, randomness, recording, refusals, schedulers, states
+    from conformance.faults import (
+        answers,
+        exactness,
+        masks,
+        optimizers,
+        randomness,
+        recording,
+        refusals,
+        schedulers,
+        states,
+    )
 
     return [
         fault
-        for module in (answers, states, optimizers, schedulers, randomness, refusals, recording)
+        for module in (answers, states, optimizers, schedulers, randomness, masks, exactness, recording, refusals)
         for fault in module.FAULTS
     ]
 

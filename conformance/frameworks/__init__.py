@@ -8,7 +8,7 @@ reported as not offered, never as passed:
 
     modules         make, forward, backward, parameters, gradients
         and, where there is such a thing: zero_grad, train, modes, dynamic, used_twice, state_dict, load_state_dict,
-        freeze, seed, inject_masks, masks, copies, no_grad, REJECTIONS
+        freeze, seed, inject_masks, masks, recorded_masks, copies, no_grad, REJECTIONS
     functions       NAMESPACE, differentiate
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
     schedules       optimizer, scheduler, scheduler_step, rates; save, restore

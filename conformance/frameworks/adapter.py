@@ -85,6 +85,10 @@ class Adapter(Protocol):
         """p and a new mask of this shape, the framework's own, of every module that drops elements: what the elements
         of an input are multiplied by."""
 
+    def recorded_masks(self, module: Any) -> Sequence[list[Array]]:
+        """A list for every module that drops elements, to which each mask that it draws from now on is appended: the
+        framework's own, in the shape in which it is drawn."""
+
     def copies(self, module: Any) -> Mapping[str, Any]:
         """Copies of the module by the method of copying: "deepcopy", "pickle"."""
 

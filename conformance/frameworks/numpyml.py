@@ -160,6 +160,22 @@ def masks(module: Any, shape: tuple[int, ...], dtype: Any) -> list[tuple[float, 
     return [(_rate(inner), np.asarray(inner.mask(shape, np.dtype(dtype)))) for inner in _dropping(module)]
 
 
+def recorded_masks(module: Any) -> Sequence[list[Array]]:
+    return [_record(inner) for inner in _dropping(module)]
+
+
+def _record(inner: Any) -> list[Array]:
+    own, drawn = inner.mask, []
+
+    def mask(shape: tuple[int, ...], dtype: Any) -> Array:
+        new: Array = own(shape, dtype)
+        drawn.append(np.array(new))
+        return new
+
+    inner.mask = mask
+    return drawn
+
+
 def _rate(inner: Any) -> float:
     return next(float(getattr(inner, name)) for name in ("dropout_p", "dropout", "p") if hasattr(inner, name))
 

@@ -255,7 +255,7 @@ def _floats(
     if layout == "broadcast" and values.ndim and values.shape[0]:
         values = np.broadcast_to(values[:1], values.shape)
     exact = values if kind == "tiny" else single(values)
-    return Drawn(exact, layout, kind, low, high, _purpose(kinds, layouts, low, high))
+    return Drawn(exact, layout, kind, low, high, purpose=_purpose(kinds, layouts, low, high))
 
 
 @st.composite

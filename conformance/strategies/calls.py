@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,14 @@ def quotients() -> Strategy[Call]:
 
 @st.composite
 def powers(draw: Draw) -> Call:
-    """A base and an exponent, without −∞ to a single exponent of 1/2: see the remark of power."""
+    """A base and an exponent, without −∞ to a single exponent of 1/2: see the remark of power.
+
+    Exponents that are multiples of 1/2, as in squares and square roots, are exact.
+    """
     call = draw(two(NASTY))
-    a, b = (operand.values for operand in call.operands.values())
-    assume(b.ndim or b.item() != 0.5 or not np.isneginf(a).any())
-    return call
+    a, b = call.operands.values()
+    assume(b.values.ndim or b.values.item() != 0.5 or not np.isneginf(a.values).any())
+    return replace(call, operands={"a": a, "b": replace(b, exact=b.kind in ("ties", "signed zeros"))})
 
 
 def factors(**options: Any) -> Strategy[Call]:

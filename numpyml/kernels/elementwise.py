@@ -74,7 +74,7 @@ def sigmoid_gate(x: Array, a: Any, b: Any, record: bool) -> Result:
     """y = x σ(u),   y′ = σ(u) (1 + x σ(−u) u′),   u = a x + b x³.
 
     With e = e⁻ᵘ, F = σ(u) = 1 / (1 + e) and x σ(−u) = y e: no difference of nearly equal numbers is taken.
-    Beyond ±limit, where e overflows, y is 0 or x.
+    Beyond ±limit, where e overflows, y is x eᵘ or x.
     """
     results = empty_results(x, record)
     a, b, limit = gate_constants(x.dtype, a, b)
@@ -107,6 +107,13 @@ def sigmoid_gate(x: Array, a: Any, b: Any, record: bool) -> Result:
                 np.multiply(e, F, out=d)
             if not inside:
                 np.copyto(y, xb, where=xb > limit)
+                low = np.flatnonzero(xb < -limit)
+                x_low = np.maximum(xb[low], -3 * limit)  # e to the u is 0 there
+                slope = b * x_low * x_low
+                exponential = np.exp((a + slope) * x_low)
+                y[low] = x_low * exponential
+                if d is not None:
+                    d[low] = exponential * (1 + x_low * (a + 3 * slope))
     return results
 
 

@@ -20,7 +20,7 @@ def softmax(x: Array, axis: int) -> Array:
 
 
 def log_softmax(x: Array, axis: int) -> Array:
-    """y = z − log Σ e^z,   z = x − max x: accurate, and finite, where e^y underflows."""
+    """y = z − log Σ e^z,   z = x − max x: finite where e^y underflows."""
     with np.errstate(under="ignore", invalid="ignore", divide="ignore"):
         y = shifted(x, axis)
         y -= np.log(sums(np.exp(y), axis))

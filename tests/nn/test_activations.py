@@ -135,3 +135,11 @@ def test_softmax_gradient_keeps_precision_where_saturated(dtype):
     expected = p / (1 + np.exp(np.longdouble(20))) * (np.longdouble(gy[0]) - gy[1])
     gx = layer.backward(gy)
     assert np.abs(gx - np.array([expected, -expected])).max() <= 4 * np.spacing(dtype(expected))
+
+
+@pytest.mark.parametrize(("dtype", "x"), [(np.float32, -90.0), (np.float64, -712.0)])
+def test_silu_is_precise_where_the_exponential_of_minus_x_overflows(dtype, x):
+    silu = activations.SiLU()
+    y, exact = silu.forward(np.array([x], dtype)), float(x * np.exp(np.longdouble(x)))
+    assert y[0] == pytest.approx(exact, rel=1e-4, abs=0)
+    assert silu.backward(np.ones(1, dtype))[0] == pytest.approx(exact * (1 + x) / x, rel=1e-4, abs=0)

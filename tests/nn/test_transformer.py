@@ -39,6 +39,14 @@ def test_layers_of_a_stack_are_copies(rng):
     np.testing.assert_array_equal(stack.forward(x), layer.forward(layer.forward(layer.forward(x))))
 
 
+def test_layers_of_a_stack_draw_different_masks_from_their_generator():
+    layer = layers.TransformerEncoderLayer(8, 2, 6, 0.5, generator=np.random.default_rng(0))
+    first, second = (
+        inner.dropout.mask((100,), np.dtype(np.float32)) for inner in layers.TransformerEncoder(layer, 2).layers
+    )
+    assert not np.array_equal(first, second)
+
+
 def test_initial_matrices_of_a_transformer_are_xavier_uniform():
     model = layers.Transformer(16, 2, 1, 1, 32)
     weight = model.encoder.layers[0].linear1.weight.data

@@ -189,7 +189,9 @@ class _Stack(Module):
         require(isinstance(layer, Module), self, name, layer, example)
         integer(self, "num_layers", num_layers, 1)
         require(norm is None or isinstance(norm, Module), self, "norm", norm, "a module or None")
-        self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
+        generators = [getattr(inner, "generator", None) for inner in layer.modules()]
+        shared = {id(g): g for g in generators if g is not None}  # of a copy, each layer would draw the same masks
+        self.layers = ModuleList([copy.deepcopy(layer, dict(shared)) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
 
     def through(self, x: Any, *memory: Any, **masks: Any) -> Any:
