@@ -7,10 +7,12 @@ from conformance.faults.fault import Fault
 
 def faults() -> list[Fault]:
     """Every fault."""
-    from conformance.faults import answers, optimizers, randomness, refusals, schedulers, states
+    from conformance.faults import answers, histories, optimizers, randomness, refusals, schedulers, states
 
     return [
-        fault for module in (answers, states, optimizers, schedulers, randomness, refusals) for fault in module.FAULTS
+        fault
+        for module in (answers, states, optimizers, schedulers, randomness, refusals, histories)
+        for fault in module.FAULTS
     ]
 
 
