@@ -35,7 +35,7 @@ from conformance.checks import (
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
-from conformance.programs import training
+from conformance.programs import histories, training
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import Row
 from conformance.strategies.coverage import Coverage, Strategy, fresh
@@ -60,8 +60,9 @@ ORDER = (
     own_masks,
     precision,
     training,
+    histories,
 )  # of the checks of a component
-PROGRAMS = training.Programs()
+PROGRAMS = training.Programs(), histories.Histories()
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def jobs(profile: str = "default") -> dict[Task, Job]:
     """Every check of every row it fits, in the order of the table."""
     return {
         Task(row.name, check.name): Job(check, row, check.cases(row, PROFILES[profile]))
-        for row in (*contracts.rows(), PROGRAMS)
+        for row in (*contracts.rows(), *PROGRAMS)
         for module in ORDER
         for check in checks_of(module)
         if check.fits(row)

@@ -10,6 +10,7 @@ def faults() -> list[Fault]:
     from conformance.faults import (
         answers,
         exactness,
+        histories,
         masks,
         optimizers,
         randomness,
@@ -19,9 +20,10 @@ def faults() -> list[Fault]:
         states,
     )
 
+    modules = (answers, states, optimizers, schedulers, randomness, masks, exactness, recording, refusals, histories)
     return [
         fault
-        for module in (answers, states, optimizers, schedulers, randomness, masks, exactness, recording, refusals)
+        for module in modules
         for fault in module.FAULTS
     ]
 

@@ -22,7 +22,8 @@ def about(profile: str, seed: int, examples: int | None = None) -> About:
     own = framework.NAME == "numpyml"
     pytorch: Any = __import__("torch")
     components = {row.name: Component(group, peer(row)) for group, rows in contracts.groups().items() for row in rows}
-    components[runner.PROGRAMS.name] = Component("programs", "the same model, trained by PyTorch")
+    for program in runner.PROGRAMS:
+        components[program.name] = Component("programs", "the same model, trained by PyTorch")
     texts = {task.check: job.check.text for task, job in runner.jobs().items()}
     return About(
         seed=seed,
