@@ -21,11 +21,7 @@ def faults() -> list[Fault]:
     )
 
     modules = (answers, states, optimizers, schedulers, randomness, masks, exactness, recording, refusals, histories)
-    return [
-        fault
-        for module in modules
-        for fault in module.FAULTS
-    ]
+    return [fault for module in modules for fault in module.FAULTS]
 
 
 def named(name: str) -> Fault:
