@@ -17,6 +17,7 @@ import numpy as np
 from numpyml.autograd.tape import no_grad
 from numpyml.data import ArrayDataset, DataLoader
 from numpyml.errors import DataError, DTypeError, MissingPackageError, OptionError, ShapeError, kind_of
+from numpyml.kernels import thresholds
 from numpyml.nn import activations, layers, losses, optimizers
 from numpyml.nn.model import Sequential
 from numpyml.nn.module import Module
@@ -42,7 +43,6 @@ except ImportError as error:
 __all__ = ["NeuralNetClassifier", "NeuralNetRegressor"]
 
 N = TypeVar("N", bound="_NeuralNet")
-_ROWS = 1024  # to predict at a time
 
 
 class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type annotations
@@ -237,7 +237,8 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         check_is_fitted(self, "module_")
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         with no_grad():
-            return np.concatenate([self.module_.forward(rows) for (rows,) in DataLoader(ArrayDataset(X), _ROWS)])
+            parts = DataLoader(ArrayDataset(X), thresholds.PREDICTED_ROWS)
+            return np.concatenate([self.module_.forward(rows) for (rows,) in parts])
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

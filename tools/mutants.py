@@ -7,9 +7,9 @@ checks of the components that run the changed line are run, those that run the f
 its file. If all pass, the mutant is a survivor, and the exit code is 1, unless EQUIVALENT lists it with the reason why
 no test can detect it.
 
-Thresholds of speed are not changed: a comparison with 16 or more, or with a power of two as ``1 << n``, only chooses
-between two computations of the same numbers by the size of an array. Neither the comparison nor its number is changed,
-and the statement that chooses is not deleted; the rest of its line is.
+Thresholds of speed are not changed: a comparison with a constant of ``numpyml/kernels/thresholds.py`` only chooses
+between two computations of the same numbers by the size of an array. Neither the comparison nor the constant is
+changed, and the statement that chooses is not deleted; the rest of its line is.
 
 Each mutant runs in a process of its own, forked from one that has imported PyTorch but not numpyml.
 """
@@ -99,7 +99,10 @@ PATIENCE = 120  # seconds of processor time; a mutant that takes longer is detec
 COMPONENTS = 5  # the largest number of components whose checks a mutant runs
 UNCHANGED = "nothing"  # the change of a file whose tests must pass before its mutants are tested
 
-_FEW_ROWS = "kernels/products.py", "if 2 < len(rows) <= 64 and weight.size >= 1 << 15:"
+_FEW_ROWS = (
+    "kernels/products.py",
+    "if 2 < len(rows) <= thresholds.FEW_ROWS and weight.size >= thresholds.LARGE_WEIGHT:",
+)
 _PLAIN_SQUARES = (
     "nn/utils.py",
     "if 1e-12 < squares < np.inf:  # no overflow, and underflow is negligible beside the sum",
@@ -177,16 +180,15 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
 def _thresholds(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a threshold of speed, and the comparison if it has no other operator."""
     if isinstance(node, ast.Compare):
-        large = [side for side in (node.left, *node.comparators) if _is_large(side)]
-        if large and len(node.ops) == 1:
+        declared = [side for side in (node.left, *node.comparators) if _is_declared(side)]
+        if declared and len(node.ops) == 1:
             yield node
-        yield from (n for side in large for n in ast.walk(side))
+        yield from (n for side in declared for n in ast.walk(side))
 
 
-def _is_large(node: ast.AST) -> bool:
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.LShift) and isinstance(node.left, ast.Constant)
-    return isinstance(node, ast.Constant) and type(node.value) is int and node.value >= 16
+def _is_declared(node: ast.AST) -> bool:
+    """Whether an expression is a constant of ``thresholds``."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "thresholds"
 
 
 def _says(statement: ast.stmt) -> bool:

@@ -11,8 +11,7 @@ import numpy as np
 from conformance.faults.fault import Fault
 from numpyml import Tensor
 from numpyml.autograd.derivatives import products
-from numpyml.kernels import erf
-from numpyml.kernels.elementwise import BLOCK
+from numpyml.kernels import erf, thresholds
 from numpyml.nn import activations, layers, losses, module
 
 
@@ -144,7 +143,7 @@ def _unsigned(right: Any) -> Any:
 def _first_block(right: Any) -> Any:
     def gelu(x: Any, record: bool) -> Any:
         y, derivative = right(x, record)
-        y.reshape(-1)[BLOCK // x.dtype.itemsize :] = 0
+        y.reshape(-1)[thresholds.BLOCK_BYTES // x.dtype.itemsize :] = 0
         return y, derivative
 
     return gelu

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.kernels.sums import row_sums
 from numpyml.typing import Array
-
-FEW_QUERIES = 4  # up to so many, a copy of K costs more than BLAS gains by it
-CACHED_SCORES = 1 << 19  # computed at a time: 2¹⁸ and 2²⁰ are as fast; with fewer, call overhead shows
 
 
 class Attended(NamedTuple):
@@ -37,7 +35,8 @@ def attend(Q: Array, K: Array, V: Array, s: float, biases: Sequence[Array], mask
     Shapes: Q (..., L, E), K (..., S, E), V (..., S, Ev), O (..., L, Ev), mask (..., L, S), all with the same leading
         axes; biases broadcast to (..., L, S).
     """
-    P = Q @ scaled_transpose(K, s) if Q.shape[-2] > FEW_QUERIES else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
+    many = Q.shape[-2] > thresholds.FEW_QUERIES
+    P = Q @ scaled_transpose(K, s) if many else (Q * Q.dtype.type(s)) @ K.swapaxes(-1, -2)
     for bias in biases:
         P += bias
     top = softmax_in_place(P, masked=bool(biases))
@@ -83,11 +82,11 @@ def attend_in_parts(
 
     BLAS may add in another order where the number of matrices differs, so the last bits may differ.
     """
-    if Q.ndim == 2:
+    scores = prod(Q.shape[1:-1]) * K.shape[-2]  # of each element of the batch
+    if Q.ndim == 2 or len(Q) * scores <= thresholds.CACHED_SCORES:
         attend(Q, K, V, s, biases, mask, O)
         return
-    batch, scores = len(Q), prod(Q.shape[1:-1]) * K.shape[-2]
-    length = max(1, CACHED_SCORES // max(1, scores))
+    batch, length = len(Q), max(1, thresholds.CACHED_SCORES // scores)
     for start in range(0, batch, length):
         part = slice(start, start + length)
         of_part = [bias[part] if bias.ndim == Q.ndim and len(bias) == batch else bias for bias in biases]

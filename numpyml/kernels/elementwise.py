@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.typing import Array
 
-BLOCK = 1 << 18  # bytes of each array: the fastest of 64 KiB to 512 KiB where a core has 1 MiB of its own
 Result = tuple[Array, "Array | None"]  # y and its derivative; None unless it is recorded
 
 
 def zeros_for(x: Array) -> Array:
     """Zeros to compare x with: three times as fast as one zero, since NumPy has no vector code for a scalar operand."""
-    if x.size <= 1 << 15:
+    if x.size <= thresholds.COMPARED_ZEROS:
         return np.zeros(x.shape, x.dtype)
-    return np.zeros(x.shape[-1] if x.shape[-1] >= 256 else (), x.dtype)
+    return np.zeros(x.shape[-1] if x.shape[-1] >= thresholds.ROW_OF_ZEROS else (), x.dtype)
 
 
 def masked(g: Array, mask: Array) -> Array:
@@ -145,8 +145,8 @@ def blocks(x: Array, y: Array, derivative: Array | None, n: int) -> Iterator[tup
     dtype = np.dtype(np.float32) if half else x.dtype
     xs = (x if x.flags.carray else np.require(x, None, ["C", "A"])).reshape(-1)
     ys, ds = y.reshape(-1), None if derivative is None else derivative.reshape(-1)
-    length = BLOCK // dtype.itemsize
-    scratch = np.empty((n, min(length, x.size)), dtype)
+    length = max(1, min(x.size * dtype.itemsize, thresholds.BLOCK_BYTES) // dtype.itemsize)
+    scratch = np.empty((n, length), dtype)
     for start in range(0, x.size, length):
         part = slice(start, start + length)
         block, y_, d = xs[part], ys[part], None if ds is None else ds[part]

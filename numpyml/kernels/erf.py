@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.kernels.elementwise import Result, blocks, empty_results, zeros_for
 from numpyml.typing import Array
 
@@ -94,7 +95,7 @@ def gelu(x: Array, record: bool) -> Result:
             square, e = scratch[:2]
             np.square(xb, out=square)
             far = np.flatnonzero(square > NEAR**2)
-            if far.size and 3 * far.size + 2048 > xb.size:  # to compute that many twice is slower
+            if far.size and xb.size - 3 * far.size < thresholds.FEW_FAR:  # to compute that many twice is slower
                 gelu_from_tail(xb, y, d, scratch)
                 continue
             np.multiply(square, MINUS_L[0], out=e)

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.typing import Array
 
 
@@ -17,7 +18,7 @@ def product(rows: Array, weight: Array) -> Array:
     """
     if rows.size == 1 or weight.size == 1:
         return np.asarray(rows @ weight.T)
-    if 2 < len(rows) <= 64 and weight.size >= 1 << 15:
+    if 2 < len(rows) <= thresholds.FEW_ROWS and weight.size >= thresholds.LARGE_WEIGHT:
         return np.ascontiguousarray((weight @ rows.T).T)
     y: Array = rows.dot(weight.T)
     return y

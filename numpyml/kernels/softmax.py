@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.kernels.sums import accumulator, over_rows
 from numpyml.typing import Array
 
@@ -109,9 +110,9 @@ def sums(x: Array, axis: int) -> Array:
     are more accurate: see ``over_rows``.
     """
     n = x.shape[axis]
-    if axis == x.ndim - 1 and 0 < n <= 256:
+    if axis == x.ndim - 1 and 0 < n <= thresholds.SUMMED_IN_AXIS:
         return np.einsum("...i->...", x)[..., None]
-    if n <= 256:
+    if n <= thresholds.SUMMED_IN_AXIS:
         return np.add.reduce(x, axis=axis, keepdims=True)
     if axis == x.ndim - 1:
         return np.add.reduce(np.ascontiguousarray(x), axis=axis, keepdims=True)

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.typing import Array
-
-PART = 64  # rows that a product adds up one by one
-LONG = 256  # rows of several arrays, from which on products are faster
 
 
 def over_rows(rows: Array) -> Array:
@@ -26,7 +24,7 @@ def over_rows(rows: Array) -> Array:
         return np.asarray((rows[..., 0, :].astype(wide) * wide.type(n)).astype(rows.dtype))
     if 0 in rows.strides or rows.itemsize not in rows.strides[-2:]:
         rows = np.ascontiguousarray(rows)
-    if n > PART and rows.strides[-2] == rows.itemsize:
+    if n > thresholds.SUMMED_ROWS and rows.strides[-2] == rows.itemsize:
         return np.asarray(rows.sum(axis=-2))  # columns are contiguous: see below
     return weighted_rows(ones(n, rows.dtype), rows)
 
@@ -34,11 +32,13 @@ def over_rows(rows: Array) -> Array:
 def weighted_rows(weights: Array, rows: Array) -> Array:
     """Σᵢ wᵢ rowᵢ, (n,) and (..., n, d) -> (..., d), in parts, since a product adds up its terms one by one."""
     *lead, n, d = rows.shape
-    if n <= PART:
+    length = thresholds.SUMMED_ROWS
+    if n <= length:
         return np.asarray(weights @ rows)
-    whole = n - n % PART
-    parts = weights[:whole].reshape(-1, 1, PART) @ rows[..., :whole, :].reshape(*lead, whole // PART, PART, d)
-    if whole <= 16 * PART:
+    number = n // length
+    whole = number * length
+    parts = weights[:whole].reshape(-1, 1, length) @ rows[..., :whole, :].reshape(*lead, number, length, d)
+    if number <= thresholds.SUMMED_PARTS:
         total = np.add.reduce(parts, axis=(-3, -2))
     else:  # along the last axis NumPy sums pairwise
         total = np.ascontiguousarray(np.swapaxes(parts[..., 0, :], -1, -2)).sum(axis=-1)
@@ -90,7 +90,7 @@ def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Array:
         while stop < gx.ndim and target[stop] == 1:
             stop += 1
         before, n, after = gx.shape[:start], prod(gx.shape[start:stop]), gx.shape[stop:]
-        if n != 1 and after and (not before or n >= LONG):
+        if n != 1 and after and (not before or n >= thresholds.SUMMED_IN_ARRAYS):
             gx = over_rows(gx.reshape(*before, n, prod(after)))
         elif n != 1:
             gx = gx.sum(axis=tuple(range(start, stop)))

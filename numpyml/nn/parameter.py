@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from numpyml.autograd.tape import is_recording
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
+from numpyml.kernels import thresholds
 from numpyml.nn.storage import allocate
 from numpyml.options import array_or_none
 from numpyml.typing import Array
@@ -107,7 +108,7 @@ class Parameter(StateTensor):
             return
         grad = self._grad[part]
         # One pass that only reads can save the two that a temporary product costs.
-        if grad.size >= _SCAN_SIZE and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
+        if grad.size >= thresholds.SCANNED_GRADIENT and not grad.flat[0] and not grad.view(_BITS[grad.itemsize]).max():
             np.matmul(a, b, out=grad)
         else:
             grad += a @ b
@@ -156,7 +157,6 @@ def _real(kind: str, data: ArrayLike) -> Array:
     return values
 
 
-_SCAN_SIZE = 1 << 14
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.uint64}
 _owners: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.typing import Array
 
-_CHUNK = 1 << 18  # bytes of parameters in a chunk; a parameter larger than a chunk gets its own
 _ALIGNMENT = 64  # bytes: a cache line, and a register of AVX-512
 
 
@@ -44,10 +44,16 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array
     with _lock:
         chunk = _current.get(dtype)
         if chunk is None or chunk.used + padded > chunk.free:
-            chunk = _current[dtype] = _Chunk(max(padded, _CHUNK))
+            chunk = _current[dtype] = _Chunk(max(padded, thresholds.CHUNK_BYTES))
         start, chunk.used = chunk.used, chunk.used + padded
     data, grad = (b[start : start + nbytes].view(dtype).reshape(shape) for b in chunk.buffers)
     return data, grad
+
+
+def start_chunks() -> None:
+    """Let the next parameter of each dtype start a new chunk."""
+    with _lock:
+        _current.clear()
 
 
 def are_contiguous(a: Array, b: Array) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from numpyml import checkpoint as files
 from numpyml.autograd.tape import is_recording, no_grad
 from numpyml.errors import DataError, OptionError, StateError, kind_of
+from numpyml.kernels import thresholds
 from numpyml.nn.module import Module
 from numpyml.nn.optimizers.base import Optimizer
 from numpyml.nn.preserve import generators_of, observed, set_states, states_of
@@ -45,7 +46,6 @@ from numpyml.typing import Array
 __all__ = ["Run", "fit"]
 
 Path_ = str | os.PathLike[str]
-_COPY_EVERY = 16  # steps between two copies of the weights to fall back to: at most 1 % of a step's time
 
 
 class _Fallback(NamedTuple):
@@ -266,7 +266,7 @@ class Run:
             clip_grad_norm_(
                 (g for group in self.optimizer.param_groups for g in group["gradients"]), self.clip_grad_norm
             )
-        if self._fallback is None or self.steps - self._fallback.step >= _COPY_EVERY:
+        if self._fallback is None or self.steps - self._fallback.step >= thresholds.COPIED_STEPS:
             parameters = [p.copy() for p in self.model.parameters()]
             self._fallback = _Fallback(self.steps, parameters, self._before, self.optimizer.state_dict())
         with self._interrupt.atomic:

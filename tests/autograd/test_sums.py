@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from numpyml import Tensor
-from numpyml.kernels.sums import PART, over_rows, row_sums, unbroadcast
+from numpyml.kernels import thresholds
+from numpyml.kernels.sums import over_rows, row_sums, unbroadcast
 
 
-@pytest.mark.parametrize("n", [0, 1, PART, 2 * PART, 70_000])
+@pytest.mark.parametrize("n", [0, 1, thresholds.SUMMED_ROWS, 2 * thresholds.SUMMED_ROWS, 70_000])
 @pytest.mark.parametrize("layout", ["C", "F", "every other", "backwards", "one row", "one number", "columns"])
 def test_sums_over_rows_keep_precision_in_every_layout(rng, n, layout):
     x = rng.random((n, 3), np.float32)

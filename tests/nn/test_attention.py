@@ -176,7 +176,7 @@ def test_output_in_parts_without_recording_is_the_same(scores, rng, monkeypatch)
         return ys + [single.forward(heads, heads, heads, mask) for mask in masks]
 
     whole = outputs()
-    monkeypatch.setattr("numpyml.kernels.attention.CACHED_SCORES", scores)
+    monkeypatch.setattr("numpyml.kernels.thresholds.CACHED_SCORES", scores)
     with numpyml.no_grad():
         for y, expected in zip(outputs(), whole, strict=True):
             assert np.array_equal(y, expected)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
+from numpyml.kernels import thresholds
 from numpyml.kernels.softmax import cross_entropy_gradient, normalized, shifted_columns
 from numpyml.kernels.sums import accumulator, over_rows
 from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, probabilities, weighted
@@ -201,7 +202,7 @@ def without_classes(x: Array) -> tuple[int, ...]:
 
 def classes_first(x: Array) -> Array:
     """(N, C, ...) or (C,) -> (C, n); contiguous where classes are few, so that reductions run along whole rows."""
-    if x.ndim == 2 and x.shape[1] >= 64:
+    if x.ndim == 2 and x.shape[1] >= thresholds.CLASSES_LAST:
         return x.T
     moved = x if x.ndim == 1 else x.T if x.ndim == 2 else np.moveaxis(x, 1, 0)
     return np.ascontiguousarray(moved).reshape(len(moved), x.size // len(moved))

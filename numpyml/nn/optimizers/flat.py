@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpyml.kernels import thresholds
 from numpyml.nn.optimizers.groups import Entry, State
 from numpyml.nn.parameter import owner_of
 from numpyml.nn.storage import are_contiguous, span
@@ -18,8 +19,6 @@ from numpyml.typing import Array
 
 if TYPE_CHECKING:
     from numpyml.nn.optimizers.base import Optimizer
-
-_BLOCK = 1 << 16  # elements: what an update touches of so many stays in cache
 
 
 class Run:
@@ -75,9 +74,10 @@ class Run:
         if self.p.ndim != 1:  # not contiguous: as it is, in one piece
             optimizer.update(self.p, self.g, self.state, np.empty((2, *self.p.shape), self.p.dtype), self)
             return
-        scratch = np.empty((2, min(self.p.size, _BLOCK)), self.p.dtype)
-        for start in range(0, self.p.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
+        length = max(1, min(self.p.size, thresholds.UPDATED_BLOCK))
+        scratch = np.empty((2, length), self.p.dtype)
+        for start in range(0, self.p.size, length):
+            block = slice(start, start + length)
             p = self.p[block]
             state = {name: array[block] for name, array in self.state.items()}
             optimizer.update(p, self.g[block], state, scratch[:, : p.size], self)

@@ -1,0 +1,20 @@
+"""The checks of large arrays."""
+
+from __future__ import annotations
+
+from conformance.cases.functions import FunctionCase, large_function_cases
+from conformance.cases.modules import ModuleCase, large_cases
+from conformance.checks.registry import check
+from conformance.results.census import Note
+from conformance.rows import FunctionRow, ModuleRow
+
+
+def _has_large(row: ModuleRow | FunctionRow) -> bool:
+    return bool(row.large)
+
+
+@check(rows=FunctionRow, where=_has_large, cases=lambda row, _: large_function_cases(row), examples=2, covers=True)
+@check(rows=ModuleRow, where=_has_large, cases=lambda row, _: large_cases(row), examples=2, covers=True)
+def large(case: ModuleCase | FunctionCase, note: Note) -> None:
+    """Outputs and gradients of large arrays, which may be computed in another way, by the comparison rule."""
+    note.judge(case.problem(), case.dtype, case.seed)
