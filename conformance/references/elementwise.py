@@ -99,9 +99,10 @@ def full_like(operands: list[Array], options: Mapping[str, Any], gys: Sequence[A
 
 
 def clip(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
-    """A missing bound is infinite."""
+    """A missing bound is infinite, and beyond any other."""
     (a, *limits), (gy,) = operands, gys
     bounds = dict(zip(options["bounds"].split(), limits, strict=True))
     low, high = bounds.get("low", -Wide(np.inf)), bounds.get("high", Wide(np.inf))
-    passed = {"a": (low <= a) & (a <= high), "low": (a < low) & (low < high), "high": (a > high) | (low > high)}
+    ordered = low < high if "high" in bounds else True
+    passed = {"a": (low <= a) & (a <= high), "low": (a < low) & ordered, "high": (a > high) | (low > high)}
     return [np.minimum(np.maximum(a, low), high)], [wide(gy * passed[name]) for name in ("a", *bounds)]

@@ -24,6 +24,7 @@ NUMPY_2_1 = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1)
 
 nonempty = shapes(1, 4, 1)
 matrices = shapes(2, 4)
+between_axes = shapes(3, 3, 2, 9)
 
 
 def _options(draw: Draw, options: Mapping[str, Option], shape: Shape) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def on(
 
 
 FEWER = "of fewer axes"
+MIDDLE = "broadcast between two axes"  # a gradient is summed over rows of several arrays
 NUMBER = ": a Python number"  # an operand without axes, if another has some and it is not a Tensor
 
 
@@ -58,11 +60,16 @@ def two(draw: Draw, kinds: Sequence[str]) -> Call:
     others = {
         "broadcast": tuple(1 if draw(st.booleans()) else n for n in shape),
         FEWER: shape[draw(st.integers(0, len(shape))) :],
+        MIDDLE: shape,
         "of one shape": shape,
     }
-    first, second = shape, others[draw(st.sampled_from(likely(sorted(others), lambda way: [NUMBER] * (way == FEWER))))]
+    way = draw(st.sampled_from(likely(sorted(others), lambda way: [f"operands {way}", *[NUMBER] * (way == FEWER)])))
+    first, second = shape, others[way]
+    if way == MIDDLE:
+        first = draw(between_axes)
+        second = (first[0], 1, first[2])
     reached = FEWER if len(second) < len(first) else "of one shape" if first == second else "broadcast"
-    mark((f"operands {way}" for way in others), [f"operands {reached}"])
+    mark((f"operands {way}" for way in others), [f"operands {MIDDLE if way == MIDDLE else reached}"])
     if draw(st.booleans()):
         first, second = second, first
     a, b = draw(floats(first, kinds)), draw(floats(second, kinds))

@@ -160,6 +160,14 @@ def test_gradient_of_arctan2_is_finite_where_the_derivative_overflows() -> None:
     np.testing.assert_allclose([a.grad, b.grad], [5e35, -5e35], rtol=1e-4)
 
 
+def test_an_infinite_bound_of_clip_has_the_gradient_where_it_is_the_value() -> None:
+    low, high = Tensor(np.array([np.inf, -np.inf]), True), Tensor(np.array([np.inf, -np.inf]), True)
+    np.clip(np.zeros(2), low, None).backward(np.ones(2))
+    np.clip(np.zeros(2), None, high).backward(np.ones(2))
+    assert low.grad is not None and low.grad.tolist() == [1, 0]
+    assert high.grad is not None and high.grad.tolist() == [0, 1]
+
+
 def test_bounds_of_clip_have_gradients() -> None:
     assert gradcheck(
         lambda a, low, high: np.clip(a, low, high), np.linspace(-2, 2, 8), np.array(-0.9), np.array(0.8)

@@ -99,6 +99,11 @@ def coalesce(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
 
+def is_below(low: Any, high: Any) -> Any:
+    """Where low is below high; everywhere if there is no high, though low may be ∞."""
+    return True if high is None else low < high
+
+
 def is_within(a: Any, low: Any, high: Any) -> Any:
     """Where a lies between the bounds, the bounds included."""
     return (low <= a) & (a <= high)
@@ -110,8 +115,8 @@ derivative(
     a=lambda g, a, a_min=None, a_max=None, min=None, max=None: np.where(
         is_within(a, coalesce(a_min, min, -np.inf), coalesce(a_max, max, np.inf)), g, 0
     ),
-    a_min=lambda g, a, a_min, a_max=None: np.where((a < a_min) & (a_min < coalesce(a_max, np.inf)), g, 0),
-    min=lambda g, a, min, max=None: np.where((a < min) & (min < coalesce(max, np.inf)), g, 0),
+    a_min=lambda g, a, a_min, a_max=None: np.where((a < a_min) & is_below(a_min, a_max), g, 0),
+    min=lambda g, a, min, max=None: np.where((a < min) & is_below(min, max), g, 0),
     a_max=lambda g, a, a_max, a_min=None: np.where((a > a_max) | (a_max < coalesce(a_min, -np.inf)), g, 0),
     max=lambda g, a, max, min=None: np.where((a > max) | (max < coalesce(min, -np.inf)), g, 0),
 )
