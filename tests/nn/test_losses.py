@@ -409,3 +409,13 @@ def test_tiny_label_smoothing_does_not_overflow(smoothing):
     x, t = np.array([[0, 1, 0]], np.float32), np.array([1])
     np.testing.assert_allclose(loss.forward(x, t), CrossEntropyWithLogits().forward(x, t), rtol=1e-6)
     assert np.isfinite(loss.backward()).all()
+
+
+def test_smoothed_loss_of_many_classes_keeps_its_digits(rng):
+    x = rng.standard_normal((64, 300))
+    targets = rng.integers(0, 300, 64)
+    loss = losses.CrossEntropyWithLogits(reduction="none", label_smoothing=0.1).forward(x, targets)
+    wide = x.astype(np.longdouble)
+    log_p = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    expected = -(0.9 * log_p[np.arange(64), targets] + 0.1 * log_p.mean(axis=1))
+    assert np.abs(loss - expected).max() < 3e-15

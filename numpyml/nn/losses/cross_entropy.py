@@ -79,7 +79,11 @@ class CrossEntropyWithLogits(Loss):
             qw, unit = self._distribution(targets, at, p)
             if w is not None:
                 qw *= w[:, None]
-            losses = -over_rows(weighted(log_p, qw).astype(accumulator(p.dtype), copy=False)) * p.dtype.type(unit)
+            terms = weighted(log_p, qw).astype(accumulator(p.dtype), copy=False)
+            target: Array | int = 0
+            if at is not None:  # its term is much larger than the others: added to each of them, it would lose digits
+                target, terms[at] = terms[at], 0
+            losses = -(over_rows(terms) + target) * p.dtype.type(unit)
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
