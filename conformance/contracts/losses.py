@@ -69,7 +69,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
         axis = min(1, len(shape))
         classes = x.values.argmax(axis) if draw(st.booleans()) else t.values  # as predicted, or any
         probabilities = np.moveaxis(np.eye(n)[classes], -1, axis)
-        return x, Input(probabilities, t.layout, form, exact=True)
+        return x, replace(t, values=probabilities, kind=form, exact=True)
     if form != "classes":
         ignored = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < (0.3 if form == "some ignored" else 1)
         t = replace(t, values=np.where(ignored, options["ignore_index"], t.values).astype(t.values.dtype))
