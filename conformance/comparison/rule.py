@@ -35,8 +35,7 @@ answer is finite in that precision, the error is PyTorch's, and the census count
 documented, each with a script.
 
 An element is not compared where a moved input crosses a pole in one of the draws, so that the movement is infinite; or
-where the reference is too large for the tested precision and PyTorch's error is so large that every number of that
-precision is within the bound.
+where PyTorch's error is so large that every number of the tested precision is within the bound.
 
 Long runs are compared by two related rules, since no elementwise bound remains: a parameter of a trajectory may differ
 by 1e-12 of the scale of its array (``STEPWISE``), a loss of a training run by 1e-10 of itself (``TRAINING``), each in
@@ -309,7 +308,7 @@ class Comparison:
             self.both = self.answered & theirs
             self.domain = theirs | ~finite | (torch == rounded) | (not reference.granted)
             self.missing = (np.isfinite(rounded) & ~theirs) | (np.isinf(value) & lost(value, torch))
-            self.beyond = np.where(finite & (np.abs(value) > top), np.abs(value) + top, np.inf)  # of the precision
+            self.beyond = np.where(finite, np.abs(value) + top, np.inf)  # from there on every number of dtype passes
             self.unequal = ~((answer == rounded) | (np.isnan(answer) & np.isnan(value)))
             self.flipped = _flipped(answer, value, torch) if signed else np.False_
         self.compared = self.both

@@ -230,6 +230,19 @@ def test_nothing_is_compared_where_every_number_passes() -> None:
     assert "output[0]" in verdict(ours, np.float32, lambda arrays: infinite(ours(arrays)), sums).failure
 
 
+def test_infinity_passes_where_every_number_does() -> None:
+    """PyTorch returns 1.7 for the largest numbers of float32: the bound exceeds every number."""
+    large = Input(np.array([2.0**127]))
+    outcome = verdict(lambda a: infinite({OUTPUT: a["x"]}), np.float32, lambda a: {OUTPUT: a["x"] * 0 + 1}, large)
+    assert "output[0]" in outcome.failure  # PyTorch in float64 is held to be right
+    assert not verdict(
+        lambda a: infinite({OUTPUT: a["x"] * 1}),
+        np.float32,
+        lambda a: {OUTPUT: a["x"] * 0 + 1.7} if a["x"].dtype == np.float32 else {OUTPUT: a["x"]},
+        large,
+    ).failure
+
+
 def infinite(answers: dict[Answer, Array]) -> dict[Answer, Array]:
     """PyTorch as it should be: the result overflows to ∞."""
     y = answers[OUTPUT]
