@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import mpmath
 import numpy as np
 
 from conformance.references.arithmetic import Wide, total
@@ -23,6 +22,8 @@ def cosines_and_sines(dim: int, base: float, positions: Array) -> tuple[Array, A
 def cosine_and_sine(p: int, i: int, dim: int, base: float) -> tuple[np.longdouble, np.longdouble]:
     """cos and sin of p base^(−i / dim). The angle has 40 digits: where the sine of a large one is small, extended
     precision would lose the last of float64."""
+    import mpmath  # here: the rows are also listed where it is not installed
+
     with mpmath.workdps(40):
         both = mpmath.cos_sin(p * mpmath.mpf(base) ** (mpmath.mpf(-i) / dim))
         cosine, sine = (Wide(mpmath.nstr(x, 25)) for x in both)
