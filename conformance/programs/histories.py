@@ -22,8 +22,6 @@ from conformance.checks.registry import Profile, check
 from conformance.comparison.histories import STEPWISE, TRAINING
 from conformance.comparison.rule import K
 from conformance.errors import Mismatch
-from conformance.programs import pair
-from conformance.programs.compared import Different
 from conformance.programs.training import _accepted as accepted
 from conformance.programs.training import activations, arguments, rates
 from conformance.results.census import SCRIPT, Note
@@ -391,6 +389,9 @@ NAMES = (
 @check(rows=Histories, cases=drawn, numpyml_only=True, examples=180)
 def state_after_every_call(case: History, note: Note) -> None:
     """Model, optimizer and PyTorch's twin through a random history of calls: everything agrees after each of them."""
+    from conformance.programs import pair  # here: it imports PyTorch, whose absence the command line reports
+    from conformance.programs.compared import Different
+
     names: dict[str, Any] = {}
     exec(compile(NAMES + case.source(), "history.py", "exec"), names)
     try:
