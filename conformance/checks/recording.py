@@ -217,8 +217,11 @@ def random_state(case: ModuleCase, note: Note) -> None:
         module = make_module(framework, case.row.torch, case.options, case.dtype)
         inputs, further = case.arrays(case.exact), case.further(case.dtype)
         if how == "after evaluation":
+            before = {name: np.array(x) for name, x in framework.parameters(module).items()}
             framework.train(module, False)
             framework.forward(module, *inputs, **further)
+            for name, x in framework.parameters(module).items():  # max_norm writes to the weight in evaluation, too
+                x[...] = before[name]
         framework.train(module, True)
         with framework.no_grad() if how == "without a record" else nullcontext():
             ys = leaves(framework.forward(module, *inputs, **further))

@@ -9,7 +9,7 @@ SUMMED_ROWS = 64  # rows that a product adds one by one; more are added in parts
 SUMMED_PARTS = 16  # such parts that are added one by one; more are added pairwise
 SUMMED_IN_ARRAYS = 256  # rows of each of several arrays: products add them faster than sum
 SUMMED_IN_AXIS = 256  # elements along an axis: einsum adds fewer in a third of the time that sum needs
-FEW_ROWS = 64  # rows beside a large weight, which BLAS would first copy to transpose it
+FEW_ROWS = 64  # rows times a large weight, which BLAS would first copy to transpose it
 LARGE_WEIGHT = 1 << 15  # elements of such a weight: a smaller one is copied quickly
 SCANNED_GRADIENT = 1 << 14  # elements of a gradient: whether it is all zeros is tested, since then nothing is added
 
