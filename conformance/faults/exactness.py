@@ -136,11 +136,12 @@ def _two_logarithms(right: Any) -> Any:
 
 
 def _index_cancels(right: Any) -> Any:
-    def normalized(e: Any, at: Any, *rest: Any) -> Any:
-        p, total, complement = right(e, at, *rest)
-        return p, total, complement if at is None or complement is None else 1 - p[at]
+    def index_gradient(p: Any, at: Any, g: Any) -> Any:
+        gx = np.array(p)
+        gx[at] -= 1
+        return gx * g
 
-    return normalized
+    return index_gradient
 
 
 def _distribution_cancels(right: Any) -> Any:
@@ -179,7 +180,7 @@ FAULTS = [
         _two_logarithms,
     ),
     precision(
-        "cross-entropy's gradient by p − 1", "CrossEntropyWithLogits", cross_entropy, "normalized", _index_cancels
+        "cross-entropy's gradient by p − 1", "CrossEntropyWithLogits", cross_entropy, "index_gradient", _index_cancels
     ),
     precision(
         "cross-entropy's gradient by p Σ q − q",

@@ -54,8 +54,8 @@ def attention_gradients(
     gS = P ⊙ (gP − Σ P gP)
     gQ = s gS K,   gK = s gSᵀ Q
 
-    A number taken from a whole row of gP leaves gS as it is: that of the largest P, so that nothing cancels where
-    P is nearly 1.
+    A row of gS adds up to 0. Where its largest P is above 1/2, the element there is minus the sum of the others, so
+    that nothing cancels where P is nearly 1.
     """
     Q, K, V, P, top, mask = context
     np.matmul((P if mask is None else P * mask).swapaxes(-1, -2), gO, out=gV)
@@ -64,10 +64,13 @@ def attention_gradients(
         gS += gP
     if mask is not None:
         gS *= mask
-    if P.shape[-1]:
-        gS -= gS.take(top)
-        gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
-        gS *= P
+    gS -= np.einsum("...s,...s->...", P, gS)[..., np.newaxis]
+    gS *= P
+    if P.shape[-1] > 1:
+        near = top[P.take(top) > 0.5]
+        if near.size:
+            gS.put(near, 0)
+            gS.put(near, -row_sums(gS.reshape(-1, P.shape[-1]))[near // P.shape[-1]])
     np.matmul(gS, K, out=gQ)
     gQ *= gQ.dtype.type(s)
     np.matmul(gS.swapaxes(-1, -2), Q, out=gK)

@@ -12,9 +12,9 @@ from numpyml.typing import Array
 
 
 def softmax(x: Array, axis: int) -> Array:
-    """y = e^z / Σ e^z,   z = x − max x, so that no exponential overflows."""
+    """y = e^z / Σ e^z,   z = x − max x where an exponential could overflow, else x: the difference would be rounded."""
     with np.errstate(under="ignore", invalid="ignore"):
-        y = shifted(x, axis)
+        y = shifted(x, axis, np.log(np.finfo(x.dtype).max) / 8)
         np.exp(y, out=y)
         y /= sums(y, axis)
     return y
@@ -28,10 +28,11 @@ def log_softmax(x: Array, axis: int) -> Array:
     return y
 
 
-def shifted(x: Array, axis: int) -> Array:
-    """x − max x along an axis, a new array."""
+def shifted(x: Array, axis: int, limit: float = 0.0) -> Array:
+    """x − max x along an axis where the size of max x exceeds the limit, else x; a new array."""
     z = np.empty(x.shape, x.dtype)
     largest = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf if x.shape[axis] == 0 else None)
+    largest[np.abs(largest) <= limit] = 0
     return np.subtract(x, largest, out=z)
 
 
@@ -46,61 +47,36 @@ def shifted_columns(z: Array) -> Array:
     return np.where(single, limit, difference)
 
 
-def normalized(e: Array, at: tuple[Array, Array] | None) -> tuple[Array, Array, Array | None]:
-    """p = e / Σ e for each column, in place of e; Σ e; and 1 − p[at], one element of each column (without ``at`` None).
-
-    1 − p is the sum of the other elements: where p is nearly 1, the difference would cancel.
-    """
-    if at is None:
-        total = np.add.reduce(e, axis=0, dtype=accumulator(e.dtype))
-        e /= total
-        return e, total, None
-    single = e[at]
-    e[at] = 0
-    others = np.add.reduce(e, axis=0, dtype=accumulator(e.dtype))
-    e[at] = single
-    total = others + single
-    e /= total
-    return e, total, (others / total).astype(e.dtype, copy=False)
-
-
 def cross_entropy_gradient(p: Array, q: Array) -> Array:
-    """p Σ q − q for each column: the gradient of −Σ q log p with respect to the logits of p.
+    """p Σ q − q for each column: the gradient of −Σ q log p with respect to the logits of p."""
+    gx: Array = p * over_rows(q) - q
+    return closed(gx, p, 0)
 
-    For the class with the largest q it is p Σ′ q − q (1 − p), Σ′ over the other classes: where p is near 1,
-    p Σ q − q would cancel.
+
+def index_gradient(p: Array, at: tuple[Array, Array], g: Array) -> Array:
+    """g (p − [class = t]) for each column: the gradient of −g log p[t], where ``at`` is t and the columns.
+
+    It adds up to 0, and p[t] − 1 is minus the sum of the others, so that nothing cancels where p[t] is nearly 1.
     """
-    top = q.argmax(axis=0), np.arange(q.shape[1])
-    minus_q = -q
-    minus_q[top] = 0
-    others = -over_rows(minus_q)
-    gx: Array = p * (others + q[top])
-    gx += minus_q
-    gx[top] = p[top] * others - q[top] * complement(p, top)
+    gx: Array = p * g
+    gx[at] = 0
+    gx[at] = -over_rows(gx)
     return gx
 
 
-def complement(p: Array, at: tuple[Array, Array]) -> Array:
-    """1 − p[at], one element of each column; where p[at] is above 1/2, 1 − p would cancel: the sum of the others."""
-    single = p[at]
-    cancels = single > 0.5
-    if not cancels.any():
-        return np.asarray(1 - single)
-    others = p.copy()
-    others[at] = 0
-    return np.where(cancels, over_rows(others), 1 - single)
+def closed(gx: Array, p: Array, axis: int) -> Array:
+    """gx, a gradient of the inputs of a softmax p, whose element at a p above 1/2 is set to −Σ of the others, in place.
 
-
-def less_its_top(gy: Array, y: Array, axis: int) -> Array:
-    """gy − gy[argmax y] along an axis, where that is finite.
-
-    Softmax's gradient y (gy − Σ gy y) is the same for gy and gy − c. With this c nothing cancels where y is nearly 1,
-    and the gradient of a repeated number is 0.
+    The gradient of a softmax adds up to 0 along its axis. Where p is nearly 1, its element is a difference of nearly
+    equal numbers, and the sum of the others is exact to their last digits.
     """
-    if not y.size:
-        return gy
-    top = np.take_along_axis(gy, np.expand_dims(y.argmax(axis), axis), axis)
-    return np.subtract(gy, np.where(np.isfinite(top), top, 0))
+    if p.shape[axis] == 1:  # already 0, or NaN for an infinite gradient
+        return gx
+    near = p > 0.5
+    if near.any():
+        gx[near] = 0
+        np.subtract(gx, sums(gx, axis), out=gx, where=near)
+    return gx
 
 
 def sums(x: Array, axis: int) -> Array:

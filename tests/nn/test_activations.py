@@ -119,11 +119,21 @@ def test_long_axes_keep_precision(rng, kind, shape, dim):
     assert np.max(np.abs(gx - expected_gx) / sum(terms)) <= 1.5e-6  # of eʸ, y itself is rounded
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_softmax_gradient_of_a_repeated_number_is_zero(dtype, rng):
-    layer = activations.Softmax(-1)
-    layer.forward(rng.standard_normal((5, 30)).astype(dtype))
-    assert not layer.backward(np.full((5, 30), dtype(0.7))).any()
+def test_softmax_of_a_long_axis_does_not_round_differences_from_the_maximum(rng):
+    x = rng.standard_normal(70_000, np.float32)
+    y = activations.Softmax(0).forward(x)
+    expected = np.exp(x.astype(np.longdouble))
+    expected /= expected.sum()
+    assert np.all(np.abs(y - expected) <= 3 * np.spacing(y))  # x − max x alone would be 5 off
+
+
+def test_softmax_gradient_of_a_large_element_leaves_the_others_precise(rng):
+    layer, gy = activations.Softmax(0), rng.standard_normal(70_000, np.float32)
+    y = layer.forward(gy / 8)
+    gy[y.argmax()] = 100
+    y, exact = y.astype(np.longdouble), gy.astype(np.longdouble)
+    terms = np.abs(exact) + (np.abs(exact) * y).sum()
+    assert np.all(np.abs(layer.backward(gy) - y * (exact - (exact * y).sum())) <= 4e-7 * y * terms)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from numpyml.errors import ShapeError, kind_of
-from numpyml.kernels.softmax import less_its_top, log_softmax, softmax, sums
+from numpyml.kernels.softmax import closed, log_softmax, softmax, sums
 from numpyml.nn.module import Module, as_floats
 from numpyml.options import integer, require
 from numpyml.typing import Array
@@ -53,14 +53,13 @@ class Softmax(_AlongAxis):
         return y.reshape(x.shape), (y, axis)
 
     def pullback(self, context: tuple[Array, int], gy: Array) -> Array:
-        y, axis = context
+        (y, axis), shape = context, gy.shape
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            h = less_its_top(gy.reshape(y.shape), y, axis)
-            gx = h * y
-            total = sums(gx, axis)
-            np.subtract(h, total, out=gx)
+            gy = gy.reshape(y.shape)
+            gx = gy * y
+            np.subtract(gy, sums(gx, axis), out=gx)
             gx *= y
-        return gx.reshape(gy.shape)
+            return closed(gx, y, axis).reshape(shape)
 
 
 class LogSoftmax(_AlongAxis):

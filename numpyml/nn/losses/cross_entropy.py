@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.kernels import thresholds
-from numpyml.kernels.softmax import cross_entropy_gradient, normalized, shifted_columns
+from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns
 from numpyml.kernels.sums import accumulator, over_rows
 from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, probabilities, weighted
 from numpyml.options import choice, integer, number, weights
@@ -64,7 +64,9 @@ class CrossEntropyWithLogits(Loss):
         at = (t, np.arange(len(t))) if t is not None else None
         with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞
             z = shifted_columns(z)
-            p, total, others = normalized(np.exp(z), at)
+            p = np.exp(z)
+            total = np.add.reduce(p, axis=0, dtype=accumulator(p.dtype))
+            p /= total
             log_total = np.log(total)
         scale = qw = log_p = None
         unit = 1.0  # of q w
@@ -87,7 +89,7 @@ class CrossEntropyWithLogits(Loss):
         if ignored is not None:
             losses[ignored] = 0
         count = self._count(targets, ignored, w) if self.reduction == "mean" else None
-        context = x.shape, p, at, others, qw, unit, scale, None if hard else log_p, ignored, count
+        context = x.shape, p, at, qw, unit, scale, None if hard else log_p, ignored, count
         if self.reduction == "none":
             return losses.reshape(without_classes(x)).astype(x.dtype, copy=False), context
         loss = np.add.reduce(losses, dtype=accumulator(x.dtype))
@@ -96,12 +98,10 @@ class CrossEntropyWithLogits(Loss):
     def pullback(
         self, context: Any, gy: Any, needs_input_grad: Sequence[bool] = (True, True)
     ) -> tuple[Array | None, Array | None]:
-        shape, p, at, others, qw, unit, scale, log_p, ignored, count = context
+        shape, p, at, qw, unit, scale, log_p, ignored, count = context
         g = gy.reshape(-1) if count is None else divided(gy, count, gy.dtype)
         if qw is None:
-            g_scale = g if scale is None else g * scale
-            gx = p * g_scale
-            gx[at] = -others * g_scale  # p − 1
+            gx = index_gradient(p, at, g if scale is None else g * scale)
         else:
             gx = cross_entropy_gradient(p, qw)
             gx *= g * p.dtype.type(unit)
