@@ -103,13 +103,13 @@ class OptionNotState(Difference):
 class Calls(Difference):
     """Calls that one side alone refuses.
 
-    ``calls`` are one or several beginnings of their names in a failure's text, such as "input as integers"; ``beside``
+    ``calls`` are one or several beginnings of their names in a failure's text, such as "input as integers"; ``ending``
     is the end of all of them. :func:`option` writes those of an option.
     """
 
     calls: str | tuple[str, ...]
     reason: str
-    beside: str = ""
+    ending: str = ""
 
     @property
     def subject(self) -> str:
@@ -117,7 +117,7 @@ class Calls(Difference):
         return "; ".join(call.rstrip(": ") for call in calls)
 
     def covers(self, subject: str) -> bool:
-        return subject.startswith(self.calls) and subject.endswith(self.beside)
+        return subject.startswith(self.calls) and subject.endswith(self.ending)
 
 
 class Refused(Calls):
