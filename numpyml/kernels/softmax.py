@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from numpyml.kernels import thresholds
-from numpyml.kernels.sums import accumulator, over_rows
+from numpyml.kernels.sums import over_rows
 from numpyml.typing import Array
 
 
