@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
+import socket
 import sys
 import zlib
 from collections.abc import Mapping
@@ -41,9 +43,9 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
             The generator of ``manual_seed`` is ``numpyml.random.default_generator()``.
 
     Raises: DTypeError, which names the key, for a value that cannot be written, and for what is no path or no model;
-        CheckpointError when the disk is full or fails, or no file can be there; MissingPackageError without the package
-        safetensors. An older file of this name is as it was then. (It also is when the process is killed; a hidden file
-        beside it may be left over.)
+        CheckpointError when the disk is full or fails, or no file can be there, as where a directory or a device is;
+        MissingPackageError without the package safetensors. An older file of this name is as it was then. (It also is
+        when the process is killed; the next save removes what that process had begun to write.)
 
     PyTorch loads a file without parts as it is, ``net.load_state_dict(safetensors.torch.load_file(path))``; of one with
     parts it takes the entries that ``net.state_dict()`` has.
@@ -54,11 +56,13 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
     tensors = {name: _storable(array, name) for name, array in model.state_dict().items()}
     kinds = {name: _kind(part) for name, part in parts.items()}
     content = {name: _content(part, name, tensors) for name, part in parts.items()}
-    sums = {name: zlib.crc32(_bytes(array)) for name, array in tensors.items()}
+    sums = {name: _checksum(array) for name, array in tensors.items()}
     text = json.dumps({"version": _VERSION, "kinds": kinds, "parts": content, "crc32": sums}, allow_nan=False)
     metadata = {"format": "pt", "numpyml": text, "numpyml.crc32": str(zlib.crc32(text.encode()))}
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    temporary = target.with_name(f".{target.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        _check_file("save", target, "save elsewhere")
+        _remove_abandoned(target)
         temporary.touch(exist_ok=False)
         mode = (target if target.exists() else temporary).stat().st_mode & 0o777
         library.save_file(tensors, temporary, metadata)
@@ -66,6 +70,7 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())  # or the new name could outlive a power failure that its contents did not
         temporary.replace(target)
+        _sync_folder(target.parent)
     except (OSError, sys.modules["safetensors"].SafetensorError) as error:
         size = sum(array.nbytes for array in tensors.values())
         raise CheckpointError(
@@ -111,11 +116,14 @@ def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any
         else:
             targets.append((name, part, saved[name]))
     before = [(part, _state(part)) for _, part, _ in targets]
-    problems += [f"{name}: {error}" for name, *target in targets if (error := _error_of_setting(*target))]
-    if problems:
+    try:
+        problems += [f"{name}: {error}" for name, *target in targets if (error := _error_of_setting(*target))]
+        if problems:
+            raise StateError(f"load expected {path} to fit what it is loaded into. " + "; ".join(problems))
+    except BaseException:  # Ctrl-C as well
         for part, state in before:
             _set_state(part, state)
-        raise StateError(f"load expected {path} to fit what it is loaded into. " + "; ".join(problems))
+        raise
     return {name: value for name, value in saved.items() if not kinds[name]}
 
 
@@ -259,12 +267,61 @@ def _bytes(array: Array) -> Any:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
 
 
-def _check(path: Path, expected: str | None, content: Any, name: str) -> None:
-    if expected != str(zlib.crc32(content)):
+def _checksum(array: Array) -> int:
+    """Of the array's dtype, shape and bytes."""
+    return zlib.crc32(_bytes(array), zlib.crc32(f"{array.dtype.str[1:]} {array.shape}".encode()))
+
+
+def _check(path: Path, expected: str | None, checksum: int, name: str) -> None:
+    if expected != str(checksum):
         raise CheckpointError(
             f"load expected {path} as it was written, but the checksum of {name} is another: the file is damaged; "
             "take an older checkpoint"
         )
+
+
+def _check_file(function: str, path: Path, remedy: str) -> None:
+    """Raise where something other than a file is: replacing a device would destroy it, and a pipe has no end."""
+    if path.exists() and not path.is_file():
+        what = "a directory" if path.is_dir() else "a device, a pipe or a socket"
+        raise CheckpointError(f"{function} expected the path of a file, got {path}: {what} is there; {remedy}")
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what processes of this machine that have died had begun to write."""
+    name = re.compile(re.escape(f".{target.name}.{_here()}-") + r"(\d+)-[0-9a-f]{8}")
+    for path in target.parent.iterdir():
+        if (written := name.fullmatch(path.name)) and not _runs(int(written[1])):
+            with suppress(OSError):  # another process may have removed it
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether there is a process of this number. On Windows, where a signal of 0 would end it, it is assumed."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _here() -> str:
+    """A name for this machine: others may share the folder, and number their processes alike."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's list of names to the disk, where the system can: the new name is not there before."""
+    with suppress(OSError):  # Windows opens no folder, and some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
@@ -272,16 +329,18 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
     require_safetensors()
     from safetensors import SafetensorError, safe_open
 
+    _check_file("load", path, "pass the path of a file that save wrote")
     try:
+        path.open("rb").close()  # the library reports whatever cannot be opened as not found
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
     except FileNotFoundError:
         raise
     except OSError as error:
-        why = "it is a directory" if path.is_dir() else _reason(error)
         raise CheckpointError(
-            f"load expected a file that can be read, got {path}: {why}; pass the path of a file that save wrote"
+            f"load expected a file that can be read, got {path}: {_reason(error)}; "
+            "pass the path of a file that save wrote"
         ) from error
     except SafetensorError as error:
         raise CheckpointError(
@@ -298,7 +357,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
     if text is None:  # from elsewhere; PyTorch's save_model omits a shared tensor and records the name of its duplicate
         tensors.update({name: tensors[saved] for name, saved in metadata.items() if saved in tensors})
         return tensors, {}, {}
-    _check(path, metadata.get("numpyml.crc32"), text.encode(), "the description of the parts")
+    _check(path, metadata.get("numpyml.crc32"), zlib.crc32(text.encode()), "the description of the parts")
     try:
         return _parsed(path, json.loads(text), tensors)
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -319,7 +378,7 @@ def _parsed(
             f"load expected {path} to be of version {_VERSION}, got {description['version']}; use a newer numpyml"
         )
     for name, array in tensors.items():
-        _check(path, str(description["crc32"].get(name)), _bytes(array), name)
+        _check(path, str(description["crc32"].get(name)), _checksum(array), name)
     if missing := set(description["crc32"]) - set(tensors):
         raise KeyError(*sorted(missing))
     kinds = description["kinds"]

@@ -214,11 +214,13 @@ class Run:
         bar = progress_for(shown, self.epochs, self.epoch, self.step, batches)
         try:
             with self._interrupt:
-                while self.epoch < self.epochs and not self.history.stopped:
-                    self._one_epoch(bar)
-                    self._float_warnings.issue(stacklevel=4)
-        except KeyboardInterrupt:
-            self._interrupted()
+                try:
+                    while self.epoch < self.epochs and not self.history.stopped:
+                        self._one_epoch(bar)
+                        self._float_warnings.issue(stacklevel=4)
+                except KeyboardInterrupt:
+                    with self._interrupt.atomic:  # another Ctrl-C waits until the checkpoint is written
+                        self._interrupted()
         finally:
             bar.close()
             self.model.eval()

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import numpyml
+from numpyml import checkpoint
 from numpyml.errors import CheckpointError, DTypeError, MissingPackageError, NumpymlError
 from numpyml.nn import layers
 
@@ -71,14 +73,118 @@ def test_dtype_that_numpy_lacks_is_refused(path):
 
 
 def test_path_that_cannot_be_written_is_named(path):
-    for target in (path.parent / "none" / "file", path.parent):
+    numpyml.save(path, net())
+    for target in (path.parent / "none" / "file", path / "file"):
         with pytest.raises(CheckpointError, match=rf"to {re.escape(str(target))}, got: [^/]+; .*save elsewhere"):
             numpyml.save(target, net())
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a device, a pipe or a socket"])
+def test_what_is_no_file_is_neither_replaced_nor_read(path, kind):
+    if kind == "a directory":
+        path.mkdir()
+    elif hasattr(os, "mkfifo"):
+        os.mkfifo(path)
+    else:
+        pytest.skip("no pipes in this system's folders")
+    mode = path.stat().st_mode
+    for call in (numpyml.save, numpyml.load):
+        message = rf"{call.__name__} expected the path of a file, got {re.escape(str(path))}: {kind} is there; "
+        with pytest.raises(CheckpointError, match=message):
+            call(path, net())
+    assert path.stat().st_mode == mode and list(path.parent.iterdir()) == [path]
+
+
+def test_file_that_may_not_be_read_is_not_called_missing(path, monkeypatch):
     numpyml.save(path, net())
-    with pytest.raises(CheckpointError, match=rf"to {re.escape(str(path))}/file, got: [^/]+; .*save elsewhere"):
-        numpyml.save(path / "file", net())
-    with pytest.raises(CheckpointError, match=r"load expected a file that can be read, got .* directory"):
-        numpyml.load(path.parent, net())
+
+    def refuse(self, *_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"load expected a file that can be read, got .*: Permission denied; "):
+        numpyml.load(path, net())
+
+
+def test_every_changed_dtype_or_shape_is_detected(path):
+    """The header of the library stands outside of the arrays' bytes."""
+    numpyml.save(path, net(), x=np.zeros((2, 3), np.int32))
+    whole = path.read_bytes()
+    for before, after in ((b'"I32","shape":[2,3]', b'"F32","shape":[2,3]'), (b"[2,3]", b"[3,2]"), (b"[2,3]", b"[1,6]")):
+        assert before in whole
+        path.write_bytes(whole.replace(before, after))
+        with pytest.raises(CheckpointError, match="the checksum of x is another"):
+            numpyml.load(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="whether another process runs is not asked there")
+def test_what_a_killed_process_began_to_write_is_removed_by_the_next_save(path):
+    process = run(
+        """
+        import safetensors.numpy
+        safetensors.numpy.save_file = lambda *_: os._exit(9)
+        numpyml.save(path, net(1))
+        """,
+        path,
+    )
+    process.communicate()
+    (left,) = path.parent.iterdir()
+    living = left.with_name(left.name.replace(f"-{process.pid}-", f"-{os.getpid()}-"))
+    elsewhere = path.with_name(f".{path.name}.00000000-{process.pid}-12345678")
+    another = path.with_name(left.name.replace(path.name, f"{path.name}.old"))
+    for other in (living, elsewhere, another):
+        other.touch()
+    numpyml.save(path, net())
+    assert set(path.parent.iterdir()) == {path, living, elsewhere, another}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not synced there")
+def test_folder_is_synced_after_the_new_name_is_there(path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor, sync=os.fsync):
+        sync(descriptor)
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    numpyml.save(path, net())
+    assert synced == [(False, False), (True, True)]
+
+
+def test_ctrl_c_at_any_line_of_a_load_leaves_the_model_whole(path):
+    """At any line of this module but of the restoration: a second Ctrl-C is another matter."""
+    trained = Run()
+    trained.train(2)
+    numpyml.save(path, trained.net, **trained.parts())
+    loaded = []
+    for line in range(1, 1000):
+        run, left = Run(), line
+        old = run.everything()
+
+        def trace(frame, event, argument):
+            nonlocal left
+            if frame.f_code.co_filename != checkpoint.__file__:
+                return None
+            if event == "line":
+                left -= 1
+                if not left:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            numpyml.load(path, run.net, **run.parts())
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        new = run.everything() != old
+        assert not new or run.everything() == trained.everything()
+        loaded.append(new)
+        if left > 0:
+            break
+    assert len(loaded) > 30 and not loaded[0] and loaded[-1]
 
 
 @pytest.mark.parametrize(("function", "argument"), [(numpyml.save, 5), (numpyml.load, None)])

@@ -177,6 +177,30 @@ def test_second_ctrl_c_stops_at_once_but_never_inside_an_optimizer_step():
     assert all(np.array_equal(before[name], p) for name, p in job.net.state_dict().items())
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_ctrl_c_while_the_last_checkpoint_is_written_waits_for_it(tmp_path, monkeypatch, number):
+    path = tmp_path / "run.safetensors"
+    whole = Job()
+    expected = whole.everything(whole.fit(3))
+    save, saved = checkpoint.save, []
+
+    def interrupted(target, *model, **parts):
+        saved.append(target)
+        if len(saved) == 2:
+            for _ in range(number):
+                signal.raise_signal(signal.SIGINT)
+        save(target, *model, **parts)
+
+    job = Job()
+    monkeypatch.setattr(checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.fit(3, checkpoint=path, callbacks=lambda run: signal.raise_signal(signal.SIGINT))
+    assert len(saved) == 2
+    monkeypatch.undo()
+    other = Job(seed=6)
+    assert other.everything(other.fit(3, resume=path)) == expected
+
+
 def test_two_ctrl_c_at_the_end_of_an_epoch_count_it_once(tmp_path, monkeypatch):
     path, best = tmp_path / "run.safetensors", tmp_path / "best.safetensors"
     whole = Job()
