@@ -7,7 +7,7 @@ of the next token, (batch, vocabulary) or, for every position, (batch, time, voc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,7 +168,7 @@ def generate(
     *,
     greedy: bool = False,
     generator: np.random.Generator | None = None,
-    end: int | None = None,
+    end: int | Sequence[int] | None = None,
     context: int | None = None,
     cache: Any = None,
 ) -> Array:
@@ -181,7 +181,8 @@ def generate(
         prompt: integers, at least one.
         new_tokens: how many to add at most, 0 or more.
         temperature, top_k, top_p, greedy, generator: see :func:`choose`.
-        end: the token that ends a sequence. Behind it a row is filled with ``end``; when all rows have it, that is all.
+        end: the token that ends a sequence, or several. Behind it a row is filled with the one that ended it; when all
+            rows have ended, that is all.
         context: the maximum sequence length of the model; None: unlimited.
         cache: the cache of the first call of ``step``.
 
@@ -192,6 +193,7 @@ def generate(
     _check_options("generate", temperature, top_k, top_p)
     flag("generate", "greedy", greedy)
     tokens = _checked_prompt("generate", prompt, new_tokens, context)
+    ends = _end_tokens("generate", end)
     source = None if greedy else _source(generator)
     rows = np.atleast_2d(tokens)
     time = rows.shape[1]
@@ -201,11 +203,11 @@ def generate(
     for t in range(time, time + new_tokens):
         logits, cache = step(unseen, cache)
         chosen = _choose(_last("generate", logits, len(rows)), temperature, top_k, top_p, source)
-        if end is not None:
-            chosen[ended] = end
-            ended |= chosen == end
+        if ends.size:
+            chosen[ended] = result[ended, t - 1]
+            ended |= np.isin(chosen, ends)
         result[:, t] = chosen
-        if end is not None and ended.all():
+        if ends.size and ended.all():
             result = result[:, : t + 1]
             break
         unseen = chosen[:, None]
@@ -246,7 +248,7 @@ def beam_search(
     beams: int = 4,
     *,
     length_penalty: float = 0.0,
-    end: int | None = None,
+    end: int | Sequence[int] | None = None,
     context: int | None = None,
     cache: Any = None,
     reorder: Callable[[Any, Array], Any] = take_rows,
@@ -254,51 +256,65 @@ def beam_search(
     """Continue a prompt by the sequences that are most probable as a whole, as far as a narrow search finds them.
 
         log P(y) = Σₜ log p(yₜ | prompt, y₁, …, yₜ₋₁)
-        score(y) = log P(y) / ((5 + |y|) / 6)^α             y the tokens behind the prompt, ``end`` included
+        score(y) = log P(y) / ((5 + |y|) / 6)^α             y the tokens behind the prompt, to its end
 
-    At every step all continuations of the sequences in the beam, and those in it that have ended, are ranked by their
-    score, and the best ones are the next beam. With beams enough for all sequences there are, this is exhaustive.
+    At every step the most probable continuations that do not end are the next beam. Of those that end, the ones with
+    the highest scores are kept apart, so that none is lost to a sequence that may end worse. The search is over when
+    no sequence of the beam can get a higher score than these. With beams enough for all sequences it is exhaustive.
 
     Args:
         step: the model; after the prompt (a batch of 1) it sees the newest token of each sequence that goes on.
         prompt: integers, at least one.
         new_tokens: how many to add at most, 0 or more.
-        beams: how many sequences are followed, 1 or more.
+        beams: how many sequences are followed, and how many ended ones are kept, 1 or more.
         length_penalty: α; 0 ranks by probability, more favours longer sequences.
-        end: the token that ends a sequence.
+        end: the token that ends a sequence, or several.
         context, cache: see :func:`generate`.
         reorder: gives the cache of the sequences in these rows of the old one; some may stand twice, some be gone.
 
-    Shapes: prompt (time,). Returns: the last beam, the best first.
+    Shapes: prompt (time,). Returns: at most ``beams`` sequences, ended ones and those of full length, the best first.
     Raises: as :func:`generate`; OptionError when beams or length_penalty is out of its range.
     Source: Wu et al. 2016, arXiv:1609.08144 (the penalty, their equation 14).
     """
     integer("beam_search", "beams", beams, 1)
-    number("beam_search", "length_penalty", length_penalty)
+    number("beam_search", "length_penalty", length_penalty, 0)
     active = np.atleast_2d(_checked_prompt("beam_search", prompt, new_tokens, context, axes=(1,)))
+    ends = _end_tokens("beam_search", end)
     totals = np.zeros(1)
     ended: list[Hypothesis] = []
-    unseen, penalty = active, 1.0
+    unseen = active
+
+    def penalty(length: int) -> float:
+        return float((5 + length) / 6) ** length_penalty
+
     for length in range(1, new_tokens + 1):
         logits, cache = step(unseen, cache)
         z = _last("beam_search", logits, len(active))
-        penalty = ((5 + length) / 6) ** length_penalty
         continued = totals[:, None] + _log_softmax(z)
-        scores = np.concatenate([[h.score for h in ended], continued.reshape(-1) / penalty])
-        best = _highest(scores, beams)
-        parents, chosen = np.divmod(best[best >= len(ended)] - len(ended), z.shape[-1])
-        sequences = np.hstack([active[parents], chosen[:, None]])
-        totals = continued[parents, chosen]
-        continues = np.ones(len(chosen), bool) if end is None else chosen != end
-        ended = [ended[i] for i in best if i < len(ended)]
-        ended += _hypotheses(sequences[~continues], totals[~continues], penalty)
-        rows, active, totals = parents[continues], sequences[continues], totals[continues]
-        if not len(active):
-            break
+        ending = np.isin(np.arange(z.shape[-1]), ends)
+        sequences, _, final = _continuations(active, np.where(ending, continued, -np.inf), beams)
+        ended = _best(ended + _hypotheses(sequences, final, penalty(length)), beams)
+        active, rows, totals = _continuations(active, np.where(ending, -np.inf, continued), beams)
+        attainable = totals.max(initial=-np.inf) / penalty(new_tokens)
+        if not len(active) or (len(ended) == beams and attainable <= ended[-1].score):
+            return ended
         if length < new_tokens and not np.array_equal(rows, np.arange(len(z))):
             cache = reorder(cache, rows)
         unseen = active[:, -1:]
-    return sorted(ended + _hypotheses(active, totals, penalty), key=lambda h: -h.score)
+    return _best(ended + _hypotheses(active, totals, penalty(new_tokens)), beams)
+
+
+def _continuations(sequences: Array, totals: Array, count: int) -> tuple[Array, Array, Array]:
+    """The most probable continuations by one token, the row that each continues, and their log-probabilities.
+
+    Shapes: sequences (n, time), totals (n, vocabulary), −∞ for tokens that are left out.
+    """
+    rows, tokens = np.divmod(_highest(totals.reshape(-1), count), totals.shape[-1])
+    return np.hstack([sequences[rows], tokens[:, None]]), rows, totals[rows, tokens]
+
+
+def _best(hypotheses: list[Hypothesis], count: int) -> list[Hypothesis]:
+    return sorted(hypotheses, key=lambda h: -h.score)[:count]
 
 
 def _hypotheses(sequences: Array, totals: Array, penalty: float) -> list[Hypothesis]:
@@ -318,6 +334,14 @@ def _highest(scores: Array, count: int) -> Array:
     best = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
     best = best[np.lexsort((best, -scores[best]))]
     return best[scores[best] > -np.inf]
+
+
+def _end_tokens(owner: str, end: int | Sequence[int] | None) -> Array:
+    """The tokens that end a sequence."""
+    several = isinstance(end, (list, tuple, set, frozenset, np.ndarray))
+    tokens = [] if end is None else list(end) if several else [end]  # type: ignore[arg-type]
+    require(not several or bool(tokens), owner, "end", end, "a token or several, or None")
+    return np.array([integer(owner, "end", token, 0) for token in tokens], np.int64)
 
 
 def _checked_prompt(

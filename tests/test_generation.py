@@ -228,6 +228,23 @@ def test_row_has_only_padding_after_its_end_token(rng):
     assert (result == 2).any(axis=1).sum() > 20
 
 
+def test_row_ends_with_any_of_several_tokens_and_repeats_it(rng):
+    result = generate(Table(5).step, np.zeros((40, 1), int), 30, generator=rng, end=[2, 4])
+    ends = set()
+    for row in result:
+        behind = np.flatnonzero(np.isin(row, [2, 4]))
+        assert not behind.size or (row[behind[0] :] == row[behind[0]]).all()
+        ends |= {int(row[behind[0]])} if behind.size else set()
+    assert ends == {2, 4}
+
+
+@pytest.mark.parametrize("search", [generate, beam_search])
+@pytest.mark.parametrize("end", [-1, 1.5, "a", [], [1, None], True])
+def test_invalid_end_tokens_are_refused(search, end):
+    with pytest.raises(OptionError, match=f"{search.__name__} expected end to be "):
+        search(Table(3).step, [0], 2, end=end)
+
+
 def test_model_is_not_called_after_every_row_has_ended():
     calls = []
 
@@ -320,16 +337,65 @@ def test_a_beam_wide_enough_finds_every_sequence(end, length_penalty, seed):
 @pytest.mark.parametrize(("end", "length_penalty"), [(None, 0.0), (2, 0.0), (2, 1.5)])
 def test_narrow_beam_equals_a_plain_search(beams, end, length_penalty):
     for seed in range(20):
-        model, beam = Table(5, seed), [((), 0.0)]
+        model, beam, ended = Table(5, seed), [()], []
+
+        def score(sequence, model=model):
+            return model.log_probability([1], sequence) / ((5 + len(sequence)) / 6) ** length_penalty
+
         for _ in range(6):
-            ranked = []
-            for sequence, _ in beam:
-                whole = end is not None and end in sequence
-                ranked += [sequence] if whole else [(*sequence, token) for token in range(5)]
-            scores = [model.log_probability([1], s) / ((5 + len(s)) / 6) ** length_penalty for s in ranked]
-            beam = sorted(zip(ranked, scores, strict=True), key=lambda pair: -pair[1])[:beams]
+            continued = [(*sequence, token) for sequence in beam for token in range(5)]
+            ended += [sequence for sequence in continued if sequence[-1] == end]
+            beam = sorted((s for s in continued if s[-1] != end), key=score, reverse=True)[:beams]
+        expected = sorted(ended + beam, key=score, reverse=True)[:beams]
         hypotheses = beam_search(model.step, [1], 6, beams, length_penalty=length_penalty, end=end)
-        assert [tuple(h.tokens[1:].tolist()) for h in hypotheses] == [s for s, _ in beam]
+        assert [tuple(h.tokens[1:].tolist()) for h in hypotheses] == expected
+
+
+def fixed(distributions):
+    """A model whose distribution depends on the newest token alone: {token: {next: probability}}."""
+
+    def step(tokens, cache):
+        p = np.zeros((len(tokens), 8))
+        for row, token in enumerate(tokens[:, -1].tolist()):
+            for following, probability in distributions[token].items():
+                p[row, following] = probability
+        with np.errstate(divide="ignore"):
+            return np.log(p), None
+
+    return step
+
+
+def test_finished_sequence_is_not_lost_to_live_ones_that_end_worse():
+    """End has the probability 0.1 at first; each of two others 0.45, and then ends with at most 0.015 / 0.45."""
+    spread = dict.fromkeys((3, 4, 5, 6), 0.9661 / 4) | {7: 0.0339}
+    step = fixed({0: {1: 0.45, 2: 0.45, 7: 0.1}, **dict.fromkeys(range(1, 7), spread)})
+    (best, _) = beam_search(step, [0], 6, beams=2, end=7)
+    assert best.tokens.tolist() == [0, 7] and best.log_probability == pytest.approx(np.log(0.1))
+
+
+def test_length_penalty_can_prefer_a_longer_sequence_to_a_finished_one():
+    step = fixed({0: {1: 0.6, 7: 0.4}, 1: {2: 1.0}, 2: {3: 1.0}, 3: {7: 0.5, 4: 0.5}, 4: {7: 1.0}})
+    for length_penalty, expected in ((0.0, [0, 7]), (2.0, [0, 1, 2, 3, 4, 7])):
+        (best,) = beam_search(step, [0], 6, beams=1, end=7, length_penalty=length_penalty)
+        assert best.tokens.tolist() == expected
+
+
+def test_search_stops_when_no_live_sequence_can_win():
+    calls = []
+    model = fixed({0: {1: 0.1, 7: 0.9}, 1: {1: 0.5, 7: 0.5}})
+
+    def step(tokens, cache):
+        calls.append(len(tokens))
+        return model(tokens, cache)
+
+    (best,) = beam_search(step, [0], 50, beams=1, end=7)
+    assert best.tokens.tolist() == [0, 7] and calls == [1]
+
+
+def test_any_of_several_tokens_ends_a_sequence_of_a_beam():
+    step = fixed({0: {5: 0.3, 6: 0.3, 1: 0.4}, 1: {2: 0.5, 7: 0.5}, 2: {2: 1.0}})
+    hypotheses = beam_search(step, [0], 3, beams=3, end=(5, 6, 7))
+    assert [h.tokens.tolist() for h in hypotheses] == [[0, 5], [0, 6], [0, 1, 7]]
 
 
 def test_a_beam_of_one_is_greedy():
