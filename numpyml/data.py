@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.names import ExplainsKeywords, unknown
-from numpyml.options import array_or_none, flag, integer, require
+from numpyml.options import array_or_none, flag, generator_or_none, integer, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -186,7 +186,7 @@ class DataLoader(ExplainsKeywords):
         self.shuffle, self.drop_last = flag(self, "shuffle", shuffle), flag(self, "drop_last", drop_last)
         valid = generator is None or isinstance(generator, np.random.Generator)
         require(valid, self, "generator", generator, "a numpy.random.Generator or None")
-        self.generator = generator
+        self.generator = generator_or_none(self, "generator", generator)
         valid = collate_fn is None or callable(collate_fn)
         require(valid, self, "collate_fn", collate_fn, "a function of a list of rows or None")
         self.collate_fn = collate_fn

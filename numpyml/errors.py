@@ -102,6 +102,6 @@ def name_of(layer: object) -> str:
 
 def kind_of(value: Any) -> str:
     """A value as an error message shows it: ``3``, ``None``, ``an array of float64, shape (3, 2)``."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if not isinstance(value, type) and hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of {value.dtype}, shape {tuple(value.shape)}"
     return f"{value!r:.60}"

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nested import map_leaves
-from numpyml.options import flag, integer, number, positive, require
+from numpyml.options import flag, generator_or_none, integer, number, positive, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -78,11 +78,13 @@ def choose(
     """
     _check_options("choose", temperature, top_k, top_p)
     flag("choose", "greedy", greedy)
-    return _choose(_floats("choose", logits), temperature, top_k, top_p, None if greedy else _source(generator))
+    return _choose(
+        _floats("choose", logits), temperature, top_k, top_p, None if greedy else _source("choose", generator)
+    )
 
 
-def _source(generator: np.random.Generator | None) -> np.random.Generator:
-    return default_generator() if generator is None else generator
+def _source(owner: str, generator: np.random.Generator | None) -> np.random.Generator:
+    return generator_or_none(owner, "generator", generator) or default_generator()
 
 
 def _check_options(owner: str, temperature: float, top_k: int | None, top_p: float | None) -> None:
@@ -194,7 +196,7 @@ def generate(
     flag("generate", "greedy", greedy)
     tokens = _checked_prompt("generate", prompt, new_tokens, context)
     ends = _end_tokens("generate", end)
-    source = None if greedy else _source(generator)
+    source = None if greedy else _source("generate", generator)
     rows = np.atleast_2d(tokens)
     time = rows.shape[1]
     result: Array = np.empty((len(rows), time + new_tokens), np.int64)

@@ -30,6 +30,13 @@ def integer(owner: object, name: str, value: Any, minimum: int | None = None) ->
     return value
 
 
+def generator_or_none(owner: object, name: str, value: Any) -> np.random.Generator | None:
+    """A NumPy random generator, or None for that of ``manual_seed``."""
+    ok = value is None or isinstance(value, np.random.Generator)
+    require(ok, owner, name, value, "a numpy.random.Generator or None")
+    return value
+
+
 def number(owner: object, name: str, value: Any, low: float = 0.0, high: float | None = None) -> Any:
     """A finite number in [low, high]: Python's or NumPy's; a Fraction would make objects of an array."""
     least = f" of {low:g} or more" if low > -inf else ""

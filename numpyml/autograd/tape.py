@@ -8,15 +8,17 @@ is the whole graph; it is freed when no tensor refers to it.
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import numpy as np
 
-from numpyml.errors import CallOrderError, ShapeError
+from numpyml.errors import CallOrderError, DTypeError, ShapeError, kind_of
 from numpyml.typing import Array
 
 if TYPE_CHECKING:
@@ -65,7 +67,9 @@ class Node:
 
 
 class _Mode(threading.local):
-    recording = True
+    def __init__(self) -> None:
+        self.recording = True
+        self.blocks: list[AbstractContextManager[None]] = []  # of no_grad, that have not ended
 
 
 _mode = _Mode()
@@ -86,11 +90,73 @@ def recording(on: bool = True) -> Iterator[None]:
         _mode.recording = before
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Inside this block (or the function it decorates) nothing is recorded and no context is kept, in this thread."""
-    with recording(False):
-        yield
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class NoGrad:
+    """What :func:`no_grad` returns: a block, which may be entered again, and a decorator."""
+
+    def __enter__(self) -> None:
+        block = recording(False)
+        block.__enter__()
+        _mode.blocks.append(block)
+
+    def __exit__(self, *_: object) -> None:
+        _mode.blocks.pop().__exit__(None, None, None)
+
+    def __call__(self, function: Function) -> Function:
+        asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        if not callable(function) or isinstance(function, type) or asynchronous:
+            raise DTypeError(
+                f"no_grad expected a function to decorate, got {kind_of(function)}; "
+                "decorate the methods of a class, and in a coroutine use a block, `with no_grad():`, without await"
+            )
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            return _in_block(self, function(*args, **kwargs))
+
+        return generate if inspect.isgeneratorfunction(function) else call  # type: ignore[return-value]
+
+
+def _in_block(block: NoGrad, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """The generator, each of whose steps runs inside the block; what its caller does between them does not."""
+    resume: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+    try:
+        while True:
+            with block:
+                item = resume()
+            try:
+                sent = yield item
+            except Exception as error:  # noqa: BLE001  # thrown into the generator
+                resume = lambda error=error: generator.throw(error)  # type: ignore[misc]  # noqa: E731
+            else:
+                resume = lambda sent=sent: generator.send(sent)  # type: ignore[misc]  # noqa: E731
+    except StopIteration as end:
+        return end.value
+    finally:
+        with block:
+            generator.close()
+
+
+@overload
+def no_grad() -> NoGrad: ...
+@overload
+def no_grad(function: Function) -> Function: ...
+def no_grad(function: Any = None) -> Any:
+    """Inside this block, or the function that it decorates, nothing is recorded and no context is kept, in this thread.
+
+        with no_grad(): ...         @no_grad() or @no_grad, before a function or a generator function
+
+    Raises: DTypeError when it decorates anything else.
+    PyTorch: torch.no_grad.
+    """
+    return NoGrad() if function is None else NoGrad()(function)
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
@@ -103,6 +169,15 @@ def _reachable(nodes: Iterable[Node]) -> list[Node]:
             seen[node.serial] = node
             stack.extend(x.node for x in node.inputs if x.node is not None)
     return [seen[serial] for serial in sorted(seen)]
+
+
+def pulled_shape(operation: object, gx: Array, shape: tuple[int, ...]) -> ShapeError:
+    """The error of a gradient that has not the shape of its input."""
+    return ShapeError(
+        f"pulled back a gradient of shape {gx.shape} to an input of shape {shape}; "
+        "expected the input's shape: fix the pullback",
+        operation,
+    )
 
 
 class _Pending:
@@ -174,11 +249,7 @@ def backward(
             for x, gx, needed in zip(inputs, gxs, needs_input_grad, strict=True):
                 if needed and gx is not None:
                     if gx.shape != x.shape:
-                        raise ShapeError(
-                            f"pulled back a gradient of shape {gx.shape} to an input of shape {x.shape}; "
-                            "expected the input's shape: fix the pullback",
-                            node.operation,
-                        )
+                        raise pulled_shape(node.operation, gx, x.shape)
                     deliver(x, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
         if not retain_graph:
             node.free()

@@ -28,7 +28,7 @@ from numpyml.typing import Array
 Record = tuple[
     Sequence[tuple[tuple[int, ...], np.dtype[Any]]],  # shape and dtype of every leaf of the outputs
     Any,  # the structure of the outputs
-    Sequence[np.dtype[Any] | None],  # of every leaf of the inputs, None for what is no array
+    Sequence[tuple[Any, Any]],  # shape and dtype of every leaf of the inputs, None for what is no array
     Any,  # the structure of the inputs; None where no input is a container
     Any,  # the context
 ]
@@ -94,11 +94,11 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
             "call forward first (on Tensors: backward of the loss)",
             self,
         )
-    outputs, structure, dtypes, nesting, context = self._record
+    outputs, structure, inputs, nesting, context = self._record
     leaves = gradients if structure is LEAF and len(gradients) == 1 else _leaves(self, structure, gradients)
     gys = [as_gradient(gy, shape, dtype, self) for gy, (shape, dtype) in zip(leaves, outputs, strict=True)]
     vars(self)["_record"] = None
-    needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for dtype in dtypes]
+    needs_input_grad = [input_gradient and dtype is not None and dtype.kind == "f" for _, dtype in inputs]
     once = {"retain_graph": False} if hasattr(type(self).pullback, "program") else {}
     if structure is LEAF and nesting is None:
         gxs = self.pullback(context, gys[0], needs_input_grad, **once)
@@ -107,21 +107,30 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
     if not input_gradient:
         return None
     if nesting is None and not isinstance(gxs, tuple):
-        return gxs if gxs is None else gxs.astype(dtypes[0], copy=False)
-    cast = [gx if gx is None else gx.astype(dtype, copy=False) for gx, dtype in zip(gxs, dtypes, strict=True)]
+        return _gradient_of(self, gxs, *inputs[0])
+    cast = [_gradient_of(self, gx, *spec) for gx, spec in zip(gxs, inputs, strict=True)]
     if nesting is None:
         return tuple(cast)
     nested_gradients = nested.unflatten(nesting, cast)
     return nested_gradients if len(nesting) > 1 else nested_gradients[0]
 
 
+def _gradient_of(self: Any, gx: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """The gradient of an input, as the pullback returned it, in the input's dtype."""
+    if gx is None or (gx.shape == shape and gx.dtype == dtype):
+        return gx
+    if gx.shape != shape:
+        raise tape.pulled_shape(self, gx, shape)
+    return gx.astype(dtype)
+
+
 def _keep(self: Any, leaves: Sequence[Any], nesting: Any, y: Any, context: Any) -> None:
     """Keep what a backward needs; nothing, where calls are not recorded."""
     record: Record | None = None
     if tape.is_recording():
-        dtypes = [x.dtype if type(x) is np.ndarray else None for x in leaves]
+        specs = [(x.shape, x.dtype) if type(x) is np.ndarray else (None, None) for x in leaves]
         ys, structure = ((y,), LEAF) if isinstance(y, (np.ndarray, np.generic)) else nested.flatten(y)
-        record = [(z.shape, z.dtype) for z in ys], structure, dtypes, nesting, context
+        record = [(z.shape, z.dtype) for z in ys], structure, specs, nesting, context
     vars(self)["_record"] = record
 
 

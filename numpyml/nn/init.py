@@ -8,7 +8,7 @@ import numpy as np
 
 from numpyml.autograd.tensor import Tensor
 from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
-from numpyml.options import number, require
+from numpyml.options import generator_or_none, number, require
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -104,9 +104,7 @@ def _source(name: str, array: Array, generator: np.random.Generator | None, axes
     if array.ndim < axes:
         remedy = "fill it by uniform_ or normal_"
         raise ShapeError(f"{name} expected an array of {axes} axes or more, got {kind_of(array)}; {remedy}")
-    valid = generator is None or isinstance(generator, np.random.Generator)
-    require(valid, name, "generator", generator, "a numpy.random.Generator or None")
-    return default_generator() if generator is None else generator
+    return generator_or_none(name, "generator", generator) or default_generator()
 
 
 def _require_room(name: str, array: Array, reach: float, what: str = "values", **options: float) -> None:

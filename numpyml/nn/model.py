@@ -29,6 +29,15 @@ def _checked(module: object, container: str) -> Module:
     return module
 
 
+def _checked_name(name: object, container: str) -> str:
+    if not isinstance(name, str) or not name or "." in name:
+        raise DTypeError(
+            f"{container} expected names that are strings without a dot, since a state dict joins names by dots, "
+            f"got {name!r}; rename it, as in {str(name).replace('.', '_') or 'first'!r}"
+        )
+    return name
+
+
 class Sequential(Module):
     """Each layer's output is the next one's input.
 
@@ -50,7 +59,7 @@ class Sequential(Module):
             first = {str(i): layer for i, layer in enumerate(_checked_list(first, "Sequential"))}
         if not first:
             raise OptionError("Sequential expected at least one layer, got none; pass a list of modules")
-        self.names: list[str] = list(first)
+        self.names = [_checked_name(name, "Sequential") for name in first]
         self.layers = _checked_list(first.values(), "Sequential")
 
     def compute(self, x: Any) -> tuple[Any, Any]:
@@ -157,7 +166,8 @@ class ModuleDict(Module, MutableMapping[str, Module]):
             raise DTypeError(
                 f"ModuleDict expected a dict of modules, got {kind_of(other)}; pass them by name: {{'a': layer}}"
             ) from None
-        self.named.update({name: _checked(module, "ModuleDict") for name, module in named.items()})
+        names = [_checked_name(name, "ModuleDict") for name in named]
+        self.named.update(zip(names, _checked_list(list(named.values()), "ModuleDict"), strict=True))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         yield from self.named.items()
@@ -170,7 +180,7 @@ class ModuleDict(Module, MutableMapping[str, Module]):
         return self.named[name]
 
     def __setitem__(self, name: str, module: Module) -> None:
-        self.named[name] = _checked(module, "ModuleDict")
+        self.named[_checked_name(name, "ModuleDict")] = _checked(module, "ModuleDict")
 
     def __delitem__(self, name: str) -> None:
         del self.named[name]

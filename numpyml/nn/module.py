@@ -215,20 +215,33 @@ class Module(ExplainsKeywords):
         return value is not None if isinstance(default, bool) and not isinstance(value, bool) else value
 
     def __repr__(self) -> str:
+        arguments = self._arguments()
+        if arguments is None:  # what is inside is shown instead
+            arguments = [f"{name}={module!r}" for name, module in self.named_children()]
+        return constructor_call(f"{type(self).__name__}(", arguments)
+
+    def __str__(self) -> str:
+        """As ``repr``, with the modules inside, so that ``print(model)`` shows them."""
+        arguments = self._arguments()
+        if type(self).__repr__ is not Module.__repr__ or arguments is None:
+            return repr(self)
+        children = [f"{name}={module}" for name, module in self.named_children()]
+        return constructor_call(f"{type(self).__name__}(", arguments + children)
+
+    def _arguments(self) -> list[str] | None:
+        """The constructor's arguments, but for defaults; None where it does not keep them as attributes."""
         arguments = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             method = name not in vars(self) and callable(getattr(type(self), name, None))
             starred = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if starred or method or not hasattr(self, name):
-                # Not a constructor that keeps its arguments: show what is inside instead.
-                inside = (f"{child}={module!r}" for child, module in self.named_children())
-                return constructor_call(f"{type(self).__name__}(", inside)
+                return None
             value = self.argument(name)
             if parameter.default is parameter.empty:
                 arguments.append(repr(value))
             elif not is_default(value, parameter.default):
                 arguments.append(f"{name}={short(value)}")
-        return constructor_call(f"{type(self).__name__}(", arguments)
+        return arguments
 
     def __setattr__(self, name: str, value: Any) -> None:
         current = vars(self).get(name)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from numpyml import Tensor, is_recording, no_grad
 from numpyml.autograd import tape
-from numpyml.errors import CallOrderError, ShapeError
+from numpyml.errors import CallOrderError, DTypeError, ShapeError
 
 
 def leaf(*values: float) -> Tensor:
@@ -136,6 +138,64 @@ def test_no_grad_decorates_a_function() -> None:
         return is_recording()
 
     assert [recording(), recording(), is_recording()] == [False, False, True]
+
+
+def test_no_grad_decorates_without_parentheses() -> None:
+    @no_grad
+    def recorded() -> bool:
+        """Whether calls are recorded."""
+        return is_recording()
+
+    assert not recorded() and is_recording() and recorded.__doc__ == "Whether calls are recorded."
+
+
+def test_no_grad_decorates_the_steps_of_a_generator() -> None:
+    @no_grad()
+    def steps() -> Generator[bool, str, str]:
+        received = ""
+        try:
+            while True:
+                received += yield is_recording()
+        except ValueError:
+            yield is_recording()
+        finally:
+            ended.append(is_recording())
+        return received
+
+    def whole() -> Iterator[bool]:
+        returned.append((yield from steps()))
+
+    ended: list[bool] = []
+    returned: list[str] = []
+    generator = whole()
+    assert not next(generator) and is_recording()
+    assert not generator.send("a") and is_recording()  # type: ignore[attr-defined]
+    assert not generator.throw(ValueError()) and is_recording()  # type: ignore[attr-defined]
+    assert list(generator) == [] and ended == [False] and returned == ["a"] and is_recording()
+    stopped = steps()
+    next(stopped)
+    stopped.close()
+    assert ended == [False, False] and is_recording()
+
+
+def test_one_no_grad_is_entered_again_and_inside_itself() -> None:
+    block = no_grad()
+    for _ in range(2):
+        with block:
+            with block:
+                assert not is_recording()
+            assert not is_recording()
+        assert is_recording()
+
+
+async def _coroutine() -> None:
+    """What no_grad cannot decorate."""
+
+
+@pytest.mark.parametrize("wrong", [5, Tensor, _coroutine])
+def test_no_grad_refuses_to_decorate_what_is_no_function(wrong: Any) -> None:
+    with pytest.raises(DTypeError, match="no_grad expected a function to decorate, got "):
+        no_grad(wrong)
 
 
 def test_no_grad_affects_its_own_thread_only() -> None:

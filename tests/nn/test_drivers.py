@@ -133,6 +133,32 @@ def test_a_gradient_of_another_shape_changes_nothing(x):
     net.backward(np.ones((6, 3)))  # the context is still there
 
 
+class SumsItsGradient(Module):
+    """A layer whose pullback loses axes."""
+
+    def compute(self, *inputs):
+        return inputs[0], None
+
+    def pullback(self, context, gy):
+        return gy.sum(axis=0)
+
+
+class SumsOneOfTwo(SumsItsGradient):
+    def pullback(self, context, gy):
+        return gy, gy.sum(axis=0)
+
+
+@pytest.mark.parametrize("layer", [SumsItsGradient(), SumsOneOfTwo()])
+def test_pullback_of_another_shape_is_an_error_in_both_drivers(x, layer):
+    inputs = [x] * (1 + isinstance(layer, SumsOneOfTwo))
+    message = rf"{type(layer).__name__}\(\) pulled back a gradient of shape \(4,\) to an input of shape \(6, 4\)"
+    layer.forward(*inputs)
+    with pytest.raises(ShapeError, match=message):
+        layer.backward(x)
+    with pytest.raises(ShapeError, match=message):
+        layer(*[Tensor(array, requires_grad=True) for array in inputs]).backward(x)
+
+
 def test_unused_input_gradient_is_not_computed(x, monkeypatch):
     net = model.Sequential(layers.Flatten(), layers.Dense(4, 3, dtype=np.float64))
     monkeypatch.setattr(layers.Flatten, "pullback", lambda *_: pytest.fail("computed all the same"))

@@ -1,6 +1,7 @@
 """Dense, Dropout, Flatten and the activations."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -256,3 +257,22 @@ def test_0d_arrays_keep_their_dtype(layer, shape):
     y = layer.forward(np.ones(shape, np.float32))
     assert y.dtype == np.float32
     assert layer.backward(np.ones(shape, np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        layers.Dropout,
+        layers.ScaledDotProductAttention,
+        partial(layers.Dense, 2, 1),
+        partial(layers.Embedding, 3, 2),
+        partial(layers.LearnedPositionalEncoding, 3, 2),
+        partial(layers.MultiheadAttention, 4, 2),
+        partial(layers.TransformerEncoderLayer, 4, 2),
+        partial(layers.Transformer, 4, 2),
+    ],
+)
+@pytest.mark.parametrize("wrong", [5, np.random, np.random.PCG64(0)])
+def test_generator_of_another_type_is_refused_at_construction(make, wrong):
+    with pytest.raises(OptionError, match=r"expected generator to be a numpy.random.Generator or None, got "):
+        make(generator=wrong)

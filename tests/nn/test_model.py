@@ -212,3 +212,19 @@ def test_a_container_takes_all_of_several_modules_or_none():
 def test_what_holds_no_modules_is_refused(container, junk):
     with pytest.raises(DTypeError, match=rf"{container.__name__} expected .*modules.*, got .*; "):
         container(junk)
+
+
+@pytest.mark.parametrize("name", ["a.b", "", 1, None])
+def test_names_that_a_state_dict_cannot_join_are_refused(name):
+    layer = layers.Dense(2, 2)
+    named = model.ModuleDict({"a": layer})
+    calls = [
+        lambda: model.Sequential({name: layer}),
+        lambda: model.ModuleDict({name: layer}),
+        lambda: named.update({name: layer}),
+        lambda: named.__setitem__(name, layer),
+    ]
+    for call in calls:
+        with pytest.raises(DTypeError, match=rf"expected names that are strings .* got {name!r}; rename"):
+            call()
+    assert list(named) == ["a"]

@@ -140,6 +140,14 @@ class Chain(Module):
         return x
 
 
+def test_str_shows_the_modules_inside():
+    net = Residual(5, depth=1)
+    assert str(net) == f"Residual(5, depth=1, {', '.join(f'{n}={m}' for n, m in net.named_children())})"
+    assert list(net.named_children()) and str(layers.Dense(2, 1)) == "Dense(2, 1)"
+    stack = model.Sequential(layers.Dense(2, 1))
+    assert str(stack) == repr(stack)
+
+
 def test_repr_of_an_argument_with_the_name_of_a_method_shows_what_is_inside():
     assert repr(Chain([layers.Dense(2, 1)])) == "Chain(chain=ModuleList([Dense(2, 1)]))"
 

@@ -14,7 +14,7 @@ from numpyml.kernels.attention import attend, attend_in_parts, attention_gradien
 from numpyml.kernels.sums import broadcasts_to, unbroadcast
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
-from numpyml.options import flag, number
+from numpyml.options import flag, generator_or_none, number
 from numpyml.typing import Array
 
 
@@ -54,7 +54,7 @@ class ScaledDotProductAttention(Module):
         self.is_causal = flag(self, "is_causal", is_causal)
         self.scale = None if scale is None else number(self, "scale", scale, -np.inf)
         self.enable_gqa = flag(self, "enable_gqa", enable_gqa)
-        self.generator = generator
+        self.generator = generator_or_none(self, "generator", generator)
 
     def compute(self, query: Array, key: Array, value: Array, attn_mask: Array | None = None) -> tuple[Array, Any]:
         Q = as_floats(query, None, self, "query")

@@ -14,7 +14,7 @@ from numpyml.kernels.sums import over_rows
 from numpyml.nn import init
 from numpyml.nn.module import Module, as_floats
 from numpyml.nn.parameter import Parameter
-from numpyml.options import flag, integer
+from numpyml.options import flag, generator_or_none, integer
 from numpyml.typing import Array
 
 
@@ -48,7 +48,7 @@ class Dense(Module):
     ) -> None:
         self.in_features = integer(self, "in_features", in_features, 0)
         self.out_features = integer(self, "out_features", out_features, 0)
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         self.weight = Parameter(np.zeros((out_features, in_features)), dtype=dtype)
         self.bias = Parameter(np.zeros(out_features), dtype=dtype) if flag(self, "bias", bias) else None
         init.kaiming_uniform_(self.weight.data, sqrt(5), generator)  # the same interval as the bias

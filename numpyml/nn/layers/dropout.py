@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numpyml.nn.module import Module, as_floats
-from numpyml.options import number
+from numpyml.options import generator_or_none, number
 from numpyml.random import default_generator
 from numpyml.typing import Array
 
@@ -29,7 +29,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
         self.p = number(self, "p", p, 0, 1)
-        self.generator = generator
+        self.generator = generator_or_none(self, "generator", generator)
 
     def compute(self, x: Array) -> tuple[Array, Array | None]:
         x = as_floats(x, None, self)

@@ -11,7 +11,7 @@ from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.nn import init
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import Parameter
-from numpyml.options import flag, integer, positive, require
+from numpyml.options import flag, generator_or_none, integer, positive, require
 from numpyml.typing import Array
 
 __all__ = ["Embedding"]
@@ -63,7 +63,7 @@ class Embedding(Module):
         self.max_norm = None if max_norm is None else positive(self, "max_norm", max_norm)
         self.norm_type = norm_type if norm_type == np.inf else positive(self, "norm_type", norm_type)
         self.scale_grad_by_freq = flag(self, "scale_grad_by_freq", scale_grad_by_freq)
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype=dtype)
         init.normal_(self.weight.data, generator=generator)
         if padding_idx is not None:

@@ -20,7 +20,7 @@ from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import new_mask
 from numpyml.nn.module import Module, as_floats, as_given
 from numpyml.nn.parameter import Parameter
-from numpyml.options import flag, integer, number, require
+from numpyml.options import flag, generator_or_none, integer, number, require
 from numpyml.typing import Array
 
 
@@ -85,7 +85,7 @@ class MultiheadAttention(Module):
         self.batch_first = flag(self, "batch_first", batch_first)
         self.kdim = None if kdim is None else integer(self, "kdim", kdim, 1)
         self.vdim = None if vdim is None else integer(self, "vdim", vdim, 1)
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         widths = self._widths()
 
         def parameter(*shape: int) -> Parameter:

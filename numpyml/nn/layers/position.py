@@ -15,7 +15,7 @@ from numpyml.kernels.sums import broadcasts_to
 from numpyml.nn import init
 from numpyml.nn.module import Module, as_floats, as_given
 from numpyml.nn.parameter import Parameter
-from numpyml.options import flag, integer, positive, require
+from numpyml.options import flag, generator_or_none, integer, positive, require
 from numpyml.typing import Array
 
 __all__ = ["LearnedPositionalEncoding", "RotaryPositionalEmbedding", "SinusoidalPositionalEncoding"]
@@ -97,7 +97,7 @@ class LearnedPositionalEncoding(Module):
         self.d_model = integer(self, "d_model", d_model, 1)
         self.max_len = integer(self, "max_len", max_len, 1)
         self.batch_first = flag(self, "batch_first", batch_first)
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         self.weight = Parameter(np.zeros((max_len, d_model)), dtype=dtype)
         init.normal_(self.weight.data, std=0.02, generator=generator)
 

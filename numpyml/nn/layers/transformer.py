@@ -20,7 +20,7 @@ from numpyml.nn.layers.normalization import LayerNorm
 from numpyml.nn.model import ModuleList
 from numpyml.nn.module import Module
 from numpyml.nn.parameter import parameter_dtype
-from numpyml.options import flag, integer, require
+from numpyml.options import flag, generator_or_none, integer, require
 from numpyml.typing import Array
 
 __all__ = [
@@ -63,7 +63,7 @@ class _TransformerLayer(Module):
         self.dim_feedforward = integer(self, "dim_feedforward", dim_feedforward, 0)
         self.layer_norm_eps, self.batch_first, self.bias = layer_norm_eps, batch_first, bias
         self.norm_first = flag(self, "norm_first", norm_first)
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         known = callable(activation) or (isinstance(activation, str) and activation in ACTIVATIONS)
         expected = "'relu', 'gelu', or a module or function of one array such as activations.SiLU()"
         require(known, self, "activation", activation, expected)
@@ -323,7 +323,7 @@ class Transformer(Module):
         self.num_encoder_layers, self.num_decoder_layers = num_encoder_layers, num_decoder_layers
         self.dim_feedforward, self.dropout, self.layer_norm_eps = dim_feedforward, dropout, layer_norm_eps
         self.batch_first, self.norm_first, self.bias = batch_first, norm_first, bias
-        self.dtype, self.generator = dtype, generator
+        self.dtype, self.generator = dtype, generator_or_none(self, "generator", generator)
         # In a tuple, modules are not submodules: encoder and decoder are, or contain copies.
         self._modules = activation, custom_encoder, custom_decoder
         for name, module in (("custom_encoder", custom_encoder), ("custom_decoder", custom_decoder)):

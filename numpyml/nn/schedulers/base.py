@@ -49,7 +49,9 @@ class Scheduler(ExplainsKeywords):
 
     def rate(self, base: float, now: float, t: int) -> float:
         """The rate at t of a group with the initial rate ``base`` and the present rate ``now``."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no rate; write rate(self, base, now, t), which returns the rate at step t"
+        )
 
     def step(self) -> None:
         """Advance to the next t."""
