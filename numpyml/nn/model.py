@@ -38,7 +38,7 @@ def _checked_name(name: object, container: str) -> str:
     return name
 
 
-class Sequential(Module):
+class Sequential(Module, MutableSequence[Module]):
     """Each layer's output is the next one's input.
 
         y = fₙ(… f₂(f₁(x)))
@@ -46,6 +46,8 @@ class Sequential(Module):
 
     Args:
         layers: a list of modules, the modules one by one, or a dict that names them.
+
+    It has the methods of a list, and ``+``. Its layers are named by their positions, but for those that a dict named.
 
     Raises: OptionError without a layer; DTypeError when one is not a module.
     PyTorch: nn.Sequential.
@@ -87,6 +89,9 @@ class Sequential(Module):
         yield from zip(self.names, self.layers, strict=True)
         yield from super().named_children()  # what a subclass added
 
+    __eq__ = object.__eq__  # modules compare by identity, not by content
+    __hash__ = object.__hash__
+
     def __len__(self) -> int:
         return len(self.layers)
 
@@ -97,6 +102,45 @@ class Sequential(Module):
         if isinstance(index, slice):
             return Sequential(dict(zip(self.names[index], self.layers[index], strict=True)))
         return self.layers[index]
+
+    def __setitem__(self, index: Any, layer: Any) -> None:
+        if isinstance(index, slice):
+            raise DTypeError(
+                "Sequential expected the index of one layer to replace, got a slice; replace them one by one"
+            )
+        self.layers[index] = _checked(layer, "Sequential")
+
+    def insert(self, index: int, value: Module) -> None:
+        """Insert a layer before this position."""
+        layers, names = self.layers.copy(), self.names.copy()
+        layers.insert(index, _checked(value, "Sequential"))
+        names.insert(index, "")
+        self._arrange(names, layers)
+
+    def extend(self, values: Iterable[Module]) -> None:  # all of them or none
+        added = _checked_list(values, "Sequential")
+        self._arrange(self.names + [""] * len(added), self.layers + added)
+
+    def __delitem__(self, index: Any) -> None:
+        layers, names = self.layers.copy(), self.names.copy()
+        del layers[index], names[index]
+        if not layers:
+            raise OptionError("Sequential expected at least one layer to stay, got none; build another one")
+        self._arrange(names, layers)
+
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        joined = Sequential(self.layers + other.layers)
+        joined._arrange(self.names + other.names, joined.layers)
+        return joined
+
+    def _arrange(self, names: list[str], layers: list[Module]) -> None:
+        """Set the layers; names that are not from a dict are the positions."""
+        arranged = [str(i) if not name or name.isdigit() else name for i, name in enumerate(names)]
+        if twice := {name for name in arranged if arranged.count(name) > 1}:
+            raise DTypeError(f"Sequential expected each name once, got {sorted(twice)} twice; rename one of them")
+        self.names, self.layers = arranged, layers
 
     def __repr__(self) -> str:
         if self.names == [str(i) for i in range(len(self.names))]:

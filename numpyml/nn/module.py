@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +22,15 @@ __all__ = ["Module", "as_floats"]
 M = TypeVar("M", bound="Module")
 S = TypeVar("S", bound=StateTensor)
 T = TypeVar("T")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` did not load."""
+
+    missing_keys: list[str]
+    """Entries of the model that the state dict lacks."""
+    unexpected_keys: list[str]
+    """Entries of the state dict that the model lacks."""
 
 
 def _defines_nothing(self: Module, *inputs: Any) -> Any:
@@ -159,21 +168,30 @@ class Module(ExplainsKeywords):
         """A copy of every parameter and buffer under PyTorch's key, a shared one under each of its names."""
         return {name: entry.data.copy() for name, entry in _entries(self, "", Parameter, Buffer)}
 
-    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike], strict: bool = True) -> IncompatibleKeys:
         """Write the values of a state dict, ours or PyTorch's, into the parameters and buffers.
+
+        Args:
+            state_dict: arrays by name.
+            strict: whether every entry must be there, and no other. False loads those that both have.
+
+        Returns: the names that are missing and those that are unexpected, as in PyTorch.
 
         Raises:
             StateError: listing every missing, unexpected, misshapen or non-numeric entry, and entries of one shared
                 array that disagree. Nothing is written then.
         """
+        flag(self, "strict", strict)
         if not isinstance(state_dict, Mapping):
             raise DTypeError(
                 f"load_state_dict expected a dict of arrays, got {kind_of(state_dict)}; pass a module's state_dict()",
                 self,
             )
         own = dict(_entries(self, "", Parameter, Buffer))
-        problems = [f"{name} is missing" for name in own if name not in state_dict]
-        problems += [f"{name} is not in this model" for name in state_dict if name not in own]
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        problems = [f"{name} is missing" for name in missing] if strict else []
+        problems += [f"{name} is not in this model" for name in unexpected] if strict else []
         values: dict[int, tuple[str, StateTensor, Array]] = {}
         for name, entry in own.items():
             if name not in state_dict:
@@ -195,6 +213,14 @@ class Module(ExplainsKeywords):
             )
         for _, entry, array in values.values():
             entry.data[...] = array
+        return IncompatibleKeys(missing, unexpected)
+
+    def apply(self: M, function: Callable[[Module], Any]) -> M:
+        """Call a function with every module inside, children first, and with this one; returns the module."""
+        for child in dict(self.named_children()).values():
+            child.apply(function)
+        function(self)
+        return self
 
     def summary(self, *inputs: Any) -> str:
         """A table of the layers: output shape, parameters, and the memory each keeps for the backward.

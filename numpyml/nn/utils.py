@@ -24,13 +24,14 @@ def clip_grad_norm_(
 
     Args:
         gradients: arrays: ``model.gradients()``.
-        max_norm: 0 or more.
+        max_norm: 0 or more; inf changes nothing, and returns the norm.
         norm_type: p above 0, or inf for the largest element.
         error_if_nonfinite: whether an infinite or NaN norm is a DataError, nothing changed; else it is applied.
 
     Source: Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063. PyTorch: nn.utils.clip_grad_norm_.
     """
-    number("clip_grad_norm_", "max_norm", max_norm)
+    if max_norm != np.inf:
+        number("clip_grad_norm_", "max_norm", max_norm)
     infinite = isinstance(norm_type, Real) and norm_type == np.inf
     p = norm_type if infinite else positive("clip_grad_norm_", "norm_type", norm_type)
     gs = _checked("clip_grad_norm_", gradients)

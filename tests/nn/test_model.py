@@ -228,3 +228,59 @@ def test_names_that_a_state_dict_cannot_join_are_refused(name):
         with pytest.raises(DTypeError, match=rf"expected names that are strings .* got {name!r}; rename"):
             call()
     assert list(named) == ["a"]
+
+
+def test_a_sequential_has_the_methods_of_a_list():
+    dense, relu, out = layers.Dense(2, 3), activations.ReLU(), layers.Dense(3, 1)
+    net = model.Sequential(dense, out)
+    net.insert(1, relu)
+    assert list(net) == [dense, relu, out] and [*dict(net.named_children())] == ["0", "1", "2"]
+    net.append(dense)
+    assert net.pop() is dense and net.index(out) == 2 and relu in net
+    net[0] = layers.Dense(4, 3)
+    assert net.forward(np.ones((5, 4))).shape == (5, 1)
+    del net[1]
+    assert [*net.state_dict()] == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    net.extend([relu, relu])
+    net += [relu]
+    assert len(net) == 5 and len(net + net) == 10 and (net + net)[5] is net[0]
+    del net[2:]
+    assert len(net) == 2
+
+
+def test_names_of_a_sequential_stay_while_positions_are_counted_anew():
+    net = model.Sequential({"first": layers.Dense(2, 2), "last": layers.Dense(2, 2)})
+    net.insert(1, activations.ReLU())
+    net.insert(0, activations.ReLU())
+    assert net.names == ["0", "first", "2", "last"]
+    del net[0]
+    assert net.names == ["first", "1", "last"]
+    with pytest.raises(DTypeError, match=r"each name once, got \['first', 'last'\] twice"):
+        net + net
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.append(3),
+        lambda net: net.extend([activations.ReLU(), 3]),
+        lambda net: net.__setitem__(0, 3),
+        lambda net: net.__setitem__(slice(1), [activations.ReLU()]),
+        lambda net: net.insert(0, None),
+        lambda net: net.__delitem__(slice(None)),
+    ],
+)
+def test_refused_change_of_a_sequential_changes_nothing(change):
+    net = model.Sequential(layers.Dense(2, 2), activations.ReLU())
+    before = list(net), list(net.names)
+    with pytest.raises((DTypeError, OptionError), match="Sequential expected"):
+        change(net)
+    assert (list(net), list(net.names)) == before
+
+
+def test_apply_reaches_every_module_children_first():
+    inner = model.Sequential(layers.Dense(2, 2), activations.ReLU())
+    net, reached = model.Sequential(inner, layers.Dense(2, 1)), []
+    assert net.apply(reached.append) is net
+    assert [type(module).__name__ for module in reached] == ["Dense", "ReLU", "Sequential", "Dense", "Sequential"]
+    assert reached[2] is inner and reached[4] is net

@@ -140,6 +140,21 @@ class Chain(Module):
         return x
 
 
+def test_state_dict_that_is_not_strict_loads_what_both_have():
+    net = model.Sequential(layers.Dense(2, 2), layers.Dense(2, 1))
+    state = net.state_dict()
+    before = state.pop("1.bias")
+    keys = net.load_state_dict({**{name: x + 1 for name, x in state.items()}, "other": np.zeros(1)}, strict=False)
+    assert keys.missing_keys == ["1.bias"] and keys.unexpected_keys == ["other"]
+    assert np.array_equal(net.state_dict()["1.bias"], before)
+    assert all(np.array_equal(net.state_dict()[name], x + 1) for name, x in state.items())
+    assert net.load_state_dict(net.state_dict()) == ([], [])
+    with pytest.raises(StateError, match=r"1\.bias is missing; other is not in this model"):
+        net.load_state_dict({**state, "other": np.zeros(1)})
+    with pytest.raises(StateError, match=r"0\.weight should have shape"):
+        net.load_state_dict({"0.weight": np.zeros(3)}, strict=False)
+
+
 def test_str_shows_the_modules_inside():
     net = Residual(5, depth=1)
     assert str(net) == f"Residual(5, depth=1, {', '.join(f'{n}={m}' for n, m in net.named_children())})"

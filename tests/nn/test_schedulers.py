@@ -277,3 +277,8 @@ def test_the_epoch_of_a_state_is_an_integer(epoch):
     schedule = schedulers.CosineAnnealingLR(sgd(), 5)
     with pytest.raises(StateError, match="CosineAnnealingLR expected 'last_epoch' of a state to be like 0"):
         schedule.load_state_dict({**schedule.state_dict(), "last_epoch": epoch})
+
+
+def test_norm_clipped_to_infinity_is_returned_alone():
+    g = np.array([3.0, 4.0], np.float32)
+    assert utils.clip_grad_norm_([g], np.inf) == 5 and g.tolist() == [3, 4]
