@@ -92,9 +92,9 @@ def array_or_none(value: Any) -> Array | None:
 
 
 def weights(owner: object, name: str, value: ArrayLike | None) -> ArrayLike | None:
-    """An option that is an array of finite weights of 0 or more, or None; returned unchanged."""
+    """An option that is an array of finite weights, or None; returned unchanged."""
     if value is not None:
         array = np.asarray(value)
-        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array) & (array >= 0)))
-        require(ok, owner, name, value, "an array of finite weights, each 0 or more")
+        ok = array.dtype.kind in "biuf" and bool(np.all(np.isfinite(array)))
+        require(ok, owner, name, value, "an array of finite weights")
     return value

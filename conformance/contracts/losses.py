@@ -20,7 +20,14 @@ from numpyml.typing import Array
 
 reductions = among("mean", "sum", "none")
 CLASSES, MANY_CLASSES = 4, 100
-weights = among(None, None, np.array([0.5, 2.0, 0.25, 1.5]), np.array([1.0, 0.0, 3.0, 0.125]))
+weights = among(None, None, *map(np.array, ([0.5, 2.0, 0.25, 1.5], [1.0, 0.0, 3.0, 0.125], [0.5, -2.0, 1.0, -0.25])))
+
+
+def kinds_for(options: dict[str, Any]) -> list[str]:
+    """Kinds of logits: with negative weights none is infinite, since the sum of +∞ and −∞ has no limit."""
+    weights = [w for name in ("weight", "pos_weight") if (w := options.get(name)) is not None]
+    negative = any((w < 0).any() for w in weights)
+    return [kind for kind in EVERY if not (negative and kind == "infinite")]
 
 
 @st.composite
@@ -35,7 +42,7 @@ def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input
     """Logits and targets from 0 to 1; with weights, the last axis has their length."""
     weighted = options["weight"] is not None or options["pos_weight"] is not None
     shape = draw(shapes(0, 4).map(lambda s: (*s, CLASSES)) if weighted else shapes())
-    x = draw(floats(shape, EVERY))
+    x = draw(floats(shape, kinds_for(options)))
     hard = draw(st.booleans())
     mark(["targets: hard", "targets: soft"], ["targets: hard" if hard else "targets: soft"])
     t = draw(floats(shape, ("ordinary", "ties"), 0, 1, (lambda v: (v > 0) * 1.0) if hard else np.abs))
@@ -52,7 +59,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
     # Logits down to 1e-30 predict all classes evenly. Where the targets are even, too, the gradient p Σ q − q cancels,
     # in PyTorch as here: which of the two keeps more digits is chance.
     even = smoothing == 1 or (smoothing > 0 and weight is not None and not weight.all())
-    x = draw(floats(logits, [kind for kind in EVERY if not (even and kind == "wide")]))
+    x = draw(floats(logits, [kind for kind in kinds_for(options) if not (even and kind == "wide")]))
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
     forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored", "one-hot")

@@ -28,10 +28,10 @@ def or_one(options: Options, name: str) -> Array:
 
 
 def reduced(y: Array, divisor: Array, reduction: str) -> tuple[Array, Array]:
-    """The loss, and the weight of each element in it. A mean over nothing is NaN."""
+    """The loss, and the weight of each element in it. A mean over nothing is NaN: 0 / 0."""
     if reduction == "none":
         return y, wide(1)
-    share = np.where(divisor == 0, np.nan, 1 / divisor) if reduction == "mean" else wide(1)
+    share = 1 / divisor if reduction == "mean" else wide(1)
     return total(y) * share, share
 
 

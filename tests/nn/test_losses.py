@@ -253,7 +253,7 @@ def test_targets_of_another_shape_or_dtype_are_refused(t, error, message):
         (lambda: CrossEntropyWithLogits(label_smoothing=1.1), "label_smoothing to be a number from 0 to 1"),
         (lambda: CrossEntropyWithLogits(ignore_index=0.5), "ignore_index to be an integer"),
         (lambda: CrossEntropyWithLogits([1, np.nan]), "weight to be an array of finite weights"),
-        (lambda: BinaryCrossEntropyWithLogits(pos_weight=[-1.0]), "pos_weight to be an array of finite weights"),
+        (lambda: BinaryCrossEntropyWithLogits(pos_weight=[np.inf]), "pos_weight to be an array of finite weights"),
     ],
 )
 def test_an_option_out_of_range_is_an_error(make, message):
@@ -419,3 +419,18 @@ def test_smoothed_loss_of_many_classes_keeps_its_digits(rng):
     log_p = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
     expected = -(0.9 * log_p[np.arange(64), targets] + 0.1 * log_p.mean(axis=1))
     assert np.abs(loss - expected).max() < 3e-15
+
+
+def test_infinite_logits_with_a_negative_weight_of_the_positive_give_the_limit():
+    loss = BinaryCrossEntropyWithLogits(pos_weight=[-2.0], reduction="none")
+    assert loss.forward(np.array([-np.inf, -np.inf, np.inf]), np.array([0.5, 0.0, 0.5])).tolist() == [
+        -np.inf,
+        0,
+        np.inf,
+    ]
+
+
+def test_mean_whose_weights_add_up_to_zero_is_divided_by_zero():
+    loss = CrossEntropyWithLogits([1.0, -2.0])
+    assert np.isnan(loss.forward(np.zeros((3, 2)), np.array([0, 0, 1])))  # 0 / 0
+    assert loss.forward(np.array([[0, 1.0], [0, 1], [0, 0]]), np.array([0, 0, 1])) == np.inf

@@ -85,9 +85,12 @@ def weighted(x: Array, w: Any) -> Array:
 
 
 def divided(total: Any, n: Any, dtype: np.dtype[Any]) -> Any:
-    """total / n in the dtype; NaN without a warning for the mean of nothing, as in PyTorch."""
+    """total / n in the dtype, without a warning where n is 0, as in PyTorch: the mean of nothing is NaN."""
     wide = accumulator(dtype).type
-    return dtype.type(wide(total) / wide(n)) if n else dtype.type(np.nan)
+    if n:
+        return dtype.type(wide(total) / wide(n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return dtype.type(np.divide(total, n))
 
 
 def as_outputs(outputs: Array, layer: Module) -> Array:

@@ -28,7 +28,7 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     Shapes: x and t any, the same; the loss a scalar, or as x where nothing is reduced.
     Raises: ShapeError when the shapes differ, or a weight does not broadcast to x's; DTypeError when x is not floating
-        or t not real; DataError when a target is not from 0 to 1; OptionError when a weight is negative or not finite,
+        or t not real; DataError when a target is not from 0 to 1; OptionError when a weight is not finite,
         or reduction none of these.
     PyTorch: nn.BCEWithLogitsLoss.
     """
@@ -52,8 +52,8 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
             else:
                 losses = (1 - t) * (np.maximum(x, 0) + tail) + p * t * (np.maximum(-x, 0) + tail)
         if not np.isfinite(np.add.reduce(losses, axis=None)):
-            wrong = np.where(x > 0, t < 1, t > 0 if p is None else p * t > 0)
-            losses = np.where(np.isinf(x), np.where(wrong, x.dtype.type(np.inf), x.dtype.type(0)), losses)
+            share = np.where(x > 0, 1 - t, t if p is None else p * t).astype(x.dtype, copy=False)
+            losses = np.where(np.isinf(x), weighted(np.abs(x), share), losses)
         if w is not None:
             losses = weighted(losses, w)
         return self.reduce(losses, x.dtype), (x, t, e)
