@@ -58,7 +58,11 @@ class Node:
         assert self.operation is not None
         filled = [np.zeros(*spec) if g is None else g for g, spec in zip(gys, self.outputs, strict=True)]
         gxs = self.operation.pullback(self.context, filled if self.several else filled[0], needs_input_grad)
-        return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
+        if not isinstance(gxs, (tuple, list)):
+            gxs = (gxs,) if self.inputs else ()
+        if len(gxs) != len(self.inputs):
+            raise wrong_count(self.operation, len(self.inputs), len(gxs))
+        return gxs
 
     def free(self) -> None:
         """Drop the operation, the context and the inputs."""
@@ -176,6 +180,15 @@ def pulled_shape(operation: object, gx: Array, shape: tuple[int, ...]) -> ShapeE
     return ShapeError(
         f"pulled back a gradient of shape {gx.shape} to an input of shape {shape}; "
         "expected the input's shape: fix the pullback",
+        operation,
+    )
+
+
+def wrong_count(operation: Any, expected: int, got: int) -> ShapeError:
+    """The error of a pullback that does not return one gradient for each input."""
+    return ShapeError(
+        f"expected pullback to return one gradient for each of {expected} inputs, got {got}; "
+        "return None for an input that has none",
         operation,
     )
 

@@ -106,9 +106,14 @@ def backward(self: Any, *gradients: Any, input_gradient: bool = True) -> Any:
         gxs = _pull(self, context, gys, needs_input_grad, nesting, structure, **once)
     if not input_gradient:
         return None
-    if nesting is None and not isinstance(gxs, tuple):
-        return _gradient_of(self, gxs, *inputs[0])
+    single = nesting is None and not isinstance(gxs, tuple)
+    if single:
+        gxs = (gxs,) if inputs else ()
+    if len(gxs) != len(inputs):
+        raise tape.wrong_count(self, len(inputs), len(gxs))
     cast = [_gradient_of(self, gx, *spec) for gx, spec in zip(gxs, inputs, strict=True)]
+    if single:
+        return cast[0] if cast else None
     if nesting is None:
         return tuple(cast)
     nested_gradients = nested.unflatten(nesting, cast)
@@ -144,12 +149,16 @@ def _leaves(self: Any, structure: Any, gradients: tuple[Any, ...]) -> Sequence[A
     try:
         return nested.flatten_as(parts, gradients)
     except ValueError:
-        shown = ", ".join(map(repr, parts)).replace("Ellipsis", "array")
         raise ShapeError(
-            f"backward expected gradients nested as the output, {shown}, got {', '.join(map(kind_of, gradients))}; "
-            f"{_REMEDY}",
+            f"backward expected gradients nested as the output, {', '.join(map(_shown, parts))}, got "
+            f"{', '.join(map(kind_of, gradients))}; {_REMEDY}",
             self,
         ) from None
+
+
+def _shown(structure: Any) -> str:
+    """A structure as an error message shows it: ``(array, [array, array])``."""
+    return repr(structure).replace("Ellipsis", "array")
 
 
 def as_gradient(gy: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], layer: object) -> Array:
@@ -222,7 +231,14 @@ def _pull(
     if nesting is None:
         return operation.pullback(context, gy, needs_input_grad, **once)
     gxs = operation.pullback(context, gy, nested.unflatten(nesting, needs_input_grad), **once)
-    return nested.flatten_as(nesting, gxs if len(nesting) > 1 else (gxs,))
+    try:
+        return nested.flatten_as(nesting, gxs if len(nesting) > 1 else (gxs,))
+    except ValueError:
+        raise ShapeError(
+            f"expected pullback to return gradients nested as the inputs, {_shown(nesting)}, got "
+            f"{_shown(nested.flatten(gxs)[1])}; return None for an input that has none",
+            operation,
+        ) from None
 
 
 # The dynamic driver

@@ -10,7 +10,7 @@ from models import Double, Residual, TwoOutputs, small_net
 import numpyml
 from numpyml import Tensor
 from numpyml.errors import CallOrderError, DTypeError, ShapeError
-from numpyml.nn import Module, activations, layers, model
+from numpyml.nn import Module, Parameter, activations, layers, model
 
 
 @pytest.fixture
@@ -363,6 +363,49 @@ def test_compute_without_a_context_is_an_error(rows):
         run = net if isinstance(x, Tensor) else net.forward
         with pytest.raises(DTypeError, match=r"\[1\] Forgetful.* a pair \(output, context\), got an"):
             run(x)
+
+
+@pytest.mark.parametrize(("returned", "count"), [(lambda gy: gy, 1), (lambda gy: (gy,), 1), (lambda gy: (gy,) * 3, 3)])
+def test_a_pullback_without_one_gradient_for_each_input_is_an_error(x, returned, count):
+    class Miscounted(Module):
+        def compute(self, a, b):
+            return a + b, None
+
+        def pullback(self, context, gy):
+            return returned(gy)
+
+    layer = Miscounted()
+    y = layer.forward(x, x)
+    expected = rf"Miscounted\(\) expected pullback to return one gradient for each of 2 inputs, got {count}; return"
+    with pytest.raises(ShapeError, match=expected):
+        layer.backward(y)
+    with pytest.raises(ShapeError, match=expected):
+        layer(Tensor(x, requires_grad=True), Tensor(x)).sum().backward()
+
+
+def test_a_layer_without_inputs_works_in_both_drivers():
+    class Constant(Module):
+        def __init__(self):
+            self.value = Parameter(np.ones(3))
+
+        def compute(self):
+            return self.value.data.copy(), None
+
+        def pullback(self, context, gy):
+            self.value.grad += gy
+
+    class Net(Module):
+        def __init__(self):
+            self.constant = Constant()
+
+        def forward(self, x):
+            return x + self.constant()
+
+    layer = Constant()
+    assert layer.backward(2 * layer.forward()) is None
+    net = Net()
+    net.backward(net.forward(np.ones(3, np.float32)))
+    assert layer.value.grad.tolist() == net.constant.value.grad.tolist() == [2, 2, 2]
 
 
 def deepest_call(function):

@@ -191,3 +191,23 @@ def test_a_forward_that_returns_something_else_is_refused(arrays):
 
     with pytest.raises(DTypeError, match="expected forward to return a Tensor, or Tensors in tuples"):
         Wrong().forward(arrays[0])
+
+
+def test_a_pullback_of_another_nesting_is_refused(arrays):
+    class Misnested(Module):
+        def compute(self, x, states):
+            return x + states[0] + states[1], None
+
+        def pullback(self, context, gy):
+            return gy, (gy,)
+
+    layer, (x, h, c) = Misnested(), arrays
+    expected = (
+        r"Misnested\(\) expected pullback to return gradients nested as the inputs, \(array, \(array, array\)\), "
+        r"got \(array, \(array,\)\); return None"
+    )
+    y = layer.forward(x, (h, c))
+    with pytest.raises(ShapeError, match=expected):
+        layer.backward(y)
+    with pytest.raises(ShapeError, match=expected):
+        layer(Tensor(x, requires_grad=True), (h, c)).sum().backward()
