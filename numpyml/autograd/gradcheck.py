@@ -12,9 +12,10 @@ there is no derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ KINK = "not differentiable here"
 NOISE = "too noisy to tell"
 NOT_FINITE = "not finite"
 Value = Callable[[], "tuple[Any, Any] | None"]
+"""φ and the sum of the magnitudes of its terms, at the present values of inputs and parameters."""
 RATIO = 4.0
 """Each step is this much shorter than the one before."""
 
@@ -87,7 +89,8 @@ class GradcheckReport:
         if not self.passed:
             names = ", ".join(entry.name for entry in self.entries if not entry.passed)
             raise GradientError(
-                f"gradcheck expected every gradient to follow from the function; not so: {names}\n{self}"
+                f"gradcheck expected to confirm every gradient, could not for {names}; "
+                f"correct a pullback that is wrong, else pass other inputs\n{self}"
             )
         return self
 
@@ -121,32 +124,9 @@ def gradcheck(function: Callable[..., Any], *inputs: Any, seed: int = 0) -> Grad
             f"{', '.join(map(kind_of, arguments)) or 'no inputs'}; pass floats, as with x.astype(float)"
         )
 
-    def call(leaves: Mapping[str, Tensor]) -> list[Tensor]:
-        values = [
-            leaves.get(f"input {i}", Tensor(x) if isinstance(x, np.ndarray) else x) for i, x in enumerate(arguments)
-        ]
-        y = function(*values)
-        outputs = list(y) if isinstance(y, (list, tuple)) else [y]
-        for output in outputs:
-            if not isinstance(output, Tensor):
-                raise DTypeError(
-                    f"gradcheck expected the function to return Tensors, got {kind_of(output)}; "
-                    "compute with NumPy's functions on its arguments, not on their data"
-                )
-        return outputs
-
     with _restored(function):
-        gradients, cotangents = _gradients(call, floats, parameters, generator)
-
-        def value() -> tuple[Any, Any] | None:
-            """φ, and the sum of the magnitudes of its terms; None where the outputs have other shapes."""
-            with tape.no_grad(), np.errstate(all="ignore"):
-                outputs = call({})
-                if [y.shape for y in outputs] != [c.shape for c in cotangents]:
-                    return None
-                terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, outputs, strict=True)]
-            return np.float64(sum(t.sum() for t in terms)), np.float64(sum(np.abs(t).sum() for t in terms))
-
+        gradients, cotangents = _gradients(function, arguments, floats, parameters, generator)
+        value = partial(_value, function, arguments, cotangents)
         first, second = value(), value()
         if first is None or second is None or not np.array_equal(first[0], second[0], equal_nan=True):
             raise GradientError(
@@ -185,8 +165,35 @@ def _restored(function: Any) -> Iterator[None]:
             a[...] = before
 
 
+def _outputs(function: Callable[..., Any], arguments: Sequence[Any], leaves: Mapping[str, Tensor]) -> list[Tensor]:
+    """The outputs of the function; ``leaves`` replace the arguments that are differentiated."""
+    inputs = [leaves.get(f"input {i}", Tensor(x) if isinstance(x, np.ndarray) else x) for i, x in enumerate(arguments)]
+    y = function(*inputs)
+    outputs = list(y) if isinstance(y, (list, tuple)) else [y]
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise DTypeError(
+                f"gradcheck expected the function to return Tensors, got {kind_of(output)}; "
+                "compute with NumPy's functions on its arguments, not on their data"
+            )
+    return outputs
+
+
+def _value(
+    function: Callable[..., Any], arguments: Sequence[Any], cotangents: Sequence[Array]
+) -> tuple[Any, Any] | None:
+    """φ, and the sum of the magnitudes of its terms; None where the outputs have other shapes."""
+    with tape.no_grad(), np.errstate(all="ignore"):
+        outputs = _outputs(function, arguments, {})
+        if [y.shape for y in outputs] != [c.shape for c in cotangents]:
+            return None
+        terms = [np.asarray(c * y.data, np.float64) for c, y in zip(cotangents, outputs, strict=True)]
+    return np.float64(sum(t.sum() for t in terms)), np.float64(sum(np.abs(t).sum() for t in terms))
+
+
 def _gradients(
-    call: Callable[..., list[Tensor]],
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
     floats: Mapping[str, Array],
     parameters: Mapping[str, Any],
     generator: np.random.Generator,
@@ -195,7 +202,7 @@ def _gradients(
     leaves = {name: Tensor(x.copy(), requires_grad=True) for name, x in floats.items()}
     for p in parameters.values():
         p.zero_grad()
-    outputs = call(leaves)
+    outputs = _outputs(function, arguments, leaves)
     cotangents = [generator.standard_normal(y.shape).astype(y.dtype) for y in outputs]
     recorded = [(y, c) for y, c in zip(outputs, cotangents, strict=True) if y.node is not None or y.requires_grad]
     tape.backward([y for y, _ in recorded], [c for _, c in recorded])
@@ -221,8 +228,8 @@ def _check(
     name: str, x: Array, g: Array, start: tuple[Any, Any], value: Value, generator: np.random.Generator
 ) -> GradcheckEntry:
     """Compare differences along one random direction with the gradient there."""
-    here, magnitude = start
-    if not (np.isfinite(here) and np.isfinite(g).all()):
+    phi, size = start
+    if not (np.isfinite(phi) and np.isfinite(g).all()):
         return GradcheckEntry(name, NOT_FINITE, np.nan, None)
     middle, epsilon = x.copy(), float(np.finfo(x.dtype).eps)
     v = _direction(middle.astype(np.float64), g, generator)
@@ -236,12 +243,12 @@ def _check(
         if after is None or before is None:
             reshaped = True
             continue
-        (ahead, above), (behind, below) = after, before
-        if np.isfinite(ahead) and np.isfinite(behind):
+        (phi_after, size_after), (phi_before, size_before) = after, before
+        if np.isfinite(phi_after) and np.isfinite(phi_before):
             # The errors of the one-sided difference quotients, whose mean is E(h)
-            errors = (ahead - here - (g * forward).sum()) / h, (here - behind - (g * backward).sum()) / h
+            errors = (phi_after - phi - (g * forward).sum()) / h, (phi - phi_before - (g * backward).sum()) / h
             expected = float((g * (forward + backward)).sum() / (2 * h))
-            steps.append((h, *errors, expected, max(magnitude, above, below)))
+            steps.append((h, *errors, expected, max(size, size_after, size_before)))
     x[...] = middle
     if reshaped and len(steps) < 4:
         return GradcheckEntry(name, KINK, np.nan, None)
