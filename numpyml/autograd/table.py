@@ -12,7 +12,7 @@ gradient of that operand. A partial asks for its arguments by name, and nothing 
 A gradient of a broadcast operand is summed back to the operand's shape by the driver, so no row mentions it.
 The parameters stand in NumPy's order: ``*`` begins the keyword-only ones, ``[name]`` is a sequence of arrays, and one
 marked ``!`` is not covered by the derivative: passing it is an error, never ignored (``!name=default`` allows that).
-Where a function is not differentiable, the derivative is PyTorch's. Backward, inf and NaN raise no warning.
+Where a function is not differentiable, the derivative is PyTorch's. In the backward pass inf and NaN raise no warning.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Row:
 
 
 class Composite(Row):
-    """A NumPy function written in others that have a row; only its parameters' names are a row's."""
+    """A NumPy function defined by others that have a row: it has parameters as a row has, and no partials."""
 
     def __init__(self, function: Callable[..., Any], names: str, definition: Callable[..., Any]) -> None:
         super().__init__(function, names, {})

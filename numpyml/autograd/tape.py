@@ -239,6 +239,7 @@ def backward(
         return x.node.serial in live if x.node is not None else x.requires_grad and id(x) not in skipped
 
     for node in nodes:
+        # Only a module holds parameters; bool() is False.
         if any(map(needs_gradient, node.inputs)) or getattr(node.operation, "holds_trainable", bool)():
             live.add(node.serial)
 

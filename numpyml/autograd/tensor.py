@@ -95,7 +95,7 @@ class Tensor(ArrayMethods):
 
         Args:
             gradient: of the final scalar with respect to this tensor; its shape is this tensor's.
-            retain_graph: keep what the walk needs, so that it can be repeated.
+            retain_graph: keep the graph, so that another backward can follow.
 
         Raises:
             CallOrderError: when nothing was recorded for this tensor, or the graph was freed by an earlier backward.
@@ -163,7 +163,7 @@ class Tensor(ArrayMethods):
         note = ", requires_grad=True" if self.requires_grad or self.node is not None else ""
         return f"Tensor({np.array2string(self._data, separator=', ', prefix='Tensor(')}, dtype={self.dtype}{note})"
 
-    # Carrying out a function
+    # Applying a function
 
     @staticmethod
     def _apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] = NO_OPTIONS) -> Any:
@@ -184,9 +184,7 @@ class Tensor(ArrayMethods):
                 "(numpyml.autograd.derivatives), or call it on t.data where no gradient is needed"
             )
         bound = row.bind(args, kwargs)
-        numeric = (
-            bound if isinstance(function, np.ufunc) else row.partials
-        )  # the arguments that are values, not options
+        numeric = bound if isinstance(function, np.ufunc) else row.partials  # names of values, not of options
         scalar = _scalar_type([bound[name] for name in numeric if name in bound])
         raw = {name: _arrays(value, scalar if name in numeric else None) for name, value in bound.items()}
         plain = [raw.get(name, value) for name, value in zip(row.positional, args, strict=False)]
@@ -228,7 +226,7 @@ def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
 
 
 def _scalar_type(values: Iterable[Any]) -> Callable[[Any], Any] | None:
-    """What a number becomes beside these: NumPy 1 lets Python's widen a scalar array, NumPy 2 its own any array."""
+    """The type of a scalar beside these arrays: NumPy 1 lets Python's widen 0-d ones, NumPy 2 its own any."""
     kinds = [x.dtype for x in values if isinstance(x, (Tensor, np.ndarray))]
     return np.result_type(*kinds).type if kinds and all(kind.kind == "f" for kind in kinds) else None
 
@@ -246,9 +244,10 @@ def _tracked(row: Row, bound: Mapping[str, Any]) -> tuple[list[tuple[str, int | 
                         f"{row.title} has no derivative with respect to {name}; pass {name}.data there"
                     )
                 if several != (name in row.sequences):
-                    remedy = "np.stack them into one" if several else "pass a list of Tensors, such as list(t)"
+                    expected = "one Tensor" if several else "a list of Tensors"
+                    remedy = "np.stack them" if several else "pass list(t)"
                     raise DerivativeError(
-                        f"{row.title} got for {name} a {type(value).__name__} it cannot differentiate; {remedy}"
+                        f"{row.title} expected {name} to be {expected}, got a {type(value).__name__}; {remedy}"
                     )
                 positions.append((name, position if several else None))
                 inputs.append(x)

@@ -1,4 +1,4 @@
-"""Elementwise functions and their derivatives, in one go, a block at a time.
+"""Elementwise functions, each computed together with its derivative.
 
 A function of several passes over a large array works on blocks that fit the cache, since otherwise every pass fetches
 its operands from memory.
@@ -108,18 +108,18 @@ def sigmoid_gate(x: Array, a: Any, b: Any, record: bool) -> Result:
             if not inside:
                 np.copyto(y, xb, where=xb > limit)
                 low = np.flatnonzero(xb < -limit)
-                x_low = np.maximum(xb[low], -3 * limit)  # e to the u is 0 there
-                slope = b * x_low * x_low
-                exponential = np.exp((a + slope) * x_low)
+                x_low = np.maximum(xb[low], -3 * limit)  # beyond, eᵘ is 0
+                bx2 = b * x_low * x_low
+                exponential = np.exp((a + bx2) * x_low)
                 y[low] = x_low * exponential
                 if d is not None:
-                    d[low] = exponential * (1 + x_low * (a + 3 * slope))
+                    d[low] = exponential * (1 + x_low * (a + 3 * bx2))
     return results
 
 
 @cache
 def gate_constants(dtype: np.dtype[Any], a: Any, b: Any) -> tuple[Any, Any, Any]:
-    """a, b and the largest x for which e to the a x + b x³ does not overflow, in the dtype that is computed in."""
+    """a, b and the largest x for which e^(a x + b x³) does not overflow, in the dtype that is computed in."""
     precision = np.finfo(np.promote_types(dtype, np.float32))
     u = float(np.log(precision.max)) * (1 - 16 * max(float(precision.eps), float(np.finfo(float).eps)))
     limit = np.roots([float(b), 0, float(a), -u]).real.max() if b else u / a

@@ -68,7 +68,7 @@ TAILS: dict[Any, Tail] = {
         np.int64(-1 << 27),
     ),
 }  # fmt: skip
-HALF = {dtype: np.array(-0.5, dtype) for dtype in TAILS}
+MINUS_HALF = {dtype: np.array(-0.5, dtype) for dtype in TAILS}
 
 NEAR = np.float32(2.4)
 # −L, highest power first; the error of x L is below the machine epsilon.
@@ -108,7 +108,7 @@ def gelu(x: Array, record: bool) -> Result:
             e += ONE
             np.divide(xb, e, out=y)
             if d is not None:
-                square *= HALF[xb.dtype]
+                square *= MINUS_HALF[xb.dtype]
                 np.exp(square, out=square)
                 square *= xb
                 square *= PHI_0
@@ -160,7 +160,6 @@ def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:
         _any_precision(E, G, t)
         return
     P, Q, mask = TAILS[t.dtype]
-    minus_half = HALF[t.dtype]
     # t² = h² + d, in which h is t without its lower digits: h² is exact.
     np.bitwise_and(t.view(mask.dtype), mask, out=h.view(mask.dtype))
     np.subtract(t, h, out=d)
@@ -172,9 +171,9 @@ def normal_tail(E: Array, G: Array, t: Array, h: Array, d: Array) -> None:
     h += d
     e = h
     # E = e^(−S/2) (1 − e/2)
-    S *= minus_half
+    S *= MINUS_HALF[t.dtype]
     np.exp(S, out=E)
-    e *= minus_half
+    e *= MINUS_HALF[t.dtype]
     e *= E
     E += e
     # G = E P / Q, by Horner's rule; Q[0] is 1

@@ -12,8 +12,9 @@ from numpyml.typing import Array
 
 
 def softmax(x: Array, axis: int) -> Array:
-    """y = e^z / Σ e^z,   z = x − max x where an exponential could overflow, else x: the difference would be rounded."""
+    """y = e^z / Σ e^z,   z = x − max x where |max x| is large, else x: the difference would be rounded."""
     with np.errstate(under="ignore", invalid="ignore"):
+        # e^z is then at most the eighth root of the largest number: no sum of them overflows
         y = shifted(x, axis, np.log(np.finfo(x.dtype).max) / 8)
         np.exp(y, out=y)
         y /= sums(y, axis)
@@ -29,7 +30,7 @@ def log_softmax(x: Array, axis: int) -> Array:
 
 
 def shifted(x: Array, axis: int, limit: float = 0.0) -> Array:
-    """x − max x along an axis where the size of max x exceeds the limit, else x; a new array."""
+    """x − max x along an axis where |max x| exceeds the limit, else x; a new array."""
     z = np.empty(x.shape, x.dtype)
     largest = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf if x.shape[axis] == 0 else None)
     largest[np.abs(largest) <= limit] = 0
@@ -50,7 +51,7 @@ def shifted_columns(z: Array) -> Array:
 def cross_entropy_gradient(p: Array, q: Array) -> Array:
     """p Σ q − q for each column: the gradient of −Σ q log p with respect to the logits of p."""
     gx: Array = p * over_rows(q) - q
-    return closed(gx, p, 0)
+    return with_zero_sum(gx, p, 0)
 
 
 def index_gradient(p: Array, at: tuple[Array, Array], g: Array) -> Array:
@@ -64,8 +65,8 @@ def index_gradient(p: Array, at: tuple[Array, Array], g: Array) -> Array:
     return gx
 
 
-def closed(gx: Array, p: Array, axis: int) -> Array:
-    """gx, a gradient of the inputs of a softmax p, whose element at a p above 1/2 is set to −Σ of the others, in place.
+def with_zero_sum(gx: Array, p: Array, axis: int) -> Array:
+    """The gradient gx of a softmax p; its element where p > 1/2 is set to −Σ of the others, in place.
 
     The gradient of a softmax adds up to 0 along its axis. Where p is nearly 1, its element is a difference of nearly
     equal numbers, and the sum of the others is exact to their last digits.

@@ -25,7 +25,7 @@ def over_rows(rows: Array) -> Array:
     if 0 in rows.strides or rows.itemsize not in rows.strides[-2:]:
         rows = np.ascontiguousarray(rows)
     if n > thresholds.SUMMED_ROWS and rows.strides[-2] == rows.itemsize:
-        return np.asarray(rows.sum(axis=-2))  # columns are contiguous: see below
+        return np.asarray(rows.sum(axis=-2))  # contiguous columns, which NumPy sums pairwise
     return weighted_rows(ones(n, rows.dtype), rows)
 
 

@@ -34,7 +34,7 @@ def test_an_option_of_a_ufunc_is_an_error() -> None:
         (lambda t: np.pad(t, 1, "mean"), "mode='mean'"),
         (lambda t: np.einsum(t, [0, 1], [1, 0]), "subscripts as a string"),
         (lambda t: np.einsum("ii->i", t[:, :1]), "diagonal 'ii'"),
-        (lambda t: np.concatenate(t), "pass a list of Tensors"),
+        (lambda t: np.concatenate(t), "expected arrays to be a list of Tensors, got a Tensor; pass list"),
         (lambda t: t * [t, t], "np.stack them"),
         (lambda t: np.where(t, t, t), "no derivative with respect to condition"),
         (lambda t: np.add.accumulate(t), "numpy.add.accumulate"),

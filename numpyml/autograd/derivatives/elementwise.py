@@ -91,7 +91,7 @@ binary(
     lambda g, a, b: np.where((a <= b) | np.isnan(b), 0, g),
 )
 
-# More
+# Clipping, selecting and filling
 
 
 def coalesce(*values: Any) -> Any:

@@ -49,7 +49,7 @@ derivative(np.var, "a axis !dtype !out ddof keepdims * !where !mean correction",
 def deviation(
     g: Any, y: Any, a: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None
 ) -> Any:
-    """The variance's, times 1 / 2y; 0 where all values are equal, as in PyTorch."""
+    """gx = g (x − mean) / (y (n − ddof)), and 0 where all values are equal, as in PyTorch."""
     return variance(np.where(y == 0, 0, g / (2 * y)), a, axis, ddof, keepdims, correction)
 
 
@@ -57,7 +57,7 @@ derivative(np.std, "a axis !dtype !out ddof keepdims * !where !mean correction",
 
 
 def product(g: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """gx = g × the product of all other elements: of those before and of those after. y / x has no value at 0."""
+    """gx = g × the product of all other elements: of those before and of those after. y / x is 0 / 0 at 0."""
     axis = axis if a.ndim else None  # NumPy accepts axis=-1 for an array without axes
     axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     ends = tuple(range(-len(axes), 0))

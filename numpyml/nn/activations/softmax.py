@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from numpyml.errors import ShapeError, kind_of
-from numpyml.kernels.softmax import closed, log_softmax, softmax, sums
+from numpyml.kernels.softmax import log_softmax, softmax, sums, with_zero_sum
 from numpyml.nn.module import Module, as_floats
 from numpyml.options import integer, require
 from numpyml.typing import Array
@@ -59,7 +59,7 @@ class Softmax(_AlongAxis):
             gx = gy * y
             np.subtract(gy, sums(gx, axis), out=gx)
             gx *= y
-            return closed(gx, y, axis).reshape(shape)
+            return with_zero_sum(gx, y, axis).reshape(shape)
 
 
 class LogSoftmax(_AlongAxis):
