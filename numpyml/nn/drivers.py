@@ -285,7 +285,7 @@ def _dynamic(self: Any, inputs: Sequence[Any]) -> Any:
     return outputs[0] if structure is LEAF else nested.unflatten(structure, outputs)
 
 
-_UNTRACKED = Tensor(0.0)
+_UNTRACKED = Tensor(0.0)  # stands for an input that needs no gradient
 
 
 def _as_parent(self: Any) -> Any:

@@ -16,7 +16,7 @@ __all__ = ["kaiming_uniform_", "normal_", "uniform_", "xavier_uniform_"]
 
 
 def uniform_(array: Array, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Array:
-    """Fill with values drawn evenly from [a, b), and return the array.
+    """Fill with values of the uniform distribution on [a, b), and return the array.
 
     Shapes: array any.
     Raises: OptionError when a or b is not finite, b below a, or one or b − a beyond the array's precision; DTypeError

@@ -311,8 +311,8 @@ def _once(entries: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
             yield name, entry
 
 
-def as_given(x: Any) -> Any:
-    """None and flags as they are, anything else as an array: ``as_input`` of layers with optional inputs."""
+def as_optional(x: Any) -> Any:
+    """``as_input`` of layers with optional inputs: None and flags unchanged, anything else as an array."""
     return x if x is None or isinstance(x, (bool, np.bool_)) else np.asarray(x)
 
 
@@ -325,7 +325,7 @@ def as_floats(x: Array, dtype: np.dtype[Any] | None, layer: Module, name: str = 
     if own is dtype and own is not None:
         return x
     if own is None or own.kind != "f":
-        remedy = "pass an array" if own is None else f"convert them: x.astype({dtype or np.dtype(np.float32)!s})"
+        remedy = "pass an array" if own is None else f"convert them: x.astype(np.{dtype or np.dtype(np.float32)!s})"
         features = f"features as {name}" if name else "features"
         raise DTypeError(f"expected floating {features}, got {kind_of(x)}; {remedy}", layer)
     return x if dtype is None or x.dtype == dtype else x.astype(dtype)

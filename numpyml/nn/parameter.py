@@ -28,7 +28,7 @@ def _in_place(ufunc: np.ufunc) -> Callable[[S, Any], S]:
         if is_recording():
             raise CallOrderError(
                 f"{type(self).__name__} expected in-place arithmetic only inside no_grad(), got it where calls are "
-                "recorded; write to the array, p.data += ..., or say p + ... for a new Tensor"
+                "recorded; write to the array, p.data += ..., or p + ... for a new Tensor"
             )
         ufunc(self._data, other.data if isinstance(other, Tensor) else other, out=self._data, casting="same_kind")
         return self

@@ -23,7 +23,7 @@ class _Chunk:
 
     def __init__(self, nbytes: int) -> None:
         self.buffers = [_aligned_zeros(nbytes), _aligned_zeros(nbytes)]
-        self.free = nbytes
+        self.size = nbytes
         self.used = 0
 
 
@@ -43,7 +43,7 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array
     padded = -(-nbytes // _ALIGNMENT) * _ALIGNMENT
     with _lock:
         chunk = _current.get(dtype)
-        if chunk is None or chunk.used + padded > chunk.free:
+        if chunk is None or chunk.used + padded > chunk.size:
             chunk = _current[dtype] = _Chunk(max(padded, thresholds.CHUNK_BYTES))
         start, chunk.used = chunk.used, chunk.used + padded
     data, grad = (b[start : start + nbytes].view(dtype).reshape(shape) for b in chunk.buffers)

@@ -13,7 +13,7 @@ from numpyml.errors import DTypeError, OptionError, ShapeError, kind_of
 from numpyml.kernels.attention import attend, attend_in_parts, attention_gradients, causal_bias
 from numpyml.kernels.sums import broadcasts_to, unbroadcast
 from numpyml.nn.layers.dropout import new_mask
-from numpyml.nn.module import Module, as_floats, as_given
+from numpyml.nn.module import Module, as_floats, as_optional
 from numpyml.options import flag, generator_or_none, number
 from numpyml.typing import Array
 
@@ -39,7 +39,7 @@ class ScaledDotProductAttention(Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.functional.scaled_dot_product_attention.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(as_optional)
 
     def __init__(
         self,

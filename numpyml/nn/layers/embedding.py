@@ -121,4 +121,5 @@ class Embedding(Module):
         weight = self.weight.data
         norms = np.linalg.norm(weight[used], self.norm_type, axis=1)
         long = norms > max_norm
+        # 1e-7 as in PyTorch
         weight[used[long]] *= (max_norm / (norms[long] + 1e-7)).astype(weight.dtype)[:, np.newaxis]

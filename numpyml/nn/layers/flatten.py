@@ -32,7 +32,7 @@ class Flatten(Module):
 
     def compute(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         if x.dtype.kind not in "biuf":
-            raise DTypeError(f"expected real numbers, got {kind_of(x)}; convert them: x.astype(float32)", self)
+            raise DTypeError(f"expected real numbers, got {kind_of(x)}; convert them: x.astype(np.float32)", self)
         axes = max(x.ndim, 1)  # PyTorch treats a scalar as an array of one axis
         start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
         if not 0 <= start <= end < axes:

@@ -18,7 +18,7 @@ from numpyml.nn import init
 from numpyml.nn.layers.attention import dropout_mask, mask_bias
 from numpyml.nn.layers.dense import Dense
 from numpyml.nn.layers.dropout import new_mask
-from numpyml.nn.module import Module, as_floats, as_given
+from numpyml.nn.module import Module, as_floats, as_optional
 from numpyml.nn.parameter import Parameter
 from numpyml.options import flag, generator_or_none, integer, number, require
 from numpyml.typing import Array
@@ -58,7 +58,7 @@ class MultiheadAttention(Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762. PyTorch: nn.MultiheadAttention.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(as_optional)
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class MultiheadAttention(Module):
         rows = [as_rows(g) for g in gs]
         if self.in_proj_bias is not None:
             gb = np.concatenate([over_rows(r) for r in rows])
-            if keys == length:  # b_k adds the same to all scores of a query, which softmax does not see
+            if keys == length:  # b_k adds the same to all scores of a query: softmax does not change, the gradient is 0
                 gb[E : 2 * E] *= 0
             self.in_proj_bias.accumulate(gb)
         if joint is not None and self.in_proj_weight is not None and xs[0] is xs[1] is xs[2]:

@@ -13,7 +13,7 @@ from numpyml.errors import DataError, DTypeError, ShapeError, kind_of
 from numpyml.kernels.position import rotary_tables, sinusoidal_table, swapped_pairs
 from numpyml.kernels.sums import broadcasts_to
 from numpyml.nn import init
-from numpyml.nn.module import Module, as_floats, as_given
+from numpyml.nn.module import Module, as_floats, as_optional
 from numpyml.nn.parameter import Parameter
 from numpyml.options import flag, generator_or_none, integer, positive, require
 from numpyml.typing import Array
@@ -25,7 +25,7 @@ LARGEST_ANGLE_LOG2 = 24  # in radians: of larger ones the tables lose digits
 
 
 class SinusoidalPositionalEncoding(Module):
-    """Sine and cosine waves of the position, added to each vector.
+    """Sines and cosines of the position, added to each vector.
 
         y = x + P[p],   P[p, 2i] = sin(p ωᵢ),   P[p, 2i + 1] = cos(p ωᵢ),   ωᵢ = 10000^(−2i / d_model)
         gx = gy
@@ -45,7 +45,7 @@ class SinusoidalPositionalEncoding(Module):
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(as_optional)
 
     def __init__(self, d_model: int, max_len: int = 5000, batch_first: bool = False) -> None:
         self.d_model = integer(self, "d_model", d_model, 1)
@@ -63,7 +63,7 @@ class SinusoidalPositionalEncoding(Module):
 
 
 class LearnedPositionalEncoding(Module):
-    """A trainable vector of the position, added to each vector.
+    """A trainable vector for each position, added to the vector there.
 
         y = x + weight[p]
         gx = gy,   gweight[i] = Σ gy where p = i
@@ -83,7 +83,7 @@ class LearnedPositionalEncoding(Module):
     Source: Gehring et al. 2017, arXiv:1705.03122; initial values as GPT-2's and BERT's.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(as_optional)
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class RotaryPositionalEmbedding(Module):
     Source: Su et al. 2021, arXiv:2104.09864.
     """
 
-    as_input = staticmethod(as_given)
+    as_input = staticmethod(as_optional)
 
     def __init__(self, dim: int, max_len: int = 5000, base: float = 10000.0, interleaved: bool = True) -> None:
         self.dim = integer(self, "dim", dim, 2)

@@ -194,7 +194,7 @@ class _Stack(Module):
         self.layers = ModuleList([copy.deepcopy(layer, dict(shared)) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
 
-    def through(self, x: Any, *memory: Any, **masks: Any) -> Any:
+    def run_layers(self, x: Any, *memory: Any, **masks: Any) -> Any:
         for layer in self.layers:
             x = layer(x, *memory, **masks)
         return x if self.norm is None else self.norm(x)
@@ -228,7 +228,7 @@ class TransformerEncoder(_Stack):
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
     ) -> Any:
         is_causal = is_causal is not None and flag(self, "is_causal", is_causal)
-        return self.through(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=is_causal)
+        return self.run_layers(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=is_causal)
 
 
 class TransformerDecoder(_Stack):
@@ -267,7 +267,7 @@ class TransformerDecoder(_Stack):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Any:
-        return self.through(
+        return self.run_layers(
             tgt,
             memory,
             tgt_mask=tgt_mask,

@@ -118,7 +118,7 @@ def paired(outputs: Array, targets: Array, layer: Module) -> tuple[Array, Array]
     return x, targets if targets.dtype == x.dtype else targets.astype(x.dtype)
 
 
-def probabilities(t: Array, layer: Module) -> None:
+def require_probabilities(t: Array, layer: Module) -> None:
     """Raise unless every target lies in [0, 1]."""
     if t.size:
         low, high = np.minimum.reduce(t, axis=None), np.maximum.reduce(t, axis=None)

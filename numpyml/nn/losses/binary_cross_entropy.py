@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numpyml.nn.losses.base import REDUCTIONS, ElementwiseLoss, broadcastable, paired, probabilities, weighted
+from numpyml.nn.losses.base import REDUCTIONS, ElementwiseLoss, broadcastable, paired, require_probabilities, weighted
 from numpyml.options import choice, weights
 from numpyml.typing import Array
 
@@ -42,12 +42,12 @@ class BinaryCrossEntropyWithLogits(ElementwiseLoss):
 
     def compute(self, outputs: Array, targets: Array) -> tuple[Any, Any]:
         x, t = paired(outputs, targets, self)
-        probabilities(t, self)
+        require_probabilities(t, self)
         w, p = broadcastable("weight", self.weight, x, self), broadcastable("pos_weight", self.pos_weight, x, self)
         with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞ and 0 · ∞, replaced below
             e = np.exp(-np.abs(x))
             tail = np.log1p(e)
-            if p is None:
+            if p is None:  # s(−x) = s(x) − x, so that l = s(x) − t x
                 losses = np.maximum(x, 0) - x * t + tail
             else:
                 losses = (1 - t) * (np.maximum(x, 0) + tail) + p * t * (np.maximum(-x, 0) + tail)

@@ -12,7 +12,7 @@ from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_
 from numpyml.kernels import thresholds
 from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns
 from numpyml.kernels.sums import accumulator, over_rows
-from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, probabilities, weighted
+from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, require_probabilities, weighted
 from numpyml.options import choice, integer, number, weights
 from numpyml.typing import Array
 
@@ -25,7 +25,7 @@ class CrossEntropyWithLogits(Loss):
                             q = (1 − ε) t + ε/C                t probabilities
         gx = g (p Σ q w − q w),   gt = −g (1 − ε) w log p
 
-    The mean of class indices weighs each by its class: Σ l / Σ w[t]; the mean of probabilities is Σ l / number of them.
+    The mean over class indices is Σ l / Σ w[t], weighted by their classes; over probabilities it is Σ l / predictions.
     Logits of ±∞ give the limit, and NaN where there is none: all −∞, or several +∞.
 
     Args:
@@ -139,7 +139,7 @@ class CrossEntropyWithLogits(Loss):
                 self,
             )
         if kind == "f":
-            probabilities(targets, self)
+            require_probabilities(targets, self)
             if self.ignore_index >= 0:
                 raise OptionError(
                     f"expected targets to be class indices, since ignore_index={self.ignore_index} names a class, "

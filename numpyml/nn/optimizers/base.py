@@ -37,7 +37,7 @@ class Optimizer(ExplainsKeywords):
     ``state`` has the number of this ``step``, from 1 on, and the arrays that ``state_arrays`` names.
 
     ``elementwise = True``: ``update(p, g, state, scratch, run)``, for blocks of a flat array in which many parameters
-    lie one behind the other: fewer calls, and less traffic to memory. ``scratch`` has two arrays like ``p`` to work
+    lie one after the other: fewer calls, and less traffic to memory. ``scratch`` has two arrays like ``p`` to work
     in; ``run`` has the ``options``, the ``step``, and ``new_state``, the names of arrays that are used for the first
     time.
 

@@ -108,5 +108,6 @@ def _joins(before: Entry, entry: Entry, states: Mapping[int, State]) -> bool:
 
 
 def _age(entry: Entry, states: Mapping[int, State]) -> tuple[int, frozenset[str]]:
+    """The step count and the names of the state arrays: parameters of one run have both in common."""
     step, arrays = states.get(entry.index, (0, {}))
     return step, frozenset(arrays)

@@ -15,6 +15,7 @@ class CosineAnnealingLR(Scheduler):
     """Annealing along half a cosine, and back up after its end.
 
         η = η₁ + (η₀ − η₁) (1 + cos(π t / T)) / 2
+        η ← η₁ + (η − η₁) (1 + cos(π t / T)) / (1 + cos(π (t − 1) / T))      the same, from the present rate
 
     Args:
         optimizer: see :class:`Scheduler`.

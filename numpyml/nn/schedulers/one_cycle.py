@@ -21,8 +21,8 @@ class OneCycleLR(Scheduler):
     Args:
         optimizer: see :class:`Scheduler`.
         max_lr: the largest rate; a list has one for each group.
-        total_steps: the number of steps of the training; or else
-        epochs, steps_per_epoch: whose product it is.
+        total_steps: the number of steps of the training; None: epochs · steps_per_epoch.
+        epochs, steps_per_epoch: needed without total_steps only.
         pct_start: the fraction of the steps in which the rate rises.
         anneal_strategy: the curve between these values: 'cos', half a cosine, or 'linear'.
         cycle_momentum: whether to change momentum, or the first of betas.

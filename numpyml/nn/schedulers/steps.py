@@ -109,6 +109,7 @@ class LinearLR(Scheduler):
     """The initial rate times a factor that changes linearly: a warm-up.
 
         η = η₀ (a + (b − a) min(t, T) / T)
+        η ← η (1 + (b − a) / (a T + (b − a) (t − 1)))      t ≤ T: the same, from the present rate
 
     Args:
         optimizer: see :class:`Scheduler`.
