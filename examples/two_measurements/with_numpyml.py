@@ -13,7 +13,7 @@ def build(dtype=np.float32):
     """2-25-10-1. No Sigmoid at the end: the loss takes logits, and applies the Sigmoid itself.
 
     With one more before it, every probability would lie between σ(0) = 0.5 and σ(1) = 0.73: no tumour could ever be
-    called malignant, and no forecast be sure.
+    called malignant, and no prediction be confident.
     """
     return model.Sequential(
         layers.Dense(2, 25, dtype=dtype),
