@@ -24,14 +24,14 @@ import numpy as np
 
 from numpyml.errors import CheckpointError, DTypeError, StateError, kind_of, missing_package
 from numpyml.nn.module import Module
-from numpyml.typing import Array
+from numpyml.typing import Array, PathLike
 
 __all__ = ["load", "save"]
 
 _VERSION = 1  # of the metadata's format
 
 
-def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
+def save(path: PathLike, model: Module, **parts: Any) -> None:
     """Write a checkpoint. A file of this name is replaced atomically, once the new one is complete and on the disk.
 
     Args:
@@ -82,7 +82,7 @@ def save(path: str | os.PathLike[str], model: Module, **parts: Any) -> None:
             temporary.unlink()
 
 
-def load(path: str | os.PathLike[str], model: Module | None = None, **parts: Any) -> dict[str, Any]:
+def load(path: PathLike, model: Module | None = None, **parts: Any) -> dict[str, Any]:
     """Read a checkpoint into a model and into ``parts``: into all of them, or into none.
 
     Args:
@@ -192,8 +192,8 @@ def _content(part: Any, name: str, tensors: dict[str, Array]) -> Any:
         return _to_json(_state(part) if _kind(part) else part, name, tensors)
     except RecursionError:
         raise DTypeError(
-            f"save expected {name} to end somewhere, got a {type(part).__name__} that holds itself, or hundreds of "
-            "others one in the other; save its parts one by one"
+            f"save expected {name} to be nested less deeply, got a {type(part).__name__} that contains itself, "
+            "or hundreds of levels; save its parts one by one"
         ) from None
 
 
@@ -275,7 +275,7 @@ def _checksum(array: Array) -> int:
 def _check(path: Path, expected: str | None, checksum: int, name: str) -> None:
     if expected != str(checksum):
         raise CheckpointError(
-            f"load expected {path} as it was written, but the checksum of {name} is another: the file is damaged; "
+            f"load expected {path} as it was written, got another checksum of {name}: the file is damaged; "
             "take an older checkpoint"
         )
 
@@ -364,8 +364,8 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"load expected {path} to describe its parts as save does, which it does not ({error!r}): somebody has "
-            "changed it; take an older checkpoint"
+            f"load expected {path} to describe its parts as save does, got {error!r} from it: the file was changed "
+            "after it was written; take an older checkpoint"
         ) from error
 
 

@@ -157,7 +157,7 @@ class DataLoader(ExplainsKeywords):
             dataset waits for something (files, a decoder that lets other threads run); batches of arrays in memory
             take less time than handing them over, 0 is right for them (``python -m benchmarks.loading`` measures both).
             Rows are then read in that thread, one batch at a time, and ahead of the loop: a dataset or collate_fn that
-            draws random numbers needs a generator that nobody else draws from, or the batches are others than without.
+            draws random numbers needs a generator that nobody else draws from, or prefetch changes the batches.
 
     ``len(loader)`` is the number of batches.
 

@@ -300,8 +300,8 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
 
     Args:
         module: a numpyml model, which is copied, or a function of (features, outputs) that makes one: the numbers of
-            columns of X and of classes. None: Dense layers of
-        hidden_layer_sizes: with ReLU between them, in the dtype of X, float32 or float64.
+            columns of X and of classes. None: Dense layers in the dtype of X (float32 or float64), ReLU between them.
+        hidden_layer_sizes: the widths of these layers but the last.
         loss: any that takes logits and class indices; None: CrossEntropyWithLogits().
         optimizer: a class of numpyml.nn.optimizers, or a function of (parameters, gradients, learning_rate=...).
         learning_rate: its rate.

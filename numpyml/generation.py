@@ -1,8 +1,8 @@
 """Autoregressive decoding: from the scores a model gives the next token to whole sequences.
 
-The model is a function ``step(tokens, cache)``: ``tokens`` are the integers it has not
-seen yet, (batch, time), ``cache`` is what it returned the time before, None at first; it returns the scores (logits)
-of the next token, (batch, vocabulary) or, for every position, (batch, time, vocabulary), and the new cache.
+The model is a function ``step(tokens, cache)``: ``tokens`` are the integers that it has not read yet, (batch, time),
+``cache`` is what it returned the time before, None at first. It returns the scores (logits) of the next token, (batch,
+vocabulary) or, for every position, (batch, time, vocabulary), and the new cache.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def probabilities(
 
         wᵢ = exp((zᵢ − max z) / T)                          z the logits, T the temperature
         pᵢ = wᵢ [i ∈ K] / Σ_{j ∈ K} wⱼ
-        K = the top_k most probable tokens, and of these, with probabilities renormalised,
+        K = the top_k most probable tokens, and of these, with probabilities renormalized,
             the fewest most probable ones whose sum reaches top_p
 
     Of equally probable tokens the one with the smaller number comes first.
@@ -183,8 +183,8 @@ def generate(
         prompt: integers, at least one.
         new_tokens: how many to add at most, 0 or more.
         temperature, top_k, top_p, greedy, generator: see :func:`choose`.
-        end: the token that ends a sequence, or several. Behind it a row is filled with the one that ended it; when all
-            rows have ended, that is all.
+        end: the token that ends a sequence, or several. The rest of a row is filled with the one that ended it, and
+            generation stops when all rows have ended.
         context: the maximum sequence length of the model; None: unlimited.
         cache: the cache of the first call of ``step``.
 
@@ -222,7 +222,7 @@ class Hypothesis(NamedTuple):
     tokens: Array
     """Prompt included, and the token that ends it, if it came."""
     log_probability: float
-    """Of all tokens behind the prompt."""
+    """Of all tokens after the prompt."""
     score: float
     """By which it was ranked."""
 
@@ -255,14 +255,14 @@ def beam_search(
     cache: Any = None,
     reorder: Callable[[Any, Array], Any] = take_rows,
 ) -> list[Hypothesis]:
-    """Continue a prompt by the sequences that are most probable as a whole, as far as a narrow search finds them.
+    """Beam search: continue a prompt by whole sequences of high probability, following a few of them at a time.
 
         log P(y) = Σₜ log p(yₜ | prompt, y₁, …, yₜ₋₁)
-        score(y) = log P(y) / ((5 + |y|) / 6)^α             y the tokens behind the prompt, to its end
+        score(y) = log P(y) / ((5 + |y|) / 6)^α             y the tokens after the prompt, to its end
 
     At every step the most probable continuations that do not end are the next beam. Of those that end, the ones with
     the highest scores are kept apart, so that none is lost to a sequence that may end worse. The search is over when
-    no sequence of the beam can get a higher score than these. With beams enough for all sequences it is exhaustive.
+    no sequence of the beam can get a higher score than these. With as many beams as sequences it is exhaustive.
 
     Args:
         step: the model; after the prompt (a batch of 1) it sees the newest token of each sequence that goes on.
@@ -272,7 +272,7 @@ def beam_search(
         length_penalty: α; 0 ranks by probability, more favours longer sequences.
         end: the token that ends a sequence, or several.
         context, cache: see :func:`generate`.
-        reorder: gives the cache of the sequences in these rows of the old one; some may stand twice, some be gone.
+        reorder: selects rows of the cache for the next step; a row may occur several times or not at all.
 
     Shapes: prompt (time,). Returns: at most ``beams`` sequences, ended ones and those of full length, the best first.
     Raises: as :func:`generate`; OptionError when beams or length_penalty is out of its range.

@@ -41,7 +41,7 @@ def batches_of(data: Any, batch_size: int | None, shuffle: bool) -> Any:
 
 
 def _refuse_rows(batches: Sequence[Any]) -> None:
-    """Refuse a list of rows where its shapes show that it is none of batches, whose arrays share their first length."""
+    """Refuse a list of rows in place of batches: the arrays of a batch share their first length."""
     for batch in batches:
         shapes = [tuple(part.shape) for part in batch]
         if max(map(len, shapes), default=2) < 2 and (len(set(shapes)) > 1 or () in shapes):

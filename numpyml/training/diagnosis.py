@@ -93,8 +93,8 @@ def divergence(
                 bad = ~np.isfinite(array)
                 return DivergenceError(
                     f"fit expected finite {name}, got {int(bad.sum())} NaN or infinite values, the first in row "
-                    f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {event}. Mend the data; the model is "
-                    "as it was before this batch"
+                    f"{int(np.argwhere(np.atleast_1d(bad))[0][0])} of the batch: {event}. Correct the data; the model "
+                    "is as it was before this batch"
                 ), True
     with preserved(model), no_grad(), np.errstate(all="ignore"), observed(model) as calls:
         outputs = _arrays(model.forward(*inputs))

@@ -26,7 +26,7 @@ class History:
     ``history["loss"]`` is a list with an entry for each epoch, ``history[-1]`` the record of the last one.
 
     Args:
-        records: of earlier epochs, to go on from.
+        records: of earlier epochs, which new ones follow.
     """
 
     def __init__(self, records: list[dict[str, Any]] | None = None) -> None:

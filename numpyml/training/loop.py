@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,11 +40,9 @@ from numpyml.training.metrics import (
     require_same_row_shape,
 )
 from numpyml.training.progress import progress as progress_for
-from numpyml.typing import Array
+from numpyml.typing import Array, PathLike
 
 __all__ = ["Run", "fit"]
-
-Path_ = str | os.PathLike[str]
 
 
 class _Fallback(NamedTuple):
@@ -61,8 +58,9 @@ def fit(
     model: Module, loss: Any, optimizer: Optimizer, data: Any, *, epochs: int, batch_size: int | None = None,
     validation: Any = None, metrics: Any = (), scheduler: Scheduler | None = None, scheduler_every: str = "epoch",
     clip_grad_norm: float | None = None, patience: int | None = None, monitor: str | None = None,
-    mode: str | None = None, checkpoint: Path_ | None = None, best: Path_ | None = None, resume: Path_ | None = None,
-    callbacks: Callable[[Run], Any] | Iterable[Callable[[Run], Any]] = (), progress: bool = True,
+    mode: str | None = None, checkpoint: PathLike | None = None, best: PathLike | None = None,
+    resume: PathLike | None = None, callbacks: Callable[[Run], Any] | Iterable[Callable[[Run], Any]] = (),
+    progress: bool = True,
 ) -> History:  # fmt: skip
     """Train a model.
 
@@ -85,32 +83,32 @@ def fit(
             (outputs, targets), or a dict that names them. In the history they are ``val_accuracy`` and so on. All
             outputs of the validation are held in memory for them. Where its data is in memory, its batches are read
             once before the training, a ``collate_fn`` included, to refuse those of several lengths.
-        scheduler: a schedule of this optimizer, stepped after every
-        scheduler_every: 'epoch' or 'step'. ReduceLROnPlateau receives the monitored figure.
+        scheduler: a schedule of this optimizer. ReduceLROnPlateau receives the monitored figure.
+        scheduler_every: when the schedule is stepped: after every 'epoch' or every 'step'.
         clip_grad_norm: the largest total norm of the gradients, see ``clip_grad_norm_``.
-        patience: end after so many epochs without a better figure; the model then has the weights of the best epoch,
-            however the training ended.
+        patience: end after so many epochs without a better figure. However the training ends, the model then has the
+            weights of the best epoch.
         monitor: the figure to watch: 'val_loss' where there is a validation, else 'loss'.
         mode: 'min' where less is better, 'max' where more is; 'max' by default for accuracy, f1 and r2.
         checkpoint: a file that is written after every epoch and at Ctrl-C: all that ``resume`` needs.
         best: a file of the model, written whenever the figure is the best so far.
-        resume: a checkpoint to go on from. The bits are those of a training that never stopped, whether it was
-            stopped between two epochs or, with Ctrl-C, within one, where the batches come again in the same order.
-            A dataset that draws random numbers has to hold its generator as an attribute, and to be read without
-            prefetch.
-        callbacks: functions that are called after every epoch with the :class:`Run`; ``run.stop(why)`` ends it.
-        progress: whether to show any: a bar in terminals and notebooks (with tqdm), a line an epoch elsewhere.
+        resume: a checkpoint to continue from. The result is bit for bit that of an uninterrupted training, also after
+            Ctrl-C within an epoch: its batches come again in the same order. A dataset that draws random numbers has
+            to hold its generator as an attribute, and to be read without prefetch.
+        callbacks: functions that are called after every epoch with the :class:`Run`; ``run.stop(why)`` ends training.
+        progress: whether to show the progress: as a bar in terminals and notebooks (with tqdm), elsewhere as a line for
+            each epoch.
 
-    Returns: the :class:`History`. Its ``loss`` is the mean over the rows of each step's loss, while learning.
+    Returns: the :class:`History`. Its ``loss`` is the mean over the rows, from the losses of the training steps.
 
     Ctrl-C ends the training after the present step, writes the checkpoint and returns the history, whose ``stopped``
-    says so. A second Ctrl-C does not wait for the step: the weights are whole then, too, but the random numbers
-    that it drew are gone.
+    says so. A second Ctrl-C does not wait for the step: no update of the weights is partial then, either, but the
+    generators have advanced.
 
     Raises:
-        DivergenceError: when a loss is not finite: in which step, and in which layer the first value that is not
-            arose. Model and optimizer are then as they were at most 16 steps before, with a loss that was finite;
-            where the data is the cause, as they were after the last step. ``error.history`` has the epochs before.
+        DivergenceError: when a loss is not finite; it names the step, and the layer with the first value that is not.
+            Model and optimizer are then as they were at most 16 steps before, with a loss that was finite; where the
+            data is the cause, as they were after the last step. ``error.history`` has the epochs before.
         DTypeError, OptionError, DataError, OwnershipError: for arguments that do not fit, before anything has changed.
         StateError, CheckpointError: when ``resume`` does not fit, or a file cannot be read or written.
         MissingPackageError: for a metric without scikit-learn, a checkpoint without safetensors.
@@ -155,8 +153,8 @@ class Run:
     scheduler_every: str
     clip_grad_norm: float | None
     patience: int | None
-    checkpoint: Path_ | None
-    best: Path_ | None
+    checkpoint: PathLike | None
+    best: PathLike | None
     callbacks: Sequence[Callable[[Run], Any]]
 
     def __post_init__(self) -> None:
@@ -167,7 +165,8 @@ class Run:
         self.steps = 0  # in all
         self.sum = self.seconds = 0.0  # of the present epoch
         self.rows = 0
-        self.best_figure, self.best_weights = inf, None  # type: tuple[float, dict[str, Array] | None]
+        self.best_figure = inf
+        self.best_weights: dict[str, Array] | None = None
         self.waited = 0
         self.drawn: dict[str, Any] = {}  # states of the generators at the start of the present epoch
         # Not saved
@@ -242,7 +241,10 @@ class Run:
                 self.seconds = time.perf_counter() - began
                 raise KeyboardInterrupt
         if not self.rows:
-            raise DataError("fit expected at least one batch in an epoch, got none; is drop_last on, or data used up?")
+            raise DataError(
+                "fit expected at least one batch in an epoch, got none; set drop_last=False, and pass data that can be "
+                "iterated over again"
+            )
         record = {"epoch": self.epoch + 1, "loss": self.sum / self.rows, **self._validated()}
         record |= {"learning_rate": rate, "seconds": time.perf_counter() - began}
         steps = self.step
@@ -332,7 +334,7 @@ class Run:
                 if self.metrics:
                     pairs.append((outputs, np.asarray(targets)))
         if not rows:
-            raise DataError("fit expected at least one batch of validation data, got none; is drop_last on?")
+            raise DataError("fit expected at least one batch of validation data, got none; set drop_last=False")
         figures = {"val_loss": total / rows}
         if pairs:
             outputs, targets = (concatenate(parts) for parts in zip(*pairs, strict=True))
@@ -378,12 +380,13 @@ class Run:
             )
         if isfinite(loss):
             return float(loss)
-        fallback = self._fallback
-        consequence = "nothing has changed yet" if fallback is None else (
-            f"model and optimizer are as they were after step {fallback.step}"
-        )  # fmt: skip
-        step = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
-        event = f"the loss was {loss} {step if is_recording() else f'in the validation after epoch {self.epoch + 1}'}"
+        fallback, consequence = self._fallback, "nothing has changed yet"
+        if fallback is not None:
+            consequence = f"model and optimizer are as they were after step {fallback.step}"
+        when = f"at step {self.steps + 1} (epoch {self.epoch + 1}, batch {self.step + 1})"
+        if not is_recording():
+            when = f"in the validation after epoch {self.epoch + 1}"
+        event = f"the loss was {loss} {when}"
         error, from_data = divergence(self.model, self.loss, (*inputs, targets), event, consequence)
         buffers = self._before
         if fallback is not None and not from_data:
@@ -402,7 +405,7 @@ class Run:
 
     # Checkpoints
 
-    def check_prefetch(self, option: str, path: Path_ | None) -> None:
+    def check_prefetch(self, option: str, path: PathLike | None) -> None:
         """Refuse a checkpoint whose random state would depend on how many batches a thread has prefetched."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
         draws = any(name.startswith("random/data.dataset") for name in generators_of(self.model, self.data))
@@ -418,7 +421,7 @@ class Run:
         if self.checkpoint is not None:
             files.save(self.checkpoint, self.model, **self._saved_parts())
 
-    def resume(self, path: Path_) -> None:
+    def resume(self, path: PathLike) -> None:
         """Restore the state of a checkpoint."""
         files.load(path, self.model, **self._saved_parts())
         self._check_patience()
@@ -442,4 +445,5 @@ class Run:
 
 
 def _rows(targets: Any) -> int:
+    """The number of rows of a batch; 1 where its targets are a single number."""
     return len(targets) if hasattr(targets, "__len__") and getattr(targets, "shape", True) else 1

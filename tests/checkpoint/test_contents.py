@@ -188,7 +188,7 @@ def test_values_that_cannot_be_saved_are_refused_and_the_old_file_remains(path, 
 def test_value_that_contains_itself_is_refused(path):
     endless = [1]
     endless.append(endless)
-    with pytest.raises(DTypeError, match="save expected bad to end somewhere, got a list that holds itself"):
+    with pytest.raises(DTypeError, match="save expected bad to be nested less deeply, got a list that contains itself"):
         numpyml.save(path, net(), bad=endless)
     assert not path.exists()
 
