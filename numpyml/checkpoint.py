@@ -268,7 +268,7 @@ def _bytes(array: Array) -> Any:
 
 
 def _checksum(array: Array) -> int:
-    """Of the array's dtype, shape and bytes."""
+    """The checksum of an array's dtype, shape and bytes."""
     return zlib.crc32(_bytes(array), zlib.crc32(f"{array.dtype.str[1:]} {array.shape}".encode()))
 
 
@@ -288,7 +288,7 @@ def _check_file(function: str, path: Path, remedy: str) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what processes of this machine that have died had begun to write."""
+    """Remove the temporary files of processes of this machine that have died."""
     name = re.compile(re.escape(f".{target.name}.{_here()}-") + r"(\d+)-[0-9a-f]{8}")
     for path in target.parent.iterdir():
         if (written := name.fullmatch(path.name)) and not _runs(int(written[1])):
@@ -297,7 +297,7 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Whether there is a process of this number. On Windows, where a signal of 0 would end it, it is assumed."""
+    """Whether a process is running; always True on Windows, where the signal 0 would end it."""
     if os.name == "nt":
         return True
     try:
@@ -310,12 +310,12 @@ def _runs(process: int) -> bool:
 
 
 def _here() -> str:
-    """A name for this machine: others may share the folder, and number their processes alike."""
+    """A name of this machine: process numbers are not unique among machines that share the folder."""
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the folder's list of names to the disk, where the system can: the new name is not there before."""
+    """Write the names in a folder to the disk, where the system can: only then is a new name permanent."""
     with suppress(OSError):  # Windows opens no folder, and some file systems sync none
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -184,8 +184,6 @@ class DataLoader(ExplainsKeywords):
         self.dataset = dataset
         self.batch_size = integer(self, "batch_size", batch_size, 1)
         self.shuffle, self.drop_last = flag(self, "shuffle", shuffle), flag(self, "drop_last", drop_last)
-        valid = generator is None or isinstance(generator, np.random.Generator)
-        require(valid, self, "generator", generator, "a numpy.random.Generator or None")
         self.generator = generator_or_none(self, "generator", generator)
         valid = collate_fn is None or callable(collate_fn)
         require(valid, self, "collate_fn", collate_fn, "a function of a list of rows or None")

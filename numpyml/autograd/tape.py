@@ -130,17 +130,16 @@ class NoGrad:
 
 def _in_block(block: NoGrad, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """The generator, each of whose steps runs inside the block; what its caller does between them does not."""
-    resume: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+    resume: Callable[[Any], Any] = generator.send
+    value: Any = None
     try:
         while True:
             with block:
-                item = resume()
+                item = resume(value)
             try:
-                sent = yield item
+                resume, value = generator.send, (yield item)
             except Exception as error:  # noqa: BLE001  # thrown into the generator
-                resume = lambda error=error: generator.throw(error)  # type: ignore[misc]  # noqa: E731
-            else:
-                resume = lambda sent=sent: generator.send(sent)  # type: ignore[misc]  # noqa: E731
+                resume, value = generator.throw, error
     except StopIteration as end:
         return end.value
     finally:
@@ -175,7 +174,7 @@ def _reachable(nodes: Iterable[Node]) -> list[Node]:
     return [seen[serial] for serial in sorted(seen)]
 
 
-def pulled_shape(operation: object, gx: Array, shape: tuple[int, ...]) -> ShapeError:
+def wrong_shape(operation: object, gx: Array, shape: tuple[int, ...]) -> ShapeError:
     """The error of a gradient that has not the shape of its input."""
     return ShapeError(
         f"pulled back a gradient of shape {gx.shape} to an input of shape {shape}; "
@@ -263,7 +262,7 @@ def backward(
             for x, gx, needed in zip(inputs, gxs, needs_input_grad, strict=True):
                 if needed and gx is not None:
                     if gx.shape != x.shape:
-                        raise pulled_shape(node.operation, gx, x.shape)
+                        raise wrong_shape(node.operation, gx, x.shape)
                     deliver(x, gx if gx.dtype == x.dtype else gx.astype(x.dtype))
         if not retain_graph:
             node.free()

@@ -125,7 +125,7 @@ def _gradient_of(self: Any, gx: Any, shape: tuple[int, ...], dtype: np.dtype[Any
     if gx is None or (gx.shape == shape and gx.dtype == dtype):
         return gx
     if gx.shape != shape:
-        raise tape.pulled_shape(self, gx, shape)
+        raise tape.wrong_shape(self, gx, shape)
     return gx.astype(dtype)
 
 

@@ -104,8 +104,8 @@ class Optimizer(ExplainsKeywords):
     def update(self, p: Array, g: Array, state: Any, *arguments: Any, **options: Any) -> None:
         """One step of a parameter, or of a block of many: writes to p, state and scratch in place, not to g."""
         raise NotImplementedError(
-            f"{type(self).__name__} defines no update; write update(self, p, g, state, **options), "
-            "which changes the parameter p and its state in place"
+            f"{type(self).__name__} defines no update; write update(self, p, g, state, options), or where it is "
+            "elementwise update(self, p, g, state, scratch, run), which changes p and its state in place"
         )
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
