@@ -1,4 +1,4 @@
-"""numpyml: a neural-network framework in NumPy, held to PyTorch by the suite beside it."""
+"""numpyml: a neural-network framework in NumPy, compared with PyTorch by the suite ``conformance``."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -150,7 +150,7 @@ class DataLoader(ExplainsKeywords):
         batch_size: rows in a batch; the last one has what is left.
         shuffle: whether each epoch has an order of its own.
         drop_last: whether to leave out a last batch of fewer rows.
-        generator: where the orders come from; by default the one of ``manual_seed``. One draw an epoch, when the loop
+        generator: where the orders come from; by default the one of ``manual_seed``. One draw per epoch, when the loop
             begins.
         collate_fn: makes a batch of a list of rows.
         prefetch: how many batches a thread prepares ahead of the loop. The batches are the same. It pays where the

@@ -133,7 +133,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return self
 
     def _continues(self, partial: bool) -> bool:
-        """Whether fit goes on from the last one, as partial_fit always does."""
+        """Whether fit continues the last one, as partial_fit always does."""
         return (partial or bool(flag(self, "warm_start", self.warm_start))) and hasattr(self, "module_")
 
     def _with_weights(self, X: Array, targets: Array, loss: Any, weights: Any) -> tuple[Array, Array, Any, Array]:
@@ -169,7 +169,7 @@ class _NeuralNet(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Refuse what a pass over a part of the data cannot do."""
         seen = "for partial_fit: what is held out of one part is learned from in another"
         require(not flag(self, "early_stopping", self.early_stopping), self, "early_stopping", True, f"False {seen}")
-        begins = "None for partial_fit: a schedule would begin anew with every call"
+        begins = "None for partial_fit: a schedule would restart with every call"
         require(self.scheduler is None, self, "scheduler", self.scheduler, begins)
 
     @contextmanager
@@ -311,7 +311,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
             it, and restore the weights of the best epoch.
         validation_fraction: the fraction of the rows to hold out, stratified by class.
         patience: in epochs.
-        warm_start: whether fit goes on from the weights and the optimizer of the last fit.
+        warm_start: whether fit continues from the weights and the optimizer of the last fit.
         random_state: determines initial weights, orders and dropout: a seed, a RandomState or a Generator; None draws
             from the generator of ``numpyml.manual_seed``.
         verbose: whether to show the progress.
@@ -321,7 +321,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
 
     Raises: scikit-learn's own errors for X and y; numpyml's for options that do not fit, and for a loss that is
         not finite (DivergenceError). The results of an earlier fit are then unchanged; the weights that warm_start
-        goes on from are the last that gave a finite loss.
+        continues from are the last that gave a finite loss.
     """
 
     classes_: Array
@@ -339,7 +339,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):  # type: ignore[misc]  #
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NeuralNetClassifier:
         """One pass over a part of the data, from where the last one ended.
 
-        ``classes``: at the first call, all that any part will have. ``history_`` goes on; there is no early stopping
+        ``classes``: at the first call, all that any part will have. ``history_`` continues; there is no early stopping
         and no schedule. ``sample_weight`` is scaled to a mean of 1 over the part.
         """
         with self._restored_on_error():

@@ -1,7 +1,7 @@
 """Keep freed memory in the process, so that a training step does not ask the system for the same pages again.
 
 glibc returns every array above a threshold (128 KiB at first) to the system when it is freed, and the next array of
-that size is faulted in anew, page by page: in large models that costs more than the arithmetic around the matrix
+that size is faulted in again, page by page: in large models that costs more than the arithmetic around the matrix
 products. ``mallopt(3)`` is glibc's documented way to raise the thresholds. The process then keeps the memory of its
 largest step until it ends. Values, other platforms and other C libraries are not affected.
 

@@ -39,6 +39,6 @@ def arctan2_gradient(g: Any, a: Any, b: Any) -> Any:
 def fmod_gradient(g: Any, y: Any, a: Any, b: Any) -> Any:
     """−g trunc(a / b), for y = fmod(a, b): a / b may round up to the next integer, (a − y) / b does not.
 
-    Where a / b is infinite, y is NaN, and the quotient stands.
+    Where a / b is infinite, y is NaN, and a / b is used.
     """
     return -g * np.rint(np.where(np.isnan(y), a, a - y) / b)

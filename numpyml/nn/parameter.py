@@ -72,7 +72,7 @@ class Parameter(StateTensor):
 
     Args:
         data: the initial values; they are copied.
-        requires_grad: False freezes it: no gradient is computed, no optimizer moves it.
+        requires_grad: False freezes it: no gradient is computed, no optimizer changes it.
         dtype: float32 by default, whatever the dtype of ``data``.
 
     ``p.data = values`` writes into the array. ``p.grad`` starts as zeros, and every backward adds to it.

@@ -1,4 +1,4 @@
-"""History of training: one record an epoch."""
+"""History of training: one record per epoch."""
 
 from __future__ import annotations
 

@@ -409,7 +409,7 @@ class Run:
         """Refuse a checkpoint whose random state would depend on how many batches a thread has prefetched."""
         ahead = getattr(self.data, "prefetch", 0) if path is not None else 0
         draws = any(name.startswith("random/data.dataset") for name in generators_of(self.model, self.data))
-        expected = f"0 for a dataset that draws random numbers, with {option}: the bits to go on from are not known"
+        expected = f"0 for a dataset that draws random numbers, with {option}: the thread advances its generator"
         require(not (ahead and draws), "fit", "prefetch", ahead, expected)
 
     def _saved_parts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Display of progress: a bar in a terminal or notebook, else a line an epoch."""
+"""Display of progress: a bar in a terminal or notebook, else a line per epoch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Progress:
 
 
 class Lines(Progress):
-    """A line an epoch, at most one a second; the last epoch always has one."""
+    """A line per epoch, at most one per second; the last epoch always has one."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs

@@ -1,4 +1,4 @@
-"""The derivatives of NumPy's functions, a file a subject: each row stands below its pullback.
+"""The derivatives of NumPy's functions, one file per subject; each row is below its pullback.
 
 :mod:`numpyml.autograd.table` explains how to read a row. Importing this package completes the table.
 """

@@ -1,4 +1,4 @@
-"""Layers: one file a family."""
+"""Layers, one file per family."""
 
 from numpyml.nn.layers.attention import ScaledDotProductAttention
 from numpyml.nn.layers.dense import Dense

@@ -38,7 +38,7 @@ Activation = str | Callable[[Any], Any]
 class _TransformerLayer(Module):
     """What encoder and decoder layers share: the constructor and the feed-forward network.
 
-    Submodules stand in PyTorch's order, which is that of the state dict.
+    Submodules are in PyTorch's order, which is that of the state dict.
     """
 
     has_memory: bool
@@ -94,7 +94,7 @@ class _TransformerLayer(Module):
         self.activation = activation
 
     def argument(self, name: str) -> Any:
-        """As for any module; under the name ``dropout`` stands the submodule, as in PyTorch."""
+        """As for any module; the attribute ``dropout`` is a submodule, as in PyTorch."""
         return self.dropout.p if name == "dropout" else super().argument(name)
 
     def feed_forward(self, x: Any) -> Any:
@@ -206,7 +206,7 @@ class TransformerEncoder(_Stack):
         x ← layerᵢ(x) for all i,  y = norm(x)
 
     Args:
-        encoder_layer: the layer to copy; it is not used itself, and its name then stands for the first copy.
+        encoder_layer: the layer to copy; it is not used itself. The attribute is the first copy.
         num_layers: number of copies, 1 or more.
         norm: a module applied to the output, or None.
 
@@ -237,7 +237,7 @@ class TransformerDecoder(_Stack):
         x ← layerᵢ(x, memory) for all i,  y = norm(x)
 
     Args:
-        decoder_layer: the layer to copy; it is not used itself, and its name then stands for the first copy.
+        decoder_layer: the layer to copy; it is not used itself. The attribute is the first copy.
         num_layers: number of copies, 1 or more.
         norm: a module applied to the output, or None.
 

@@ -2,7 +2,7 @@
 
 Every loss consists of elementwise losses l and a reduction of them:
 
-    'none'  l        'sum'  Σ l        'mean'  Σ l / number of elements (or what the loss itself says)
+    'none'  l        'sum'  Σ l        'mean'  Σ l / number of elements (or as the loss documents)
 
 In the formulas x are the outputs, t the targets, g the gradient of the reduced loss (1 unless one is given).
 """

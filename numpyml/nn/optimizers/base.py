@@ -55,7 +55,7 @@ class Optimizer(ExplainsKeywords):
     state_arrays: ClassVar[tuple[str, ...]] = ()
     """The state arrays of every parameter that was updated."""
     optional_state_arrays: ClassVar[tuple[str, ...]] = ()
-    """State arrays that an option asks for; a parameter keeps them when the option is off again."""
+    """State arrays that only some options need; a parameter keeps them when the option is off again."""
     _checks: ClassVar[Mapping[str, Check]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
