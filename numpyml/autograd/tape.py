@@ -94,11 +94,11 @@ def recording(on: bool = True) -> Iterator[None]:
         _mode.recording = before
 
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 class NoGrad:
-    """What :func:`no_grad` returns: a block, which may be entered again, and a decorator."""
+    """What :func:`numpyml.no_grad` returns: a block, which may be entered again, and a decorator."""
 
     def __enter__(self) -> None:
         block = recording(False)
@@ -108,7 +108,7 @@ class NoGrad:
     def __exit__(self, *_: object) -> None:
         _mode.blocks.pop().__exit__(None, None, None)
 
-    def __call__(self, function: Function) -> Function:
+    def __call__(self, function: T) -> T:
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if not callable(function) or isinstance(function, type) or asynchronous:
             raise DTypeError(
@@ -150,7 +150,7 @@ def _in_block(block: NoGrad, generator: Generator[Any, Any, Any]) -> Generator[A
 @overload
 def no_grad() -> NoGrad: ...
 @overload
-def no_grad(function: Function) -> Function: ...
+def no_grad(function: T) -> T: ...
 def no_grad(function: Any = None) -> Any:
     """Inside this block, or the function that it decorates, nothing is recorded and no context is kept, in this thread.
 
