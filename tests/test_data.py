@@ -57,6 +57,14 @@ def test_a_subset_renumbers_rows_also_of_a_subset():
     assert [int(row[1]) for row in (Subset(odd, [4, 0])[0], Subset(odd, np.array([4, 0]))[1])] == [9, 1]
 
 
+def test_subset_in_another_order_keeps_it():
+    order = [4, 6, 5, 7, 2]
+    subset = Subset(ArrayDataset(*table()), order)
+    for batch_size in (1, 2, 4, 5):
+        assert np.concatenate([y for _, y in DataLoader(subset, batch_size)]).tolist() == order
+    assert subset.batch(slice(1, 4))[1].tolist() == [6, 5, 7]
+
+
 def test_a_subset_can_be_a_mask_and_can_be_of_any_dataset():
     assert [Subset(Squares(4), np.array([True, False, False, True]))[i][1] for i in (0, 1)] == [0, 9]
 

@@ -74,9 +74,9 @@ def test_first_of_equally_probable_tokens_are_kept(top_k, top_p, stay):
 
 
 def test_rows_are_filtered_independently():
-    z = np.log([[[0.6, 0.3, 0.1], [0.34, 0.33, 0.33]]])
+    z = np.log([[[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]]])
     p = probabilities(z, top_p=0.65)
-    np.testing.assert_allclose(p, [[[2 / 3, 1 / 3, 0], [0.34 / 0.67, 0.33 / 0.67, 0]]])
+    np.testing.assert_allclose(p, [[[2 / 3, 1 / 3, 0], [0, 5 / 8, 3 / 8]]])
 
 
 def test_temperature_divides_the_logits(rng):
@@ -263,7 +263,7 @@ def test_logits_of_every_position_are_accepted():
 
     def step(tokens, cache):
         z, cache = model.step(tokens, cache)
-        return np.stack([np.full_like(z, np.nan), z], axis=1), cache
+        return np.stack([-z, z], axis=1), cache
 
     assert np.array_equal(generate(step, [1], 5, greedy=True), generate(Table(4).step, [1], 5, greedy=True))
 
@@ -411,6 +411,14 @@ def test_token_of_probability_zero_is_never_chosen():
 
     hypotheses = beam_search(step, [0], 2, beams=10)
     assert sorted(h.tokens.tolist() for h in hypotheses) == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
+
+
+def test_of_equally_probable_sequences_the_first_come_first():
+    def step(tokens, cache):
+        return np.zeros((len(tokens), 3)), None
+
+    hypotheses = beam_search(step, [0], 2, beams=4)
+    assert [h.tokens.tolist() for h in hypotheses] == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0]]
 
 
 def test_take_rows_goes_through_tuples_lists_and_dicts():

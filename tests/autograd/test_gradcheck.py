@@ -13,6 +13,7 @@ import pytest
 
 import numpyml
 from numpyml import Tensor
+from numpyml.autograd import gradcheck as gradients
 from numpyml.autograd import tape
 from numpyml.autograd.gradcheck import KINK, NOISE, NOT_FINITE, RIGHT, WRONG, GradientError, gradcheck
 from numpyml.errors import DTypeError
@@ -153,9 +154,9 @@ def test_float32_inputs_of_a_function_are_checked_in_float64() -> None:
     assert gradcheck(np.tanh, X.astype(np.float32)).dtype == "float64"
 
 
-def test_inputs_are_copied_before_they_are_moved() -> None:
-    x = np.linspace(0.1, 1, 5, dtype=np.float32)
-    x.flags.writeable = False
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_inputs_are_copied_before_they_are_moved(dtype: Any) -> None:
+    x = np.linspace(0.1, 1, 5, dtype=dtype)
     seen: set[int] = set()
 
     def cube(t: Tensor) -> Tensor:
@@ -205,6 +206,72 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_several_outputs_of_any_shape() -> None:
     assert gradcheck(lambda x: [np.sum(x * x), x[0], np.argmax(x), x[:0]], X).passed
+
+
+class Scaled:
+    """Outputs x and 2 x, whose gradients are multiplied by these factors."""
+
+    def __init__(self, *factors: float) -> None:
+        self.factors = factors
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        ys = [Tensor(x.data.copy()), Tensor(2 * x.data)]
+        for i, y in enumerate(ys):
+            y.node = tape.Node(self, i, [x], [y.data])
+        return ys
+
+    def pullback(self, i: int, gy: Any, needs_input_grad: Any) -> list[Any]:
+        return [gy * (i + 1) * self.factors[i]]
+
+
+def test_wrong_gradient_of_any_output_is_seen() -> None:
+    assert gradcheck(Scaled(1.0, 1.0), X).passed
+    assert not gradcheck(Scaled(1.01, 1.0), X).passed
+    assert not gradcheck(Scaled(1.0, 1.01), X).passed
+
+
+class Softmax:
+    """Softmax, whose outputs sum to 1, with a factor of its gradient."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        e = np.exp(x.data)
+        y = Tensor(e / e.sum(axis=-1, keepdims=True))
+        y.node = tape.Node(self, y.data, [x], [y.data])
+        return y
+
+    def pullback(self, y: Any, gy: Any, needs_input_grad: Any) -> list[Any]:
+        return [self.factor * y * (gy - (gy * y).sum(axis=-1, keepdims=True))]
+
+
+def test_wrong_gradient_of_a_constant_sum_is_seen() -> None:
+    assert gradcheck(Softmax(1.0), X).passed
+    assert gradcheck(Softmax(1.5), X).entries[0].verdict == WRONG
+
+
+def test_a_noisy_direction_is_followed_by_another() -> None:
+    report = gradcheck(lambda x: np.sum(x) + float(1e-1 * np.sin(1e12 * x.data.sum())), X)
+    directions: list[Any] = []
+
+    def noisy_at_first(*arguments: Any) -> Any:
+        directions.append(arguments)
+        return report.entries[0] if len(directions) == 1 else check(*arguments)
+
+    check = gradients._check
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gradients, "_check", noisy_at_first)
+        assert gradcheck(np.tanh, X).passed
+    assert len(directions) == 2
+
+
+def test_gradients_of_parameters_are_restored() -> None:
+    module = Affine()
+    for p in (module.weight, module.bias):
+        p.grad[...] = 7.0
+    gradcheck(module, X)
+    assert (module.weight.grad == 7).all() and (module.bias.grad == 7).all()
 
 
 def test_an_empty_input_passes() -> None:

@@ -188,7 +188,8 @@ def test_ctrl_c_at_any_line_of_a_load_leaves_the_model_whole(path):
 
 
 @pytest.mark.parametrize(("function", "argument"), [(numpyml.save, 5), (numpyml.load, None)])
-def test_argument_that_is_not_a_path_is_refused(function, argument):
+def test_argument_that_is_not_a_path_is_refused(function, argument, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a file of that name would be
     with pytest.raises(DTypeError, match=f"{function.__name__} expected a path, got {argument}"):
         function(argument, net())
 
@@ -384,6 +385,15 @@ def test_modified_metadata_is_refused_and_nothing_changes(path, change, error, m
     with pytest.raises(error, match=message):
         numpyml.load(path, run.net, optimizer=run.optimizer, data_order=run.rng)
     assert run.everything() == before
+
+
+def test_file_is_on_the_disk_before_it_gets_its_name(path, monkeypatch):
+    order = []
+    for owner, call in ((os, "fsync"), (Path, "replace")):
+        right = getattr(owner, call)
+        monkeypatch.setattr(owner, call, lambda *a, call=call, right=right: (order.append(call), right(*a))[1])
+    numpyml.save(path, net())
+    assert order == ["fsync", "replace"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")

@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import numpyml
 from numpyml.errors import DataError, DivergenceError, DTypeError, NumpymlError, OptionError, ShapeError
 from numpyml.estimators import NeuralNetClassifier, NeuralNetRegressor
+from numpyml.kernels import thresholds
 from numpyml.nn import Module, losses, optimizers, schedulers
 from numpyml.random import default_generator
 
@@ -188,14 +189,44 @@ def test_warm_start_continues_the_last_fit(line):
     assert net.fit(x, y).history_[-1]["loss"] == first and net.module_ is not module
 
 
+def test_warm_start_continues_the_state_of_the_optimizer(line):
+    x, y = line
+    seen = []
+    net = NeuralNetRegressor(
+        max_epochs=2, warm_start=True, random_state=0,
+        callbacks=lambda run: seen.append([state["step"] for state in run.optimizer.state_dict()["state"].values()]),
+    )  # fmt: skip
+    net.fit(x, y).fit(x, y)
+    assert [steps[0] for steps in seen] == [4, 8, 12, 16]
+
+
+def test_predictions_are_those_of_evaluation_in_any_batch(iris, monkeypatch):
+    net = NeuralNetClassifier(small, **QUICK).fit(*iris)
+    expected = net.predict_proba(iris[0])
+    assert np.array_equal(net.predict_proba(iris[0]), expected)
+    monkeypatch.setattr(thresholds, "PREDICTED_ROWS", 7)
+    np.testing.assert_allclose(net.predict_proba(iris[0]), expected, rtol=1e-5)
+    np.testing.assert_allclose(net.predict_proba(iris[0][:1]), expected[:1], rtol=1e-5)
+
+
+def test_held_out_rows_have_the_shares_of_the_classes(iris):
+    x, _ = iris
+    runs = []
+    y = np.repeat([0, 1, 2], [15, 45, 90])
+    net = NeuralNetClassifier(early_stopping=True, max_epochs=1, validation_fraction=0.2, callbacks=runs.append)
+    for seed in range(3):
+        net.set_params(random_state=seed).fit(x, y)
+        assert np.bincount(runs[-1].validation.dataset.arrays[1]).tolist() == [3, 9, 18]
+
+
 def test_a_schedule_clipping_and_callbacks_reach_the_training(line):
     epochs = []
     net = NeuralNetRegressor(
         max_epochs=3, scheduler=lambda optimizer: schedulers.ExponentialLR(optimizer, 0.5), clip_grad_norm=1e-3,
-        callbacks=lambda run: epochs.append(run.epoch), optimizer=optimizers.SGD, learning_rate=0.4, random_state=0,
+        callbacks=lambda run: epochs.append(run.epoch), optimizer=optimizers.SGD, learning_rate=0.04, random_state=0,
     ).fit(*line)  # fmt: skip
-    assert epochs == [1, 2, 3] and net.history_["learning_rate"] == [0.4, 0.2, 0.1]
-    assert net.history_[0]["loss"] - net.history_[2]["loss"] < 0.1
+    assert epochs == [1, 2, 3] and net.history_["learning_rate"] == [0.04, 0.02, 0.01]
+    assert net.history_[0]["loss"] - net.history_[2]["loss"] < 0.01
 
 
 def test_ctrl_c_leaves_a_fitted_estimator_and_a_warning(line):

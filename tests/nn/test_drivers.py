@@ -175,6 +175,14 @@ def test_error_names_the_position_in_the_model(x):
             call(x)
 
 
+def test_error_names_the_position_in_models_inside_models(x):
+    inner = model.Sequential(activations.ReLU(), model.Sequential({"last": layers.Dense(6, 1)}))
+    net = model.Sequential(layers.Dense(4, 5), inner)
+    for call in (net.forward, lambda a: net(Tensor(a))):
+        with pytest.raises(ShapeError, match=r"^Sequential\[1\]\[1\]\.last Dense\(6, 1\) expected 6 features"):
+            call(x)
+
+
 def test_an_error_in_a_user_model_names_the_attribute(x):
     for argument in (x, Tensor(x)):
         with pytest.raises(ShapeError, match=r"^Residual\.inner Dense\(5, 5, dtype='float64'\) expected 5 features"):

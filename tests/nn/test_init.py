@@ -1,12 +1,58 @@
-"""Functions that write initial values: bad calls. Their distributions are held to PyTorch's by the harness."""
+"""Functions that write initial values: their ranges and bad calls. The harness holds the distributions to PyTorch's."""
 
 import numpy as np
 import pytest
 
+import numpyml
 from numpyml.errors import DTypeError, OptionError, ShapeError
 from numpyml.nn import Parameter, init
+from numpyml.random import default_generator
 
 FUNCTIONS = [init.uniform_, init.normal_, init.kaiming_uniform_, init.xavier_uniform_]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "low", "high"),
+    [
+        ("uniform_", {}, 0, 1),
+        ("uniform_", {"a": -3.0, "b": 5.0}, -3, 5),
+        ("kaiming_uniform_", {}, -((6 / 40) ** 0.5), (6 / 40) ** 0.5),
+        ("kaiming_uniform_", {"a": 2.0}, -((6 / 200) ** 0.5), (6 / 200) ** 0.5),
+        ("xavier_uniform_", {}, -((6 / 640) ** 0.5), (6 / 640) ** 0.5),
+        ("xavier_uniform_", {"gain": 3.0}, -3 * (6 / 640) ** 0.5, 3 * (6 / 640) ** 0.5),
+    ],
+)
+def test_values_have_their_documented_range(rng, name, options, low, high):
+    array = np.empty((300, 20, 2))  # fan_in 40, fan_out 600
+    getattr(init, name)(array, **options, generator=rng)
+    shares = (array.ravel() - low) / (high - low)
+    assert 0 <= shares.min() < 1e-3 and 1 - 1e-3 < shares.max() < 1
+    np.testing.assert_allclose([shares.mean(), shares.std()], [1 / 2, 12**-0.5], atol=0.01)
+    assert len(set(shares)) == array.size
+
+
+def test_normal_values_have_their_mean_and_standard_deviation(rng):
+    array = init.normal_(np.empty((300, 40)), 5.0, 3.0, rng)
+    np.testing.assert_allclose([array.mean(), array.std()], [5, 3], atol=0.1)
+    assert len(set(array.ravel())) == array.size
+    standard = init.normal_(np.empty(12000), generator=rng)
+    np.testing.assert_allclose([standard.mean(), standard.std()], [0, 1], atol=0.03)
+
+
+@pytest.mark.parametrize("name", [function.__name__ for function in FUNCTIONS])
+def test_a_generator_determines_the_values_and_the_default_one_stays(name):
+    state = numpyml.manual_seed(3).bit_generator.state
+    one, same = (getattr(init, name)(np.empty((4, 5)), generator=np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(one, same) and default_generator().bit_generator.state == state
+    assert np.array_equal(getattr(init, name)(np.empty((4, 5)), generator=np.random.default_rng(3)),
+                          getattr(init, name)(np.empty((4, 5))))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [function.__name__ for function in FUNCTIONS])
+def test_values_are_written_in_place(rng, name):
+    array = np.full((4, 6), np.nan, np.float32)
+    assert getattr(init, name)(array[:, ::2], generator=rng).base is array
+    assert np.isfinite(array[:, ::2]).all() and np.isnan(array[:, 1::2]).all()
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,9 @@ def test_a_module_list_is_a_list_whose_modules_belong_to_the_model(rng):
         floors.append(3)
     floors[1:] = [layers.Dense(2, 2)]
     assert len(floors) == 2
+    first = layers.Dense(2, 2)
+    floors.insert(0, first)
+    assert floors[0] is first and len(floors) == 3
 
 
 def test_a_module_dict_is_a_dict_whose_modules_belong_to_the_model():
@@ -153,6 +156,26 @@ def test_summary_leaves_a_pending_backward_as_it_was(rng):
     assert net.backward(np.ones((4, 2))).shape == x.shape
 
 
+def test_summary_counts_what_is_shared_once():
+    class Branches(Module):
+        def __init__(self):
+            self.left, self.right = layers.Dense(3, 4), layers.Dense(3, 4)
+            self.right.weight = self.left.weight
+
+        def forward(self, x):
+            return self.left(x) + self.right(x)
+
+    text = Branches().summary((8, 3))
+    assert [line.split()[-2:] for line in text.splitlines()[2:4]] == [["96", "B"], ["0", "B"]]
+    assert "20 parameters, 20 of them trainable: 80 B" in text and "96 B saved between" in text
+
+
+def test_sizes_have_binary_units():
+    weights = {128: "64 KiB", 362: "511.9 KiB", 1024: "4 MiB"}
+    for width, size in weights.items():
+        assert f"trainable: {size}, and" in layers.Dense(width, width, bias=False).summary()
+
+
 def test_a_branching_model_follows_the_data(rng):
     class Branching(Module):
         def __init__(self):
@@ -180,7 +203,40 @@ def test_a_slice_of_a_sequential_is_one():
     net = model.Sequential(layers.Dense(2, 3), activations.ReLU(), layers.Dense(3, 1))
     assert repr(net[:2]) == "Sequential([Dense(2, 3), ReLU()])"
     assert net[1:][-1] is net[2]
+    assert list(net[::2]) == [net[0], net[2]] and list(net[::-1]) == [net[2], net[1], net[0]]
+    named = model.Sequential({"first": layers.Dense(2, 3), "last": layers.Dense(3, 1)})
+    assert list(named[1:].state_dict()) == ["last.weight", "last.bias"]
     assert model.Sequential(net)[0] is net
+
+
+def test_layers_before_and_behind_a_frozen_one_get_their_gradients(rng):
+    x, gy = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
+    net = model.Sequential(
+        layers.Dense(3, 4, dtype=np.float64), activations.Tanh(), layers.Dense(4, 4, dtype=np.float64),
+        layers.Dense(4, 2, dtype=np.float64),
+    )  # fmt: skip
+    net.forward(x)
+    expected = [net.backward(gy), *(g.copy() for g in net.gradients())]
+    net[2].requires_grad_(False)
+    for input_gradient in (True, False):
+        net.zero_grad()
+        net.forward(x)
+        gx = net.backward(gy, input_gradient=input_gradient)
+        assert (gx is None) is not input_gradient
+        for got, due in zip([gx, *net[0].gradients(), *net[3].gradients()], expected[:3] + expected[5:], strict=True):
+            assert got is None or np.array_equal(got, due)
+        assert not any(p.grad is not None and p.grad.any() for _, p in net[2].named_parameters())
+
+
+def test_nothing_is_computed_before_the_first_trainable_layer(rng):
+    net, calls = model.Sequential(layers.Dense(3, 3), layers.Dense(3, 3), layers.Dense(3, 2)), []
+    net[0].requires_grad_(False)
+    for i, layer in enumerate(net):
+        pullback = layer.pullback
+        vars(layer)["pullback"] = lambda *a, i=i, pullback=pullback: (calls.append((i, *a[2])), pullback(*a))[1]
+    net.forward(np.ones((4, 3), np.float32))
+    net.backward(np.ones((4, 2), np.float32), input_gradient=False)
+    assert calls == [(2, True), (1, False)]
 
 
 def test_module_dicts_compare_by_identity():

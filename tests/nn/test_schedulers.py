@@ -1,4 +1,4 @@
-"""Schedules and clipping: invalid arguments. The rates are compared with PyTorch's by the contract rows."""
+"""Schedules and clipping: state, groups, invalid arguments. The contract rows compare the rates with PyTorch's."""
 
 import copy
 
@@ -46,6 +46,29 @@ def test_bad_options_are_refused_and_the_rate_stays(make, message):
     with pytest.raises(OptionError, match=message):
         make(optimizer)
     assert optimizer.param_groups[0]["learning_rate"] == 0.1
+
+
+def test_norm_is_that_of_all_gradients_together(rng):
+    for norm_type in (1.0, 2.0, 3.0, np.inf):
+        gradients = [rng.standard_normal(shape) for shape in ((3, 2), (4,), (0,))]
+        before = np.concatenate([g.ravel() for g in gradients])
+        norm = np.linalg.norm(before, norm_type)
+        assert utils.clip_grad_norm_(gradients, 0.5, norm_type) == pytest.approx(norm)
+        np.testing.assert_allclose(np.concatenate([g.ravel() for g in gradients]), before * 0.5 / norm, rtol=1e-5)
+
+
+def test_gradients_within_the_limit_stay():
+    g = np.array([3.0, 4.0])
+    assert utils.clip_grad_norm_([g], 5.1) == 5.0
+    utils.clip_grad_value_([g], 4.0)
+    assert g.tolist() == [3, 4]
+
+
+def test_values_are_clipped_on_both_sides():
+    gradients = [np.array([-3.0, -1.0, 0.5, 2.0, np.nan]), np.array([-np.inf, np.inf])]
+    utils.clip_grad_value_(gradients, 1.5)
+    assert gradients[0][:4].tolist() == [-1.5, -1, 0.5, 1.5] and np.isnan(gradients[0][4])
+    assert gradients[1].tolist() == [-1.5, 1.5]
 
 
 def test_one_cycle_ends_at_the_final_rate():
@@ -143,6 +166,118 @@ def two_groups():
     """An optimizer of two groups with the rates 0.1 and 0.2."""
     groups = [{"parameters": [np.ones(2)], "gradients": [np.ones(2)], "learning_rate": rate} for rate in (0.1, 0.2)]
     return optimizers.SGD(groups)
+
+
+def in_sequence(optimizer):
+    members = [
+        schedulers.LinearLR(optimizer, 0.5, total_iters=3),
+        schedulers.CosineAnnealingWarmRestarts(optimizer, 2, 2),
+    ]
+    return schedulers.SequentialLR(optimizer, members, [4])
+
+
+SCHEDULES = {
+    "StepLR": lambda o: schedulers.StepLR(o, 3),
+    "MultiStepLR": lambda o: schedulers.MultiStepLR(o, [2, 5, 5]),
+    "ExponentialLR": lambda o: schedulers.ExponentialLR(o, 0.9),
+    "LambdaLR": lambda o: schedulers.LambdaLR(o, [lambda t: 1 / (t + 1), lambda t: 0.9**t]),
+    "LinearLR": lambda o: schedulers.LinearLR(o, 0.5),
+    "CosineAnnealingLR": lambda o: schedulers.CosineAnnealingLR(o, 4, 0.01),
+    "CosineAnnealingWarmRestarts": lambda o: schedulers.CosineAnnealingWarmRestarts(o, 2, 2),
+    "OneCycleLR": lambda o: schedulers.OneCycleLR(o, [1.0, 3.0], 12, base_momentum=0.7),
+    "ReduceLROnPlateau": lambda o: schedulers.ReduceLROnPlateau(o, factor=0.5, patience=1, cooldown=2),
+    "SequentialLR": in_sequence,
+}
+
+
+def step(schedule, metric):
+    if isinstance(schedule, schedulers.ReduceLROnPlateau):
+        schedule.step(metric)
+    else:
+        schedule.step()
+
+
+@pytest.mark.parametrize("stop_at", range(1, 10))
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=list(SCHEDULES))
+def test_resumed_schedule_equals_an_uninterrupted_one(make, stop_at):
+    metrics = [3.0, 2.0, 2.5, 2.5, 2.4, 2.5, 2.2, 2.1, 2.3, 2.5, 2.6, 1.0]
+    optimizer = two_groups()
+    schedule = make(optimizer)
+    for metric in metrics[:stop_at]:
+        step(schedule, metric)
+    other_optimizer = two_groups()
+    for group in other_optimizer.param_groups:
+        group["learning_rate"] *= 2  # a state brings its initial rates along
+    other = make(other_optimizer)
+    other.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    other_optimizer.load_state_dict(optimizer.state_dict())
+    for metric in metrics[stop_at:]:
+        for one in (schedule, other):
+            step(one, metric)
+        assert other.state_dict() == schedule.state_dict()
+        assert other_optimizer.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+
+
+def test_every_schedule_of_an_optimizer_starts_from_its_first_rate():
+    optimizer = sgd(0.4)
+    schedulers.ExponentialLR(optimizer, 0.5).step()
+    second = schedulers.LambdaLR(optimizer, lambda t: 0.1 * (t + 1))
+    assert second.base_rates == [0.4] and second.get_last_lr() == [pytest.approx(0.04)]
+
+
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=list(SCHEDULES))
+def test_every_group_has_a_rate_of_its_own(make):
+    schedule = make(two_groups())
+    for metric in range(3):
+        step(schedule, metric)
+        first, second = schedule.get_last_lr()
+        assert first < second
+
+
+def plateau(metrics, rates, better, factor, patience, cooldown, least, eps):
+    """The rates of every step, from the rule in the documentation."""
+    best, waited, cooling, history = None, 0, 0, []
+    for metric in metrics:
+        improved = best is None or better(metric, best)
+        best, waited = (metric, 0) if improved else (best, waited + 1)
+        if cooling:
+            cooling, waited = cooling - 1, 0
+        if waited > patience:
+            lower = [max(rate * factor, low) for rate, low in zip(rates, least, strict=True)]
+            rates = [low if rate - low > eps else rate for rate, low in zip(rates, lower, strict=True)]
+            waited, cooling = 0, cooldown
+        history.append(rates)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("mode", "threshold_mode", "better"),
+    [
+        ("min", "rel", lambda m, best: m < best * 0.9),
+        ("min", "abs", lambda m, best: m < best - 0.1),
+        ("max", "rel", lambda m, best: m > best * 1.1),
+        ("max", "abs", lambda m, best: m > best + 0.1),
+    ],
+)
+@pytest.mark.parametrize(("patience", "cooldown"), [(0, 0), (1, 2), (2, 1)])
+@pytest.mark.parametrize("eps", [1e-8, 0.03])
+def test_a_plateau_follows_its_rule(rng, mode, threshold_mode, better, patience, cooldown, eps):
+    metrics = (5 + np.cumsum(rng.normal(-0.1 if mode == "min" else 0.1, 0.3, 60))).tolist()
+    schedule = schedulers.ReduceLROnPlateau(
+        two_groups(), mode, 0.5, patience, 0.1, threshold_mode, cooldown, min_lr=[0.001, 0.04], eps=eps
+    )
+    rates = []
+    for metric in metrics:
+        schedule.step(metric)
+        rates.append(schedule.get_last_lr())
+    assert rates == plateau(metrics, [0.1, 0.2], better, 0.5, patience, cooldown, [0.001, 0.04], eps)
+    assert rates[-1] != [0.1, 0.2]
+
+
+def test_warm_restarts_within_an_epoch():
+    schedule = schedulers.CosineAnnealingWarmRestarts(sgd(0.2), 2)
+    schedule.step(0.5)
+    assert schedule.get_last_lr() == [pytest.approx(0.1 * (1 + np.cos(np.pi / 4)))]
 
 
 def refusing(t):

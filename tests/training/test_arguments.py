@@ -246,6 +246,21 @@ def test_outputs_of_different_shapes_are_refused_for_metrics():
         call(model=dense, optimizer=optim, data=batches, validation=batches, metrics=[lambda a, b: 0.0])
 
 
+def test_validation_that_is_not_in_memory_is_not_read_before_training():
+    class Stream:
+        reads = 0
+
+        def __iter__(self):
+            Stream.reads += 1
+            yield from [line(5)]
+
+    net = layers.Dense(3, 1)
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.01)
+    options = {"validation": Stream(), "metrics": {"none": lambda a, b: 0.0}, "progress": False}
+    fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, **options)
+    assert Stream.reads == 1
+
+
 def test_metrics_by_name_need_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(

@@ -14,6 +14,7 @@ from numpyml.errors import (
 )
 from numpyml.nn import Module, activations, layers, losses, model, optimizers, schedulers, utils
 from numpyml.training import History, fit
+from numpyml.training.progress import Lines
 
 # The loop
 
@@ -58,6 +59,68 @@ def test_fit_learns_and_leaves_the_model_in_eval():
     x, y = line(20, 1)
     loss = losses.MeanSquaredError().forward(job.net.forward(x), y)
     assert history[-1]["val_loss"] == pytest.approx(float(loss), rel=1e-6)
+
+
+class Watched(Module):
+    """A layer that notes of every call what it gets, whether it is recorded, and its mode."""
+
+    def __init__(self):
+        self.layer, self.calls = layers.Dense(1, 1), []
+
+    def forward(self, x):
+        self.calls.append((x.data.ravel().tolist(), numpyml.is_recording(), self.training))
+        return self.layer(x)
+
+
+def watched(epochs, rows=12, batch_size=4):
+    net = Watched()
+    optim = optimizers.SGD(net.parameters(), net.gradients(), learning_rate=0.01)
+    x = np.arange(rows, dtype=np.float32)[:, None]
+    data = {"data": (x, x), "validation": (-x, x)}
+    fit(net, losses.MeanSquaredError(), optim, epochs=epochs, batch_size=batch_size, progress=False, **data)
+    return net.calls
+
+
+def test_validation_is_in_evaluation_mode_and_training_in_training_mode():
+    modes = [mode for _, *mode in watched(2)]
+    assert modes == 2 * (3 * [[True, True]] + 3 * [[False, False]])
+
+
+def test_validation_data_comes_in_order_and_training_data_shuffled():
+    calls = watched(2)
+    orders = [[abs(x) for rows, *_ in calls[i : i + 3] for x in rows] for i in range(0, 12, 3)]
+    in_order = list(range(12))
+    assert orders[1] == orders[3] == in_order
+    assert sorted(orders[0]) == sorted(orders[2]) == in_order
+    assert in_order not in (orders[0], orders[2]) and orders[0] != orders[2]
+
+
+def test_gradients_of_all_groups_are_clipped_together():
+    net = model.Sequential(layers.Dense(3, 4, dtype=np.float64), layers.Dense(4, 1, dtype=np.float64))
+    arrays = net.parameters(), net.gradients()
+    groups = [dict(zip(("parameters", "gradients"), (a[i : i + 2] for a in arrays), strict=True)) for i in (0, 2)]
+    before = [p.copy() for p in arrays[0]]
+    optim = optimizers.SGD(groups, learning_rate=1.0)
+    fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, batch_size=40, clip_grad_norm=1e-3, progress=False)
+    steps = [b - p for b, p in zip(before, arrays[0], strict=True)]
+    assert np.sqrt(sum((s * s).sum() for s in steps)) == pytest.approx(1e-3, rel=1e-4)
+    factors = [s / g for s, g in zip(steps, arrays[1], strict=True)]
+    assert np.concatenate([f.ravel() for f in factors]) == pytest.approx(1.0)
+
+
+def test_metrics_are_of_all_batches_in_order():
+    seen = []
+
+    def noted(outputs, targets):
+        seen.append((outputs, targets))
+        return 0.0
+
+    job, validation = Job(), line(20, 1)
+    options = {"validation": validation, "metrics": noted, "batch_size": 8, "progress": False}
+    fit(job.net, losses.MeanSquaredError(), job.optim, line(), epochs=1, **options)
+    ((outputs, targets),) = seen
+    assert np.array_equal(targets, validation[1])
+    assert outputs == pytest.approx(job.net.forward(validation[0]), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +274,7 @@ def test_best_model_is_saved_to_its_own_file(tmp_path):
 def test_history_converts_to_a_dict_and_has_a_short_repr():
     history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_loss": 1.0}])
     assert history.to_dict() == {"epoch": [1, 2], "loss": [0.5, 0.25], "val_loss": [None, 1.0]}
-    assert history["loss"] == [0.5, 0.25] and history[-1]["val_loss"] == 1.0 and len(list(history)) == 2
+    assert history["loss"] == [0.5, 0.25] and history[-1]["epoch"] == 2 and len(list(history)) == 2
     assert repr(history) == "History(2 epochs: loss 0.25, val_loss 1)"
     assert repr(History()) == "History(no epoch)"
 
@@ -235,6 +298,11 @@ def test_output_to_a_file_has_a_line_per_epoch_and_no_carriage_return(capsys):
     shown = err.splitlines()
     assert re.fullmatch(r"epoch 1/2  loss \S+  val_loss \S+  [\d.]+ steps/s", shown[0])
     assert shown[-1].startswith("epoch 2/2")
+
+
+def test_a_line_shows_the_steps_per_second_of_its_epoch(capsys):
+    Lines(2).epoch({"epoch": 2, "loss": 1.0, "seconds": 0.5}, 10)
+    assert capsys.readouterr().err == "epoch 2/2  loss 1  20.0 steps/s\n"
 
 
 def test_a_thousand_fast_epochs_print_few_lines(capsys):

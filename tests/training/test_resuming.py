@@ -42,6 +42,29 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(tmp_path, st
     assert other.everything(history) == expected
 
 
+def test_patience_continues_after_resuming(tmp_path):
+    path = tmp_path / "run.safetensors"
+    figures, weights = iter([1.0, 2.0, 3.0, 4.0, 5.0]), []
+
+    def train(**options):
+        job = Job(schedule=lambda o: schedulers.StepLR(o, 9))
+        scripted = {"metrics": {"scripted": lambda a, b: next(figures)}, "monitor": "val_scripted"}
+        history = job.fit(5, patience=3, **scripted, **options)
+        return job.net, history
+
+    def stop_after_two(run):
+        weights.append(run.model.state_dict())
+        if run.epoch == 2:
+            run.stop()
+
+    train(checkpoint=path, callbacks=stop_after_two)
+    net, history = train(resume=path)
+    assert (len(history), history.best_epoch) == (4, 1)
+    assert history.stopped == "no better val_scripted in 3 epochs after epoch 1"
+    for name, array in net.state_dict().items():
+        assert np.array_equal(array, weights[0][name])
+
+
 class Noisy:
     """A dataset that draws for every row, as augmentations do."""
 
@@ -237,6 +260,18 @@ def test_custom_signal_handler_is_called_between_steps():
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(called) == 5
+
+
+def test_custom_handler_of_ctrl_c_is_there_again_after_training():
+    def custom(signum, frame):
+        pass
+
+    before = signal.signal(signal.SIGINT, custom)
+    try:
+        Job().fit(1)
+        assert signal.getsignal(signal.SIGINT) is custom
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_fit_runs_in_any_thread():
