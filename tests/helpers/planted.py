@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from hypothesis import settings
 
 from conformance.faults.fault import Fault
 
@@ -27,6 +28,8 @@ HELPERS = Path(__file__).resolve().parent
 TESTS = HELPERS.parent
 # UserWarning: numpyml's own, where the test expects none.
 SEEN = (AssertionError, pytest.fail.Exception, UserWarning)
+# Faults import what a plugin of pytest would rewrite: Hypothesis, whose assertions say nothing here.
+IMPORTED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 MARK = "\nProblems: "
 
 
@@ -38,19 +41,13 @@ class Planting:
         self.problems: list[str] = []
         self.raised: list[BaseException] = []
 
-    def pytest_configure(self) -> None:
-        from hypothesis import settings  # not before pytest has its hooks in place
-
-        settings.register_profile("planted", database=None, derandomize=True)
-        settings.load_profile("planted")
-
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         if call.excinfo is not None:
             self.raised.append(call.excinfo.value)
 
     def pytest_runtestloop(self, session: Any) -> bool:
         named = {
-            fault.check: [item for item in session.items if check_of(item) == fault.check] for fault in self.faults
+            fault.check: [item for item in session.items if fault.check in names_of(item)] for fault in self.faults
         }
         for fault in self.faults:
             self.problems += [
@@ -99,9 +96,10 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def check_of(item: Any) -> str:
-    """A test as faults name it: without its parameters."""
-    return f"{item.path.relative_to(TESTS).as_posix()}::{item.originalname}"
+def names_of(item: Any) -> tuple[str, str]:
+    """A test as faults name it: with all its parameters, or with these."""
+    file = item.path.relative_to(TESTS).as_posix()
+    return f"{file}::{item.originalname}", f"{file}::{item.name}"
 
 
 def planted(name: str) -> list[Fault]:
@@ -121,9 +119,21 @@ def unseen(name: str) -> list[str]:
 
 
 def main(name: str) -> int:
+    settings.register_profile("planted", database=None, derandomize=True)
+    settings.load_profile("planted")
     plugin = Planting(planted(name))
     files = sorted({fault.check.partition("::")[0] for fault in plugin.faults})
-    options = ["-q", "-rN", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", *(str(TESTS / f) for f in files)]
+    options = [
+        "-q",
+        "-rN",
+        "--tb=no",
+        *IMPORTED,
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        *(str(TESTS / f) for f in files),
+    ]
     code = pytest.main(options, [plugin])
     print(MARK, json.dumps(plugin.problems, indent=1), sep="")
     return 0 if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else int(code)

@@ -120,7 +120,7 @@ def _not_flushed(right: Any) -> Any:
 
 
 def _link_replaced(right: Any) -> Any:
-    class Unresolved(type(Path())):  # type: ignore[misc]
+    class Unresolved(type(Path())):
         def resolve(self, strict: bool = False) -> Any:
             return self
 

@@ -98,7 +98,7 @@ def _first_ends_all(right: Any) -> Any:
 
 
 class _AnyIsAll(np.ndarray):
-    def all(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
+    def all(self, *arguments: Any, **options: Any) -> Any:
         return self.any(*arguments, **options)
 
 

@@ -33,7 +33,7 @@ def _inner_not_loaded(right: Any) -> Any:
     return load_state_dict
 
 
-class _Forgetful(WeakKeyDictionary):  # type: ignore[type-arg]
+class _Forgetful(WeakKeyDictionary):
     def get(self, key: Any, default: Any = None) -> Any:
         return default
 
@@ -83,7 +83,7 @@ def _patience_less(right: Any) -> Any:
 def _best_is_last(right: Any) -> Any:
     def step(self: Any, metrics: Any = None) -> None:
         right(self, metrics)
-        self.best = float(metrics)  # type: ignore[arg-type]
+        self.best = float(metrics)
 
     return step
 

@@ -151,11 +151,11 @@ def _patient(right: Any) -> Any:
 def _best_kept(right: Any) -> Any:
     def go(self: Any, shown: bool) -> Any:
         load = Module.load_state_dict
-        Module.load_state_dict = lambda *_: None  # type: ignore[method-assign]
+        Module.load_state_dict = lambda *_: None
         try:
             return right(self, shown)
         finally:
-            Module.load_state_dict = load  # type: ignore[method-assign]
+            Module.load_state_dict = load
 
     return go
 
