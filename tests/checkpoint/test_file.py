@@ -387,15 +387,6 @@ def test_modified_metadata_is_refused_and_nothing_changes(path, change, error, m
     assert run.everything() == before
 
 
-def test_file_is_on_the_disk_before_it_gets_its_name(path, monkeypatch):
-    order = []
-    for owner, call in ((os, "fsync"), (Path, "replace")):
-        right = getattr(owner, call)
-        monkeypatch.setattr(owner, call, lambda *a, call=call, right=right: (order.append(call), right(*a))[1])
-    numpyml.save(path, net())
-    assert order == ["fsync", "replace"]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_symbolic_link_is_preserved(path):
     link = path.with_name("latest")

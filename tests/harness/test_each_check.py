@@ -41,7 +41,8 @@ def overwritten(right: Any) -> Any:
     return accumulate
 
 
-# Where no planted fault is meant for it, or another is seen sooner: the component, and a context in which it, or the rule, is wrong
+# Where no planted fault is meant for the check, or another is seen sooner: the component, and a context in which it, or
+# the rule, is wrong
 OWN: dict[str, tuple[str, Any]] = {
     "resolution": ("Sigmoid", lambda: Fault("", "", "", rule, "K", lambda right: 1e6).planted()),
     "optimizer_resolution": ("SGD", lambda: Fault("", "", "", rule, "K", lambda right: 1e6).planted()),

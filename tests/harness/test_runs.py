@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conformance import assert_conforms, contracts, runner
+from conformance.__main__ import main
 from conformance.cases import modules as module_cases
 from conformance.checks.refusals import same_refusal
 from conformance.checks.registry import checks_of
@@ -33,6 +34,20 @@ def test_a_failure_in_a_worker_is_reported(workers: int) -> None:
     with named("input gradient with the wrong sign").planted():
         notes = list(runner.run_all(runner.tasks("ReLU"), "quick", 1, 8, workers))
     assert "input_gradients" in [note.check for note in notes if note.failure]
+
+
+def test_a_failing_run_says_so_and_ends_with_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "planned", lambda *_: [runner.Task("ReLU", "input_gradients")])
+    run = ["--only", "ReLU", "--examples", "8", "--jobs", "1"]
+    assert main(run) == 0
+    assert "FAILED" not in capsys.readouterr().out
+    with named("input gradient with the wrong sign").planted():
+        assert main(run) == 1
+    printed = capsys.readouterr().out
+    for part in ("FAILED ReLU-input_gradients", "gradient of x", "expected", "x = f", "seed =", "again: python -m"):
+        assert part in printed
 
 
 def test_every_check_runs_on_every_row_it_fits() -> None:

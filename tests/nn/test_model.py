@@ -64,9 +64,12 @@ def test_a_module_list_is_a_list_whose_modules_belong_to_the_model(rng):
         floors.append(3)
     floors[1:] = [layers.Dense(2, 2)]
     assert len(floors) == 2
-    first = layers.Dense(2, 2)
-    floors.insert(0, first)
-    assert floors[0] is first and len(floors) == 3
+    first, second, third = floors[0], layers.Dense(2, 2), layers.Dense(2, 2)
+    floors.insert(1, second)
+    floors[2] = third
+    assert list(floors) == [first, second, third]
+    del floors[0]
+    assert list(floors) == [second, third]
 
 
 def test_a_module_dict_is_a_dict_whose_modules_belong_to_the_model():

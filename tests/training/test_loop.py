@@ -201,6 +201,13 @@ def test_callbacks_see_the_run_and_can_stop_it():
     assert history.stopped == "enough" and "stopped: enough" in repr(history)
 
 
+def test_several_callbacks_are_called_in_order():
+    called = []
+    callbacks = [lambda run: called.append(("first", run.epoch)), lambda run: called.append(("second", run.epoch))]
+    Job().fit(2, callbacks=iter(callbacks))
+    assert called == [("first", 1), ("second", 1), ("first", 2), ("second", 2)]
+
+
 # Early stopping
 
 

@@ -1,5 +1,6 @@
 """fit: stopped, by Ctrl-C too, and resumed to the same bits."""
 
+import itertools
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -63,6 +65,25 @@ def test_patience_continues_after_resuming(tmp_path):
     assert history.stopped == "no better val_scripted in 3 epochs after epoch 1"
     for name, array in net.state_dict().items():
         assert np.array_equal(array, weights[0][name])
+
+
+def test_interrupted_epoch_counts_its_steps_and_seconds_once_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    job = Job()
+    forward, count = job.net.forward, itertools.count(1)
+
+    def interrupted(x):
+        if numpyml.is_recording() and next(count) == 7:  # the second step of the second epoch
+            time.sleep(0.1)
+            signal.raise_signal(signal.SIGINT)
+        return forward(x)
+
+    vars(job.net)["forward"] = interrupted
+    job.fit(3, checkpoint=path)
+    runs = []
+    history = Job(seed=5).fit(3, resume=path, callbacks=runs.append)
+    assert history[1]["seconds"] >= 0.1
+    assert runs[-1].steps == 15
 
 
 class Noisy:

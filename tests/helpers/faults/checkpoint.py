@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,10 @@ def _link_replaced(right: Any) -> Any:
     return lambda function, path: Unresolved(right(function, path))
 
 
+def _bytes_alone(right: Any) -> Any:
+    return lambda array: zlib.crc32(checkpoint._bytes(array))
+
+
 def _version_ignored(right: Any) -> Any:
     return lambda path, description, tensors: right(path, {**description, "version": 1}, tensors)
 
@@ -189,12 +194,22 @@ FAULTS = [
         ("checksums are not compared", checkpoint, "_check", instead(lambda *arguments: None)),
     ),
     *seen_by(
-        f"{FILE}::test_later_version_is_refused",
-        ("the version is not compared", checkpoint, "_parsed", _version_ignored),
+        f"{FILE}::test_every_changed_dtype_or_shape_is_detected",
+        ("a checksum of the bytes alone", checkpoint, "_checksum", _bytes_alone),
     ),
     *seen_by(
-        f"{FILE}::test_file_is_on_the_disk_before_it_gets_its_name",
+        f"{FILE}::test_folder_is_synced_after_the_new_name_is_there",
         ("the file is renamed before it is on the disk", checkpoint, "os", _not_flushed),
+        ("the folder is not synced", checkpoint, "_sync_folder", instead(lambda folder: None)),
+    ),
+    *seen_by(
+        f"{FILE}::test_what_a_killed_process_began_to_write_is_removed_by_the_next_save",
+        ("what a killed process began to write stays", checkpoint, "_remove_abandoned", instead(lambda target: None)),
+        ("what a running process writes is removed", checkpoint, "_runs", instead(lambda process: False)),
+    ),
+    *seen_by(
+        f"{FILE}::test_later_version_is_refused",
+        ("the version is not compared", checkpoint, "_parsed", _version_ignored),
     ),
     *seen_by(
         f"{FILE}::test_symbolic_link_is_preserved",

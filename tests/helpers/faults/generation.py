@@ -78,7 +78,7 @@ def _greedy_draws(right: Any) -> Any:
 
 
 def _default_source(right: Any) -> Any:
-    return lambda generator: right(None)
+    return lambda *arguments: right(*arguments[:-1], None)
 
 
 def _never_ends(right: Any) -> Any:
@@ -100,6 +100,10 @@ def _first_ends_all(right: Any) -> Any:
 class _AnyIsAll(np.ndarray):
     def all(self, *arguments: Any, **options: Any) -> Any:
         return self.any(*arguments, **options)
+
+
+def _first_end(right: Any) -> Any:
+    return lambda owner, end: right(owner, end)[:1]
 
 
 def _without_end(right: Any) -> Any:
@@ -207,6 +211,10 @@ FAULTS = [
         f"{TEST}::test_row_has_only_padding_after_its_end_token",
         ("sequences go on behind their end", generation, "generate", _never_ends),
         ("all rows end with the first", generation, "generate", _first_ends_all),
+    ),
+    *seen_by(
+        f"{TEST}::test_row_ends_with_any_of_several_tokens_and_repeats_it",
+        ("the first of several end tokens alone", generation, "_end_tokens", _first_end),
     ),
     *seen_by(
         f"{TEST}::test_model_is_not_called_after_every_row_has_ended",

@@ -111,6 +111,10 @@ def _appended(right: Any) -> Any:
     return lambda self, index, value: right(self, len(self), value)
 
 
+def _first_replaced(right: Any) -> Any:
+    return lambda self, index, value: right(self, index if isinstance(index, slice) else 0, value)
+
+
 def _reversed(right: Any) -> Any:
     return lambda self: iter(reversed(self.layers))
 
@@ -256,6 +260,13 @@ FAULTS = [
     *seen_by(
         f"{MODEL}::test_a_module_list_is_a_list_whose_modules_belong_to_the_model",
         ("modules are inserted at the end", model.ModuleList, "insert", _appended),
+        ("the first module is replaced", model.ModuleList, "__setitem__", _first_replaced),
+        (
+            "the last module is removed",
+            model.ModuleList,
+            "__delitem__",
+            lambda right: lambda self, index: right(self, -1),
+        ),
     ),
     *seen_by(
         f"{MODEL}::test_sequential_takes_a_list_or_modules_or_names",

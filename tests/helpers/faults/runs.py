@@ -24,7 +24,6 @@ EACH = "harness/test_each_check.py"
 RUNS = "harness/test_runs.py"
 REPORT = "harness/test_report.py"
 COMPLETENESS = "harness/test_completeness.py"
-COMMAND = "harness/test_command_line.py"
 API = "harness/test_api.py"
 STRATEGIES = "harness/test_strategies.py"
 REACH = "harness/test_reach.py"
@@ -184,7 +183,7 @@ FAULTS = [
         ("failures have no marks in the table", terminal, "marks", _nothing),
     ),
     *seen_by(
-        f"{COMMAND}::test_a_failure_is_printed_in_full",
+        f"{RUNS}::test_a_failing_run_says_so_and_ends_with_exit_code_1",
         (
             "the exit code is 0 in spite of failures",
             command_line,

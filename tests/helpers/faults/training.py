@@ -335,6 +335,15 @@ FAULTS = [
         ("metrics of the last batch alone", loop, "concatenate", _last_part),
     ),
     *seen_by(
+        f"{LOOP}::test_several_callbacks_are_called_in_order",
+        ("the first callback alone is called", loop, "callback_list", lambda right: lambda calls: right(calls)[:1]),
+    ),
+    *seen_by(
+        f"{RESUMING}::test_interrupted_epoch_counts_its_steps_and_seconds_once_resumed",
+        ("the seconds before an interruption are not saved", RUN, "state_dict", _without_saved("seconds", 0.0)),
+        ("the number of all steps is not saved", RUN, "state_dict", _without_saved("steps", 0)),
+    ),
+    *seen_by(
         f"{RESUMING}::test_patience_continues_after_resuming",
         ("the count of patience is not saved", RUN, "state_dict", _without_saved("waited", 0)),
         ("the best figure is not saved", RUN, "state_dict", _without_saved("best_figure", np.inf)),
