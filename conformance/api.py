@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import numpyml.random
 from conformance.cases.common import DTYPES
-from conformance.cases.modules import ModuleCase, dropout_mask, restart_masks
+from conformance.cases.masks import dropout_mask, restart_masks
+from conformance.cases.modules import ModuleCase
 from conformance.comparison.answers import Answer, gradient
 from conformance.comparison.rule import Input
 from conformance.errors import Mismatch, Misuse
@@ -183,11 +184,12 @@ class OwnCase(ModuleCase):
         return Input(gy.astype(np.float32).astype(np.float64))
 
     def run(
-        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
-    ) -> dict[Answer, Array]:
+        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True,
+        further: Mapping[str, Any] | None = None,
+    ) -> dict[Answer, Array]:  # fmt: skip
         """numpyml's answers; a frozen parameter has no gradient."""
         frozen = {gradient(name) for name, p in module.named_parameters() if not p.requires_grad}
-        ours = super().run(module, arrays, driver, adapter, backward)
+        ours = super().run(module, arrays, driver, adapter, backward, further)
         return {answer: x for answer, x in ours.items() if answer not in frozen}
 
     def compare_outputs(self, note: Note) -> None:

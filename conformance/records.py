@@ -49,6 +49,12 @@ class Added(Argument):
     title = "Arguments that PyTorch lacks"
 
 
+class OtherDefault(Argument):
+    """An argument that both sides have, with another default: of the constructor, or as "method(argument"."""
+
+    title = "Other defaults"
+
+
 @dataclass(frozen=True)
 class Limit(Difference):
     """At infinite logits the answer is the limit, where PyTorch computes NaN.
@@ -151,7 +157,7 @@ class Remark(Difference):
 
 # In the order in which they are listed.
 KINDS: tuple[type[Difference], ...] = (
-    Absent, Added, Limit, NaNAnswer, NotCompared, OptionNotState, Refused, Accepted, Remark,
+    Absent, Added, OtherDefault, Limit, NaNAnswer, NotCompared, OptionNotState, Refused, Accepted, Remark,
 )  # fmt: skip
 
 

@@ -18,6 +18,11 @@ from numpyml.autograd.derivatives import COMPOSITES, TABLE
 Options = Mapping[str, Any]
 
 
+def same_default(name: str, value: Any, defaults: Options) -> bool:
+    """Whether an option has a default and is at it."""
+    return name in defaults and not isinstance(value, np.ndarray) and bool(value == defaults[name])
+
+
 @dataclass(frozen=True)
 class Part:
     """A component inside a container: PyTorch's name and options. Every framework makes its own of it."""
@@ -75,6 +80,8 @@ class ModuleRow(ComponentRow):
     written: tuple[str, ...] = ()  # parameters that a call writes to: compared after it, like an output
     complete: Callable[[Options, Any], Options] = lambda options, dtype: options  # adds what depends on the precision
     function: str = ""  # of PyTorch's, where it has no class
+    costly: tuple[str, ...] = ()  # options whose default is too large for any check but nothing_given
+    constructed_only: tuple[str, ...] = ()  # options whose default is too large for that one, too
 
     loss: ClassVar[bool] = False
     container: ClassVar[bool] = False
@@ -198,7 +205,7 @@ class FunctionRow(BaseRow):
 
     def at_default(self, name: str, value: Any) -> bool:
         """Whether a call may leave this option out."""
-        return name in self.defaults and not isinstance(value, np.ndarray) and bool(value == self.defaults[name])
+        return same_default(name, value, self.defaults)
 
     def call(self, namespace: Any, *operands: Any, **options: Any) -> Any:
         """The function of this name in a namespace, or what ``ours`` says."""

@@ -21,6 +21,7 @@ from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
 from conformance.checks import (
+    defaults,
     functions,
     initial,
     modules,
@@ -54,6 +55,7 @@ ORDER = (
     optimizers,
     schedulers,
     initial,
+    defaults,
     refusals,
     randomness,
     recording,

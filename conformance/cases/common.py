@@ -9,13 +9,16 @@ import numpy as np
 
 from conformance.comparison.answers import Answer, gradient, output
 from conformance.comparison.rule import Input
-from conformance.rows import Large
+from conformance.frameworks import offers, under_test
+from conformance.frameworks.signatures import component_defaults
+from conformance.rows import Large, same_default
 from conformance.strategies.arrays import laid_out
 from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage
 from numpyml.typing import Array
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GY = "incoming gradient"
+LEFT_OUT = " left out"
 
 
 def incoming_name(i: int) -> str:
@@ -51,6 +54,20 @@ class Case:
     def __init__(self, row: Any, options: Mapping[str, Any], dtype: Any, seed: int) -> None:
         self.row, self.options, self.dtype, self.seed = row, options, np.dtype(dtype), seed
         self.large: Large | None = None  # how it has many elements
+        # Whether the framework's call leaves out the options at their defaults. PyTorch and the reference get all of
+        # them: the values in use are compared, not signatures.
+        self.brief = seed % 4 > 1
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """PyTorch's default of every option that the framework's call may leave out; there are none where its adapter
+        does not say so."""
+        return component_defaults(self.row) if offers(under_test(), "LEAVES_OUT") else {}
+
+    def passed(self, options: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the framework's call is given of these options."""
+        known = self.defaults if defaults is None else defaults
+        return {name: x for name, x in options.items() if not (self.brief and same_default(name, x, known))}
 
     @property
     def named_inputs(self) -> Mapping[str, Input]:
@@ -79,10 +96,27 @@ class Case:
         strategies = getattr(self.row, "options", {})  # those of a function are in the strategy of its calls
         coverage.options({name: s for name, s in strategies.items() if name not in settled}, self.options)
         if not self.large:
+            self.add_left_out(coverage)
             for name, x in self.named_inputs.items():
                 coverage.add(name, getattr(x, "purpose", UNSAID), (x, self.dtype))
             coverage.add("", PRECISIONS, self.dtype)
         return coverage
+
+    def add_left_out(self, coverage: Coverage) -> None:
+        """Add the labels of the options that may be left out, and of those that this case leaves out. A row of many
+        parts is to leave them out all at once alone, in the check nothing_given."""
+        if getattr(self.row, "composed", False):
+            return
+        costly = {name for field in ("costly", "constructed_only") for name in getattr(self.row, field, ())}
+        named = self.defaults.keys() & self.options.keys() - costly
+        coverage.promised.update(name + LEFT_OUT for name in named)
+        coverage.reached.update(name + LEFT_OUT for name in self.defaults.keys() - self.passed(self.options).keys())
+
+    @property
+    def left_out(self) -> list[str]:
+        """The options that the framework's call leaves out."""
+        passed = self.passed(self.options)
+        return [name for name in self.options if name not in passed]
 
     def details(self) -> list[str]:
         """What goes in besides the options, for a failure message: a line each."""
@@ -94,4 +128,5 @@ class Case:
 
     def __repr__(self) -> str:
         first = f"{self.row.name}({', '.join(self.arguments())}), {self.dtype}"
-        return "\n    ".join([first, *self.details(), f"seed = {self.seed}"])
+        left_out = [f"left out, at the default: {', '.join(self.left_out)}"] * bool(self.left_out)
+        return "\n    ".join([first, *self.details(), *left_out, f"seed = {self.seed}"])

@@ -38,6 +38,11 @@ class FunctionCase(Case):
         self.variables = [name for name in call.operands if name not in plain]
 
     @property
+    def defaults(self) -> Mapping[str, Any]:
+        """NumPy's defaults."""
+        return self.row.defaults
+
+    @property
     def named_inputs(self) -> Mapping[str, Input]:
         return self.call.operands
 
@@ -64,8 +69,9 @@ class FunctionCase(Case):
     def function(self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False) -> Callable[..., Any]:
         """The function of the operands that are no plain arrays, from this namespace. In every other case, and where
         it is to be brief, options at NumPy's own defaults are left out."""
-        brief = brief or self.seed % 2 == 1
-        options = {name: x for name, x in self.options.items() if not (brief and self.row.at_default(name, x))}
+        options = self.passed(self.options)
+        if brief:
+            options = {name: x for name, x in options.items() if not self.row.at_default(name, x)}
         operands = dict(zip(self.call.operands, self.arrays(arrays), strict=True))
         most = max(x.ndim for x in operands.values())
         # A plain operand without axes is a Python number where another has axes.

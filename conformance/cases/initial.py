@@ -26,7 +26,7 @@ class InitialCase(Case):
         self.shape = shape
 
     def ours(self, array: Array, generator: np.random.Generator | None = None) -> Any:
-        return self.row.ours(array, **self.options, generator=generator)
+        return self.row.ours(array, **self.passed(self.options), generator=generator)
 
     def torch(self) -> Array:
         array = pytorch.tensor(np.empty(self.shape, self.dtype))

@@ -13,10 +13,12 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, Case, answers, dtype_of, incoming_name
+from conformance.cases.common import DTYPES, GY, LEFT_OUT, Case, answers, dtype_of, incoming_name
+from conformance.cases.masks import dropout_mask, rate_of, replay_masks, restart_masks, scaled_mask
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import NotOffered, make_module, numpyml, offers, pytorch, under_test
+from conformance.frameworks.signatures import defaults_of
 from conformance.records import Limit, OptionNotState
 from conformance.references import ModuleReference
 from conformance.rows import ModuleRow
@@ -24,48 +26,6 @@ from conformance.strategies.arrays import VALUES, Shape, growing, grows, incomin
 from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy, among, pick
 from numpyml import nested
 from numpyml.typing import Array
-
-
-def dropout_mask(seed: int, position: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    """The mask that PyTorch's Dropout draws at this position in a model whose masks restart at a seed."""
-    import torch
-
-    pytorch.seed(seed % 2**31 + position)
-    kind = torch.float64 if np.dtype(dtype).itemsize > 4 else torch.float32
-    mask: Array = torch.nn.functional.dropout(torch.ones(shape, dtype=kind), p).numpy()
-    return scaled_mask(mask, p, dtype) if np.dtype(dtype).itemsize > 8 else mask  # the scale with all its digits
-
-
-def scaled_mask(mask: Array, p: float, dtype: Any) -> Array:
-    """1/(1 − p) in this dtype where a mask is not 0, else 0."""
-    with np.errstate(all="ignore"):
-        scale = np.divide(1, np.subtract(1, p, dtype=dtype), dtype=dtype)
-    return np.where(mask != 0, scale, np.dtype(dtype).type(0))
-
-
-def restart_masks(module: Any, seed: int) -> None:
-    """Let every Dropout inside a PyTorch module draw the masks of :func:`dropout_mask`."""
-    for position, inner in enumerate(pytorch.dropout_modules(module)):
-
-        def restart(_: Any, inputs: tuple[Any, ...], seed: int = seed % 2**31 + position) -> tuple[Any, ...]:
-            pytorch.seed(seed)
-            return tuple(x.contiguous() for x in inputs)  # masks are drawn in the order in which numbers lie in memory
-
-        inner.register_forward_pre_hook(restart)
-
-
-def replay_masks(module: Any, masks: Sequence[Array]) -> None:
-    """Let every Dropout inside a PyTorch module drop what these masks drop, one mask each."""
-    from conformance.twins.replay import Replayed
-
-    for inner, mask in zip(pytorch.dropout_modules(module), masks, strict=True):
-
-        def replay(*inputs: Any, forward: Any = inner.forward, mask: Array = mask, **further: Any) -> Any:
-            with Replayed(mask):
-                return forward(*inputs, **further)
-
-        inner.forward = replay
-
 
 SPARSE = 6  # in one case of so many, zeros are among the parameters
 CALLS = 3  # after each of which buffers are compared
@@ -101,8 +61,9 @@ class ModuleCase(Case):
     ) -> Any:
         """The framework's module, its parameters as in ``arrays`` (else the case's own), its masks PyTorch's unless it
         is to draw its own."""
+        options = self.options_in(dtype) if framework else self.passed(self.options_in(dtype))
         framework = framework or under_test()
-        module = make_module(framework, self.row.torch, self.options_in(dtype), dtype or self.dtype)
+        module = make_module(framework, self.row.torch, options, dtype or self.dtype)
         if offers(framework, "train"):
             framework.train(module, self.training)
         elif not self.training:
@@ -169,7 +130,7 @@ class ModuleCase(Case):
     def rates(self) -> list[float]:
         """The share that is dropped by each module inside that drops elements; in evaluation none does."""
         inside = make_module(pytorch, self.row.torch, self.options, self.dtype) if self.training else None
-        return [_rate(inner) for inner in pytorch.dropout_modules(inside)] if self.training else []
+        return [rate_of(inner) for inner in pytorch.dropout_modules(inside)] if self.training else []
 
     def mask(self, position: int, p: float, shape: tuple[int, ...], dtype: Any) -> Array:
         """The mask of the module at this position of those that drop elements: PyTorch's, or what was recorded."""
@@ -224,6 +185,14 @@ class ModuleCase(Case):
             for name, x in self.call.items()
         }
 
+    @property
+    def call_defaults(self) -> Mapping[str, Any]:
+        """As ``defaults``, of the arguments by keyword; None is never passed."""
+        if not self.row.call or not self.defaults:
+            return {}
+        known = defaults_of(pytorch.attribute(self.row.torch).forward)
+        return {name: value for name, value in known.items() if value is not None}
+
     def gradients_of(self, arrays: Mapping[str, Array]) -> list[Any]:
         """The incoming gradients, nested as the outputs, in their memory layouts and read-only; zeros for an output of
         integers."""
@@ -253,10 +222,12 @@ class ModuleCase(Case):
         return ys, gxs
 
     def run(
-        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True
-    ) -> dict[Answer, Array]:
+        self, module: Any, arrays: Mapping[str, Array], driver: str, framework: Any, backward: bool = True,
+        further: Mapping[str, Any] | None = None,
+    ) -> dict[Answer, Array]:  # fmt: skip
         """The answers of a framework's module, by one of its drivers."""
-        ys, gxs = self.drive(module, self.arrays(arrays), self.gradients_of(arrays), driver, framework, backward)
+        xs, gys = self.arrays(arrays), self.gradients_of(arrays)
+        ys, gxs = self.drive(module, xs, gys, driver, framework, backward, further)
         inputs = zip(self.names, self.inputs, self.aligned(gxs) if gxs else [], strict=False)
         floating = {name: gx for name, x, gx in inputs if x.floating and gx is not None}
         gradients = {name: np.asarray(gx) for name, gx in floating.items() if self.row.differentiates(name)}
@@ -269,8 +240,9 @@ class ModuleCase(Case):
 
     def ours(self, arrays: Mapping[str, Array], driver: str = "explicit") -> dict[Answer, Array]:
         """The framework's answers."""
-        module = self.make(dtype_of(arrays), arrays)
-        return self.run(module, arrays, driver, under_test())
+        dtype = dtype_of(arrays)
+        further = self.passed(self.further(dtype), self.call_defaults)
+        return self.run(self.make(dtype, arrays), arrays, driver, under_test(), further=further)
 
     def wide(self, arrays: Mapping[str, Array], driver: str, backward: bool) -> dict[Answer, Array]:
         """numpyml's answers, in the precision of the numbers that go in."""
@@ -363,8 +335,9 @@ class ModuleCase(Case):
             return states
 
         def ours(arrays: Mapping[str, Array], framework: Any = None) -> dict[Answer, Array]:
-            framework, dtype = framework or under_test(), dtype_of(arrays)
+            dtype = dtype_of(arrays)
             module, inputs, further = self.make(dtype, arrays, framework), self.arrays(arrays), self.further(dtype)
+            framework = framework or under_test()
             return history(lambda: framework.forward(module, *inputs, **further), lambda: framework.state_dict(module))
 
         def theirs(arrays: Mapping[str, Array]) -> dict[Answer, Array]:
@@ -392,6 +365,10 @@ class ModuleCase(Case):
     def coverage(self) -> Coverage:
         coverage = super().coverage()
         coverage.add("", MODES, self.training)
+        if not self.large and not self.row.composed:
+            coverage.promised.update(name + LEFT_OUT for name in self.call_defaults)
+            missing = self.call_defaults.keys() - self.passed(self.call, self.call_defaults).keys()
+            coverage.reached.update(name + LEFT_OUT for name in missing)
         return coverage
 
     def details(self) -> list[str]:
@@ -402,12 +379,6 @@ class ModuleCase(Case):
 def _floating(ys: Any) -> dict[Answer, Any]:
     """PyTorch's outputs that are compared."""
     return {answer: y for answer, y in answers(nested.leaves(ys), {}).items() if y.is_floating_point()}
-
-
-def _rate(peer: Any) -> float:
-    """The share that a PyTorch module drops."""
-    rate: float = next(getattr(peer, name) for name in ("p", "dropout_p", "dropout") if hasattr(peer, name))
-    return rate
 
 
 _INPUTS: dict[tuple[Any, ...], Strategy[tuple[Input, ...]]] = {}

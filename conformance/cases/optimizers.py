@@ -111,9 +111,12 @@ class OptimizerCase(Case):
             changes += [(self.seed % groups, name, value) for name, value in self.changed.items()]
         return [(group, *option) for group, name, value in changes for option in torch_names({name: value}).items()]
 
-    def make(self, framework: Any, arrays: Mapping[str, Array] | None = None) -> tuple[Any, list[Array], list[Array]]:
+    def make(
+        self, framework: Any, arrays: Mapping[str, Array] | None = None, brief: bool = True
+    ) -> tuple[Any, list[Array], list[Array]]:
         """The framework's optimizer, its parameters, and its gradients, which are those of the first step. The numbers
-        are as in ``arrays``, else the case's own; numpyml's arrays may be adjacent in memory."""
+        are as in ``arrays``, else the case's own; numpyml's arrays may be adjacent in memory. If it is to be brief, the
+        options are as :meth:`passed`."""
         arrays = self.exact if arrays is None else arrays
         values = [arrays[f"parameter {i}"] for i in range(len(self.shapes))]
         if self.layouts[0] == ADJACENT and framework is numpyml:
@@ -130,22 +133,25 @@ class OptimizerCase(Case):
         groups = self.groups(parameters, "params")
         for group in groups:
             group["grads"] = [gradients[i] for i, p in enumerate(parameters) if any(p is q for q in group["params"])]
-        return framework.optimizer(self.row.torch, groups, torch_names(self.options)), parameters, gradients
+        options = torch_names(self.passed(self.options) if brief else self.options)
+        return framework.optimizer(self.row.torch, groups, options), parameters, gradients
 
     def ours(self, arrays: Mapping[str, Array], reload_at: int = -1) -> dict[Answer, Array]:
         """Every parameter and state array at every step."""
         return self._run(arrays, under_test(), reload_at)
 
     def wide(self, arrays: Mapping[str, Array]) -> dict[Answer, Array]:
-        return self._run(arrays, numpyml)
+        return self._run(arrays, numpyml, brief=False)
 
-    def _run(self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1) -> dict[Answer, Array]:
-        stepper, parameters, gradients = self.make(framework, arrays)
+    def _run(
+        self, arrays: Mapping[str, Array], framework: Any, reload_at: int = -1, brief: bool = True
+    ) -> dict[Answer, Array]:
+        stepper, parameters, gradients = self.make(framework, arrays, brief)
         history: dict[Answer, list[Array]] = {}
         for step in range(self.steps):
             if step == reload_at:
                 saved, before = framework.save(stepper), [np.array(p) for p in parameters]
-                stepper, parameters, gradients = self.make(framework, arrays)
+                stepper, parameters, gradients = self.make(framework, arrays, brief)
                 for p, old in zip(parameters, before, strict=True):
                     p[...] = old
                 framework.restore(stepper, saved)

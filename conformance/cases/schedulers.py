@@ -41,7 +41,8 @@ class SchedulerCase(Case):
         """The framework's optimizer and its schedule."""
         groups = [{"params": [np.ones(2)], "grads": [np.ones(2)], "lr": 0.1 * 3**i} for i in range(self.groups)]
         optimizer = framework.optimizer(self.optimizer, groups, {})
-        return optimizer, make_scheduler(framework, self.row.torch, optimizer, self.options)
+        options = self.options if framework is pytorch else self.passed(self.options)
+        return optimizer, make_scheduler(framework, self.row.torch, optimizer, options)
 
     def with_options(self, changes: Mapping[str, Any]) -> SchedulerCase:
         """The same case with other values of some options."""
@@ -77,6 +78,7 @@ class SchedulerCase(Case):
     def coverage(self) -> Coverage:
         coverage = Coverage()
         coverage.options(self.row.options, self.options)
+        self.add_left_out(coverage)
         if any(self.refusals):  # there was no step
             coverage.reached = set()
         return coverage

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.records import SATURATED, Finding, Remark
+from conformance.records import SATURATED, Finding, OtherDefault, Remark
 from conformance.rows import ContainerRow, Part
 from conformance.strategies.arrays import EVERY, floats, shapes
 from conformance.strategies.coverage import Purposeful, Strategy, purposeful
@@ -61,7 +61,12 @@ ROWS = [
         findings=FINDINGS,
     ),
     ContainerRow(
-        model.ModuleList, "nn.ModuleList", {"modules": listed}, lambda o: st.tuples(features), findings=FINDINGS
+        model.ModuleList,
+        "nn.ModuleList",
+        {"modules": listed},
+        lambda o: st.tuples(features),
+        differences=(OtherDefault("(modules=())", "an empty list, as PyTorch's None is"),),
+        findings=FINDINGS,
     ),
     ContainerRow(
         model.ModuleDict, "nn.ModuleDict", {"modules": named}, lambda o: st.tuples(features), findings=FINDINGS

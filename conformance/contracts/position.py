@@ -55,6 +55,7 @@ ROWS = [
         vectors,
         exact.sinusoidal,
         large=LONG,
+        costly=("max_len",),
         differences=(INTEGER,),
     ),
     ModuleRow(
@@ -72,6 +73,7 @@ ROWS = [
         heads,
         exact.rotary,
         large=LONG,
+        costly=("max_len",),
         tied=False,  # rotating a pair of equal numbers subtracts two rounded products
         differences=(
             INTEGER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.records import Difference, Refused, Remark, option
+from conformance.records import Difference, OtherDefault, Refused, Remark, option
 from conformance.rows import Part, SchedulerRow
 from conformance.strategies.coverage import Purposeful, among, between
 from numpyml.nn import schedulers
@@ -35,11 +35,11 @@ flags = among(False, True)
 
 
 def schedule(
-    kind: type, options: Mapping[str, Purposeful], validated: str = "", *remarks: Remark, metric: bool = False
+    kind: type, options: Mapping[str, Purposeful], validated: str = "", *others: Difference, metric: bool = False
 ) -> SchedulerRow:
     """The row of a schedule. The options in ``validated`` are checked at construction, by PyTorch late or never."""
     refused = Refused(option(validated, ""), "options are validated at construction; PyTorch uses any value")
-    differences: tuple[Difference, ...] = (refused, *remarks) if validated else remarks
+    differences: tuple[Difference, ...] = (refused, *others) if validated else others
     return SchedulerRow(kind, f"optim.lr_scheduler.{kind.__name__}", options, metric=metric, differences=differences)
 
 
@@ -64,7 +64,7 @@ ROWS = [
         {
             "start_factor": among(1 / 3, 0.01, 0.5, 1.0),
             "end_factor": among(1.0, 0.3, 0.0),
-            "total_iters": between(1, 65),
+            "total_iters": between(1, 65, default=5),
         },
         "start_factor end_factor total_iters",
         Remark("a rate ends at 0; PyTorch's may end below 0 by a rounding"),
@@ -116,6 +116,7 @@ ROWS = [
             "eps": among(1e-8, 0.02),
         },
         "factor patience threshold cooldown min_lr eps",
+        OtherDefault("step(metrics=None)", "a call without a metric is refused by a message, not by the signature"),
         metric=True,
     ),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from conformance.comparison.rule import Input
-from conformance.records import CAUSAL_HINT, NOT_FINITE, Accepted, Finding, Refused, Remark, option
+from conformance.records import CAUSAL_HINT, NOT_FINITE, Accepted, Finding, OtherDefault, Refused, Remark, option
 from conformance.references.attention import attention
 from conformance.rows import CompositeRow, ModuleRow, Part
 from conformance.strategies.arrays import LAYOUTS, floats, longer, seeds, single
@@ -153,7 +153,7 @@ LAYER: dict[str, Strategy[Any]] = {
     "d_model": among(MODEL, 36),
     "nhead": among(1, 2, 4),
     "dim_feedforward": among(8, 5),
-    "dropout": among(0.0, 0.25),
+    "dropout": among(0.0, 0.25, 0.1),
     "activation": among("relu", "gelu", Part("nn.SiLU")),
     "layer_norm_eps": among(1e-5, 1e-3),
     "batch_first": flags,
@@ -367,6 +367,7 @@ ROWS = [
         {
             **LAYER,
             "d_model": among(MODEL),
+            "nhead": among(1, 2, 4, 8),
             "activation": among("relu", "gelu"),  # PyTorch loses a module: findings/decoder_activation.py
             "num_encoder_layers": between(1, 2),
             "num_decoder_layers": between(1, 2),
@@ -376,7 +377,14 @@ ROWS = [
         lambda o: sequences(2, o["batch_first"], MODEL, swaps_batch_and_length(o)),
         call=transformer_call,
         drops=True,
-        differences=(IGNORED_MASK, EPS),
+        constructed_only=("d_model", "num_encoder_layers", "num_decoder_layers"),
+        differences=(
+            IGNORED_MASK,
+            EPS,
+            OtherDefault(
+                "generate_square_subsequent_mask(dtype=<class 'numpy.float32'>)", "PyTorch's default precision, by name"
+            ),
+        ),
         findings=(INNER_GELU, COPIED),
     ),
 ]

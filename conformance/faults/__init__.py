@@ -9,6 +9,7 @@ def faults() -> list[Fault]:
     """Every fault."""
     from conformance.faults import (
         answers,
+        defaults,
         exactness,
         histories,
         masks,
@@ -20,7 +21,19 @@ def faults() -> list[Fault]:
         states,
     )
 
-    modules = (answers, states, optimizers, schedulers, randomness, masks, exactness, recording, refusals, histories)
+    modules = (
+        answers,
+        defaults,
+        states,
+        optimizers,
+        schedulers,
+        randomness,
+        masks,
+        exactness,
+        recording,
+        refusals,
+        histories,
+    )
     return [fault for module in modules for fault in module.FAULTS]
 
 

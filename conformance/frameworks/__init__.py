@@ -13,6 +13,7 @@ reported as not offered, never as passed:
     optimizers      optimizer, step, state; change_option, zero_gradients, save, restore, optimizer_state_dict
     schedules       optimizer, scheduler, scheduler_step, rates; save, restore
     DIFFERENCES     documented differences from PyTorch
+    LEAVES_OUT      options may be left out, and are at PyTorch's defaults then
 
 :class:`Adapter` documents the arguments and results of each. An adapter raises :class:`NotOffered` (a
 NotImplementedError will do) for a component, an option or a value of an option that its framework lacks;

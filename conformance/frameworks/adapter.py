@@ -28,6 +28,9 @@ class Adapter(Protocol):
     # Documented differences from PyTorch, by component: PyTorch's name or that in the table, '' for every one.
     DIFFERENCES: Mapping[str, Sequence[Difference]]
 
+    # Present where a call may leave out options of a component: the values in use are PyTorch's defaults then.
+    LEAVES_OUT: bool
+
     # Modules
 
     def make(self, component: str, options: Mapping[str, Any], dtype: Any) -> Any:

@@ -22,6 +22,7 @@ from numpyml.typing import Array
 NAME = "numpyml"
 REJECTIONS = (NumpymlError,)
 NAMESPACE = np
+LEAVES_OUT = True
 
 
 class Apply(Module):

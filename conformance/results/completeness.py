@@ -22,6 +22,7 @@ from conformance import contracts
 from conformance.divergences import ABSENT, ADDED, reason
 from conformance.frameworks import pytorch
 from conformance.records import Absent
+from conformance.results import defaults
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
 from conformance.strategies.coverage import purpose
@@ -106,6 +107,7 @@ def problems(rows: Sequence[Row] | None = None) -> list[str]:
     lines += [f"{title_of(f)} has a derivative and no contract row" for f in derivatives() if f not in held]
     for row in rows:
         lines += function_option_problems(row) if isinstance(row, FunctionRow) else option_problems(row)
+    lines += defaults.problems(rows, public())
     names = [row.name for row in rows]
     undeclared = [m for m in public().values() if isinstance(m, ModuleType) and not hasattr(m, "__all__")]
     lines += [f"{m.__name__} has no __all__, which declares what is public" for m in undeclared]

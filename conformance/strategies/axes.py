@@ -42,9 +42,10 @@ def axes_of(shape: Shape) -> Purposeful:
 
 @lru_cache(256)
 def orders_of(shape: Shape) -> Purposeful:
-    """A permutation of the axes."""
-    labels = (": as they are", ": in another order")
-    return purposeful(st.permutations(range(len(shape))), labels, lambda axes: [labels[list(axes) != sorted(axes)]])
+    """A permutation of the axes, or None: in reverse order."""
+    labels = (": as they are", ": in another order", "=None")
+    drawn = st.permutations(range(len(shape))) | st.none()
+    return purposeful(drawn, labels, lambda axes: [labels[2 if axes is None else list(axes) != sorted(axes)]])
 
 
 @lru_cache(256)

@@ -59,11 +59,13 @@ def among(*values: Any) -> Purposeful:
     return purposeful(st.sampled_from(values), map(equals, values), lambda value: [equals(value)])
 
 
-def between(low: int, high: int) -> Purposeful:
-    """An integer from low to high; both ends are promised, and 0 if it is between them."""
-    marks = {low, high, *({0} if low <= 0 <= high else ())}
+def between(low: int, high: int, default: int | None = None) -> Purposeful:
+    """An integer from low to high; both ends are promised, 0 if it is between them, and the default, if one is given.
+    That is drawn in half of the cases."""
+    marks = {low, high, *({0} if low <= 0 <= high else ()), *(() if default is None else (default,))}
     purpose = Purpose(tuple(map(equals, sorted(marks))), lambda n: [equals(n)] if n in marks else [])
-    return Purposeful(st.integers(low, high), purpose, f"{low} to {high}")
+    drawn = st.integers(low, high)
+    return Purposeful(drawn if default is None else drawn | st.just(default), purpose, f"{low} to {high}")
 
 
 def equals(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,17 +12,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 import numpyml
 from conformance import contracts, runner, test_conformance
-from conformance.results import completeness, floors
+from conformance.frameworks import signatures
+from conformance.results import completeness, defaults, floors
 from conformance.results.census import Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow, SchedulerRow
 from conformance.strategies.coverage import purpose
-from numpyml import names
-from numpyml.nn import Module, optimizers, schedulers
+from numpyml import Tensor, data, names, nn
+from numpyml.autograd.derivatives import TABLE
+from numpyml.nn import Module, layers, optimizers, schedulers
 
 TASKS = [(task.row, task.check) for task in runner.jobs()]
 
@@ -96,6 +100,60 @@ def test_every_option_of_a_function_is_missed() -> None:
             assert f"{row.name}({option}=...) is never drawn by its row" in lines
             taken += 1
     assert taken > 60
+
+
+def with_default(owner: Any, name: str, value: Any) -> inspect.Signature:
+    """The signature, with another default of one argument."""
+    signature = inspect.signature(owner)
+    changed = [p.replace(default=value) if p.name == name else p for p in signature.parameters.values()]
+    return signature.replace(parameters=changed)
+
+
+def test_every_other_default_of_a_component_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = 0
+    for row in contracts.rows():
+        if isinstance(row, FunctionRow):
+            continue
+        for name in row.options:
+            if inspect.signature(row.ours).parameters[name].default is inspect.Parameter.empty:
+                continue
+            with monkeypatch.context() as patch:
+                patch.setattr(row.ours, "__signature__", with_default(row.ours, name, "another"), raising=False)
+                signatures.arguments_of.cache_clear()
+                (line,) = defaults.of_component(row)
+            assert line.startswith(f"{row.name}({name}='another') is ")
+            changed += 1
+    signatures.arguments_of.cache_clear()
+    assert changed > 90
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "argument"),
+    [
+        (Tensor, "std", "ddof"),
+        (Tensor, "sum", "keepdims"),
+        (Tensor, "diagonal", "axis2"),
+        (Module, "train", "mode"),
+        (layers.MultiheadAttention, "compute", "need_weights"),
+        (data.DataLoader, "__init__", "batch_size"),
+        (nn.utils, "clip_grad_norm_", "norm_type"),
+    ],
+)
+def test_another_default_of_a_method_is_missed(
+    owner: Any, method: str, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = owner if method == "__init__" else getattr(owner, method)
+    monkeypatch.setattr(owner, "__signature__", with_default(owner, argument, "another"), raising=False)
+    signatures.arguments_of.cache_clear()
+    lines = defaults.problems(contracts.rows(), completeness.public())
+    signatures.arguments_of.cache_clear()
+    assert lines and all(f"({argument}='another') is " in line for line in lines)
+
+
+def test_another_default_of_a_derivative_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = TABLE[np.var]
+    monkeypatch.setattr(row, "partials", {"a": lambda g, a, axis=None, ddof=1, keepdims=False: g})
+    assert list(defaults.of_derivative(np.var)) == ["the derivative of numpy.var(ddof=1) is 0 by NumPy's default"]
 
 
 def test_every_label_is_missed() -> None:

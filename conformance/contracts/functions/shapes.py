@@ -47,7 +47,12 @@ MOVING = [
         moves(np.squeeze),
     ),
     row(np.expand_dims, lambda t, a, axis: t.unsqueeze(a, axis), on(axis=extra_axes), moves(np.expand_dims)),
-    row(np.transpose, lambda t, a, axes: t.permute(a, axes), on(axes=orders_of), moves(np.transpose)),
+    row(
+        np.transpose,
+        lambda t, a, axes: t.permute(a, tuple(range(a.ndim))[::-1] if axes is None else axes),
+        on(axes=orders_of),
+        moves(np.transpose),
+    ),
     row(
         np.swapaxes,
         lambda t, a, axis1, axis2: t.swapaxes(a, axis1, axis2),
