@@ -184,6 +184,8 @@ class FunctionRow(BaseRow):
     ours: Callable[..., Any] | None = None
     dispatch_operand: str = ""  # the only one by which NumPy dispatches: it is never a plain array
     large: tuple[Large, ...] = (Large(),)  # as a module's
+    # Further ways to spell a call, each a function of the operands and the options that this way can pass.
+    spellings: Mapping[str, Callable[..., Any]] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from conformance import divergences
 from conformance.cases.common import DTYPES, Case, answers, incoming_name
+from conformance.cases.spellings import FUNCTION, METHODS_OF_ARRAYS, OF_ARRAYS, OPERATOR, spellings
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
 from conformance.frameworks import numpyml, pytorch, under_test
@@ -36,6 +37,8 @@ class FunctionCase(Case):
         super().__init__(row, call.options, dtype, seed)
         self.call = call
         self.variables = [name for name in call.operands if name not in plain]
+        self.spelling = FUNCTION
+        self.listed = False  # whether plain operands in float64 are nested lists
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -66,22 +69,37 @@ class FunctionCase(Case):
         """The operands of which a gradient is asked."""
         return [x for name, x in zip(self.call.operands, self.arrays(arrays), strict=True) if name in self.variables]
 
-    def function(self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False) -> Callable[..., Any]:
-        """The function of the operands that are no plain arrays, from this namespace. In every other case, and where
-        it is to be brief, options at NumPy's own defaults are left out."""
+    def function(
+        self, namespace: Any, arrays: Mapping[str, Array], brief: bool = False, spelling: str | None = None
+    ) -> Callable[..., Any]:
+        """The function of the operands that are no plain arrays, from this namespace, in the case's own spelling or in
+        this one. In every other case, and where it is to be brief, options at NumPy's own defaults are left out."""
         options = self.passed(self.options)
         if brief:
             options = {name: x for name, x in options.items() if not self.row.at_default(name, x)}
+        spelling = self.spelling if spelling is None else spelling
+        spelled = spellings(self.row, len(self.call.operands), options).get(spelling)
         operands = dict(zip(self.call.operands, self.arrays(arrays), strict=True))
         most = max(x.ndim for x in operands.values())
         # A plain operand without axes is a Python number where another has axes.
-        plain = {name: x.item() if most > x.ndim == 0 else x for name, x in operands.items()}
+        plain: dict[str, Any] = {name: x.item() if most > x.ndim == 0 else x for name, x in operands.items()}
+        if self.listed:
+            lists = {name for name, x in operands.items() if x.dtype == np.float64 and x.ndim and x.size}
+            plain |= {name: operands[name].tolist() for name in lists}
 
         def call(*variables: Any) -> Any:
             arguments = {**plain, **dict(zip(self.variables, variables, strict=False))}
+            if spelled is not None:
+                return spelled(*arguments.values(), **options)
             return self.row.call(namespace, *arguments.values(), **options)
 
         return call
+
+    def ways(self) -> list[str]:
+        """Every spelling that this case can have."""
+        first = next(iter(self.call.operands)) in self.variables
+        known = spellings(self.row, len(self.call.operands), self.passed(self.options))
+        return [FUNCTION, *(way for way in known if first or way in OF_ARRAYS)]
 
     def _run(
         self, arrays: Mapping[str, Array], framework: Any, brief: bool = False, **options: Any
@@ -150,7 +168,9 @@ class FunctionCase(Case):
 
     def details(self) -> list[str]:
         plain = [f"{name} is a plain array" for name in self.call.operands if name not in self.variables]
-        return [*super().details(), *plain]
+        spelled = [f"spelled as {self.spelling}"] if self.spelling != FUNCTION else []
+        listed = ["plain arrays in float64 are nested lists"] if self.listed else []
+        return [*super().details(), *plain, *listed, *spelled]
 
 
 @st.composite
@@ -163,9 +183,58 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
         for dtype in DTYPES
         if not any(divergences.reason(row.name, NotCompared, f"{kind}, {dtype}", numpyml) for kind in kinds)
     ]
-    return FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), draw(plain_operands(row, call.operands)))
+    plain = draw(plain_operands(row, call.operands))
+    case = FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), plain)
+    case.spelling = draw(spelled(case))
+    case.listed = draw(listed(case))
+    return case
 
 
+@st.composite
+def spelled(draw: Draw, case: FunctionCase) -> str:
+    """A spelling of the call, where the framework's functions are NumPy's own."""
+    if under_test().NAMESPACE is not np:
+        return FUNCTION
+    first = next(iter(case.call.operands))
+    plain = PLAIN if case.call.operands[first].values.ndim else NUMBER
+    held = f"{first}{plain}" if first not in case.variables else ""
+
+    other = [name for name, x in case.options.items() if not case.row.at_default(name, x)]
+
+    def labels(way: str) -> list[str]:
+        first_operand = [f"spelled as {way}, {held}"] if way == OPERATOR and held else []
+        return [
+            f"spelled as {way}",
+            *first_operand,
+            *(f"{way} with {name}" for name in other if way in METHODS_OF_ARRAYS),
+        ]
+
+    # A nested list is made of a plain array after this: see listed.
+    way: str = draw(st.sampled_from(likely(case.ways(), lambda way: [*labels(way), *[LIST] * (way == OPERATOR)])))
+    promised = [FUNCTION, *spellings(case.row, len(case.call.operands), case.options)]
+    mark((label for way in promised for label in labels(way)), labels(way))
+    if OPERATOR in promised and len(case.call.operands) > 1:
+        numbers = may_hold(f"{first}{NUMBER}")
+        mark((f"spelled as {OPERATOR}, {first}{plain}" for plain in (PLAIN, LIST, *[NUMBER] * numbers)), ())
+    return way
+
+
+@st.composite
+def listed(draw: Draw, case: FunctionCase) -> bool:
+    """Whether plain operands are nested lists, where the framework's functions are NumPy's own."""
+    able = [name for name, x in case.call.operands.items() if name not in case.variables and x.values.size]
+    able = [name for name in able if case.call.operands[name].values.ndim and case.dtype == np.float64]
+    if under_test().NAMESPACE is not np or not able:
+        return False
+    labels = [name + LIST for name in able]
+    if case.spelling == OPERATOR and next(iter(case.call.operands)) in able:
+        labels.append(f"spelled as {OPERATOR}, {able[0]}{LIST}")
+    chosen: bool = draw(st.sampled_from(likely((False, True), lambda way: labels * way)))
+    mark(labels, labels * chosen)
+    return chosen
+
+
+PLAIN, LIST = ": a plain array", ": a nested list"
 MANY = 256  # numbers of a large operand, at least
 
 
@@ -185,9 +254,11 @@ def plain_operands(draw: Draw, row: FunctionRow, operands: Mapping[str, Input]) 
     """Which operands are no Tensors: none in every other call, else any but all."""
     able = [name for name in operands if name != row.dispatch_operand and len(operands) > 1]
     some = [chosen for n in range(1, len(operands)) for chosen in combinations(able, n)]
-    ways = likely([*[()] * len(some), *some], lambda way: [name + NUMBER for name in way])
+    ways = likely(
+        [*[()] * len(some), *some], lambda way: [name + held for name in way for held in (PLAIN, LIST, NUMBER)]
+    )
     plain: tuple[str, ...] = draw(st.sampled_from(ways)) if some else ()
-    mark((f"{name}: a plain array" for name in able), (f"{name}: a plain array" for name in plain))
+    mark((name + PLAIN for name in able), (name + PLAIN for name in plain))
     if may_hold(f"operands {FEWER}"):
         axes = {name: operand.values.ndim for name, operand in operands.items()}
         numbers = (name + NUMBER for name in plain if max(axes.values()) > axes[name] == 0)

@@ -18,12 +18,14 @@ def faults() -> list[Fault]:
         recording,
         refusals,
         schedulers,
+        spellings,
         states,
     )
 
     modules = (
         answers,
         defaults,
+        spellings,
         states,
         optimizers,
         schedulers,

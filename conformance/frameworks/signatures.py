@@ -29,6 +29,16 @@ def arguments_of(function: Any) -> Mapping[str, Any]:
     return {name: value.__name__ if inspect.isfunction(value) else value for name, value in values.items()}
 
 
+@cache
+def positional_of(function: Any) -> list[str]:
+    """The arguments that may be passed by position, in their order. Empty where no signature is published."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+
+
 def defaults_of(function: Any) -> Mapping[str, Any]:
     """The default of every argument that has one, by our names."""
     return {name: value for name, value in arguments_of(function).items() if value is not REQUIRED}

@@ -22,7 +22,7 @@ def cast(x: Array, dtype: str) -> Array:
 
 def cast_both(operands: list[Array], options: Mapping[str, Any], gys: Sequence[Array]) -> Answers:
     """A cast to the dtype and back, of value and gradient."""
-    return [cast(operands[0], **options)], [cast(gys[0], **options)]
+    return [cast(operands[0], options["dtype"])], [cast(gys[0], options["dtype"])]
 
 
 def power_by_base(a: Array, b: Array) -> Array:

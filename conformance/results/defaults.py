@@ -10,11 +10,12 @@ import numpy as np
 
 from conformance.divergences import reason
 from conformance.frameworks import numpyml, pytorch
-from conformance.frameworks.signatures import REQUIRED, arguments_of, numpy_defaults
+from conformance.frameworks.signatures import REQUIRED, arguments_of, numpy_defaults, positional_of
 from conformance.records import OtherDefault
 from conformance.rows import ComponentRow, Row
 from numpyml import Tensor
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
+from numpyml.autograd.methods import ArrayMethods
 from numpyml.autograd.table import Composite, title_of
 from numpyml.names import RENAMED
 
@@ -96,10 +97,14 @@ def of_derivative(function: Callable[..., Any]) -> Iterator[str]:
 
 
 def of_method(name: str) -> Iterator[str]:
-    """Those of a method of Tensor: NumPy's function, and NumPy's method where its signature is published."""
+    """Those of a method of Tensor, by NumPy's function and by NumPy's method where its signature is published; there
+    the order of arguments is NumPy's, too."""
     theirs = {**numpy_defaults(vars(np).get(name)), **numpy_defaults(vars(np.ndarray).get(name))}
     ours = numpy_defaults(getattr(Tensor, name))
     yield from (line for _, line in _differing(f"Tensor.{name}", ours, theirs, "NumPy's"))
+    order, of_array = (positional_of(vars(kind).get(name)) for kind in (ArrayMethods, np.ndarray))
+    if of_array and order != of_array:
+        yield f"Tensor.{name} takes {order} by position, NumPy's method {of_array}"
 
 
 def _methods(kind: type) -> list[str]:

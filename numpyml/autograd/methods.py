@@ -86,9 +86,14 @@ class ArrayMethods:
         """The axes in reverse order."""
         return self.transpose()
 
-    def item(self) -> Any:
-        """The one element, as a Python number."""
-        return self._data.item()
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return self.swapaxes(-1, -2)
+
+    def item(self, *args: Any) -> Any:
+        """The one element, or that at an index, as a Python number."""
+        return self._data.item(*args)
 
     def tolist(self) -> Any:
         """The elements, as nested lists of Python numbers."""
@@ -138,92 +143,124 @@ class ArrayMethods:
     __le__ = _binary(np.less_equal)
     __gt__ = _binary(np.greater)
     __ge__ = _binary(np.greater_equal)
-    __and__ = _binary(np.bitwise_and)
-    __or__ = _binary(np.bitwise_or)
-    __xor__ = _binary(np.bitwise_xor)
+    __and__, __rand__ = _binary(np.bitwise_and), _reflected(np.bitwise_and)
+    __or__, __ror__ = _binary(np.bitwise_or), _reflected(np.bitwise_or)
+    __xor__, __rxor__ = _binary(np.bitwise_xor), _reflected(np.bitwise_xor)
     __hash__ = object.__hash__
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
 
     # Methods
 
-    def astype(self, dtype: DTypeLike) -> Tensor:
+    def astype(
+        self, dtype: DTypeLike, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Tensor:
         """The values in another dtype; the gradient comes back in this one."""
-        return self._apply(np.ndarray.astype, (self, np.dtype(dtype)))
+        return self._apply(np.ndarray.astype, (self, np.dtype(dtype), order, casting, subok, copy))
 
-    def copy(self) -> Tensor:
+    def copy(self, order: str = "C") -> Tensor:
         """The values in a new array."""
-        return self._apply(np.copy, (self,))
+        return self._apply(np.copy, (self, order))
 
-    def sum(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def sum(
+        self, axis: Axis = None, dtype: None = None, out: None = None, *, keepdims: bool = False, **options: Any
+    ) -> Tensor:
         """``np.sum``."""
-        return self._apply(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.sum, (self, axis, dtype, out), {"keepdims": keepdims, **options})
 
-    def mean(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def mean(
+        self, axis: Axis = None, dtype: None = None, out: None = None, *, keepdims: bool = False, **options: Any
+    ) -> Tensor:
         """``np.mean``."""
-        return self._apply(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.mean, (self, axis, dtype, out), {"keepdims": keepdims, **options})
 
-    def prod(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def prod(
+        self, axis: Axis = None, dtype: None = None, out: None = None, *, keepdims: bool = False, **options: Any
+    ) -> Tensor:
         """``np.prod``."""
-        return self._apply(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.prod, (self, axis, dtype, out), {"keepdims": keepdims, **options})
 
-    def var(self, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def var(
+        self,
+        axis: Axis = None,
+        dtype: None = None,
+        out: None = None,
+        ddof: float = 0,
+        *,
+        keepdims: bool = False,
+        **options: Any,
+    ) -> Tensor:
         """``np.var``."""
-        return self._apply(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return self._apply(np.var, (self, axis, dtype, out, ddof), {"keepdims": keepdims, **options})
 
-    def std(self, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def std(
+        self,
+        axis: Axis = None,
+        dtype: None = None,
+        out: None = None,
+        ddof: float = 0,
+        *,
+        keepdims: bool = False,
+        **options: Any,
+    ) -> Tensor:
         """``np.std``."""
-        return self._apply(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return self._apply(np.std, (self, axis, dtype, out, ddof), {"keepdims": keepdims, **options})
 
-    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axis = None, out: None = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.max``."""
-        return self._apply(np.max, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.max, (self, axis, out), {"keepdims": keepdims, **options})
 
-    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axis = None, out: None = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.min``."""
-        return self._apply(np.min, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.min, (self, axis, out), {"keepdims": keepdims, **options})
 
-    def cumsum(self, axis: int | None = None) -> Tensor:
+    def cumsum(self, axis: int | None = None, dtype: None = None, out: None = None) -> Tensor:
         """``np.cumsum``."""
-        return self._apply(np.cumsum, (self,), {"axis": axis})
+        return self._apply(np.cumsum, (self, axis, dtype, out))
 
-    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, out: None = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.all``."""
-        return self._apply(np.all, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.all, (self, axis, out), {"keepdims": keepdims, **options})
 
-    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, out: None = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.any``."""
-        return self._apply(np.any, (self,), {"axis": axis, "keepdims": keepdims})
+        return self._apply(np.any, (self, axis, out), {"keepdims": keepdims, **options})
 
-    def argmax(self, axis: int | None = None) -> Tensor:
+    def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """``np.argmax``."""
-        return self._apply(np.argmax, (self,), {"axis": axis})
+        return self._apply(np.argmax, (self, axis, out), {"keepdims": keepdims})
 
-    def argmin(self, axis: int | None = None) -> Tensor:
+    def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """``np.argmin``."""
-        return self._apply(np.argmin, (self,), {"axis": axis})
+        return self._apply(np.argmin, (self, axis, out), {"keepdims": keepdims})
 
-    def argsort(self, axis: int | None = -1) -> Tensor:
+    def argsort(self, axis: int | None = -1, kind: str | None = None, order: None = None, **options: Any) -> Tensor:
         """``np.argsort``."""
-        return self._apply(np.argsort, (self,), {"axis": axis})
+        return self._apply(np.argsort, (self, axis, kind, order), options)
 
-    def clip(self, a_min: Any = None, a_max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Tensor:
         """``np.clip``."""
-        return self._apply(np.clip, (self, a_min, a_max))
+        return self._apply(np.clip, (self, min, max, out))
 
-    def round(self, decimals: int = 0) -> Tensor:
+    def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """``np.round``."""
-        return self._apply(np.round, (self, decimals))
+        return self._apply(np.round, (self, decimals, out))
 
-    def dot(self, other: Any) -> Tensor:
+    def dot(self, other: Any, out: None = None) -> Tensor:
         """``np.dot``."""
-        return self._apply(np.dot, (self, other))
+        return self._apply(np.dot, (self, other, out))
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """``np.reshape``; the shape as one tuple or as several arguments."""
-        return self._apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape))
+        return self._apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
 
-    def ravel(self) -> Tensor:
+    def ravel(self, order: str = "C") -> Tensor:
         """``np.ravel``."""
-        return self._apply(np.ravel, (self,))
+        return self._apply(np.ravel, (self, order))
 
     flatten = ravel
 
@@ -244,14 +281,14 @@ class ArrayMethods:
         """``np.repeat``."""
         return self._apply(np.repeat, (self, repeats, axis))
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
         """``np.take``."""
-        return self._apply(np.take, (self, indices, axis))
+        return self._apply(np.take, (self, indices, axis, out, mode))
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """``np.diagonal``."""
         return self._apply(np.diagonal, (self, offset, axis1, axis2))
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: None = None, out: None = None) -> Tensor:
         """``np.trace``."""
-        return self._apply(np.trace, (self, offset, axis1, axis2))
+        return self._apply(np.trace, (self, offset, axis1, axis2, dtype, out))

@@ -47,9 +47,9 @@ class Row:
         refuse: asks for arguments by name, as a partial does, and says which of their values the derivative does not
             cover; the empty string when it covers them all.
 
-    ``positional`` and ``starred`` are the names of the positional parameters and of ``*name``; ``parameters`` are the
-    names of all parameters that a call may pass, in NumPy's order; ``refused`` are the others, with the one value, as
-    a string, that is allowed.
+    ``arrays`` are the operands that are no sequences of arrays. ``positional`` and ``starred`` are the names of the
+    positional parameters and of ``*name``; ``parameters`` are the names of all parameters that a call may pass, in
+    NumPy's order; ``refused`` are the others, with the one value, as a string, that is allowed.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Row:
         self.starred = bare[star] if star < len(tokens) else ""
         self.parameters = [name for name in bare if name and name not in self.refused]
         self.partials = partials
+        self.arrays = [name for name in partials if name not in self.sequences]
         self.requests = {operand: argument_names(partial) for operand, partial in partials.items()}
         self.refuse = refuse
         self.refuse_requests = argument_names(refuse) if refuse else ()

@@ -187,6 +187,9 @@ class Tensor(ArrayMethods):
         numeric = bound if isinstance(function, np.ufunc) else row.partials  # names of values, not of options
         scalar = _scalar_type([bound[name] for name in numeric if name in bound])
         raw = {name: _arrays(value, scalar if name in numeric else None) for name, value in bound.items()}
+        for name in row.arrays:  # a partial is asked for arrays
+            if type(raw.get(name)) in (list, tuple):
+                raw[name] = np.asarray(raw[name])
         plain = [raw.get(name, value) for name, value in zip(row.positional, args, strict=False)]
         options = {name: raw.get(name, value) for name, value in kwargs.items()}
         y = function(*plain, *raw.get(row.starred, ()), **options)

@@ -82,6 +82,47 @@ def test_methods_are_those_of_arrays(name: str) -> None:
     np.testing.assert_allclose(result.data, expected)
 
 
+def test_methods_take_numpys_arguments_in_numpys_order() -> None:
+    t = leaf(A)
+    np.testing.assert_array_equal(t.clip(max=2).data, A.clip(max=2))
+    np.testing.assert_array_equal(t.clip(min=2, max=3).data, A.clip(min=2, max=3))
+    np.testing.assert_array_equal(t.std(0, None, None, 1).data, A.std(0, None, None, 1))
+    np.testing.assert_array_equal(t.argmax(1, keepdims=True).data, A.argmax(1, keepdims=True))
+    np.testing.assert_array_equal(t.argsort(0, "stable").data, A.argsort(0, "stable"))
+    np.testing.assert_array_equal(t.astype("f4", copy=False).data, A.astype("f4", copy=False))
+    assert t.copy().data.flags.c_contiguous and t.T.copy().data.flags.c_contiguous
+    assert t.T.copy("F").data.flags.f_contiguous
+    assert t.item(1, 2) == A.item(1, 2)
+    assert t.mT.shape == (3, 2)
+    assert [np.asarray(x.data).tolist() for x in divmod(t, 4)] == [x.tolist() for x in divmod(A, 4)]
+    assert [x.tolist() for x in divmod(7, t)] == [x.tolist() for x in divmod(7, A)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: t.sum(dtype=np.float32),
+        lambda t: t.max(initial=3),
+        lambda t: t.mean(where=A > 1),
+        lambda t: t.ravel("F"),
+        lambda t: t.reshape(6, order="F"),
+        lambda t: t.take([0], 0, None, "wrap"),
+        lambda t: t.clip(1, 2, A),
+    ],
+)
+def test_an_option_of_a_method_without_a_derivative_is_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"has no derivative here; leave \w+ out"):
+        call(leaf(A))
+
+
+def test_reflected_operators_with_lists_and_booleans() -> None:
+    t = leaf([[0.5, 2.0], [3.0, 1.0]])
+    ([[1.0, 2.0]] @ t).sum().backward()
+    assert t.grad is not None and t.grad.tolist() == [[1, 1], [2, 2]]
+    assert (True & (t > 1)).tolist() == [[False, True], [True, False]]
+    assert (False | (t > 1)).tolist() == (True ^ (t <= 1)).tolist() == [[False, True], [True, False]]
+
+
 def test_shapes_as_one_tuple_or_as_arguments() -> None:
     t = leaf(A)
     assert t.reshape(3, 2).shape == t.reshape((3, 2)).shape == t.reshape(3, -1).shape == (3, 2)

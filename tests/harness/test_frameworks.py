@@ -214,7 +214,7 @@ def test_an_option_that_a_framework_lacks_is_asked_of_it_at_other_values_alone(s
 def test_defaults_are_left_out_of_every_other_call() -> None:
     said = SimpleNamespace(trace=lambda a, **options: options)
     options = {"offset": 1, "axis1": 0, "axis2": 1}
-    cases = [trace_of(seed, **options) for seed in (0, 1)]
+    cases = [trace_of(seed, **options) for seed in (0, 2)]
     assert [case.function(said, {"x": np.eye(3)})(None) for case in cases] == [options, {"offset": 1}]
     for name in ("sum", "std", "sort", "einsum", "split", "stack", "full_like", "pad"):  # NumPy's "no value" among them
         (row,) = (row for row in contracts.rows() if row.name == name)

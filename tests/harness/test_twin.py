@@ -218,7 +218,7 @@ CALLED = {
     "methods": lambda x: x.sum(axis=0) + x.mean(0) * x.max() - x.min(axis=0) + x.T[0, 0] + x.reshape(-1)[3],
     "variance": lambda x: x.var(axis=0, ddof=1) + x.std(1, keepdims=True).ravel()[:3] + np.std(x, 0, correction=1),
     "indexing": lambda x: x[1:, MASK] * x[[0, 2, 1]][:3, :2] + x[1:, None, 0] + x[x > 0.1].sum(),
-    "clip": lambda x: np.clip(x, -0.5, None) + x.clip(a_max=0.3) + np.clip(x, a_min=x * 0.5, a_max=1),
+    "clip": lambda x: np.clip(x, -0.5, None) + x.clip(max=0.3) + np.clip(x, a_min=x * 0.5, a_max=1),
     "where": lambda x: np.where(x > 0, x, 0.1 * x) + np.where(MASK, 1.0, x),
     "joined": lambda x: np.concatenate([x, np.ones((1, 3)), x[:1]], axis=0) @ np.stack([x[0], x[1]], axis=1),
     "stacked": lambda x: np.hstack([x, x]) + np.vstack((x, x))[:4].reshape(4, 3)[:, [0, 1, 2, 0, 1, 2]],

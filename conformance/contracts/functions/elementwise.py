@@ -41,6 +41,14 @@ def clipped(n: Any, a: Any, *limits: Any, bounds: str, spelling: str) -> Any:
     return n.clip(a, **{name: bound for name, bound in zip(("min", "max"), both, strict=True) if bound is not None})
 
 
+def clipped_by_method(a: Any, *limits: Any, bounds: str, spelling: str) -> Any:
+    """The method clip with bounds by position, or min and max by keyword."""
+    both = bounded(limits, bounds)
+    if spelling == "a_min a_max":
+        return a.clip(*both)
+    return a.clip(**{name: bound for name, bound in zip(("min", "max"), both, strict=True) if bound is not None})
+
+
 SQUARE_LOST = Finding("gradient", "arcsin_gradient.py", "1 - x² rounds off the difference between x and 1", "float32")
 SQUARE_OVERFLOWS = Finding("gradient", "arcsinh_gradient.py", "x² overflows", "float32")
 HYPERBOLIC = Finding("gradient", "sinh_gradient.py", "the derivative overflows, though its product with g does not")
@@ -135,10 +143,22 @@ UNARY = [
     row(np.around, lambda t, a, decimals: t.round(a, decimals=decimals), decimal, ROUNDED),
     row(
         np.ndarray.astype,
-        lambda t, a, dtype: a.to(getattr(t, dtype)).to(a.dtype),
-        on(kinds=NASTY, dtype=among("float32", "float64")),
+        lambda t, a, dtype, **_: a.to(getattr(t, dtype)).to(a.dtype),
+        on(
+            kinds=NASTY,
+            dtype=among("float32", "float64"),
+            order=among("K", "C", "F", "A"),
+            casting=among("unsafe", "same_kind"),
+            subok=among(True, False),
+            copy=among(True, False),
+        ),
         FunctionReference("the cast itself, of the gradient too", exact.cast_both),
-        lambda n, a, dtype: a.astype(np.dtype(dtype)).astype(a.dtype),
+        lambda n, a, dtype, **options: a.astype(np.dtype(dtype), **options).astype(a.dtype),
+        spellings={
+            "options by position": lambda a, dtype, order="K", casting="unsafe", subok=True, copy=True: a.astype(
+                np.dtype(dtype), order, casting, subok, copy
+            ).astype(a.dtype)
+        },
     ),
     row(
         np.copy,
@@ -259,6 +279,7 @@ SEVERAL = [
         clips(),
         FunctionReference("formula in extended precision", exact.clip),
         clipped,
+        spellings={"method": clipped_by_method},
     ),
     row(
         np.where,

@@ -62,6 +62,10 @@ ROWS = [
         lambda n, *xs, subscripts, **optimize: n.einsum(subscripts, *xs, **optimize),
         differences=(
             LONE_ZERO,
+            Remark(
+                "infinite numbers that are repeated by a stride of 0 are not compared: NumPy's einsum adds up the "
+                "other factor first, and has ∞ where ∞ − ∞ is NaN."
+            ),
             Refused(
                 ("option subscripts",),
                 "subscripts are a string; NumPy also accepts some other values",

@@ -75,6 +75,7 @@ ROWS = [
         formula(exact.variance, exact.variance_partial),
         large=(),
         differences=(SQUARES,),
+        findings=(Finding("output", "std_value.py", RUNNING_MEAN),),
     ),
     row(
         np.std,

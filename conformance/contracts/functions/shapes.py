@@ -38,8 +38,15 @@ MOVING = [
         lambda t, a, shape: t.reshape(a, shape),
         on(shape=reversed_shape),
         moves(lambda a, shape: a.reshape(shape)),
+        spellings={"method, lengths as arguments": lambda a, shape: a.reshape(*shape)},
     ),
-    row(np.ravel, lambda t, a: t.reshape(a, (-1,)), on(), moves(np.ravel)),
+    row(
+        np.ravel,
+        lambda t, a: t.reshape(a, (-1,)),
+        on(),
+        moves(np.ravel),
+        spellings={"flatten": lambda a: a.flatten()},
+    ),
     row(
         np.squeeze,
         lambda t, a, axis: t.squeeze(a) if axis is None else t.squeeze(a, axis),
@@ -52,6 +59,10 @@ MOVING = [
         lambda t, a, axes: t.permute(a, tuple(range(a.ndim))[::-1] if axes is None else axes),
         on(axes=orders_of),
         moves(np.transpose),
+        spellings={
+            "method, axes as arguments": lambda a, axes: a.transpose(*([] if axes is None else axes)),
+            "T": lambda a: a.T,
+        },
     ),
     row(
         np.swapaxes,
@@ -115,6 +126,7 @@ JOINING = [
         several("a b c", NASTY, axis=axis_or_flat),
         moves(lambda *xs, axis: np.concatenate(xs, axis)),
         joined("concatenate"),
+        spellings={"options by position": lambda *xs, axis: np.concatenate(xs, axis)},
     ),
     row(
         np.stack,
@@ -122,6 +134,7 @@ JOINING = [
         several("a b c", NASTY, axis=extra_axes),
         moves(lambda *xs, axis: np.stack(xs, axis)),
         joined("stack"),
+        spellings={"options by position": lambda *xs, axis: np.stack(xs, axis)},
     ),
     *(
         row(function, theirs, several(names, NASTY), moves(lambda *xs, f=function: f(xs)), joined(function.__name__))
@@ -144,6 +157,7 @@ JOINING = [
         sections(even=True),
         moves(lambda a, cuts, axis: np.split(a, cuts, axis)),
         lambda n, a, cuts, **axis: n.split(a, cuts, **axis),
+        spellings={"options by position": lambda a, cuts, axis: np.split(a, cuts, axis)},
     ),
     row(
         np.array_split,
@@ -151,6 +165,7 @@ JOINING = [
         sections(),
         moves(lambda a, cuts, axis: np.array_split(a, cuts, axis)),
         lambda n, a, cuts, **axis: n.array_split(a, cuts, **axis),
+        spellings={"options by position": lambda a, cuts, axis: np.array_split(a, cuts, axis)},
     ),
     *(
         row(

@@ -51,7 +51,7 @@ for _step in (np.sign, np.floor, np.ceil, np.rint, np.trunc):
     unary(_step, lambda g: np.zeros_like(g))
 for _round in (np.round, np.around):
     derivative(_round, "a decimals !out", a=lambda g: np.zeros_like(g))
-derivative(np.ndarray.astype, "a dtype", a=lambda g: g)
+derivative(np.ndarray.astype, "a dtype order casting subok copy", a=lambda g: g)
 derivative(np.copy, "a order subok", a=lambda g: g)
 
 # Two operands
