@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conformance.comparison.rule import Input
 from conformance.rows import Call
 from conformance.strategies.arrays import EXTREME, NASTY, Shape, floats, grows, shapes, side, single
-from conformance.strategies.coverage import Draw, among, mark, pick
+from conformance.strategies.coverage import Draw, among, mark, pick, purposeful
 
 
 def multiplied(operands: Mapping[str, Input], **options: Any) -> Call:
@@ -52,14 +52,28 @@ def tensordots(draw: Draw) -> Call:
     shared = draw(shapes(1, 2, 1, 4, 64, name="shared"))
     a, b = (*draw(shapes(0, 2, 0, 3, 32, name="left")), *shared), (*shared, *draw(shapes(0, 2, 0, 3, 32, name="right")))
     axes: Any = len(shared)
-    if pick(draw, "axes given", among(False, True)):
+    ways = ("a number", "lists", "lists in another order", "lists from the back")
+    way = pick(draw, "axes: ", purposeful(st.sampled_from(ways), ways, lambda way: [way]))
+    if way != "a number":
         axes = ([len(a) - len(shared) + i for i in range(len(shared))], list(range(len(shared))))
+    if way == "lists in another order":  # the axes of both operands in any order, those of the sum in another
+        moved, shuffled = draw(st.permutations(range(len(a)))), draw(st.permutations(range(len(b))))
+        axes = ([moved.index(i) for i in axes[0]], [shuffled.index(i) for i in axes[1]])
+        axes = tuple(list(reversed(side)) for side in axes) if draw(st.booleans()) else axes
+        a, b = tuple(a[i] for i in moved), tuple(b[i] for i in shuffled)
+    elif way == "lists from the back":
+        axes = ([i - len(a) for i in axes[0]], [i - len(b) for i in axes[1]])
+    crossed = isinstance(axes, tuple) and axes[0] == sorted(axes[0]) and axes[1] != sorted(axes[1])
+    mark(["axes: each side in an order of its own"], ["axes: each side in an order of its own"] * crossed)
     return multiplied({"a": draw(floats(a, NASTY)), "b": draw(floats(b, NASTY))}, axes=axes)
 
 
 EINSUMS = {
     "ij,jk->ik": "ij jk",
     "ij,kj": "ij kj",
+    "ki,ij": "ki ij",
+    "ji": "ji",
+    "kji,li": "kji li",
     "bij,bjk->bik": "bij bjk",
     "i,i->": "i i",
     "i,j->ij": "i j",

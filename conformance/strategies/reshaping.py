@@ -52,6 +52,9 @@ def shifts(draw: Draw) -> Call:
     return Call({"x": draw(floats(shape, NASTY))}, {"shift": shift, "axis": axis})
 
 
+ALONG_THE_LAST = "repeats: other numbers for each along the last of three axes or more"
+
+
 @st.composite
 def repeats(draw: Draw) -> Call:
     """An operand and its repeats: one number, or one for each element of the axis."""
@@ -62,6 +65,9 @@ def repeats(draw: Draw) -> Call:
     labels = ("=0", "=3", ": one for each")
     repeats = purposeful(st.integers(0, 3) | each, labels, lambda k: [f"={k}" if isinstance(k, int) else labels[2]])
     chosen = pick(draw, "repeats", repeats)
+    inner = axis is not None and len(shape) > 2 and axis % len(shape) == len(shape) - 1 and isinstance(chosen, tuple)
+    several = bool(np.prod(shape)) and len({*chosen}) > 1 if inner else False
+    mark([ALONG_THE_LAST], [ALONG_THE_LAST] * several)
     return Call({"x": draw(floats(shape, NASTY))}, {"repeats": chosen, "axis": axis})
 
 
