@@ -163,6 +163,10 @@ def census_of_run(options: argparse.Namespace) -> Census:
     notes = runner.run_all(tasks, options.profile, seed, options.examples, options.jobs, options.framework)
     census.notes.extend(report.watched(notes, len(tasks)))
     if frameworks.under_test().NAME == "numpyml" and options.examples is None:
+        if options.profile != "quick":
+            rare = completeness.rarely(census.notes)
+            runner.draw_more(census.notes, rare, completeness.LEAST, options.profile, seed)
+            census.about.incomplete.extend(completeness.rare(census.notes))
         missing = completeness.unreached(census.notes) + completeness.blunt(census.notes)
         if seed == runner.SEED:  # a fresh seed may meet what nobody has seen yet
             missing += completeness.unrecorded(census.notes)

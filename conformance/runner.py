@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -126,19 +126,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     first: dict[str, tuple[int, set[str] | None, int]] = {}  # finding -> the search that met it first
 
     def attempt(case: Any, coverage: Coverage) -> None:
-        try:
-            with np.errstate(all="ignore"):  # overflow is what some values are for
-                job.check.run(case, note)
-        except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
-            if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
-                note.not_offered += 1
-                return
-            note.failure = f"{_described(error)}\n{case!r}"
-            raise
-        if not note.failure:
-            note.examples += 1
-            note.promised |= coverage.promised
-            note.reached |= coverage.reached
+        _attempt(job, note, case, coverage)
 
     def search(number: int, labels: set[str] | None = None, again: int = 0, examine: Examine = attempt) -> None:
         """Run the check on so many cases: any, or those alone that hold one of these labels."""
@@ -159,6 +147,54 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
         note.failure = note.failure or f"{type(error).__name__}: {error}"
     return note
+
+
+def _attempt(job: Job, note: Note, case: Any, coverage: Coverage) -> None:
+    """Run a check on a case, and count what it has reached."""
+    framework = under_test()
+    try:
+        with np.errstate(all="ignore"):  # overflow is what some values are for
+            job.check.run(case, note)
+    except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
+        if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
+            note.not_offered += 1
+            return
+        note.failure = f"{_described(error)}\n{case!r}"
+        raise
+    if not note.failure:
+        note.examples += 1
+        note.reach(coverage.promised, coverage.reached, job.check.ignores)
+
+
+def draw_more(
+    notes: Sequence[Note], rare: Mapping[str, Mapping[str, int]], least: int, profile: str, seed: int
+) -> None:
+    """Go on with a check of each of these components until what it has rarely drawn was drawn so many times."""
+    for row, few in rare.items():
+        covering = [n for n in notes if n.row == row and n.covers and n.check != "large" and n.comparisons]
+        if not covering:
+            continue
+        note, missing = covering[-1], {label: least - met for label, met in few.items()}
+        task = Task(row, note.check)
+        for again in range(1, 6):
+            before = dict(note.reached)
+            try:
+                _search(
+                    jobs(profile)[task].cases,
+                    zlib.crc32(f"{task} {seed} more".encode()) + again,
+                    sum(missing.values()),
+                    set(missing),
+                    partial(_attempt, jobs(profile)[task], note),
+                )
+            except hypothesis.errors.Unsatisfiable:
+                pass
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
+                note.failure = note.failure or f"{type(error).__name__}: {error}"
+                break
+            gained = {label: note.reached.get(label, 0) - before.get(label, 0) for label in missing}
+            missing = {label: n - gained[label] for label, n in missing.items() if n > gained[label]}
+            if not missing:
+                break
 
 
 Examine = Callable[[Any, Coverage], None]
@@ -198,7 +234,7 @@ def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
     """Go on until every promise was reached, or until several searches in turn reached no new one."""
     fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
     for again in count(1):
-        missing, before = note.promised - note.reached, len(note.reached)
+        missing, before = note.promised - note.reached.keys(), len(note.reached)
         if not missing or fruitless == 5:
             return
         with suppress(hypothesis.errors.Unsatisfiable):

@@ -12,13 +12,14 @@ from conformance.comparison.rule import Input
 from conformance.frameworks import offers, under_test
 from conformance.frameworks.signatures import component_defaults
 from conformance.rows import Large, same_default
-from conformance.strategies.arrays import laid_out
+from conformance.strategies.arrays import ONE_NUMBER, laid_out, possible_layouts
 from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage
 from numpyml.typing import Array
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GY = "incoming gradient"
 LEFT_OUT = " left out"
+UNUSUAL = ("fortran", "reversed", "broadcast", ONE_NUMBER)
 
 
 def incoming_name(i: int) -> str:
@@ -57,6 +58,7 @@ class Case:
         # Whether the framework's call leaves out the options at their defaults. PyTorch and the reference get all of
         # them: the values in use are compared, not signatures.
         self.brief = seed % 4 > 1
+        self.incoming_layout: str | None = None  # of the first incoming gradient; None: any, by the seed
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -102,6 +104,15 @@ class Case:
             coverage.add("", PRECISIONS, self.dtype)
         return coverage
 
+    def add_incoming(self, coverage: Coverage) -> None:
+        """Add the labels of the memory layouts that the first incoming gradient can have and that matter most often,
+        and of its own."""
+        x = self.numbers.get(GY)
+        if x is not None and not self.large:
+            layouts = possible_layouts(x.values.shape)
+            coverage.promised.update(f"{GY}: {layout} layout" for layout in layouts if layout in UNUSUAL)
+            coverage.reached.update(f"{GY}: {layout} layout" for layout in layouts if layout == x.layout)
+
     def add_left_out(self, coverage: Coverage) -> None:
         """Add the labels of the options that may be left out, and of those that this case leaves out. A row of many
         parts is to leave them out all at once alone, in the check nothing_given."""
@@ -129,4 +140,6 @@ class Case:
     def __repr__(self) -> str:
         first = f"{self.row.name}({', '.join(self.arguments())}), {self.dtype}"
         left_out = [f"left out, at the default: {', '.join(self.left_out)}"] * bool(self.left_out)
-        return "\n    ".join([first, *self.details(), *left_out, f"seed = {self.seed}"])
+        layout = self.incoming_layout or "C"
+        incoming = [f"{GY}: {layout} layout"] * (layout != "C")
+        return "\n    ".join([first, *self.details(), *incoming, *left_out, f"seed = {self.seed}"])

@@ -20,9 +20,9 @@ from conformance.frameworks import numpyml, pytorch, under_test
 from conformance.records import NaNAnswer, NotCompared
 from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow
-from conformance.strategies.arrays import growing, incoming, laid_out, seeds
+from conformance.strategies.arrays import growing, incoming, incoming_layouts, laid_out, seeds
 from conformance.strategies.calls import FEWER, NUMBER
-from conformance.strategies.coverage import Draw, among, likely, mark, may_hold, pick
+from conformance.strategies.coverage import Coverage, Draw, among, likely, mark, may_hold, pick
 from numpyml.nested import leaves
 from numpyml.typing import Array
 
@@ -57,7 +57,9 @@ class FunctionCase(Case):
         numbers = dict(self.call.operands)
         operands = [pytorch.tensor(x.values) for x in numbers.values()]
         for i, y in enumerate(leaves(self._torch(operands))):
-            numbers[incoming_name(i)] = incoming(tuple(y.shape), self.seed, i)
+            numbers[incoming_name(i)] = incoming(
+                tuple(y.shape), self.seed, i, layout=None if i else self.incoming_layout
+            )
         return numbers
 
     def _torch(self, operands: Sequence[Any]) -> Any:
@@ -163,6 +165,11 @@ class FunctionCase(Case):
             formula=formula.how if formula else "",
         )
 
+    def coverage(self) -> Coverage:
+        coverage = super().coverage()
+        self.add_incoming(coverage)
+        return coverage
+
     def arguments(self) -> list[str]:
         return [*self.call.operands, *super().arguments()]
 
@@ -185,6 +192,7 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     ]
     plain = draw(plain_operands(row, call.operands))
     case = FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), plain)
+    case.incoming_layout = draw(incoming_layouts())
     case.spelling = draw(spelled(case))
     case.listed = draw(listed(case))
     return case

@@ -22,7 +22,17 @@ from conformance.frameworks.signatures import defaults_of
 from conformance.records import Limit, OptionNotState
 from conformance.references import ModuleReference
 from conformance.rows import ModuleRow
-from conformance.strategies.arrays import VALUES, Shape, growing, grows, incoming, laid_out, seeds, single
+from conformance.strategies.arrays import (
+    VALUES,
+    Shape,
+    growing,
+    grows,
+    incoming,
+    incoming_layouts,
+    laid_out,
+    seeds,
+    single,
+)
 from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy, among, pick
 from numpyml import nested
 from numpyml.typing import Array
@@ -176,7 +186,7 @@ class ModuleCase(Case):
 
     def incoming(self, shape: Shape, i: int) -> Input:
         """The incoming gradient of an output."""
-        return incoming(shape, self.seed, 7, i)
+        return incoming(shape, self.seed, 7, i, layout=None if i else self.incoming_layout)
 
     def further(self, dtype: Any) -> dict[str, Any]:
         """The arguments by keyword: masks, read-only and in their memory layouts, and whatever is not an array."""
@@ -365,6 +375,7 @@ class ModuleCase(Case):
     def coverage(self) -> Coverage:
         coverage = super().coverage()
         coverage.add("", MODES, self.training)
+        self.add_incoming(coverage)
         if not self.large and not self.row.composed:
             coverage.promised.update(name + LEFT_OUT for name in self.call_defaults)
             missing = self.call_defaults.keys() - self.passed(self.call, self.call_defaults).keys()
@@ -401,7 +412,9 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     options = {name: draw(strategy) for name, strategy in row.options.items()}
     inputs = draw(_inputs(row, options))
     call = draw(row.call(options, inputs)) if row.call else {}
-    return ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
+    case = ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
+    case.incoming_layout = draw(incoming_layouts())
+    return case
 
 
 @st.composite

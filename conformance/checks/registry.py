@@ -76,6 +76,7 @@ class Check:
     examples: int = 24  # how many the default profile draws
     fewer_composed: bool = True  # a row of many parts gets a fifth of them
     covers: bool = False  # the runner draws on until the check has passed on every value that the strategies promise
+    ignores: str = "nothing"  # labels that begin so need not be reached by it
     sensitivity: tuple[str, ...] = ()  # plants errors in these precisions; the runner draws on until each is measured
 
     @property

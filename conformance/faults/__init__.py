@@ -9,6 +9,7 @@ def faults() -> list[Fault]:
     """Every fault."""
     from conformance.faults import (
         answers,
+        arguments,
         defaults,
         exactness,
         histories,
@@ -24,6 +25,7 @@ def faults() -> list[Fault]:
 
     modules = (
         answers,
+        arguments,
         defaults,
         spellings,
         states,

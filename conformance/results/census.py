@@ -55,7 +55,7 @@ class Tally:
     # "float32" -> the smallest error planted in one element, in units in the last place, that is always detected
     resolution: dict[str, float] = field(default_factory=dict)
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
-    reached: set[str] = field(default_factory=set)  # and what of it was drawn
+    reached: dict[str, int] = field(default_factory=dict)  # and in how many examples it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
@@ -70,11 +70,13 @@ class Tally:
         self.examples += other.examples
         for name, elements in other.findings.items():
             self.findings[name] = self.findings.get(name, 0) + elements
+        for label, examples in other.reached.items():
+            self.reached[label] = self.reached.get(label, 0) + examples
         for name, ulps in other.resolution.items():
             self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
         self.spread = [a + b for a, b in zip(self.spread, other.spread, strict=True)]
         self.torch_spread = [a + b for a, b in zip(self.torch_spread, other.torch_spread, strict=True)]
-        for sets in ("remarks", "promised", "reached", "references"):
+        for sets in ("remarks", "promised", "references"):
             getattr(self, sets).update(getattr(other, sets))
 
 
@@ -100,6 +102,13 @@ class Note(Tally):
         if self.comparisons:
             return "passed"
         return "not offered" if self.not_offered else "nothing to compare"
+
+    def reach(self, promised: set[str], reached: set[str], ignored: str) -> None:
+        """Count an example's labels, without those that begin so."""
+        self.promised |= {label for label in promised if not label.startswith(ignored)}
+        for label in reached:
+            if not label.startswith(ignored):
+                self.reached[label] = self.reached.get(label, 0) + 1
 
     @property
     def blind(self) -> set[str]:
@@ -186,7 +195,7 @@ class Line(Tally):
     @property
     def unreached(self) -> list[str]:
         """What a strategy is for and never drew."""
-        return sorted(self.promised - self.reached)
+        return sorted(self.promised - self.reached.keys())
 
     def add(self, note: Note) -> None:
         """Add a check."""
@@ -229,7 +238,7 @@ class About:
 class Census:
     """All notes of a run."""
 
-    FORMAT = 1  # of the JSON; another number is another meaning
+    FORMAT = 2  # of the JSON; another number is another meaning
 
     def __init__(self, about: About | None = None) -> None:
         self.about = about or About()
@@ -295,7 +304,7 @@ class Census:
                 Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
                 for c in written["curves"]
             ]
-            for sets in ("sensitivity", "remarks", "promised", "reached", "references"):
+            for sets in ("sensitivity", "remarks", "promised", "references"):
                 setattr(note, sets, set(written[sets]))
             census.notes.append(note)
         return census

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from types import ModuleType
@@ -31,6 +32,8 @@ from numpyml.autograd.table import title_of
 from numpyml.errors import MissingPackageError
 from numpyml.names import PYTORCH_OPTIONS
 from numpyml.nn import Module, losses, optimizers, schedulers
+
+LEAST = 3  # examples of the default profile in which everything that strategies promise is drawn
 
 # Public names without a row, by their path or that of their module, and what tests them instead.
 HELD_OTHERWISE = {
@@ -129,7 +132,31 @@ def unreached(notes: Iterable[Note]) -> list[str]:
         f"{note.row}-{note.check}: {label} was promised and never drawn"
         for note in notes
         if note.covers and not note.failure
-        for label in sorted(note.promised - note.reached)
+        for label in sorted(note.promised - note.reached.keys())
+    ]
+
+
+def rarely(notes: Sequence[Note]) -> dict[str, dict[str, int]]:
+    """Of every component, what its strategies promise and all its checks together have drawn fewer than LEAST times,
+    and in how many examples. Of two options together, and of a large array, one example is enough."""
+    rare: dict[str, dict[str, int]] = {}
+    for row in dict.fromkeys(note.row for note in notes):
+        own = [note for note in notes if note.row == row]
+        met = sum((Counter(note.reached) for note in own), Counter[str]())
+        promised = {label for note in own if note.covers and not note.failure for label in note.promised}
+        single = sorted(label for label in promised if " & " not in label and not label.startswith("large="))
+        if few := {label: met[label] for label in single if met[label] < LEAST}:
+            rare[row] = few
+    return rare
+
+
+def rare(notes: Sequence[Note]) -> list[str]:
+    """The same, a line each; what was never drawn is among the lines of :func:`unreached`."""
+    return [
+        f"{row}: {label} was drawn in {met} of at least {LEAST} examples; let its strategy draw it more often"
+        for row, few in rarely(notes).items()
+        for label, met in few.items()
+        if met
     ]
 
 

@@ -28,6 +28,7 @@ EXTREME = (*ORDINARY, "wide", "subnormal", "tiny")
 SATURATED = (*ORDINARY, "saturated")
 NASTY = (*EXTREME, "infinite", "nan")
 EVERY = (*NASTY, "saturated")
+ONE_NUMBER = "one number"
 LAYOUTS = ("C", "C", "strided", "fortran", "reversed", "broadcast", "unaligned")
 
 VALUES: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
@@ -72,6 +73,7 @@ LAYOUT_TESTS: dict[str, Callable[[Array], Any]] = {
     "reversed": lambda x: any(s < 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
     "broadcast": lambda x: any(s == 0 for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
     "unaligned": lambda x: not x.flags.aligned,
+    ONE_NUMBER: lambda x: x.size > 1 and not any(s for s, n in zip(x.strides, x.shape, strict=True) if n > 1),
 }
 
 
@@ -269,16 +271,31 @@ def integers(draw: Draw, shape: Strategy[Shape] | Shape, low: int, high: int, dt
     return Drawn(values.astype(dtype), draw(st.sampled_from(layouts)), "integers", purpose=_purpose((), layouts))
 
 
-def incoming(shape: Shape, *seed: int) -> Input:
-    """A random incoming gradient in any layout, or that of a sum: one number with strides of 0."""
+INCOMING = (*LAYOUTS, ONE_NUMBER)  # the last as of a sum: one number with strides of 0
+
+
+def incoming_layouts() -> Strategy[str]:
+    """The memory layout of incoming gradients."""
+    return one_of(tuple(likely(INCOMING, lambda layout: [_layout_label(layout)])))
+
+
+def incoming(shape: Shape, *seed: int, layout: str | None = None) -> Input:
+    """A random incoming gradient in this layout, or in any."""
     rng = np.random.default_rng(seed)
     values = single(rng.standard_normal(shape))
-    layout = str(rng.choice([*LAYOUTS, "one number"]))
+    layout = layout or str(rng.choice(INCOMING))
     if layout == "broadcast" and values.ndim:
         values = np.broadcast_to(values[:1], shape)
-    elif layout == "one number" and values.size:
+    elif layout == ONE_NUMBER and values.size:
         values = np.full(shape, rng.choice([1.0, -0.5, 0.125]))  # sums of these are exact
     return Input(values, layout)
+
+
+@lru_cache(1024)
+def possible_layouts(shape: Shape) -> tuple[str, ...]:
+    """The layouts of incoming gradients that an array of this shape can have."""
+    every = {layout: laid_out(np.zeros(shape), layout) for layout in dict.fromkeys(INCOMING)}
+    return tuple(layout for layout, x in every.items() if x.size and LAYOUT_TESTS[layout](x))
 
 
 def laid_out(x: Array, layout: str) -> Array:
@@ -329,6 +346,6 @@ _LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "fortran": lambda x: np.array(x, order="F"),
     "reversed": _reversed,
     "broadcast": _broadcast,
-    "one number": _one_number,
+    ONE_NUMBER: _one_number,
     "unaligned": _unaligned,
 }

@@ -39,7 +39,7 @@ def notes() -> list[Note]:
         row = runner.row_of(note.row)
         options = getattr(row, "options", {})
         note.promised = {name + label for name, s in options.items() for label in purpose(s).labels} | {"x: nan"}
-        note.reached = {*note.promised, "and more"}
+        note.reached = dict.fromkeys([*sorted(note.promised), "and more"], 3)
     return suite
 
 
@@ -164,11 +164,32 @@ def test_every_label_is_missed() -> None:
         if not note.covers:
             continue
         for label in sorted(note.promised):
-            note.reached.remove(label)
+            del note.reached[label]
             assert completeness.unreached(run) == [f"{note.row}-{note.check}: {label} was promised and never drawn"]
-            note.reached.add(label)
+            note.reached[label] = 3
             taken += 1
     assert taken > 3 * len(contracts.rows())
+
+
+def test_what_is_drawn_in_fewer_than_three_examples_is_red() -> None:
+    run = [note for note in notes() if note.row == "Dense"]
+    assert completeness.rare(run) == []
+    for note in run:
+        note.reached["bias=False"] = 0
+    run[0].reached |= {"bias=False": 2}
+    (line,) = completeness.rare(run)
+    assert line.startswith("Dense: bias=False was drawn in 2 of at least 3 examples")
+    assert completeness.rarely(run) == {"Dense": {"bias=False": 2}}
+    run[-1].reached["bias=False"] = 1  # all checks of a component count
+    assert completeness.rare(run) == []
+
+
+def test_what_is_rarely_drawn_is_drawn_on() -> None:
+    note = runner.run(runner.Task("Sigmoid", "input_gradients"), "quick")
+    label = "incoming gradient: fortran layout"
+    note.reached[label] = 1
+    runner.draw_more([note], completeness.rarely([note]), completeness.LEAST, "quick", 0)
+    assert note.reached[label] >= 3 and completeness.rare([note]) == [] and not note.failure
 
 
 def test_every_floor_is_missed() -> None:
@@ -236,7 +257,7 @@ def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
 
 def test_a_failure_is_told_once() -> None:
     run = notes()
-    run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, set()
+    run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, {}
     assert completeness.unreached(run) + floors.shortfalls(run, "default", True, even_floors()) == []
 
 

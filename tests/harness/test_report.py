@@ -104,7 +104,7 @@ def synthetic(families: dict[str, list[str]] | None = None, failing: bool = True
                         "float64": float(2 ** rng.integers(3, 9)),
                     }
                     note.promised = {"float32", "float64", "x: signed zeros", "x: ties", "bias=False", "x: empty"}
-                    note.reached = note.promised - ({"x: ties"} if name == "Conv2d" else set())
+                    note.reached = dict.fromkeys(note.promised - ({"x: ties"} if name == "Conv2d" else set()), 3)
                 if check == "trajectory":
                     note.curves = curves(rng, 1000)
                 if check == "parameter_gradients" and group in ("activations", "losses", "containers"):
@@ -162,7 +162,7 @@ EMPTY = Census()
 EARLY = synthetic(failing=False)  # as a run without spreads, resolutions and curves leaves it
 for _note in EARLY.notes:
     _note.spread = _note.torch_spread = [0] * len(SPREAD)
-    _note.resolution, _note.curves, _note.promised, _note.reached, _note.findings = {}, [], set(), set(), {}
+    _note.resolution, _note.curves, _note.promised, _note.reached, _note.findings = {}, [], set(), {}, {}
 
 
 @pytest.mark.parametrize(
@@ -290,13 +290,13 @@ def test_a_line_holds_what_its_checks_hold() -> None:
     first.resolution, second.resolution = {"float32": 4.0}, {"float32": 16.0, "float64": 8.0}
     first.findings, second.findings = {"tail": 2}, {"tail": 3}
     first.spread[1], second.spread[1] = 7, 8
-    first.promised, first.reached, second.reached = {"ties", "zeros"}, {"ties"}, {"ties"}
+    first.promised, first.reached, second.reached = {"ties", "zeros"}, {"ties": 1}, {"ties": 2}
     census = Census()
     census.notes = [first, second]
     (line,) = census.lines()
     assert (line.examples, line.comparisons, line.error, line.ulps, line.torch_ulps) == (3, 14, 0.5, 5.0, 2.0)
     assert line.resolution == {"float32": 16.0, "float64": 8.0} and line.findings == {"tail": 5}
-    assert line.spread[1] == 15 and line.unreached == ["zeros"]
+    assert line.spread[1] == 15 and line.unreached == ["zeros"] and line.reached == {"ties": 3}
 
 
 def test_the_json_gives_the_same_report_byte_for_byte(tmp_path: Path) -> None:
