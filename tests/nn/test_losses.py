@@ -434,3 +434,13 @@ def test_mean_whose_weights_add_up_to_zero_is_divided_by_zero():
     loss = CrossEntropyWithLogits([1.0, -2.0])
     assert np.isnan(loss.forward(np.zeros((3, 2)), np.array([0, 0, 1])))  # 0 / 0
     assert loss.forward(np.array([[0, 1.0], [0, 1], [0, 0]]), np.array([0, 0, 1])) == np.inf
+
+
+def test_gradient_over_very_many_classes_keeps_its_digits(rng):
+    x, targets = rng.standard_normal((1, 70_000, 2)), np.array([[69_333, 68_379]])
+    loss = losses.CrossEntropyWithLogits(reduction="sum")
+    loss.forward(x, targets)
+    p = np.exp(x.astype(np.longdouble))
+    p /= p.sum(axis=1, keepdims=True)
+    p[0, targets[0], [0, 1]] -= 1
+    assert (np.abs(loss.backward() / p - 1)).max() < 2e-15

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from numpyml.errors import DataError, DTypeError, OptionError, ShapeError, kind_of
 from numpyml.kernels import thresholds
-from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns
+from numpyml.kernels.softmax import cross_entropy_gradient, index_gradient, shifted_columns, sums
 from numpyml.kernels.sums import accumulator, over_rows
 from numpyml.nn.losses.base import REDUCTIONS, Loss, as_outputs, divided, require_probabilities, weighted
 from numpyml.options import choice, integer, number, weights
@@ -65,7 +65,7 @@ class CrossEntropyWithLogits(Loss):
         with np.errstate(invalid="ignore", under="ignore"):  # ∞ − ∞
             z = shifted_columns(z)
             p = np.exp(z)
-            total = np.add.reduce(p, axis=0, dtype=accumulator(p.dtype))
+            total = np.add.reduce(p, axis=0, dtype=np.float32) if p.itemsize == 2 else sums(p, 0)[0]
             p /= total
             log_total = np.log(total)
         scale = qw = log_p = None
