@@ -168,8 +168,10 @@ def census_of_run(options: argparse.Namespace) -> Census:
             runner.draw_more(census.notes, rare, completeness.LEAST, options.profile, seed)
             census.about.incomplete.extend(completeness.rare(census.notes))
         missing = completeness.unreached(census.notes) + completeness.blunt(census.notes)
-        if seed == runner.SEED:  # a fresh seed may meet what nobody has seen yet
+        if seed == runner.SEED:  # a fresh seed may meet what nobody has seen yet, or miss a rare size
             missing += completeness.unrecorded(census.notes)
+            if not options.only and options.profile != "quick":  # that has few examples of each row
+                missing += completeness.unreached_sizes(census.notes)
         rows = {task.row for task in tasks} if options.only else None
         missing += floors.dropped(((task.row, task.check) for task in tasks), only=rows)
         if options.record_floors:

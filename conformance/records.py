@@ -191,7 +191,7 @@ class Finding:
 NOT_FINITE = "it must be finite and not negative; PyTorch computes NaN, or something other than intended"
 AXIS_REQUIRED = "PyTorch picks an axis, and warns that this choice is deprecated"
 SATURATED = "the gradient is computed from a value so close to 1 that few of its digits are left"
-LONG_SUM = "thousands of numbers are added one by one in float32"
+LONG_SUM = "thousands of numbers are added one by one"
 RUNNING_MEAN = "the running mean is rounded at every element"
 
 # The end of the name of a call whose mask is declared causal.

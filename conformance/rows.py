@@ -129,8 +129,6 @@ class ContainerRow(ModuleRow):
 class CompositeRow(ModuleRow):
     """A module made of other components: intermediate results are rounded, gradients are summed in any order."""
 
-    large: tuple[Large, ...] = ()  # over long sequences, PyTorch in float64 is not accurate enough to confirm
-
     composed: ClassVar[bool] = True
 
     def spread(self, shape: tuple[int, ...]) -> float:

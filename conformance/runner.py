@@ -24,6 +24,7 @@ from conformance.checks import (
     defaults,
     functions,
     initial,
+    large,
     modules,
     optimizers,
     own_masks,
@@ -32,6 +33,7 @@ from conformance.checks import (
     recording,
     refusals,
     schedulers,
+    sizes,
 )
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
@@ -52,7 +54,9 @@ SEED = 20_260_101
 ORDER = (
     modules,
     functions,
+    large,
     optimizers,
+    sizes,
     schedulers,
     initial,
     defaults,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from conformance.comparison.answers import Answer, gradient, output
 from conformance.comparison.rule import Input
@@ -13,7 +14,7 @@ from conformance.frameworks import offers, under_test
 from conformance.frameworks.signatures import component_defaults
 from conformance.rows import Large, same_default
 from conformance.strategies.arrays import ONE_NUMBER, laid_out, possible_layouts
-from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage
+from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, likely, mark
 from numpyml.typing import Array
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -44,6 +45,16 @@ def refusal(run: Callable[[], Any]) -> ValueError | None:
     except ValueError as reason:
         return reason
     return None
+
+
+@st.composite
+def large_sizes(draw: Draw, sizes: tuple[Large, ...]) -> tuple[Large, np.dtype[Any]]:
+    """How a large case is given many elements, and its precision: every pair of them is promised."""
+    pairs = [(large, dtype) for large in sizes for dtype in DTYPES]
+    labels = {pair: f"large={pair[0]} in {pair[1]}" for pair in pairs}
+    pair = draw(st.sampled_from(likely(pairs, lambda pair: [labels[pair]])))
+    mark(labels.values(), [labels[pair]])
+    return pair
 
 
 class Case:

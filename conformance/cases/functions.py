@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, Case, answers, incoming_name
+from conformance.cases.common import DTYPES, Case, answers, incoming_name, large_sizes
 from conformance.cases.spellings import FUNCTION, METHODS_OF_ARRAYS, OF_ARRAYS, OPERATOR, spellings
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
@@ -249,11 +249,11 @@ MANY = 256  # numbers of a large operand, at least
 @st.composite
 def large_function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """As :func:`large_cases`, of the operands."""
-    large = pick(draw, "large", among(*row.large))
-    with growing(large.growth):
+    large, dtype = draw(large_sizes(row.large))
+    with growing(large.growth * 4 / dtype.itemsize):  # as many bytes in either precision
         case = draw(function_cases(row))
     assume(any(x.values.size >= MANY for x in case.call.operands.values()))
-    case.dtype, case.large = np.dtype(np.float32), large
+    case.dtype, case.large = dtype, large
     return case
 
 

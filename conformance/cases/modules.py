@@ -13,7 +13,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, LEFT_OUT, Case, answers, dtype_of, incoming_name
+from conformance.cases.common import DTYPES, GY, LEFT_OUT, Case, answers, dtype_of, incoming_name, large_sizes
 from conformance.cases.masks import dropout_mask, rate_of, replay_masks, restart_masks, scaled_mask
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
@@ -398,7 +398,7 @@ MOST = 512  # cached strategies
 
 def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
     """The row's strategy of inputs: to build a strategy takes Hypothesis longer than to draw from it."""
-    key = (row.inputs, repr(options), grows())
+    key = (row.inputs, repr(options), grows(), grows(below=1))
     if key not in _INPUTS:
         if len(_INPUTS) >= MOST:
             _INPUTS.clear()
@@ -419,12 +419,12 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 
 @st.composite
 def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
-    """Cases with many elements, of the inputs or of the parameters; in float32, whose reference is the quicker."""
-    large = pick(draw, "large", among(*row.large))
+    """Cases with many elements, of the inputs or of the parameters."""
+    large, dtype = draw(large_sizes(row.large))
     options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
-    with growing(large.growth):
+    with growing(large.growth * (4 / dtype.itemsize) ** 2):  # fewer in float64, whose formulas take long
         inputs = draw(_inputs(row, options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
-    case = ModuleCase(row, options, inputs, np.float32, draw(st.booleans()), draw(seeds))
+    case = ModuleCase(row, options, inputs, dtype, draw(st.booleans()), draw(seeds))
     case.large = large
     return case

@@ -12,8 +12,8 @@ import numpy as np
 
 from conformance import divergences
 from conformance.cases.common import GY
-from conformance.cases.functions import FunctionCase, large_function_cases
-from conformance.cases.modules import ModuleCase, large_cases
+from conformance.cases.functions import FunctionCase
+from conformance.cases.modules import ModuleCase
 from conformance.checks.registry import BOTH, check
 from conformance.comparison.answers import Answer, buffer, every, gradient, is_gradient, is_output
 from conformance.comparison.answers import output as answer_of_output
@@ -72,17 +72,6 @@ def resolution(case: ModuleCase | FunctionCase, note: Note) -> None:
     single element, one of 64 must be detected where the problem is well conditioned."""
     case.ours(case.exact)  # what is not offered is not measured
     note.plant(case.problem(), case.dtype, case.seed)
-
-
-def _has_large(row: ModuleRow | FunctionRow) -> bool:
-    return bool(row.large)
-
-
-@check(rows=FunctionRow, where=_has_large, cases=lambda row, _: large_function_cases(row), examples=2, covers=True)
-@check(rows=ModuleRow, where=_has_large, cases=lambda row, _: large_cases(row), examples=2, covers=True)
-def large(case: ModuleCase | FunctionCase, note: Note) -> None:
-    """Outputs and gradients of large arrays, which may be computed in another way, by the comparison rule."""
-    note.judge(case.problem(), case.dtype, case.seed)
 
 
 @check(rows=ModuleRow, needs=("dynamic",))

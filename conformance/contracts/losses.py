@@ -19,7 +19,7 @@ from numpyml.nn import losses
 from numpyml.typing import Array
 
 reductions = among("mean", "sum", "none")
-CLASSES, MANY_CLASSES = 4, 100
+CLASSES, MANY_CLASSES, TOO_MANY_FOR_16_BITS = 4, 300, 70_000
 weights = among(None, None, *map(np.array, ([0.5, 2.0, 0.25, 1.5], [1.0, 0.0, 3.0, 0.125], [0.5, -2.0, 1.0, -0.25])))
 
 
@@ -53,7 +53,9 @@ def logits_and_probabilities(draw: Draw, options: dict[str, Any]) -> tuple[Input
 def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Input]:
     """Logits (C,), (N, C) or (N, C, d₁, ...), and class indices or probabilities."""
     n, elements = (MANY_CLASSES, 16) if grows() and options["weight"] is None else (CLASSES, 1024)
-    shape = draw(st.one_of(st.just(()), shapes(1, 4, elements=elements)))
+    if n == MANY_CLASSES and grows(below=1):
+        n = TOO_MANY_FOR_16_BITS
+    shape = draw(st.one_of(st.just(()), shapes(1, 1, elements=elements), shapes(1, 4, elements=elements)))
     logits = (shape[0], n, *shape[1:]) if shape else (n,)
     smoothing, weight = options["label_smoothing"], options["weight"]
     # Logits down to 1e-30 predict all classes evenly. Where the targets are even, too, the gradient p Σ q − q cancels,
@@ -63,7 +65,9 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
     if x.kind == "infinite":
         x = replace(x, values=with_limits(x.values, min(1, len(shape))))
     forms = ("classes", "probabilities", "a distribution", "every one ignored", "some ignored", "one-hot")
-    form = forms[draw(st.sampled_from((0, 1, 2, 3, 4, 5, 5, 5) if options["ignore_index"] < 0 else (0, 3, 4)))]
+    many = n == TOO_MANY_FOR_16_BITS
+    usable = (0,) if many else (0, 1, 2, 3, 4, 5, 5, 5) if options["ignore_index"] < 0 else (0, 3, 4)
+    form = forms[draw(st.sampled_from(usable))]
     mark((f"targets: {form}" for form in forms), [f"targets: {form}"] * (0 not in shape))
     if form in ("probabilities", "a distribution"):
         t = draw(floats(logits, ("ordinary",) if x.kind == "wide" else ("ordinary", "ties"), 0, 1, np.abs))
@@ -71,7 +75,7 @@ def logits_and_classes(draw: Draw, options: dict[str, Any]) -> tuple[Input, Inpu
         if form == "a distribution":  # sums to one
             t = replace(t, values=single(t.values / np.where(total > 0, total, 1)))
         return x, t
-    t = draw(integers(shape, 0, n))
+    t = draw(integers(shape, 1 << 16 if many else 0, n))
     if form == "one-hot":
         axis = min(1, len(shape))
         classes = x.values.argmax(axis) if draw(st.booleans()) else t.values  # as predicted, or any
@@ -155,7 +159,11 @@ ROWS = [
         precise=("gradient of outputs",),
         precise_with={"label_smoothing": 0.0, "ignore_index": -100},
         precise_for=lambda inputs: inputs[1].exact or not inputs[1].floating,  # hard targets
-        large=(Large(options={"label_smoothing": 0.0}), Large(options={"label_smoothing": 0.1})),
+        large=(
+            Large(options={"label_smoothing": 0.0}),
+            Large(options={"label_smoothing": 0.1}),
+            Large(1 / 16, {"weight": None, "label_smoothing": 0.0, "ignore_index": -100}),
+        ),
         differences=(
             Limit("a logit of +inf, or of -inf with finite ones, has a limit; PyTorch computes inf - inf"),
             OptionNotState("weight", WEIGHTS),

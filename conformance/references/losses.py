@@ -63,6 +63,19 @@ def binary_by_target(o: Array, t: Array, pos_weight: Array) -> Array:
     return (pos_weight - 1) * np.log1p(np.exp(-np.absolute(o))) - times(np.where(o < 0, pos_weight, 1), o)
 
 
+def one_hot(indices: Array, classes: int) -> Array:
+    """Whether a class is the one of an index: (...) -> (..., classes)."""
+    hot: Array = np.expand_dims(indices, -1) == np.arange(classes)
+    return hot
+
+
+def others(x: Array) -> Array:
+    """The sum of all others along the last axis: of those before and those after."""
+    none = np.zeros_like(x[..., :1])
+    before, after = (np.concatenate([none, np.cumsum(y[..., :-1], -1)], -1) for y in (x, x[..., ::-1]))
+    return np.asarray(before + after[..., ::-1])
+
+
 @ModuleReference
 def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Mask | None) -> dict[str, Array]:
     """−Σ q log p over the classes: p = softmax(o), and q the target probability times the weight of the class.
@@ -77,21 +90,20 @@ def cross_entropy(options: Options, inputs: Arrays, _: Arrays, gy: Array, __: Ma
     smoothing = Wide(options.get("label_smoothing", 0))
     soft = t.dtype.kind == "f"
     counted = np.ones(rows, bool) if soft else t != options.get("ignore_index", -100)
-    target = np.moveaxis(t, axis, -1) if soft else np.eye(classes, dtype=Wide)[np.where(counted, t, 0)]
+    target = np.moveaxis(t, axis, -1) if soft else wide(one_hot(np.where(counted, t, 0), classes))
     divisor = wide(counted.size) if soft else total(target[counted] @ weight)
     q = weight * ((1 - smoothing) * target + smoothing / classes) * counted[..., None]
 
-    top = np.eye(classes, dtype=bool)[logits.argmax(-1)]
+    top = one_hot(logits.argmax(-1), classes)
     d, lost = difference(logits, np.max(logits, -1, keepdims=True))
     d, lost = np.where(top, 0, d), np.where(top, 0, lost)  # 0 also where the largest logit is infinite
     e = np.exp(d) * (1 + lost)
     rest = total(np.where(top, 0, e), -1, keepdims=True)
     p, log_p = e / (1 + rest), d - np.log1p(rest)
 
-    others = 1 - np.eye(classes, dtype=Wide)
     losses = np.where(counted, total(-times(q, log_p), -1), 0)
     output, share = reduced(losses, divisor, options.get("reduction", "mean"))
     share = np.where(counted, gy * share, 0)[..., None]
-    by_logit = share * (p * (q @ others) - q * (p @ others))
+    by_logit = share * (p * others(q) - q * others(p))
     by_target = share * -times((1 - smoothing) * weight, log_p)
     return named(inputs, output, *(np.moveaxis(g, -1, axis) for g in ([by_logit, by_target] if soft else [by_logit])))

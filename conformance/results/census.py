@@ -57,6 +57,7 @@ class Tally:
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: dict[str, int] = field(default_factory=dict)  # and in how many examples it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
+    sizes: set[str] = field(default_factory=set)  # beside thresholds of numpyml: strategies/thresholds.py
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""
@@ -76,7 +77,7 @@ class Tally:
             self.resolution[name] = max(self.resolution.get(name, 0.0), ulps)
         self.spread = [a + b for a, b in zip(self.spread, other.spread, strict=True)]
         self.torch_spread = [a + b for a, b in zip(self.torch_spread, other.torch_spread, strict=True)]
-        for sets in ("remarks", "promised", "references"):
+        for sets in ("remarks", "promised", "references", "sizes"):
             getattr(self, sets).update(getattr(other, sets))
 
 
@@ -304,7 +305,7 @@ class Census:
                 Curve(c["title"], [float(y) for y in c["ours"]], [float(y) for y in c["torch"]])
                 for c in written["curves"]
             ]
-            for sets in ("sensitivity", "remarks", "promised", "references"):
+            for sets in ("sensitivity", "remarks", "promised", "references", "sizes"):
                 setattr(note, sets, set(written[sets]))
             census.notes.append(note)
         return census

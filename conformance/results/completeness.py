@@ -26,6 +26,7 @@ from conformance.records import Absent
 from conformance.results import defaults
 from conformance.results.census import UNRECORDED, Note
 from conformance.rows import FunctionRow, InitialRow, ModuleRow, OptimizerRow, Row, SchedulerRow
+from conformance.strategies import thresholds
 from conformance.strategies.coverage import purpose
 from numpyml.autograd.derivatives import COMPOSITES, TABLE
 from numpyml.autograd.table import title_of
@@ -158,6 +159,12 @@ def rare(notes: Sequence[Note]) -> list[str]:
         for label, met in few.items()
         if met
     ]
+
+
+def unreached_sizes(notes: Iterable[Note]) -> list[str]:
+    """Sizes beside numpyml's thresholds that no case of a whole run had; conformance/checks/sizes.py."""
+    sizes = {side for note in notes for side in note.sizes}
+    return [f"size threshold {label} was never compared" for label in thresholds.unreached(sizes)]
 
 
 def blunt(notes: Iterable[Note]) -> list[str]:

@@ -142,9 +142,9 @@ def growing(times: float) -> Iterator[None]:
         _growing.pop()
 
 
-def grows() -> bool:
-    """Whether large arrays are drawn."""
-    return bool(_growing)
+def grows(below: float = np.inf) -> bool:
+    """Whether large arrays are drawn, by a factor below this one."""
+    return bool(_growing) and _growing[-1] < below
 
 
 def _grown(shape: Shape, elements: int) -> Shape:

@@ -314,3 +314,11 @@ def test_without_scikit_learn_the_extra_is_named():
     last = done.stderr.strip().splitlines()[-1]
     assert "MissingPackageError: numpyml.estimators expected the package scikit-learn" in last
     assert "pip install 'provengrad[estimators]'" in last
+
+
+@pytest.mark.parametrize("rows", [1, 49, 50, 149, 150, 151])
+def test_prediction_is_the_same_in_batches_of_any_length(iris, rows, monkeypatch):
+    net = NeuralNetClassifier(small(4, 3), **QUICK).fit(*iris)
+    whole = net.predict_proba(iris[0])
+    monkeypatch.setattr(thresholds, "PREDICTED_ROWS", rows)
+    np.testing.assert_allclose(net.predict_proba(iris[0]), whole, rtol=1e-5)

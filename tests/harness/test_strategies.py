@@ -203,7 +203,6 @@ def test_a_large_call_has_an_operand_with_many_numbers(name: str) -> None:
     @hypothesis.given(runner.jobs()[runner.Task(name, "large")].cases)
     def drawn(case: FunctionCase) -> None:
         sizes.append(max(x.values.size for x in case.call.operands.values()))
-        assert case.dtype == np.float32
 
     drawn()
     assert min(sizes) >= MANY

@@ -14,6 +14,7 @@ from numpyml.data import ArrayDataset, DataLoader
 from numpyml.errors import (
     DivergenceError,
 )
+from numpyml.kernels import thresholds
 from numpyml.nn import Module, activations, layers, losses, model, optimizers
 from numpyml.training import fit
 
@@ -178,3 +179,17 @@ def test_overflow_reaches_the_handler_set_by_errstate(how):
     with np.errstate(over=how, call=log):
         fit(net, losses.MeanSquaredError(), optim, line(), epochs=1, progress=False)
     assert log.messages and all("overflow" in message for message in log.messages)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(1, 40), (16, 32), (40, 40), (41, 0)])
+def test_weights_are_copied_after_so_many_steps(steps, kept, monkeypatch):
+    monkeypatch.setattr(thresholds, "COPIED_STEPS", steps)
+    numpyml.manual_seed(0)
+    net, optim = wild(0.05)
+
+    def explode(run):
+        if run.epoch == 20:
+            run.optimizer.param_groups[0]["learning_rate"] = 1e35
+
+    with pytest.raises(DivergenceError, match=f"after step {kept}$"):
+        fit(net, losses.MeanSquaredError(), optim, line(), epochs=99, callbacks=explode, progress=False)

@@ -74,7 +74,7 @@ class Run:
         if self.p.ndim != 1:  # not contiguous: as it is, in one piece
             optimizer.update(self.p, self.g, self.state, np.empty((2, *self.p.shape), self.p.dtype), self)
             return
-        length = max(1, min(self.p.size, thresholds.UPDATED_BLOCK))
+        length = min(max(1, self.p.size), thresholds.UPDATED_BLOCK)
         scratch = np.empty((2, length), self.p.dtype)
         for start in range(0, self.p.size, length):
             block = slice(start, start + length)
