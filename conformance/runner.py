@@ -34,6 +34,7 @@ from conformance.checks import (
     refusals,
     schedulers,
     sizes,
+    steps,
 )
 from conformance.checks.registry import PROFILES, Check, checks_of
 from conformance.errors import Mismatch, Misuse
@@ -58,6 +59,7 @@ ORDER = (
     optimizers,
     sizes,
     schedulers,
+    steps,
     initial,
     defaults,
     refusals,

@@ -69,10 +69,12 @@ class OptimizerCase(Case):
         return numbers
 
     def groups(self, arrays: list[Any], key: str) -> list[dict[str, Any]]:
-        """All parameters in one group; where ``own`` has options, the last parameter in a second one."""
+        """All parameters in one group; where ``own`` has options, the last parameter in a group of its own, and in
+        every other case each of the others, too, with the options of the first."""
         if not self.own or len(arrays) < 2:
             return [{key: arrays}]
-        return [{key: arrays[:-1]}, {key: arrays[-1:], **torch_names(self.own)}]
+        others = [[x] for x in arrays[:-1]] if self.seed % 2 == 0 else [arrays[:-1]]
+        return [*({key: group} for group in others), {key: arrays[-1:], **torch_names(self.own)}]
 
     @cached_property
     def refusals(self) -> list[ValueError | None]:
@@ -90,8 +92,8 @@ class OptimizerCase(Case):
     @cached_property
     def group_options(self) -> list[dict[str, Any]]:
         """All options of each group before the first step."""
-        groups = self.groups(self.shapes, "params")
-        return [{**self.options, **own} for own in ({}, self.own)[: len(groups)]]
+        others = self.groups(self.shapes, "params")[:-1]
+        return [*({**self.options} for _ in others), {**self.options, **(self.own if others else {})}]
 
     @property
     def changing_options(self) -> dict[str, Any]:

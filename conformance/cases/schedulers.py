@@ -89,8 +89,8 @@ class SchedulerCase(Case):
 
 @st.composite
 def scheduler_cases(draw: Draw, row: SchedulerRow) -> SchedulerCase:
-    """All options combined, with optimizers that have momentum or betas, of one group or two."""
+    """All options combined, with optimizers that have momentum or betas, of one group, two or four."""
     options = {name: draw(strategy) for name, strategy in row.options.items()}
     optimizer = pick(draw, "optimizer", among(*OPTIMIZERS))
-    groups = pick(draw, "groups", among(2, 1))
+    groups = pick(draw, "groups", among(2, 1, 4))
     return SchedulerCase(row, options, optimizer, groups, draw(st.integers(1, STEPS)), draw(seeds))

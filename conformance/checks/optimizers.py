@@ -56,7 +56,7 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
 
 @check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=("state",), examples=5)
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
-    """The same in float64 over 1,000 steps, or 10,000 in the thorough profile."""
+    """The same in float64 over 1,100 steps, or 10,000 in the thorough profile."""
     case.dtype = np.dtype(np.float64)
     trajectory(case, note)
 

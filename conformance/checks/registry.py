@@ -39,7 +39,7 @@ class Profile:
     steps: int  # of a long trajectory
 
 
-PROFILES = {"quick": Profile(0.25, 300), "default": Profile(1.0, 1_000), "thorough": Profile(12.0, 10_000)}
+PROFILES = {"quick": Profile(0.25, 300), "default": Profile(1.0, 1_100), "thorough": Profile(12.0, 10_000)}
 
 Run = Callable[[Any, "Note"], None]
 Cases = Callable[[Any, Profile], Strategy[Any]]
