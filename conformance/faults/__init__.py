@@ -10,6 +10,7 @@ def faults() -> list[Fault]:
     from conformance.faults import (
         answers,
         arguments,
+        counts,
         defaults,
         exactness,
         histories,
@@ -19,6 +20,7 @@ def faults() -> list[Fault]:
         recording,
         refusals,
         schedulers,
+        sizes,
         spellings,
         states,
     )
@@ -37,6 +39,8 @@ def faults() -> list[Fault]:
         recording,
         refusals,
         histories,
+        sizes,
+        counts,
     )
     return [fault for module in modules for fault in module.FAULTS]
 
