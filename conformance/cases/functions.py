@@ -22,7 +22,7 @@ from conformance.references.arithmetic import fold
 from conformance.rows import Call, FunctionRow
 from conformance.strategies.arrays import growing, incoming, incoming_layouts, laid_out, seeds
 from conformance.strategies.calls import FEWER, NUMBER
-from conformance.strategies.coverage import Coverage, Draw, among, likely, mark, may_hold, pick
+from conformance.strategies.coverage import Coverage, Draw, likely, mark, may_hold
 from numpyml.nested import leaves
 from numpyml.typing import Array
 

@@ -33,7 +33,7 @@ from conformance.strategies.arrays import (
     seeds,
     single,
 )
-from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy, among, pick
+from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy
 from numpyml import nested
 from numpyml.typing import Array
 
