@@ -17,7 +17,7 @@ from numpyml.nn import storage
 READERS = [
     *("Dense", "LayerNorm", "Sequential", "GELU", "ReLU", "Softmax", "CrossEntropyWithLogits", "SGD", "Adam"),
     *("MultiheadAttention", "ScaledDotProductAttention", "TransformerEncoder", "TransformerDecoder"),
-    *("multiply", "add", "maximum", "where"),
+    *("multiply", "add", "subtract", "divide", "maximum", "minimum", "where"),
 ]
 
 
