@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 USAGE = """
 report writes conformance.html and conformance.md; without --from it runs the suite first
 
-exit codes: 0 all checks passed; 1 a check failed, or a line says INCOMPLETE; 2 misuse (unknown component or profile,
-a path that cannot be read or written, PyTorch missing or of another version)
+exit codes: 0 all checks passed; 1 a check failed, a line says INCOMPLETE, or nothing was compared; 2 misuse (unknown
+component or profile, a path that cannot be read or written, PyTorch missing or of another version); 3 no check failed,
+but a component is inconclusive: less than a third of its examples compared something
 """
 
 
@@ -146,7 +147,7 @@ def suite(options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(census.as_json(), indent=1) + "\n", encoding="utf-8")
     if folder is not None:
         print("written:", *(file.resolve() for file in report.write(census, folder)))
-    return 0 if census.holds else 1
+    return {"conforms": 0, "inconclusive": 3}.get(census.verdict, 1)
 
 
 def census_of_run(options: argparse.Namespace) -> Census:

@@ -82,7 +82,7 @@ def of_framework(framework: Any) -> Differences:
             f"got {defined!r:.60}"
         )
     for name, values in defined.items():
-        if name not in _names():
+        if name not in table_names():
             raise Misuse(
                 f"DIFFERENCES of {framework.NAME} names {name!r}, which is no component; "
                 "`python -m conformance list` shows all, and '' stands for every one"
@@ -92,12 +92,12 @@ def of_framework(framework: Any) -> Differences:
                 f"DIFFERENCES[{name!r}] of {framework.NAME} expects a tuple of differences, "
                 f'such as (Limit("reason"),), got {values!r:.60}; conformance.records defines them'
             )
-        differences.setdefault(_names()[name], []).extend(values)
+        differences.setdefault(table_names()[name], []).extend(values)
     return differences
 
 
 @cache
-def _names() -> dict[str, str]:
+def table_names() -> dict[str, str]:
     """The name in the table by every name of a component: this and PyTorch's."""
     torch = {row.torch: row.name for row in contracts.rows() if isinstance(row, ComponentRow)}
     return {"": "", **torch, **{name: name for name in contracts.named()}}

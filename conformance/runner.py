@@ -1,4 +1,4 @@
-"""Which check runs on which row with how many examples, and the run itself. Hypothesis is the engine."""
+"""Which check runs on which row with how many examples, and the run itself."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import Any
 
 import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase
-from hypothesis.internal.conjecture import providers
 
 from conformance import contracts, frameworks
+from conformance.cases import offering
 from conformance.checks import (
     defaults,
     functions,
@@ -36,22 +35,19 @@ from conformance.checks import (
     sizes,
     steps,
 )
-from conformance.checks.registry import PROFILES, Check, checks_of
+from conformance.checks.registry import PROFILES, checks_of
 from conformance.errors import Mismatch, Misuse
 from conformance.frameworks import offers, pytorch, under_test
 from conformance.programs import histories, training
-from conformance.results.census import UNRECORDED, Note
-from conformance.rows import Row
-from conformance.strategies.coverage import Coverage, Strategy, fresh
-
-# Hypothesis mixes constants that it reads in modules outside site-packages into what it draws: a run of the wheel would
-# draw other cases than one of the checkout, and every number in the source would change them all.
-_private: Any = providers  # not every Hypothesis has these
-if hasattr(_private, "_get_local_constants") and hasattr(_private, "Constants"):
-    _NO_CONSTANTS = _private.Constants()
-    _private._get_local_constants = lambda: _NO_CONSTANTS
+from conformance.results import floors
+from conformance.results.census import UNRECORDED, Census, Note
+from conformance.rows import ModuleRow, Row
+from conformance.search import AGAIN, Differences, Examine, Job, search_cases
+from conformance.strategies.coverage import Coverage
+from conformance.strategies.offered import within
 
 SEED = 20_260_101
+KINDS = 4  # failures of different kinds that a run looks for in one check
 ORDER = (
     modules,
     functions,
@@ -84,15 +80,6 @@ class Task:
         return f"{self.row}-{self.check}"
 
 
-@dataclass(frozen=True)
-class Job:
-    """A task, and all that it needs."""
-
-    check: Check
-    row: Any
-    cases: Strategy[Any]
-
-
 @cache
 def jobs(profile: str = "default") -> dict[Task, Job]:
     """Every check of every row it fits, in the order of the table."""
@@ -113,63 +100,64 @@ def examples_of(task: Task, profile: str, examples: int | None = None) -> int:
     return job.check.examples_on(job.row, PROFILES[profile])
 
 
-def note_of(task: Task) -> Note:
+def note_of(task: Task, profile: str = "default") -> Note:
     """The note of a task before it runs."""
-    check = jobs()[task].check
+    check = jobs(profile)[task].check
     return Note(task.row, task.check, covers=check.covers, sensitivity=set(check.sensitivity))
 
 
-def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Note:
-    """Run one check on one row; a difference becomes the note's failure, shrunk."""
+def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | None = None, kinds: int = 1) -> Note:
+    """Run one check on one row; differences, up to so many of different kinds, become the note's failures, shrunk."""
     pytorch.require()
-    job, note, framework = jobs(profile)[task], note_of(task), under_test()
+    job, note, framework = jobs(profile)[task], note_of(task, profile), under_test()
     foreign = job.check.numpyml_only and framework.NAME != "numpyml"
     note.again = _again(task, profile, seed, examples)
-    if foreign or not offers(framework, *job.check.needs):
-        note.not_offered = examples_of(task, profile, examples)
+    number, offer = examples_of(task, profile, examples), offering.offer_of(job.row)
+    note.offered = offer is not None and offering.says()
+    if foreign or offer is None or not offers(framework, *job.check.needs):
+        if floors.applies(task.row, task.check):
+            note.not_offered = note.lacking = number
         return note
+    note.sensitivity &= set(offer.dtypes)
+    frameworks.made.clear()
+    with within(offer, offering.has_part):
+        _run(job, note, number, zlib.crc32(f"{task} {seed}".encode()), examples is None, kinds)
+    note.made = job.row.torch in frameworks.made if isinstance(job.row, ModuleRow) else False
+    return note
 
+
+def _run(job: Job, note: Note, number: int, start: int, in_full: bool, kinds: int) -> None:
+    """Search for differences in so many examples, and in more if the check is to run in full."""
+    own = under_test().NAME == "numpyml"
     first: dict[str, tuple[int, set[str] | None, int]] = {}  # finding -> the search that met it first
+    differences = Differences(job, note)
 
-    def attempt(case: Any, coverage: Coverage) -> None:
-        _attempt(job, note, case, coverage)
-
-    def search(number: int, labels: set[str] | None = None, again: int = 0, examine: Examine = attempt) -> None:
+    def search(
+        number: int, labels: set[str] | None = None, again: int = 0, examine: Examine = differences.attempt
+    ) -> None:
         """Run the check on so many cases: any, or those alone that hold one of these labels."""
-        _search(job.cases, zlib.crc32(f"{task} {seed}".encode()) + again, number, labels, examine)
+        search_cases(job.cases, start + again, number, labels, examine)
         for finding in note.findings:
             first.setdefault(finding, (number, labels, again))
 
     try:
-        search(examples_of(task, profile, examples))
-        if examples is None and note.covers:
-            top_up(note, search)
-        if examples is None:
+        search(number)
+        if in_full and note.covers:
+            top_up(note, search, PATIENCE if own else 2)
+        if in_full:
             measure_sensitivity(note, search)
-        if framework.NAME == "numpyml":  # of another framework, nobody adds findings
+        if own:  # of another framework, nobody adds findings
             for finding in [finding for finding in first if finding.endswith(UNRECORDED)]:
                 with suppress(Mismatch, hypothesis.errors.HypothesisException):
                     search(*first[finding], smallest(finding, job, note))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
-        note.failure = note.failure or f"{type(error).__name__}: {error}"
-    return note
-
-
-def _attempt(job: Job, note: Note, case: Any, coverage: Coverage) -> None:
-    """Run a check on a case, and count what it has reached."""
-    framework = under_test()
-    try:
-        with np.errstate(all="ignore"):  # overflow is what some values are for
-            job.check.run(case, note)
-    except (Exception, SystemExit) as error:  # an adapter that leaves has not passed
-        if isinstance(error, NotImplementedError) and framework.NAME != "numpyml":
-            note.not_offered += 1
+        if note.offered and isinstance(error, hypothesis.errors.Unsatisfiable):
+            note.not_offered = note.lacking = number  # the check has no case inside the offer
             return
-        note.failure = f"{_described(error)}\n{case!r}"
-        raise
-    if not note.failure:
-        note.examples += 1
-        note.reach(coverage.promised, coverage.reached, job.check.ignores)
+        differences.record(error)
+        for again in range(1, kinds):
+            if not differences.further(number, start + AGAIN * again):
+                break
 
 
 def draw_more(
@@ -182,20 +170,16 @@ def draw_more(
             continue
         note, missing = covering[-1], {label: least - met for label, met in few.items()}
         task = Task(row, note.check)
+        job = jobs(profile)[task]
+        differences = Differences(job, note)
         for again in range(1, 6):
-            before = dict(note.reached)
+            before, start = dict(note.reached), zlib.crc32(f"{task} {seed} more".encode()) + again
             try:
-                _search(
-                    jobs(profile)[task].cases,
-                    zlib.crc32(f"{task} {seed} more".encode()) + again,
-                    sum(missing.values()),
-                    set(missing),
-                    partial(_attempt, jobs(profile)[task], note),
-                )
+                search_cases(job.cases, start, sum(missing.values()), set(missing), differences.attempt)
             except hypothesis.errors.Unsatisfiable:
                 pass
             except (Exception, SystemExit) as error:  # noqa: BLE001  # it becomes the note's failure
-                note.failure = note.failure or f"{type(error).__name__}: {error}"
+                differences.record(error)
                 break
             gained = {label: note.reached.get(label, 0) - before.get(label, 0) for label in missing}
             missing = {label: n - gained[label] for label, n in missing.items() if n > gained[label]}
@@ -203,24 +187,7 @@ def draw_more(
                 break
 
 
-Examine = Callable[[Any, Coverage], None]
-
-
-def _search(cases: Strategy[Any], seed: int, number: int, labels: set[str] | None, examine: Examine) -> None:
-    """Draw so many cases, any or those alone that hold one of these labels; the first that raises is shrunk."""
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=number, database=None, deadline=None, suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False, print_blob=False,
-    )  # fmt: skip
-    @hypothesis.given(fresh(cases, labels or ()))
-    def example(case: Any) -> None:
-        coverage = case.coverage()
-        hypothesis.assume(labels is None or coverage.reached & labels)
-        examine(case, coverage)
-
-    example()
+PATIENCE = 5  # searches in turn that reach no new promise
 
 
 def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
@@ -236,12 +203,12 @@ def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:
     return f"python -m conformance --only {task.row}{options}"
 
 
-def top_up(note: Note, search: Callable[[int, set[str], int], None]) -> None:
+def top_up(note: Note, search: Callable[[int, set[str], int], None], patience: int = PATIENCE) -> None:
     """Go on until every promise was reached, or until several searches in turn reached no new one."""
     fruitless = 0  # Hypothesis gives up where less than about one case in a hundred will do
     for again in count(1):
         missing, before = note.promised - note.reached.keys(), len(note.reached)
-        if not missing or fruitless == 5:
+        if not missing or fruitless == patience:
             return
         with suppress(hypothesis.errors.Unsatisfiable):
             search(len(missing), missing, again)  # as many as may take one each
@@ -272,15 +239,6 @@ def smallest(finding: str, job: Job, note: Note) -> Examine:
     return stop
 
 
-def _described(error: BaseException) -> str:
-    if isinstance(error, Mismatch):
-        return str(error)
-    import traceback
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} (at {frame.name}, {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
-
-
 def tasks(only: str | None = None) -> list[Task]:
     """The tasks of one component, or all."""
     row = row_of(only) if only is not None else None
@@ -298,6 +256,13 @@ def names() -> list[str]:
     return list(dict.fromkeys(task.row for task in jobs()))
 
 
+def component(name: str, profile: str = "default", seed: int = SEED, examples: int | None = None) -> Census:
+    """The census of one component."""
+    census = Census()
+    census.notes.extend(run(task, profile, seed, examples, KINDS) for task in tasks(name))
+    return census
+
+
 def row_of(name: str) -> Row | None:
     """The contract row of a component, by our name or PyTorch's (nn.Linear, Linear); whole programs have none."""
     rows = contracts.rows()
@@ -311,6 +276,7 @@ def planned(only: Sequence[str] | None, profile: str, examples: int | None) -> l
         raise Misuse(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     if examples is not None and examples < 1:
         raise Misuse(f"--examples expects a number of 1 or more, got {examples}")
+    offering.validate()
     return list(dict.fromkeys(task for name in only for task in tasks(name))) if only else tasks()
 
 
@@ -345,13 +311,15 @@ def run_all(
         _freeze()
         try:
             for task in work:
-                yield run(task, profile, seed, examples)
+                yield run(task, profile, seed, examples, KINDS)
         finally:
             gc.unfreeze()
             gc.set_threshold(*thresholds)
         return
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    # A forked process hangs where the libraries of another framework had threads.
+    forks = framework is None and "fork" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(workers, context, _use, (framework,)) as pool:
-        waiting = [pool.submit(run, task, profile, seed, examples) for task in work]
+        waiting = [pool.submit(run, task, profile, seed, examples, KINDS) for task in work]
         for future in waiting:
             yield future.result()

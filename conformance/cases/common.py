@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance.comparison.answers import Answer, gradient, output
@@ -14,13 +15,35 @@ from conformance.frameworks import offers, under_test
 from conformance.frameworks.signatures import component_defaults
 from conformance.rows import Large, same_default
 from conformance.strategies.arrays import ONE_NUMBER, laid_out, possible_layouts
-from conformance.strategies.coverage import PRECISIONS, UNSAID, Coverage, Draw, likely, mark
+from conformance.strategies.coverage import (
+    PRECISIONS,
+    UNSAID,
+    Coverage,
+    Draw,
+    Purpose,
+    Strategy,
+    likely,
+    mark,
+    options_inside,
+)
+from conformance.strategies.offered import offered
 from numpyml.typing import Array
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GY = "incoming gradient"
 LEFT_OUT = " left out"
 UNUSUAL = ("fortran", "reversed", "broadcast", ONE_NUMBER)
+
+
+def precisions(among: Sequence[np.dtype[Any]] = DTYPES) -> Strategy[np.dtype[Any]]:
+    """The precisions that are offered."""
+    usable = [dtype for dtype in among if dtype.name in offered().dtypes]
+    return st.sampled_from(usable) if usable else st.nothing()
+
+
+def modes() -> Strategy[bool]:
+    """Training and evaluation, of what is offered."""
+    return st.booleans() if len(set(offered().training)) > 1 else st.just(bool(offered().training[0]))
 
 
 def incoming_name(i: int) -> str:
@@ -50,7 +73,14 @@ def refusal(run: Callable[[], Any]) -> ValueError | None:
 @st.composite
 def large_sizes(draw: Draw, sizes: tuple[Large, ...]) -> tuple[Large, np.dtype[Any]]:
     """How a large case is given many elements, and its precision: every pair of them is promised."""
-    pairs = [(large, dtype) for large in sizes for dtype in DTYPES]
+    offer = offered()
+    pairs = [
+        (large, dtype)
+        for large in sizes
+        for dtype in DTYPES
+        if dtype.name in offer.dtypes and all(offer.has(name, value) for name, value in large.options.items())
+    ]
+    assume(pairs)
     labels = {pair: f"large={pair[0]} in {pair[1]}" for pair in pairs}
     pair = draw(st.sampled_from(likely(pairs, lambda pair: [labels[pair]])))
     mark(labels.values(), [labels[pair]])
@@ -106,13 +136,13 @@ class Case:
         """What the strategies promise of this case, and what it reaches."""
         coverage = Coverage(self.large is not None)
         settled = self.large.options if self.large else {}
-        strategies = getattr(self.row, "options", {})  # those of a function are in the strategy of its calls
+        strategies = options_inside(getattr(self.row, "options", {}))  # a function's are in the strategy of its calls
         coverage.options({name: s for name, s in strategies.items() if name not in settled}, self.options)
         if not self.large:
             self.add_left_out(coverage)
             for name, x in self.named_inputs.items():
                 coverage.add(name, getattr(x, "purpose", UNSAID), (x, self.dtype))
-            coverage.add("", PRECISIONS, self.dtype)
+            coverage.add("", Purpose(tuple(offered().dtypes), PRECISIONS.of), self.dtype)
         return coverage
 
     def add_incoming(self, coverage: Coverage) -> None:

@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, Case, answers, incoming_name, large_sizes
+from conformance.cases.common import DTYPES, Case, answers, incoming_name, large_sizes, precisions
 from conformance.cases.spellings import FUNCTION, METHODS_OF_ARRAYS, OF_ARRAYS, OPERATOR, spellings
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
@@ -23,6 +23,7 @@ from conformance.rows import Call, FunctionRow
 from conformance.strategies.arrays import growing, incoming, incoming_layouts, laid_out, seeds
 from conformance.strategies.calls import FEWER, NUMBER
 from conformance.strategies.coverage import Coverage, Draw, likely, mark, may_hold
+from conformance.strategies.offered import EVERYTHING, offered
 from numpyml.nested import leaves
 from numpyml.typing import Array
 
@@ -183,7 +184,7 @@ class FunctionCase(Case):
 @st.composite
 def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
     """Operands, options and precision of a function."""
-    call = draw(row.calls)
+    call = draw(row.calls if offered() is EVERYTHING else row.calls.filter(_fits))
     kinds = {operand.kind for operand in call.operands.values()}
     usable = [
         dtype
@@ -191,11 +192,17 @@ def function_cases(draw: Draw, row: FunctionRow) -> FunctionCase:
         if not any(divergences.reason(row.name, NotCompared, f"{kind}, {dtype}", numpyml) for kind in kinds)
     ]
     plain = draw(plain_operands(row, call.operands))
-    case = FunctionCase(row, call, draw(st.sampled_from(usable)), draw(seeds), plain)
+    case = FunctionCase(row, call, draw(precisions(usable)), draw(seeds), plain)
     case.incoming_layout = draw(incoming_layouts())
     case.spelling = draw(spelled(case))
     case.listed = draw(listed(case))
     return case
+
+
+def _fits(call: Call) -> bool:
+    """Whether a call is offered."""
+    arrays = [x.values for x in call.operands.values()]
+    return offered().fits(call.options, [x.shape for x in arrays], arrays)
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""The masks that elements are dropped by: PyTorch's own, or those that the framework under test has drawn."""
+"""Dropout masks: PyTorch's, injected into a framework, or the framework's own, replayed in PyTorch."""
 
 from __future__ import annotations
 

@@ -13,11 +13,21 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from conformance import divergences
-from conformance.cases.common import DTYPES, GY, LEFT_OUT, Case, answers, dtype_of, incoming_name, large_sizes
+from conformance.cases.common import (
+    GY,
+    LEFT_OUT,
+    Case,
+    answers,
+    dtype_of,
+    incoming_name,
+    large_sizes,
+    modes,
+    precisions,
+)
 from conformance.cases.masks import dropout_mask, rate_of, replay_masks, restart_masks, scaled_mask
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
-from conformance.frameworks import NotOffered, make_module, numpyml, offers, pytorch, under_test
+from conformance.frameworks import Lacking, make_module, numpyml, offers, pytorch, under_test
 from conformance.frameworks.signatures import defaults_of
 from conformance.records import Limit, OptionNotState
 from conformance.references import ModuleReference
@@ -33,7 +43,8 @@ from conformance.strategies.arrays import (
     seeds,
     single,
 )
-from conformance.strategies.coverage import MODES, Coverage, Draw, Strategy
+from conformance.strategies.coverage import MODES, Coverage, Draw, Purpose, Strategy, options_inside
+from conformance.strategies.offered import EVERYTHING, offered
 from numpyml import nested
 from numpyml.typing import Array
 
@@ -77,11 +88,11 @@ class ModuleCase(Case):
         if offers(framework, "train"):
             framework.train(module, self.training)
         elif not self.training:
-            raise NotOffered("there is no evaluation mode")
+            raise Lacking("there is no evaluation mode")
         if inject and offers(framework, "inject_masks"):
             framework.inject_masks(module, self.mask)
         elif inject and self.rates:
-            raise NotOffered("there is no way to inject masks")
+            raise Lacking("there is no way to inject masks")
         for name, data in framework.parameters(module).items():
             data[...] = self.parameter(name, data.shape) if arrays is None else arrays[name]
         return module
@@ -374,7 +385,8 @@ class ModuleCase(Case):
 
     def coverage(self) -> Coverage:
         coverage = super().coverage()
-        coverage.add("", MODES, self.training)
+        labels = [label for mode in offered().training for label in MODES.of(mode)]
+        coverage.add("", Purpose(tuple(labels), MODES.of), self.training)
         self.add_incoming(coverage)
         if not self.large and not self.row.composed:
             coverage.promised.update(name + LEFT_OUT for name in self.call_defaults)
@@ -406,13 +418,26 @@ def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ..
     return _INPUTS[key]
 
 
+def _inputs_inside(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
+    """The inputs that are offered."""
+    offer, drawn = offered(), _inputs(row, options)
+    if offer is EVERYTHING:
+        return drawn
+
+    def fits(inputs: Sequence[Any]) -> bool:
+        flat = [x.values for x in nested.leaves(list(inputs))]
+        return offer.fits(options, [flat[0].shape], flat)
+
+    return drawn.filter(fits)
+
+
 @st.composite
 def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Options, inputs, precision and mode of a component."""
-    options = {name: draw(strategy) for name, strategy in row.options.items()}
-    inputs = draw(_inputs(row, options))
+    options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()}
+    inputs = draw(_inputs_inside(row, options))
     call = draw(row.call(options, inputs)) if row.call else {}
-    case = ModuleCase(row, options, inputs, draw(st.sampled_from(DTYPES)), draw(st.booleans()), draw(seeds), call)
+    case = ModuleCase(row, options, inputs, draw(precisions()), draw(modes()), draw(seeds), call)
     case.incoming_layout = draw(incoming_layouts())
     return case
 
@@ -421,10 +446,10 @@ def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
 def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Cases with many elements, of the inputs or of the parameters."""
     large, dtype = draw(large_sizes(row.large))
-    options = {name: draw(strategy) for name, strategy in row.options.items()} | dict(large.options)
+    options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()} | dict(large.options)
     with growing(large.growth * (4 / dtype.itemsize) ** 2):  # fewer in float64, whose formulas take long
-        inputs = draw(_inputs(row, options))
+        inputs = draw(_inputs_inside(row, options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
-    case = ModuleCase(row, options, inputs, dtype, draw(st.booleans()), draw(seeds))
+    case = ModuleCase(row, options, inputs, dtype, draw(modes()), draw(seeds))
     case.large = large
     return case

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from conformance.cases.common import DTYPES, Case, refusal
+from conformance.cases.common import Case, precisions, refusal
 from conformance.comparison.answers import Answer, state
 from conformance.comparison.movement import DRAWS, ROUNDINGS
 from conformance.comparison.rule import Input, Problem, arrays_of
 from conformance.frameworks import numpyml, offers, pytorch, under_test
 from conformance.rows import OptimizerRow
 from conformance.strategies.arrays import LAYOUT_TESTS, Shape, laid_out, seeds, single
-from conformance.strategies.coverage import REFUSED, Coverage, Draw, among, likely, mark, pairs, pick
+from conformance.strategies.coverage import REFUSED, Coverage, Draw, among, likely, mark, options_inside, pairs, pick
 from conformance.twins.twin import torch_names, torch_optimizer
 from numpyml.typing import Array
 
@@ -242,7 +242,7 @@ class OptimizerCase(Case):
         coverage = super().coverage()
         groups = [self.options, {**self.options, **self.own}][: len(self.shapes)]  # the last array has its own
         for options in groups:
-            coverage.add("", pairs(self.row), options)
+            coverage.add("", pairs(replace(self.row, options=options_inside(self.row.options))), options)
         if any(options[a] == v and options[b] == w for options in groups for (a, v), (b, w) in self.row.invalid_pairs):
             coverage.reached = {label for label in coverage.reached if label.endswith(REFUSED)}  # there was no step
         return coverage
@@ -264,14 +264,14 @@ def _writeable(x: Array, layout: str) -> Array:
 @st.composite
 def optimizer_cases(draw: Draw, row: OptimizerRow, steps: int = 0) -> OptimizerCase:
     """All options combined, groups, changes between steps, memory layouts, gradients of every size."""
-    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()}
     shapes = pick(draw, "shapes", among(*(SHAPES[:3] if steps else SHAPES)))
     count = steps or (3 if shapes == LARGE else draw(st.integers(1, 40)))
     kind = pick(draw, "gradients", among(*GRADIENTS))
     own = _others(draw, row, OWN, sorted(options), 3)
     changed = _others(draw, row, CHANGED, sorted(options.keys() - {"learning_rate"}), 1)
     layouts = draw(_layouts(PARAMETERS, LAYOUTS)), draw(_layouts(THEIR_GRADIENTS, LAYOUTS[1:]))
-    dtype, seed = draw(st.sampled_from(DTYPES)), draw(seeds)
+    dtype, seed = draw(precisions()), draw(seeds)
     case = OptimizerCase(row, options, own, shapes, kind, count, dtype, seed, changed, layouts)
     if not _allowed(row, {**case.changing_options, **changed}, changed):
         case.changed = {}
@@ -290,7 +290,8 @@ OWN, CHANGED, PARAMETERS, THEIR_GRADIENTS = (
 def _others(draw: Draw, row: OptimizerRow, label: str, names: list[str], most: int) -> dict[str, Any]:
     """Other values for up to so many options."""
     chosen = draw(st.lists(st.sampled_from(likely(names, lambda name: [label + name])), max_size=most))
-    return {name: draw(row.options[name]) for name in chosen}
+    strategies = options_inside(row.options)
+    return {name: draw(strategies[name]) for name in chosen}
 
 
 def _layouts(label: str, layouts: Sequence[str]) -> st.SearchStrategy[str]:

@@ -13,7 +13,7 @@ from conformance.cases.common import Case, refusal
 from conformance.frameworks import make_scheduler, pytorch, under_test
 from conformance.rows import SchedulerRow
 from conformance.strategies.arrays import seeds
-from conformance.strategies.coverage import Coverage, Draw, among, pick
+from conformance.strategies.coverage import Coverage, Draw, among, options_inside, pick
 from numpyml.typing import Array
 
 STEPS = 60
@@ -77,7 +77,7 @@ class SchedulerCase(Case):
 
     def coverage(self) -> Coverage:
         coverage = Coverage()
-        coverage.options(self.row.options, self.options)
+        coverage.options(options_inside(self.row.options), self.options)
         self.add_left_out(coverage)
         if any(self.refusals):  # there was no step
             coverage.reached = set()
@@ -90,7 +90,7 @@ class SchedulerCase(Case):
 @st.composite
 def scheduler_cases(draw: Draw, row: SchedulerRow) -> SchedulerCase:
     """All options combined, with optimizers that have momentum or betas, of one group, two or four."""
-    options = {name: draw(strategy) for name, strategy in row.options.items()}
+    options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()}
     optimizer = pick(draw, "optimizer", among(*OPTIMIZERS))
     groups = pick(draw, "groups", among(2, 1, 4))
     return SchedulerCase(row, options, optimizer, groups, draw(st.integers(1, STEPS)), draw(seeds))

@@ -14,10 +14,10 @@ from conformance.comparison.answers import Answer
 from conformance.comparison.histories import off_scale
 from conformance.comparison.rule import arrays_of
 from conformance.divergences import ABSENT
-from conformance.errors import Mismatch
-from conformance.frameworks import under_test
+from conformance.frameworks import Lacking, under_test
 from conformance.results.census import Note
 from conformance.rows import OptimizerRow
+from conformance.strategies.offered import offered
 from numpyml.typing import Array
 
 
@@ -45,8 +45,9 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
             movement = movement or case.movement(arrays, theirs)
             verdict = off_scale(answer, ours[answer], expected, movement[answer])
         if verdict.failure:
-            raise Mismatch(verdict.failure)
-        note.record(verdict.compared, verdict.error)
+            note.fail(verdict.failure, verdict.error)
+        else:
+            note.record(verdict.compared, verdict.error)
     if case.steps > 20 and case.kind != "zero":
         first = next((answer for answer, x in theirs.items() if x[0].size), None)
         if first is not None:
@@ -54,10 +55,17 @@ def trajectory(case: OptimizerCase, note: Note) -> None:
             note.curve(title, *(x[first].reshape(case.steps, -1)[:, 0] for x in (ours, theirs)))
 
 
+def _offered_precision(dtype: Any) -> np.dtype[Any]:
+    """A precision, if the framework offers it."""
+    if np.dtype(dtype).name not in offered().dtypes:
+        raise Lacking(f"no {np.dtype(dtype)}")
+    return np.dtype(dtype)
+
+
 @check(rows=OptimizerRow, cases=lambda row, profile: optimizer_cases(row, profile.steps), needs=("state",), examples=5)
 def long_trajectory(case: OptimizerCase, note: Note) -> None:
     """The same in float64 over 1,100 steps, or 10,000 in the thorough profile."""
-    case.dtype = np.dtype(np.float64)
+    case.dtype = _offered_precision(np.float64)
     trajectory(case, note)
 
 
@@ -65,7 +73,7 @@ def long_trajectory(case: OptimizerCase, note: Note) -> None:
 def optimizer_resolution(case: OptimizerCase, note: Note) -> None:
     """Sensitivity in float32: errors of 1, 2, 4, ... units in the last place are planted in single elements of a
     trajectory; one of 64 must be detected after few roundings. In float64 it is 1e-12 of the scale."""
-    case.dtype = np.dtype(np.float32)
+    case.dtype = _offered_precision(np.float32)
     if accepted(case, note):
         note.plant(case.sampled(), case.dtype, case.seed)
 

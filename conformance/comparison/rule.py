@@ -303,6 +303,7 @@ class Comparison:
         with np.errstate(all="ignore"):
             rounded, top = value.astype(dtype), np.finfo(dtype).max
             finite, theirs = np.isfinite(value), np.isfinite(torch)
+            self.theirs = theirs
             self.error = distance(answer, value)
             self.answered = finite & np.isfinite(answer)
             self.both = self.answered & theirs
@@ -316,7 +317,7 @@ class Comparison:
     def verdict(self) -> Verdict:
         """The result with the movement estimated so far."""
         if self.failure or self.reference.failure:
-            return Verdict(self.name, failure=self.failure or self.reference.failure)
+            return Verdict(self.name, error=np.inf, failure=self.failure or self.reference.failure)
         bound = self.reference.bound
         with np.errstate(all="ignore"):
             ratio = self.error / bound
@@ -329,8 +330,11 @@ class Comparison:
             error = float(ratio[measured].max(initial=0))
             verdict = Verdict(self.name, int(known.sum()), error, wrong=int(wrong.sum()))
         if bad.any():
-            verdict.error = float(np.max(ratio[bad & measured], initial=1.0))
-            verdict.failure = self._message(first(bad), bad, float(self.error[first(bad)]), bound)
+            off = np.where(measured & (ratio > 1), ratio, np.inf)  # a sign, or what is not finite: no bound holds
+            verdict.error = float(off[bad].max())
+            # An element in which one side is not finite does not hide one in which all are.
+            shown = next(elements for elements in (bad & self.both, bad & self.theirs, bad) if elements.any())
+            verdict.failure = self._message(first(shown), bad, ratio, bound)
         return verdict
 
     def count(self, verdict: Verdict) -> None:
@@ -341,16 +345,34 @@ class Comparison:
                 verdict.ulps = (self.error / unit)[self.compared]
                 verdict.torch_ulps = (self.reference.own / unit)[self.compared]
 
-    def _message(self, at: tuple[int, ...], bad: Array, error: float, bound: Array) -> str:
-        """Describe the first element that breaks the rule."""
+    def _message(self, at: tuple[int, ...], bad: Array, ratio: Array, bound: Array) -> str:
+        """Describe an element that breaks the rule."""
         reference = self.reference
-        granted = f" + PyTorch's own error {float(reference.own[at]):.3g}" if reference.granted else ""
-        return (
+        head = (
             f"{self.name}{list(at)}: got {shown(self.answer[at])}, expected {shown(reference.value[at])} "
             f"(PyTorch in {self.dtype}: {shown(reference.torch[at])})\n"
-            f"off by {error:.3g} = {error / float(bound[at]):.3g} x the bound {float(bound[at]):.3g} = K {K:g} x "
-            f"(movement {float(reference.movement[at]):.3g} + rounding {float(reference.rounding[at]):.3g}"
-            f"{granted}); {int(bad.sum())} of {bad.size} elements are off"
+        )
+        tail = f"; {int(bad.sum())} of {bad.size} elements are off"
+        if not self.answered[at]:
+            return head + "one of the two is not finite: no bound holds" + tail
+        if not ratio[at] > 1:
+            return head + "a zero of the other sign" + tail
+        error, limit = float(self.error[at]), float(bound[at])
+        return head + f"off by {error:.3g} = {float(ratio[at]):.3g} x the bound {limit:.3g} = {self._terms(at)}" + tail
+
+    def _terms(self, at: tuple[int, ...]) -> str:
+        """The terms of the bound of an element."""
+        reference = self.reference
+        if float(reference.bound[at]) == reference.smallest:
+            return "the smallest normal number"
+        own, granted, remark = float(reference.own[at]), "", ""
+        if reference.granted and np.isfinite(own):
+            granted = f" + PyTorch's own error {own:.3g}"
+        elif reference.granted:
+            remark = ", PyTorch itself is not finite"
+        return (
+            f"K {K:g} x (movement {float(reference.movement[at]):.3g} + rounding {float(reference.rounding[at]):.3g}"
+            f"{granted}){remark}"
         )
 
 

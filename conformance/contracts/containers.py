@@ -10,6 +10,7 @@ from conformance.records import SATURATED, Finding, OtherDefault, Remark
 from conformance.rows import ContainerRow, Part
 from conformance.strategies.arrays import EVERY, floats, shapes
 from conformance.strategies.coverage import Purposeful, Strategy, purposeful
+from conformance.strategies.offered import has_part
 from numpyml.nn import model
 
 WIDTH = 4
@@ -23,7 +24,7 @@ PARTS = {
     "Flatten": Part("nn.Flatten", {"start_dim": -1}),
     "Sequential": Part("nn.Sequential", {"layers": [DENSE, Part("nn.Sigmoid")]}),
 }
-parts = st.sampled_from(list(PARTS.values()))
+parts = st.sampled_from(list(PARTS.values())).filter(has_part)
 LABELS = {": by name", ": in a list", ": several", *(f": {part}" for part in PARTS)}
 
 

@@ -20,9 +20,20 @@ NotImplementedError will do) for a component, an option or a value of an option 
 :func:`make_from` does so for a table of what it has.
 """
 
-from conformance.frameworks.adapter import Adapter, NotOffered, make_from, make_module, make_scheduler, offers
+from conformance.frameworks.adapter import (
+    Adapter,
+    Lacking,
+    NotOffered,
+    made,
+    make_from,
+    make_module,
+    make_scheduler,
+    offers,
+)
 from conformance.frameworks.choice import load, under_test, use
+from conformance.offers import Offer
 
 __all__ = [
-    "Adapter", "NotOffered", "load", "make_from", "make_module", "make_scheduler", "offers", "under_test", "use",
+    "Adapter", "Lacking", "NotOffered", "Offer", "load", "made", "make_from", "make_module", "make_scheduler", "offers",
+    "under_test", "use",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from conformance.frameworks import pytorch
+from conformance.frameworks.choice import under_test
+from conformance.offers import Offer
 from conformance.records import Difference
 from conformance.rows import Part
 from numpyml.typing import Array
@@ -18,6 +20,14 @@ from numpyml.typing import Array
 
 class NotOffered(NotImplementedError):
     """The framework has no such component, option or value."""
+
+
+class Lacking(NotOffered):
+    """The adapter does not define a function that an example needs; raised by the harness."""
+
+
+made: set[str] = set()  # components that the framework under test has made since the runner cleared it
+IMPLEMENTATION = ("device", "dtype", "inplace")  # of PyTorch's arguments
 
 
 class Adapter(Protocol):
@@ -30,6 +40,9 @@ class Adapter(Protocol):
 
     # Present where a call may leave out options of a component: the values in use are PyTorch's defaults then.
     LEAVES_OUT: bool
+    # What is offered of each component, by the same names; '' stands for every one that is not named. A component
+    # without an offer is not asked for. Without this mapping, the adapter refuses what it lacks by NotOffered.
+    OFFERS: Mapping[str, Offer]
 
     # Modules
 
@@ -182,15 +195,33 @@ def make_from(makers: Mapping[str, Callable[..., Any]], component: str, options:
 
 
 def make_module(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """A component from the adapter; every :class:`Part` among its options is made first."""
-    make = lambda part: make_module(adapter, part.component, part.options, dtype)  # noqa: E731
-    return adapter.make(component, _replace_parts(options, make), dtype)
+    """A component from the adapter; every :class:`Part` among its options is made first, its other options PyTorch's
+    defaults."""
+
+    def make(part: Part) -> Any:
+        return make_module(adapter, part.component, {**_defaults(part.component), **part.options}, dtype)
+
+    module = adapter.make(component, _replace_parts(options, make), dtype)
+    if adapter is under_test():
+        made.add(component)
+    return module
 
 
 def make_scheduler(adapter: Any, component: str, optimizer: Any, options: Mapping[str, Any]) -> Any:
     """A schedule from the adapter; every :class:`Part` among its options is made first."""
     make = lambda part: make_scheduler(adapter, part.component, optimizer, part.options)  # noqa: E731
     return adapter.scheduler(component, optimizer, _replace_parts(options, make))
+
+
+@cache
+def _defaults(component: str) -> Mapping[str, Any]:
+    """PyTorch's defaults of a component's options."""
+    parameters = _parameters(pytorch.attribute(component))
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not parameter.empty and name not in IMPLEMENTATION
+    }
 
 
 def _replace_parts(value: Any, make: Callable[[Part], Any]) -> Any:

@@ -12,7 +12,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.report import svg
-from conformance.report.terminal import MANY, PRECISIONS, cells, counted, headline, marks, planted, short, units
+from conformance.report.terminal import (
+    MANY,
+    PRECISIONS,
+    cells,
+    counted,
+    headline,
+    marks,
+    planted,
+    short,
+    times,
+    units,
+)
 from conformance.results.census import Census, Line, Note
 
 TEMPLATES = Path(__file__).parent
@@ -52,16 +63,17 @@ def figures(census: Census) -> list[Figure]:
     """The result in five numbers."""
     lines, total = census.lines(), census.total()
     known = len(census.about.components)
-    counts = {"in part": total.in_part, "not offered": total.not_offered, "with nothing to compare": total.idle}
+    counts = {"in part": total.in_part, "not offered": total.not_offered}
     aside = [f"{count:,} {what}" for what, count in counts.items() if count]
+    few = [f"{len(census.inconclusive):,} inconclusive"] if census.inconclusive else []
     worst = max(lines, key=lambda line: line.error, default=None)
-    ran = sum(line.passed + line.failed > 0 for line in lines)
+    ran = sum(line.ran > 0 for line in lines)
     numbers = [
-        Figure(f"{ran:,}", "components", f"of {known:,}" if known > ran else "all there are"),
+        Figure(f"{ran:,}", "components", ", ".join([f"of {known:,}" if known > ran else "all there are", *few])),
         Figure(f"{total.passed:,}", "checks passed", ", ".join([f"{total.failed:,} failed", *aside])),
         Figure(f"{total.comparisons:,}", "comparisons", f"in {total.examples:,} examples"),
     ]
-    if worst is not None and total.comparisons:
+    if worst is not None and total.ran:
         numbers.append(Figure(share(worst.error), "worst error, of what is allowed", f"in {worst.row}"))
     for name in PRECISIONS:
         resolutions = [line.resolution[name] for line in lines if name in line.resolution]
@@ -69,6 +81,25 @@ def figures(census: Census) -> list[Figure]:
             middle, largest = (planted(Line("", resolution={name: f(resolutions)}), name) for f in (median_high, max))
             numbers.append(Figure(f"{middle} ulps", f"sensitivity, {name}", f"median component; at worst {largest}"))
     return numbers
+
+
+SUBJECTS = {  # what checks compare, by their names
+    "output": "outputs",
+    "input_gradients": "gradients",
+    "parameter_gradients": "gradients",
+    "function_gradients": "gradients",
+    "buffers": "buffers",
+    "trajectory": "optimizer states",
+    "schedule": "learning rates",
+}
+
+
+def compared(census: Census) -> str:
+    """What was compared, in words: nothing that no check of the run has looked at."""
+    ran = {note.check for note in census.notes if note.outcome not in ("not offered", "nothing to compare")}
+    subjects = list(dict.fromkeys(subject for check, subject in SUBJECTS.items() if check in ran)) or ["answers"]
+    *others, last = subjects
+    return (f"{', '.join(others)} and {last}" if others else last).capitalize()
 
 
 def share(error: float) -> str:
@@ -92,6 +123,7 @@ def html(census: Census) -> str:
         "counted": counted,
         "marks": marks,
         "units": units,
+        "times": times,
         "bar": svg.bar,
         "raw_file": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),  # noqa: S704  # our own file
     }
@@ -105,6 +137,8 @@ def html(census: Census) -> str:
         verdict=headline(census),
         total=census.total(),
         failures=census.failures,
+        compared=compared(census),
+        inconclusive=census.inconclusive,
         svg=svg,
         precisions=PRECISIONS,
         many=MANY,
@@ -128,11 +162,13 @@ def markdown(census: Census) -> str:
     about, total = census.about, census.total()
     name = about.framework
     versions = ", ".join(f"{name} {version}" for name, version in about.versions.items())
+    failures = [f"{_cell(n.row)}, {_cell(n.check)}: {times(n.worst)}\n\n{_failures(n)}" for n in census.failures]
     out = [
         f"# {_cell(name)} held to PyTorch",
         f"**{'✓' if census.holds else '✗'} {_cell(headline(census))}.** "
         + "; ".join(f"{f.value} {f.name} ({f.aside})" for f in figures(census)),
         f"`{again(census)}`" + (f" with {versions}" if versions else ""),
+        *(["## Failures", *failures] if failures else []),
     ]
     head = ["Component", "Held to", "Checks", "Examples", "Comparisons", "Worst error / bound", f"{_cell(name)}, ulps"]
     head += ["PyTorch, ulps", "Sensitivity, float32", "Sensitivity, float64", ""]
@@ -149,8 +185,6 @@ def markdown(census: Census) -> str:
     )
     if about.incomplete:
         out += ["## Incomplete", "\n".join(f"- {_cell(line)}" for line in about.incomplete)]
-    if census.failures:
-        out += ["## Failures", *(f"{_cell(n.row)}, {_cell(n.check)}\n\n{_fenced(n.failure)}" for n in census.failures)]
     if total.findings:
         findings = [f"- {_cell(what)}: {counted(count, 'element')}" for what, count in sorted(total.findings.items())]
         out += ["## Where PyTorch exceeds the bound", "\n".join(findings)]
@@ -159,7 +193,8 @@ def markdown(census: Census) -> str:
 
 def _cells(line: Line, peer: str) -> list[str]:
     remarks = ", ".join(marks(line))
-    return [_cell(line.row), _cell(peer), *cells(line), f"**{remarks}**" if line.failed else remarks]
+    bold = line.verdict in ("differs", "inconclusive")
+    return [_cell(line.row), _cell(peer), *cells(line), f"**{remarks}**" if bold else remarks]
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -170,6 +205,10 @@ def _cell(text: str) -> str:
     """Text that stands in Markdown for itself."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(escaped.split()))
+
+
+def _failures(note: Note) -> str:
+    return "\n\n".join(_fenced(one.message) for one in note.failures)
 
 
 def _fenced(text: str) -> str:

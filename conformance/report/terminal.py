@@ -51,25 +51,37 @@ def watched(notes: Iterable[Note], total: int, stream: TextIO | None = None) -> 
 
 
 def failure(note: Note) -> str:
-    """A failing check: what was compared, the smallest example, expected and received."""
-    message, mark, script = note.failure.partition(SCRIPT)  # a script is not indented: it can be copied
-    indented = message.replace("\n", "\n    ") + mark + script
-    return f"FAILED {note.row}-{note.check}\n    {indented}\n    again: {note.again}"
+    """The failures of a check: what was compared, the smallest example, expected and received."""
+    texts = []
+    for one in note.failures:
+        message, mark, script = one.message.partition(SCRIPT)  # a script is not indented: it can be copied
+        texts.append(message.replace("\n", "\n    ") + mark + script)
+    return "\n    ".join([f"FAILED {note.row}-{note.check}, {times(note.worst)}", *texts, f"again: {note.again}"])
+
+
+def times(error: float) -> str:
+    """How far off a failure is, in words."""
+    return f"{error:.3g} x the bound" if error < float("inf") else "inf x the bound"
 
 
 def marks(line: Line) -> list[str]:
     """The checks of a line that did not pass or ran in part, the worst first."""
-    counts = {"FAILED": line.failed, "not offered": line.not_offered, "in part": line.in_part}
-    return [f"{count:,} {what}" for what, count in counts.items() if count]
+    counts = {
+        "FAILED": line.failed,
+        "not offered": line.not_offered,
+        "in part": line.in_part,
+    }
+    marks = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return ["inconclusive", *marks] if line.verdict == "inconclusive" else marks
 
 
 def cells(line: Line) -> tuple[str, ...]:
     """The figures of a line: checks, examples, comparisons, worst errors, sensitivities."""
     return (
-        f"{line.passed + line.failed}",
+        f"{line.ran}",
         f"{line.examples:,}",
         f"{line.comparisons:,}",
-        units(line.error) if line.comparisons else "-",
+        units(line.error) if line.comparisons or line.failed else "-",
         short(line.ulps) if line.measured else "-",
         short(line.torch_ulps) if line.measured else "-",
         *(planted(line, precision) for precision in PRECISIONS),
@@ -80,10 +92,20 @@ def table(census: Census) -> str:
     """The table: per component what ran and the worst error, in units of the bound and in units in the last place."""
     rule = "-" * sum(WIDTHS)
     head = HEAD[: sum(WIDTHS[:5])] + f"{census.about.framework:>{WIDTHS[5]}.{WIDTHS[5] - 1}}" + HEAD[sum(WIDTHS[:6]) :]
-    lines = [ABOVE, head, rule]
+    lines = [*(f"FAILED {title}: {text}" for title, text in failed(census)), *[""] * (census.total().failed > 0)]
+    lines += [ABOVE, head, rule]
     for group, members in census.groups().items():
         lines += [f"{group}:", *map(_row, members), ""]
     return "\n".join([*lines[:-1], rule, _row(census.total(), "")])
+
+
+def failed(census: Census) -> list[tuple[str, str]]:
+    """Every failure in a line: the check and how far off it is, and what differs."""
+    return [
+        (f"{note.row}-{note.check}, {times(one.error)}", f"{one.first_line:.160}")
+        for note in census.failures
+        for one in note.failures
+    ]
 
 
 def _row(line: Line, indent: str = "  ") -> str:
@@ -124,10 +146,14 @@ def headline(census: Census) -> str:
         return f"{total.failed:,} of {total.checks:,} checks failed"
     if about.incomplete:
         return f"No check failed, but {counted(len(about.incomplete), 'gap')} left"
+    if census.inconclusive:
+        few = [line.row for line in census.inconclusive]
+        of = f"{few[0]} is" if len(few) == 1 else f"{len(few):,} of {len(lines):,} components are"
+        return f"No check failed, but {of} inconclusive: too few of the examples compared something"
     if not total.passed:
         return "Nothing was compared"
-    offered = [line for line in lines if line.passed]
-    absent = sum(not line.passed and line.not_offered > 0 for line in lines)
+    offered = [line for line in lines if line.verdict == "conforms"]
+    absent = sum(line.verdict == "not offered" for line in lines)
     lacking = f"; {absent:,} not offered" if absent else ""
     if (total.not_offered or total.in_part) and not lacking:
         lacking = " in what is offered"
@@ -141,13 +167,12 @@ def headline(census: Census) -> str:
 def verdict(census: Census) -> str:
     """The number of checks of each outcome, in a sentence."""
     total = census.total()
-    if not total.passed + total.failed:
+    if not total.ran:
         return "nothing was compared"
     part = f", {total.in_part:,} of them on a part of the examples" if total.in_part else ""
-    others = {"not offered": total.not_offered, "with nothing to compare": total.idle}
-    rest = ", ".join(f"{count:,} {what}" for what, count in others.items() if count)
+    absent = f" ({total.not_offered:,} not offered)" if total.not_offered else ""
     failed = f"{total.failed:,}" if total.failed else "none"
-    return f"{counted(total.passed, 'check')} passed{part}, {failed} failed" + f" ({rest})" * bool(rest)
+    return f"{counted(total.passed, 'check')} passed{part}, {failed} failed{absent}"
 
 
 def footer(census: Census) -> str:
@@ -168,7 +193,10 @@ def footer(census: Census) -> str:
         lines.append(
             f"{counted(len(total.findings), 'finding')}: PyTorch exceeds the bound; see conformance/findings/."
         )
-    lines += [f"FAILED {note.row}-{note.check}" for note in census.failures]
+    lines += [f"FAILED {note.row}-{note.check}, {times(note.worst)}" for note in census.failures]
+    if census.inconclusive:
+        names = ", ".join(line.row for line in census.inconclusive)
+        lines.append(f"inconclusive, since less than a third of the examples compared something: {names}")
     own = sum(about.documented.get(line.row, 0) for line in census.lines())
     common = about.documented.get("", 0)
     differences = counted(own, "documented difference") + f", and {common} of every component" * bool(common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,12 +37,28 @@ class Curve:
 
 UNRECORDED = "not on record yet"  # a finding without a line among the divergences
 
+# A component is conclusive if, of its examples that the adapter's functions can run, this share compared something.
+CONCLUSIVE = 1 / 3
+
+
+@dataclass
+class Failure:
+    """A difference, with the smallest example that shows it."""
+
+    message: str
+    error: float = math.inf  # in units of the bound; infinite where there is none, as of a shape or of the same bits
+
+    @property
+    def first_line(self) -> str:
+        """What differs, in a line."""
+        return next(iter(self.message.splitlines()), "")
+
 
 @dataclass(kw_only=True)
 class Tally:
     """What checks have compared, and what the worst of it came to."""
 
-    examples: int = 0
+    examples: int = 0  # those that compared something
     comparisons: int = 0
     error: float = 0.0  # worst, in units of the bound
     ulps: float = 0.0
@@ -87,21 +103,32 @@ class Note(Tally):
 
     row: str
     check: str
-    failure: str = ""
+    failures: list[Failure] = field(default_factory=list)  # of different kinds
     again: str = ""  # the command that repeats it
+    offered: bool = False  # whether the adapter says that it offers the component
+    made: bool = False  # whether the adapter has made the component at least once
     not_offered: int = 0  # examples that the framework has no way to run
+    lacking: int = 0  # of these, examples that need a function the adapter does not define, or compared something else
     unrecorded: dict[str, str] = field(default_factory=dict)  # finding that is not on record -> its smallest case
     curves: list[Curve] = field(default_factory=list)  # trajectories to look at, a few for each component
     covers: bool = False  # whether it must reach every promise itself
     sensitivity: set[str] = field(default_factory=set)  # the precisions in which it plants errors
 
     @property
+    def failure(self) -> str:
+        """All failures in words; empty where there is none."""
+        return "\n\n".join(failure.message for failure in self.failures)
+
+    @property
+    def worst(self) -> float:
+        """The worst error, those of failures included."""
+        return max([self.error, *(failure.error for failure in self.failures)])
+
+    @property
     def outcome(self) -> str:
         """One of OUTCOMES. What compared nothing has not passed."""
-        if self.failure:
-            return "failed"
-        if self.comparisons:
-            return "passed"
+        if self.failures or self.comparisons:
+            return "failed" if self.failures else "passed"
         return "not offered" if self.not_offered else "nothing to compare"
 
     def reach(self, promised: set[str], reached: set[str], ignored: str) -> None:
@@ -121,9 +148,10 @@ class Note(Tally):
         self.references.add(problem.reference(np.dtype(dtype)))
         answers = []
         for verdict in judge(problem, np.dtype(dtype), seed, select, self.error):
-            if verdict.failure:
-                raise Mismatch(verdict.failure)
             answers.append(verdict.answer)
+            if verdict.failure:
+                self.fail(verdict.failure, verdict.error)
+                continue
             self.record(verdict.compared, verdict.error, verdict.ulps.max(initial=0), verdict.torch_ulps.max(initial=0))
             for spread, ulps in ((self.spread, verdict.ulps), (self.torch_spread, verdict.torch_ulps)):
                 for i, n in enumerate(np.bincount(np.searchsorted(SPREAD, ulps)).tolist()):
@@ -157,20 +185,46 @@ class Note(Tally):
         """The same bits (a NaN is a NaN, and 0 is not -0)."""
         a, b = np.asarray(got), np.asarray(expected)
         if a.shape != b.shape or a.dtype != b.dtype:
-            raise Mismatch(f"{what}: got {a.dtype}{a.shape}, expected {b.dtype}{b.shape}")
+            return self.fail(f"{what}: got {a.dtype}{a.shape}, expected {b.dtype}{b.shape}")
         differ = ~((a == b) | ((a != a) & (b != b)))
         if a.dtype.kind == "f":
             differ |= (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
         if differ.any():
             at = tuple(int(i) for i in np.argwhere(differ)[0])
-            raise Mismatch(f"{what}{list(at)}: got {shown(a[at])}, expected the same bits as {shown(b[at])}")
+            return self.fail(f"{what}{list(at)}: got {shown(a[at])}, expected the same bits as {shown(b[at])}")
         self.comparisons += int(a.size)
+        return None
 
     def require(self, holds: Any, message: str) -> None:
         """One yes-or-no promise."""
         if not holds:
-            raise Mismatch(message)
+            return self.fail(message)
         self.comparisons += 1
+        return None
+
+    def fail(self, message: str, error: float = math.inf) -> None:
+        """Raise the difference."""
+        raise Mismatch(message, error)
+
+    def add(self, trial: Trial) -> None:
+        """Add what one example has compared."""
+        self.merge(trial)
+        self.examples += trial.comparisons > 0
+        self.not_offered += trial.not_offered
+        self.lacking += trial.not_offered if trial.comparisons else 0
+        self.curves = [*self.curves, *trial.curves][:CURVES]
+
+
+class Trial(Note):
+    """The note of one example. A difference of a kind that is ``known`` is passed over, and the check goes on."""
+
+    def __init__(self, note: Note, known: Callable[[str], bool]) -> None:
+        super().__init__(note.row, note.check, error=note.error)
+        self.known = known
+
+    def fail(self, message: str, error: float = math.inf) -> None:
+        if not self.known(message):
+            raise Mismatch(message, error)
 
 
 OUTCOMES = ("passed", "failed", "not offered", "nothing to compare")
@@ -184,9 +238,16 @@ class Line(Tally):
     checks: int = 0
     passed: int = 0
     failed: int = 0
+    offered: bool = False  # whether the adapter says that it offers the component, or has made it
     not_offered: int = 0  # checks that the framework has no way to run
+    refused: int = 0  # examples of all checks that the adapter refused
     in_part: int = 0  # of those passed, checks that it could run on some of the examples alone
     idle: int = 0  # checks with nothing to compare: the parameter gradients of a layer without parameters
+
+    @property
+    def ran(self) -> int:
+        """The checks that compared something."""
+        return self.passed + self.failed
 
     @property
     def measured(self) -> bool:
@@ -198,15 +259,31 @@ class Line(Tally):
         """What a strategy is for and never drew."""
         return sorted(self.promised - self.reached.keys())
 
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS."""
+        if self.failed:
+            return "differs"
+        if self.passed or self.offered:  # what was offered has been asked for in some example
+            enough = self.passed and self.examples >= CONCLUSIVE * (self.examples + self.refused)
+            return "conforms" if enough else "inconclusive"
+        return "not offered" if self.not_offered else "nothing to compare"
+
     def add(self, note: Note) -> None:
         """Add a check."""
         self.checks += 1
+        self.offered |= note.offered or note.made
+        self.refused += note.not_offered - note.lacking
         self.passed += note.outcome == "passed"
         self.failed += note.outcome == "failed"
         self.not_offered += note.outcome == "not offered"
         self.in_part += note.outcome == "passed" and note.not_offered > 0
         self.idle += note.outcome == "nothing to compare"
         self.merge(note)
+        self.error = max(self.error, note.worst)
+
+
+VERDICTS = ("conforms", "differs", "inconclusive", "not offered", "nothing to compare")
 
 
 @dataclass
@@ -265,17 +342,37 @@ class Census:
         total = Line("total")
         for note in self.notes:
             total.add(note)
+        total.offered, total.refused = False, 0  # of single components
         return total
 
     @property
     def failures(self) -> list[Note]:
-        return [note for note in self.notes if note.failure]
+        return [note for note in self.notes if note.failures]
+
+    @property
+    def failure(self) -> str:
+        """All failures in words; empty where there is none."""
+        return "\n\n".join(note.failure for note in self.failures)
+
+    @property
+    def inconclusive(self) -> list[Line]:
+        """The components of which too little was compared."""
+        return [line for line in self.lines() if line.verdict == "inconclusive"]
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS, or incomplete."""
+        total = self.total()
+        if total.failed:
+            return "differs"
+        if self.about.incomplete:
+            return "incomplete"
+        return "inconclusive" if self.inconclusive else "conforms" if total.passed else "nothing to compare"
 
     @property
     def holds(self) -> bool:
-        """Whether no check failed, none is missing, and something passed at all."""
-        total = self.total()
-        return not total.failed and not self.about.incomplete and total.passed > 0
+        """Whether no check failed or is inconclusive, none is missing, and something passed at all."""
+        return self.verdict == "conforms"
 
     def as_json(self) -> dict[str, Any]:
         """For machines, and for a report made later. Numbers that JSON lacks are the strings inf, -inf and nan."""
@@ -283,9 +380,10 @@ class Census:
             {
                 "format": self.FORMAT,
                 "about": asdict(self.about),
+                "verdict": self.verdict,
                 "total": asdict(self.total()),
-                "components": [asdict(line) for line in self.lines()],
-                "checks": [asdict(note) for note in self.notes],
+                "components": [{**asdict(line), "verdict": line.verdict} for line in self.lines()],
+                "checks": [{**asdict(note), "outcome": note.outcome, "failure": note.failure} for note in self.notes],
             }
         )
 
@@ -298,7 +396,8 @@ class Census:
         about["components"] = {name: Component(**known) for name, known in about["components"].items()}
         census = cls(About(**about))
         for written in record["checks"]:
-            note = Note(**written)
+            note = Note(**{name: x for name, x in written.items() if name not in ("outcome", "failure")})
+            note.failures = [Failure(x["message"], float(x["error"])) for x in written["failures"]]
             note.error, note.ulps, note.torch_ulps = map(float, (note.error, note.ulps, note.torch_ulps))
             note.resolution = {name: float(ulps) for name, ulps in note.resolution.items()}
             note.curves = [

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from conformance.comparison.rule import Input
 from conformance.strategies.coverage import Draw, Purpose, Purposeful, Strategy, likely, mark
+from conformance.strategies.offered import kinds_inside, offered
 from numpyml.typing import Array
 
 Shape = tuple[int, ...]
@@ -205,11 +206,14 @@ def shapes(
     def marked(shape: Shape) -> Shape:
         if _growing and shape:
             return _grown(shape, elements)
-        mark((name + label for label in labels), (name + label for label, holds in labels.items() if holds(shape)))
+        known = {label: holds for label, holds in labels.items() if label != ": empty" or not offered().least}
+        mark((name + label for label in known), (name + label for label, holds in known.items() if holds(shape)))
         return shape
 
-    usable = drawn.map(tuple).filter(lambda shape: prod(shape) <= elements and fits(shape))
-    return usable.map(marked)
+    def usable(shape: Shape) -> bool:
+        return prod(shape) <= elements and fits(shape) and min(shape, default=1) >= min(offered().least, 1)
+
+    return drawn.map(tuple).filter(usable).map(marked)
 
 
 @lru_cache(512)  # as above
@@ -248,12 +252,13 @@ def _floats(
     layouts: tuple[str, ...],
 ) -> Input:
     shape = shape if isinstance(shape, tuple) else draw(shape)
+    kinds, low, high = tuple(kinds_inside(kinds)), max(low, offered().low), min(high, offered().high)
     kind = kinds[0] if _growing else draw(one_of(tuple(likely(kinds, _labels))))
     layout = draw(one_of(tuple(likely(layouts, lambda layout: [_layout_label(layout)]))))
     values = np.asarray(VALUES[kind](np.random.default_rng(draw(seeds)), shape), np.float64)
-    if into is not None:
+    if into is not None or offered().bounded:
         with np.errstate(all="ignore"):
-            values = np.clip(into(values), low, high)
+            values = np.clip(values if into is None else into(values), low, high)
     if layout == "broadcast" and values.ndim and values.shape[0]:
         values = np.broadcast_to(values[:1], values.shape)
     exact = values if kind == "tiny" else single(values)

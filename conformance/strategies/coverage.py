@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from hypothesis import strategies as st
 
+from conformance.strategies.offered import EVERYTHING, offered
+
 Strategy = st.SearchStrategy
 Draw = st.DrawFn
 Choice = TypeVar("Choice")
@@ -32,9 +34,11 @@ class Purpose:
 class Purposeful(Strategy[Any]):
     """A strategy with a purpose."""
 
-    def __init__(self, strategy: Strategy[Any], purpose: Purpose, words: str = "") -> None:
+    def __init__(
+        self, strategy: Strategy[Any], purpose: Purpose, words: str = "", values: Sequence[Any] | None = None
+    ) -> None:
         super().__init__()
-        self.strategy, self.purpose = strategy, purpose
+        self.strategy, self.purpose, self.values = strategy, purpose, values  # the values, if they can be listed
         self.words = words or ", ".join(label.lstrip("=: ") for label in purpose.labels)
 
     def do_draw(self, data: Any) -> Any:
@@ -56,7 +60,8 @@ def purpose(strategy: Strategy[Any]) -> Purpose | None:
 
 def among(*values: Any) -> Purposeful:
     """One of these values, simplest first, all of them promised; a repeated value is drawn more often."""
-    return purposeful(st.sampled_from(values), map(equals, values), lambda value: [equals(value)])
+    drawn = purposeful(st.sampled_from(values), map(equals, values), lambda value: [equals(value)])
+    return Purposeful(drawn.strategy, drawn.purpose, values=values)
 
 
 def between(low: int, high: int, default: int | None = None) -> Purposeful:
@@ -65,7 +70,8 @@ def between(low: int, high: int, default: int | None = None) -> Purposeful:
     marks = {low, high, *({0} if low <= 0 <= high else ()), *(() if default is None else (default,))}
     purpose = Purpose(tuple(map(equals, sorted(marks))), lambda n: [equals(n)] if n in marks else [])
     drawn = st.integers(low, high)
-    return Purposeful(drawn if default is None else drawn | st.just(default), purpose, f"{low} to {high}")
+    either = drawn if default is None else drawn | st.just(default)
+    return Purposeful(either, purpose, f"{low} to {high}", range(low, high + 1))
 
 
 def equals(value: Any) -> str:
@@ -93,10 +99,30 @@ def may_hold(label: str) -> bool:
 
 def pick(draw: Draw, name: str, strategy: Purposeful) -> Any:
     """Draw a value, and mark its labels under this name."""
+    strategy = inside(name, strategy)
     value = draw(strategy)
     known = strategy.purpose
     mark((name + label for label in known.labels), (name + label for label in known.of(value)))
     return value
+
+
+def inside(name: str, strategy: Any) -> Any:
+    """The strategy of an option, of the offered values alone. If the suite draws none of these, these are drawn."""
+    offer = offered()
+    if name not in offer.options:
+        return strategy
+    known = getattr(strategy, "values", None)
+    if known is not None:
+        return among(*([value for value in known if offer.has(name, value)] or offer.options[name]))
+    drawn = strategy.filter(lambda value: offer.has(name, value))
+    return Purposeful(drawn, strategy.purpose) if isinstance(strategy, Purposeful) else drawn
+
+
+def options_inside(strategies: Mapping[str, Strategy[Any]]) -> Mapping[str, Strategy[Any]]:
+    """The strategies of options, of the offered values alone."""
+    if offered() is EVERYTHING:
+        return strategies
+    return {name: inside(name, strategy) for name, strategy in strategies.items()}
 
 
 @st.composite

@@ -20,7 +20,7 @@ import numpyml
 from conformance import contracts, runner, test_conformance
 from conformance.frameworks import signatures
 from conformance.results import completeness, defaults, floors
-from conformance.results.census import Note
+from conformance.results.census import Failure, Note
 from conformance.rows import Call, FunctionRow, ModuleRow, OptimizerRow, SchedulerRow
 from conformance.strategies.coverage import purpose
 from numpyml import Tensor, data, names, nn
@@ -257,7 +257,7 @@ def test_what_pytorch_gets_wrong_without_being_on_record_is_red() -> None:
 
 def test_a_failure_is_told_once() -> None:
     run = notes()
-    run[0].failure, run[0].comparisons, run[0].reached = "differs", 0, {}
+    run[0].failures, run[0].comparisons, run[0].reached = [Failure("differs")], 0, {}
     assert completeness.unreached(run) + floors.shortfalls(run, "default", True, even_floors()) == []
 
 

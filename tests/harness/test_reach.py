@@ -128,7 +128,7 @@ def test_no_target_leaves_every_choice() -> None:
 
 
 def test_given_a_number_of_examples_it_runs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ran(monkeypatch, RELU, examples=3).examples == 3
+    assert ran(monkeypatch, RELU, lambda case, note: note.record(1), examples=3).examples == 3
 
 
 def test_pairs_of_an_optimizers_options_count_where_a_step_was_made() -> None:

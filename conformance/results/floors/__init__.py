@@ -39,6 +39,11 @@ def counts() -> dict[str, dict[str, dict[str, int]]]:
     return merged
 
 
+def applies(row: str, check: str) -> bool:
+    """Whether a check has anything to compare in a component: by the record, it has in numpyml's."""
+    return any(rows.get(row, {}).get(check, 1) for rows in counts().values()) or not counts()
+
+
 def same_draws(seed: int, own: int, components: Iterable[str]) -> bool:
     """Whether a run of this seed draws what was recorded for these components; ``own`` is the suite's."""
     files = {FOLDER / f"{family_of(component)}.json" for component in components}
