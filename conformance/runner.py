@@ -113,7 +113,7 @@ def run(task: Task, profile: str = "default", seed: int = SEED, examples: int | 
     foreign = job.check.numpyml_only and framework.NAME != "numpyml"
     note.again = _again(task, profile, seed, examples)
     number, offer = examples_of(task, profile, examples), offering.offer_of(job.row)
-    note.offered = offer is not None and offering.says()
+    note.offered = offering.names(job.row)
     if foreign or offer is None or not offers(framework, *job.check.needs):
         if floors.applies(task.row, task.check):
             note.not_offered = note.lacking = number

@@ -21,6 +21,11 @@ def says() -> bool:
     return hasattr(under_test(), "OFFERS")
 
 
+def names(row: Any) -> bool:
+    """Whether the adapter says what it offers of this row; a component under '' is asked for, and may be refused."""
+    return says() and row.name in _offers()
+
+
 def offer_of(row: Any) -> Offer | None:
     """What is offered of a row, its options named as in the row; None where it is not offered. Of an adapter that does
     not say so, everything is: it refuses example by example."""
@@ -54,7 +59,7 @@ def validate() -> None:
         if wrong := offer.problem():
             raise Misuse(f"OFFERS[{name!r}] of {framework} has {wrong}")
         row = rows.get(name)
-        if row is None or isinstance(row, FunctionRow):  # a function's options are in the strategy of its calls
+        if row is None or isinstance(row, FunctionRow) or getattr(row, "call", None):  # they have options of calls
             continue
         drawn = torch_names(row.options)
         if unknown := sorted(offer.options.keys() - drawn.keys()):

@@ -40,8 +40,8 @@ class Adapter(Protocol):
 
     # Present where a call may leave out options of a component: the values in use are PyTorch's defaults then.
     LEAVES_OUT: bool
-    # What is offered of each component, by the same names; '' stands for every one that is not named. A component
-    # without an offer is not asked for. Without this mapping, the adapter refuses what it lacks by NotOffered.
+    # What is offered of each component, by the same names. A component without an offer is not asked for, unless ''
+    # is named: then the adapter refuses by NotOffered what it lacks of the others, as it does without this mapping.
     OFFERS: Mapping[str, Offer]
 
     # Modules

@@ -22,7 +22,7 @@ from mynn.losses.mean_squared_loss import mean_squared_loss
 from mynn.optimizers.adam import Adam
 from mynn.optimizers.sgd import SGD
 
-from conformance.frameworks import NotOffered, make_from
+from conformance.frameworks import NotOffered, Offer, make_from
 from conformance.frameworks.peers.mygrad import NAMESPACE, differentiate  # noqa: F401  # part of this adapter
 from numpyml.typing import Array
 
@@ -41,6 +41,21 @@ MODULES: dict[str, Callable[..., Any]] = {
     "nn.CrossEntropyLoss": lambda dtype, weight, ignore_index: partial(cross_entropy, weight, ignore_index),
 }
 AXES = {"nn.Linear": 2, "nn.MSELoss": 1, "nn.HuberLoss": 1}  # at least: one is that of the batch
+MEAN = {"reduction": ["mean"]}
+OFFERS = {
+    "": Offer(),  # functions
+    "nn.Linear": Offer(axes=range(2, 6)),
+    "nn.Dropout": Offer(options={"p": [0.5, 0.0, 0.1, 0.9, 1 / 3]}, training=[True]),
+    "nn.MSELoss": Offer(options=MEAN, axes=range(1, 6)),
+    "nn.HuberLoss": Offer(options=MEAN, axes=range(1, 6)),
+    "nn.CrossEntropyLoss": Offer(
+        options={**MEAN, "ignore_index": [-100], "label_smoothing": [0.0]},
+        axes=[2],
+        where=lambda options, outputs, targets: targets.ndim == 1 and not (targets == -100).any(),
+    ),
+    "optim.SGD": Offer(options={"dampening": [0], "nesterov": [False], "maximize": [False]}),
+    "optim.Adam": Offer(options={"amsgrad": [False], "maximize": [False], "decoupled_weight_decay": [False]}),
+}
 
 
 def cross_entropy(weight: Array | None, ignore_index: int, outputs: Any, targets: Any) -> Any:
