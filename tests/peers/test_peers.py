@@ -1,6 +1,6 @@
 """Other frameworks under the harness: docs/peers.md says what a run shows.
 
-These need mygrad, mynn and autograd, in an environment of their own: tox -e peers.
+These need mygrad, mynn, autograd, JAX, flax and optax, in an environment of their own: tox -e peers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "peers.md").read_text()
 VERDICTS = ("conforms", "differs", "not offered")
 
 
-@pytest.fixture(params=["mygrad", "mynn", "hips_autograd"])
+@pytest.fixture(params=["mygrad", "mynn", "hips_autograd", "flax_optax"])
 def adapter(request: pytest.FixtureRequest) -> Any:
     return frameworks.load(request.param)
 
@@ -38,7 +38,7 @@ def test_an_adapter_has_the_signatures_of_the_protocol(adapter: Any) -> None:
         assert [(p.name, p.kind) for p in actual] == [(p.name, p.kind) for p in expected], name
 
 
-@pytest.mark.parametrize("name", ["mygrad", "mynn", "hips_autograd"])
+@pytest.mark.parametrize("name", ["mygrad", "mynn", "hips_autograd", "flax_optax"])
 def test_an_adapter_is_found_by_its_name_from_anywhere(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "conformance", "list", "--framework", name]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
@@ -57,6 +57,9 @@ def test_an_adapter_is_found_by_its_name_from_anywhere(name: str, tmp_path: Path
         ("mygrad", "einsum-function_gradients"),
         ("hips_autograd", "matmul-function_gradients"),
         ("hips_autograd", "split-function_gradients"),
+        ("flax_optax", "Embedding-parameter_gradients"),
+        ("flax_optax", "RMSNorm-parameter_gradients"),
+        ("flax_optax", "SGD-trajectory"),
     ],
 )
 def test_what_is_right_is_compared_and_passes(name: str, check: str) -> None:
@@ -73,6 +76,9 @@ def test_what_is_right_is_compared_and_passes(name: str, check: str) -> None:
         ("mynn", "SGD-trajectory", "weight_decay"),
         ("mygrad", "maximum-function_gradients", "gradient of a"),
         ("hips_autograd", "prod-function_gradients", "got .*nan"),
+        ("flax_optax", "LayerNorm-large", "gradient of x"),
+        ("flax_optax", "Huber-input_gradients", "gradient of outputs"),
+        ("flax_optax", "logaddexp-function_gradients", "gradient of a"),
     ],
 )
 def test_what_differs_is_detected(name: str, check: str, message: str) -> None:
@@ -143,5 +149,5 @@ def test_a_script_of_the_page_prints_the_comments_beside_it(script: str, capsys:
 
 
 def test_the_page_names_the_versions() -> None:
-    for package in ("mygrad", "mynn", "autograd", "torch"):
+    for package in ("mygrad", "mynn", "autograd", "torch", "jax", "flax", "optax"):
         assert version(package).split("+")[0] in PAGE
