@@ -350,7 +350,7 @@ OFFERS |= {
                  "batch_first": [True], "need_weights": [False], "is_causal": [False], "attn_mask": ["none", "causal"],
                  "key_padding_mask": ["none"]},
     ),
-    "nn.BCEWithLogitsLoss": Offer(subnormal=False, options={"weight": [None], "pos_weight": [None]}),
+    "nn.BCEWithLogitsLoss": Offer(low=-1e35, high=1e35, subnormal=False, options={"weight": [None], "pos_weight": [None]}),
     "nn.CrossEntropyLoss": Offer(  # at infinite logits it is NaN, as PyTorch's
         low=-1e35, high=1e35, subnormal=False,
         options={"weight": [None], "label_smoothing": [0.0], "ignore_index": [-100]},
