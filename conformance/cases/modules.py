@@ -24,6 +24,7 @@ from conformance.cases.common import (
     modes,
     precisions,
 )
+from conformance.cases.inputs import inputs_of
 from conformance.cases.masks import dropout_mask, rate_of, replay_masks, restart_masks, scaled_mask
 from conformance.comparison.answers import Answer, buffer, gradient, is_gradient, output, written
 from conformance.comparison.rule import Input, Problem
@@ -36,15 +37,14 @@ from conformance.strategies.arrays import (
     VALUES,
     Shape,
     growing,
-    grows,
     incoming,
     incoming_layouts,
     laid_out,
     seeds,
     single,
 )
-from conformance.strategies.coverage import MODES, Coverage, Draw, Purpose, Strategy, options_inside
-from conformance.strategies.offered import EVERYTHING, offered
+from conformance.strategies.coverage import MODES, Coverage, Draw, Purpose, options_inside
+from conformance.strategies.offered import offered
 from numpyml import nested
 from numpyml.typing import Array
 
@@ -404,38 +404,11 @@ def _floating(ys: Any) -> dict[Answer, Any]:
     return {answer: y for answer, y in answers(nested.leaves(ys), {}).items() if y.is_floating_point()}
 
 
-_INPUTS: dict[tuple[Any, ...], Strategy[tuple[Input, ...]]] = {}
-MOST = 512  # cached strategies
-
-
-def _inputs(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
-    """The row's strategy of inputs: to build a strategy takes Hypothesis longer than to draw from it."""
-    key = (row.inputs, repr(options), grows(), grows(below=1))
-    if key not in _INPUTS:
-        if len(_INPUTS) >= MOST:
-            _INPUTS.clear()
-        _INPUTS[key] = row.inputs(options)
-    return _INPUTS[key]
-
-
-def _inputs_inside(row: ModuleRow, options: dict[str, Any]) -> Strategy[tuple[Input, ...]]:
-    """The inputs that are offered."""
-    offer, drawn = offered(), _inputs(row, options)
-    if offer is EVERYTHING:
-        return drawn
-
-    def fits(inputs: Sequence[Any]) -> bool:
-        flat = [x.values for x in nested.leaves(list(inputs))]
-        return offer.fits(options, [flat[0].shape], flat)
-
-    return drawn.filter(fits)
-
-
 @st.composite
 def module_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     """Options, inputs, precision and mode of a component."""
     options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()}
-    inputs = draw(_inputs_inside(row, options))
+    inputs = draw(inputs_of(row, options))
     call = draw(row.call(options, inputs)) if row.call else {}
     case = ModuleCase(row, options, inputs, draw(precisions()), draw(modes()), draw(seeds), call)
     case.incoming_layout = draw(incoming_layouts())
@@ -448,7 +421,7 @@ def large_cases(draw: Draw, row: ModuleRow) -> ModuleCase:
     large, dtype = draw(large_sizes(row.large))
     options = {name: draw(strategy) for name, strategy in options_inside(row.options).items()} | dict(large.options)
     with growing(large.growth * (4 / dtype.itemsize) ** 2):  # fewer in float64, whose formulas take long
-        inputs = draw(_inputs_inside(row, options))
+        inputs = draw(inputs_of(row, options))
     assume(all(x.values.ndim and x.values.size for x in inputs))
     case = ModuleCase(row, options, inputs, dtype, draw(modes()), draw(seeds))
     case.large = large
