@@ -195,11 +195,12 @@ def make_from(makers: Mapping[str, Callable[..., Any]], component: str, options:
 
 
 def make_module(adapter: Any, component: str, options: Mapping[str, Any], dtype: Any) -> Any:
-    """A component from the adapter; every :class:`Part` among its options is made first, its other options PyTorch's
-    defaults."""
+    """A component from the adapter; every :class:`Part` among its options is made first. Its other options are left out
+    where the adapter's calls may leave out options, else they are PyTorch's defaults."""
 
     def make(part: Part) -> Any:
-        return make_module(adapter, part.component, {**_defaults(part.component), **part.options}, dtype)
+        others = {} if offers(adapter, "LEAVES_OUT") else _defaults(part.component)
+        return make_module(adapter, part.component, {**others, **part.options}, dtype)
 
     module = adapter.make(component, _replace_parts(options, make), dtype)
     if adapter is under_test():
@@ -215,10 +216,10 @@ def make_scheduler(adapter: Any, component: str, optimizer: Any, options: Mappin
 
 @cache
 def _defaults(component: str) -> Mapping[str, Any]:
-    """PyTorch's defaults of a component's options."""
+    """PyTorch's defaults of a component's options; of a function, such as an activation, its name."""
     parameters = _parameters(pytorch.attribute(component))
     return {
-        name: parameter.default
+        name: parameter.default.__name__ if inspect.isroutine(parameter.default) else parameter.default
         for name, parameter in parameters.items()
         if parameter.default is not parameter.empty and name not in IMPLEMENTATION
     }
