@@ -12,7 +12,7 @@ import pytest
 from conformance.comparison.answers import Answer, output
 from conformance.comparison.rule import Input, Problem
 from conformance.errors import Mismatch
-from conformance.results.census import Census, Note
+from conformance.results.census import Census, Failure, Note
 from numpyml.typing import Array
 
 
@@ -90,7 +90,7 @@ def test_a_run_holds_if_something_passed_and_nothing_failed_or_is_missing() -> N
 
     passed = Note("Dense", "output", examples=1, comparisons=9)
     assert holds(passed)
-    assert not holds(passed, Note("ReLU", "output", examples=1, comparisons=9, failure="output: off by 1"))
+    assert not holds(passed, Note("ReLU", "output", examples=1, comparisons=9, failures=[Failure("output: off by 1")]))
     assert not holds(passed, incomplete=("ReLU has no contract row",))
     assert not holds()
     assert not holds(Note("ReLU", "output", examples=9))
@@ -98,7 +98,9 @@ def test_a_run_holds_if_something_passed_and_nothing_failed_or_is_missing() -> N
 
 def test_failures_survive_the_json() -> None:
     census = Census()
-    census.notes = [Note("Dense", "output", comparisons=9, failure="output: off by 1", error=float("inf"))]
+    census.notes = [
+        Note("Dense", "output", comparisons=9, failures=[Failure("output: off by 1", 2.5)], error=float("inf"))
+    ]
     again = Census.from_json(json.loads(json.dumps(census.as_json())))
     assert again.notes == census.notes and not again.holds and len(again.failures) == 1
 

@@ -14,7 +14,9 @@ from conformance.checks.refusals import same_refusal
 from conformance.checks.registry import checks_of
 from conformance.errors import Mismatch
 from conformance.faults import named
+from conformance.frameworks import pytorch
 from conformance.results.census import Note
+from conformance.search import search_cases
 from conformance.strategies.coverage import Coverage
 from numpyml.errors import OptionError
 from numpyml.nn import Module
@@ -26,7 +28,8 @@ TASKS = [task for name in ("ReLU", "copy") for task in runner.tasks(name)]
 def test_every_task_has_its_note_however_many_processes_share_the_work(workers: int) -> None:
     notes = list(runner.run_all(TASKS, "quick", 1, 2, workers))
     assert [(note.row, note.check) for note in notes] == [(task.row, task.check) for task in TASKS]
-    assert all(note.examples for note in notes) and not any(note.failure for note in notes)
+    assert not any(note.failure for note in notes)
+    assert all(note.examples for note in notes if note.comparisons) and sum(note.comparisons for note in notes) > 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -66,7 +69,8 @@ def drawn(check: str, row: str, seed: int = 1, examples: int = 12) -> list[Any]:
     def attempt(case: Any, coverage: Coverage) -> None:
         cases.append(case)
 
-    runner._search(runner.jobs("quick")[runner.Task(row, check)].cases, seed, examples, None, attempt)
+    pytorch.require()  # its warning filters
+    search_cases(runner.jobs("quick")[runner.Task(row, check)].cases, seed, examples, None, attempt)
     return cases
 
 
@@ -81,7 +85,9 @@ def test_every_check_gets_cases_of_both_precisions(row: str, check: str) -> None
 
 
 def test_ordinary_numbers_and_incoming_gradients_are_random() -> None:
-    numbers = [x.values.ravel() for case in drawn("output", "Dense") for x in case.inputs if x.kind == "ordinary"]
+    numbers = [
+        x.values.ravel() for case in drawn("output", "Dense", examples=30) for x in case.inputs if x.kind == "ordinary"
+    ]
     assert len(set(np.concatenate(numbers).tolist())) > 10
     gradients = [module_cases.incoming((4, 3), seed).values for seed in range(9)]
     assert max(len(np.unique(gy)) for gy in gradients) > 6

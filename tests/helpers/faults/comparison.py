@@ -186,7 +186,7 @@ def _without_failures(right: Any) -> Any:
     def as_json(self: Any) -> Any:
         written = right(self)
         for note in written["checks"]:
-            note["failure"] = ""
+            note["failures"] = []
         return written
 
     return as_json

@@ -33,7 +33,7 @@ GAPS = "harness/test_gaps.py"
 def _failure_lost(right: Any) -> Any:
     def run(*arguments: Any, **options: Any) -> Any:
         note = right(*arguments, **options)
-        note.failure = ""
+        note.failures = []
         return note
 
     return run
@@ -50,7 +50,7 @@ def _last_note_lost(right: Any) -> Any:
 def _failures_of_workers_lost(right: Any) -> Any:
     def run_all(work: Any, profile: str, seed: int, examples: Any, workers: int, *rest: Any) -> Iterator[Any]:
         for note in right(work, profile, seed, examples, workers, *rest):
-            note.failure = "" if workers > 1 else note.failure
+            note.failures = [] if workers > 1 else note.failures
             yield note
 
     return run_all
@@ -229,7 +229,7 @@ FAULTS = [
     ),
     *seen_by(
         f"{REACH}::test_a_rare_value_is_drawn_until_it_is_reached",
-        ("what was not reached is not drawn again", runner, "top_up", instead(lambda note, search: None)),
+        ("what was not reached is not drawn again", runner, "top_up", instead(lambda note, search, patience: None)),
     ),
     *seen_by(
         f"{REACH}::test_what_is_never_drawn_is_told",
