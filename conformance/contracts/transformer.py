@@ -24,7 +24,8 @@ KINDS = ("ordinary", "ordinary", "sparse", "subnormal")
 SCORED = (*KINDS, "saturated")
 VALUES = ("wide", "nan")  # additional kinds of the values
 lengths = longer(among(3, 1, 2, 5), 10)
-key_lengths = longer(among(3, 1, 2, 5), 200)
+# With 200, PyTorch's sums in float64 are too inaccurate to confirm a component that has no formula.
+many_keys, several_keys = (longer(among(3, 1, 2, 5), n) for n in (200, 20))
 batches = among(2, 1, 3, 0, None)  # None: no batch axis
 MODEL = 32  # features: with fewer, LayerNorm's gradient cancels, see the remark of its row
 
@@ -88,7 +89,7 @@ def per_key(batch: int | None, length: int) -> tuple[int, ...]:
 @st.composite
 def dot_products(draw: Draw, options: dict[str, Any]) -> tuple[Input, ...]:
     """Query, key, value, and sometimes an additive mask, which has a gradient."""
-    L, S = draw(lengths), pick(draw, "keys", key_lengths)
+    L, S = draw(lengths), pick(draw, "keys", many_keys)
     E, Ev = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     heads, shared = draw(st.integers(1, 2)), draw(st.integers(1, 2)) if options["enable_gqa"] else 1
     batch = pick(draw, "batch", among((), (2,), (0,), (2, 1)))
@@ -118,7 +119,7 @@ def boolean_mask(draw: Draw, options: dict[str, Any], inputs: tuple[Input, ...])
 @st.composite
 def query_key_value(draw: Draw, o: dict[str, Any]) -> tuple[Input, ...]:
     """Query, key and value of multi-head attention."""
-    L, S, batch = draw(lengths), pick(draw, "keys", key_lengths), pick(draw, "batch", batches)
+    L, S, batch = draw(lengths), pick(draw, "keys", several_keys), pick(draw, "batch", batches)
     E = o["embed_dim"]
     features = ((L, E, KINDS), (S, o["kdim"] or E, KINDS), (S, o["vdim"] or E, (*KINDS, *VALUES)))
     return tuple(draw(floats(sequence(batch, n, width, o["batch_first"]), kinds)) for n, width, kinds in features)
