@@ -187,7 +187,7 @@ def draw_more(
                 break
 
 
-PATIENCE = 5  # searches in turn that reach no new promise
+PATIENCE = 10  # searches in turn that reach no new promise
 
 
 def _again(task: Task, profile: str, seed: int, examples: int | None) -> str:

@@ -92,6 +92,7 @@ class Case:
     computes from that; see ``problem``."""
 
     numbers: Mapping[str, Input]  # the floating numbers that go in
+    incoming_promised: tuple[str, ...] = UNUSUAL  # layouts of incoming gradients that every row must have had
 
     def __init__(self, row: Any, options: Mapping[str, Any], dtype: Any, seed: int) -> None:
         self.row, self.options, self.dtype, self.seed = row, options, np.dtype(dtype), seed
@@ -147,11 +148,13 @@ class Case:
 
     def add_incoming(self, coverage: Coverage) -> None:
         """Add the labels of the memory layouts that the first incoming gradient can have and that matter most often,
-        and of its own."""
+        and of its own. A row of many parts draws them, and need not have had each."""
+        if self.large or getattr(self.row, "composed", False):
+            return
         x = self.numbers.get(GY)
-        if x is not None and not self.large:
+        if x is not None:
             layouts = possible_layouts(x.values.shape)
-            coverage.promised.update(f"{GY}: {layout} layout" for layout in layouts if layout in UNUSUAL)
+            coverage.promised.update(f"{GY}: {layout} layout" for layout in layouts if layout in self.incoming_promised)
             coverage.reached.update(f"{GY}: {layout} layout" for layout in layouts if layout == x.layout)
 
     def add_left_out(self, coverage: Coverage) -> None:

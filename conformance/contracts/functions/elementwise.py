@@ -22,7 +22,7 @@ any_sign = on(kinds=NASTY)
 everything = on(kinds=EVERY)
 inside = on(kinds=ORDINARY, into=np.sin) | any_sign
 pair = two(NASTY)
-legs = two([kind for kind in NASTY if kind not in VANISHING])  # a subnormal √(a² + b²), a divisor, has few digits
+divisors = two([kind for kind in NASTY if kind not in VANISHING])  # a subnormal divisor has few digits
 decimal = on(kinds=NASTY, decimals=among(0, 1, -1))
 flags = among(False, True)
 
@@ -182,7 +182,7 @@ SEVERAL = [
     row(
         np.true_divide,
         lambda t, a, b: a / b,
-        pair,
+        divisors,
         elementwise(np.true_divide, lambda a, b: 1 / b, lambda a, b: -a / (b * b)),
     ),
     row(
@@ -255,13 +255,13 @@ SEVERAL = [
     ),
     ufunc(
         np.hypot,
-        legs,
+        divisors,
         lambda a, b: a / np.hypot(a, b),
         lambda a, b: b / np.hypot(a, b),
     ),
     ufunc(
         np.arctan2,
-        legs,
+        divisors,
         lambda a, b: exact.angle_partial(b, a, b),
         lambda a, b: exact.angle_partial(-a, a, b),
         findings=(
