@@ -1,6 +1,6 @@
-"""Mutation testing of numpyml's mathematics: how many changes of one thing the suite detects.
+"""Mutation testing of numpyml: how many changes of one thing the suite detects.
 
-    python tools/mutants.py [--sample N] [--seed N] [--file PART] [--jobs N]
+    python tools/mutants.py [--sample N] [--seed N] [--shard K/N] [--file PART] [--jobs N]
 
 A mutant is one module of numpyml with one statement deleted, or one operator, number or truth value changed. The quick
 checks of the components that run the changed line are run, those that run the fewest lines first, and then the tests of
@@ -36,8 +36,14 @@ from typing import Any
 
 ROOT = Path(next(iter(importlib.util.find_spec("numpyml").submodule_search_locations or [])))  # type: ignore[union-attr]
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-# The files of the mathematics, each with its tests.
+ESTIMATORS = "extras/test_estimators.py extras/test_sample_weight.py"
+TRAINING = (
+    "training/test_loop.py training/test_arguments.py training/test_divergence.py training/test_resuming.py "
+    "extras/test_training.py"
+)
+# The files of numpyml, each with its tests.
 FILES = {
+    "__init__.py": "test_numpyml.py test_package.py",
     "autograd/derivatives/elementwise.py": "autograd/test_derivatives.py autograd/test_corners.py",
     "autograd/derivatives/indexing.py": "autograd/test_derivatives.py autograd/test_corners.py",
     "autograd/derivatives/joining.py": "autograd/test_derivatives.py autograd/test_corners.py",
@@ -55,7 +61,13 @@ FILES = {
     "kernels/sums.py": "autograd/test_sums.py autograd/test_derivatives.py",
     "autograd/tape.py": "autograd/test_tape.py",
     "autograd/tensor.py": "autograd/test_tensor.py",
+    "checkpoint.py": "checkpoint/test_file.py checkpoint/test_contents.py harness/test_checkpoint.py",
+    "data.py": "test_data.py harness/test_data.py",
+    "errors.py": "nn/test_module.py autograd/test_tensor.py",
+    "estimators.py": ESTIMATORS,
     "generation.py": "test_generation.py",
+    "memory.py": "test_numpyml.py",
+    "names.py": "test_names.py",
     "nn/activations/gates.py": "nn/test_activations.py",
     "nn/activations/relu.py": "nn/test_layers.py",
     "nn/activations/softmax.py": "nn/test_activations.py",
@@ -78,22 +90,36 @@ FILES = {
     "nn/losses/regression.py": "nn/test_losses.py",
     "nested.py": "nn/test_nested.py",
     "nn/drivers.py": "nn/test_drivers.py nn/test_nested.py",
+    "nn/model.py": "nn/test_model.py",
     "nn/module.py": "nn/test_module.py nn/test_drivers.py nn/test_buffer.py",
     "nn/optimizers/adam.py": "nn/test_optimizers.py",
     "nn/optimizers/base.py": "nn/test_optimizers.py nn/test_optimizer_groups.py",
     "nn/optimizers/flat.py": "nn/test_optimizers.py nn/test_optimizer_groups.py",
+    "nn/optimizers/groups.py": "nn/test_optimizer_groups.py nn/test_optimizers.py",
     "nn/optimizers/options.py": "nn/test_optimizers.py nn/test_optimizer_groups.py",
     "nn/optimizers/plain.py": "nn/test_optimizers.py",
     "nn/optimizers/sgd.py": "nn/test_optimizers.py",
     "nn/parameter.py": "nn/test_module.py nn/test_drivers.py nn/test_buffer.py",
     "nn/preserve.py": "nn/test_buffer.py nn/test_model.py",
+    "nn/representation.py": "nn/test_module.py nn/test_model.py",
     "nn/schedulers/base.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/schedulers/composed.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/schedulers/cosine.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/schedulers/one_cycle.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/schedulers/plateau.py": "nn/test_schedulers.py harness/test_schedulers.py",
     "nn/schedulers/steps.py": "nn/test_schedulers.py harness/test_schedulers.py",
+    "nn/storage.py": "nn/test_module.py nn/test_optimizers.py",
+    "nn/summary.py": "nn/test_model.py",
     "nn/utils.py": "nn/test_schedulers.py",
+    "options.py": "nn/test_layers.py nn/test_losses.py nn/test_schedulers.py",
+    "random.py": "nn/test_layers.py nn/test_init.py",
+    "training/arguments.py": TRAINING,
+    "training/diagnosis.py": TRAINING,
+    "training/history.py": TRAINING,
+    "training/interrupt.py": TRAINING,
+    "training/loop.py": TRAINING,
+    "training/metrics.py": TRAINING,
+    "training/progress.py": TRAINING,
 }
 PATIENCE = 120  # seconds of processor time; a mutant that takes longer is detected
 COMPONENTS = 5  # the largest number of components whose checks a mutant runs
@@ -348,6 +374,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation testing: change one thing in numpyml at a time.")
     parser.add_argument("--sample", type=int, metavar="N", help="test N random mutants; all by default")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--shard", default="1/1", metavar="K/N", help="every Nth mutant from the Kth on")
     parser.add_argument("--file", default="", help="only files whose path contains this, such as losses")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
@@ -359,6 +386,8 @@ def main() -> int:
         rng = random.Random(options.seed)  # noqa: S311  # no secret
         chosen = rng.sample(chosen, min(options.sample, len(chosen)))
         chosen.sort(key=lambda mutant: (mutant.file, mutant.line))
+    shard, shards = map(int, options.shard.split("/"))
+    chosen = chosen[shard - 1 :: shards]
     context = multiprocessing.get_context("fork")
     lines = _lines(options.lines, options.jobs)
     _warm()

@@ -1,4 +1,4 @@
-"""Mutants change all computations of numpyml, except thresholds of speed."""
+"""Mutants change every file of numpyml, except thresholds of speed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,17 @@ sys.modules["mutants"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sys.modules["mutants"])
 from mutants import EQUIVALENT, FILES, ROOT, TESTS, mutants  # noqa: E402
 
-# What holds modules and options, keeps arrays and shows them, and a list of functions.
-ELSEWHERE = {
-    "autograd/derivatives/gradientless.py",
-    "kernels/thresholds.py",
-    "nn/optimizers/groups.py", "nn/model.py", "nn/representation.py", "nn/storage.py", "nn/summary.py",
-}  # fmt: skip
+NOTHING_TO_CHANGE = 5  # mutants: files with fewer hold names, constants or types
 
 
-def test_every_file_of_computations_is_mutated() -> None:
-    rooms = ("kernels", "autograd", "nn")
-    there = {str(path.relative_to(ROOT)) for room in rooms for path in (ROOT / room).rglob("*.py")}
-    written = {file for file in there if not file.endswith("__init__.py") or file in FILES}
-    assert written | {"generation.py", "nested.py"} == set(FILES) | ELSEWHERE
+def test_every_file_is_mutated() -> None:
+    files = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")]
+    assert {file for file in files if len(mutants(file)) > NOTHING_TO_CHANGE} == set(FILES)
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_each_file_has_tests_and_something_to_change(file: str) -> None:
+def test_each_file_has_tests(file: str) -> None:
     assert all((TESTS / own).exists() for own in FILES[file].split())
-    assert len(mutants(file)) > 5
 
 
 def test_equivalent_mutants_still_exist_in_the_source() -> None:
