@@ -65,7 +65,7 @@ FAULTS = [
     method("abs(t) is +t", "absolute", "__abs__", lambda right, self: +self),
     method("-t has no gradient", "negative", "__neg__", _detached, "function_gradients"),
     method("t.std ignores ddof", "std", "std", without("ddof")),
-    method("t.var ignores ddof", "var", "var", without("ddof")),
+    method("t.var ignores ddof", "var", "var", without("ddof"), "function_gradients"),
     method("t.var takes dtype for ddof by position", "var", "var", by_position(lambda args: args[:3])),
     method("t.min is t.max", "min", "min", lambda right, self, *args, **o: self.max(*args, **o)),
     method("t.max(axis) by position is the last", "max", "max", by_position(lambda args: [-1 for _ in args])),
