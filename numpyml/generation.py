@@ -333,9 +333,10 @@ def _log_softmax(z: Array) -> Array:
 
 def _highest(scores: Array, count: int) -> Array:
     """Indices of the highest finite scores, the highest first, equal ones in their order."""
-    best = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
-    best = best[np.lexsort((best, -scores[best]))]
-    return best[scores[best] > -np.inf]
+    lowest = np.partition(scores, -count)[-count] if count < len(scores) else -np.inf
+    best = np.flatnonzero((scores >= lowest) & (scores > -np.inf))
+    order: Array = best[np.argsort(-scores[best], kind="stable")]
+    return order[:count]
 
 
 def _end_tokens(owner: str, end: int | Sequence[int] | None) -> Array:

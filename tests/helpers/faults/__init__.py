@@ -20,8 +20,9 @@ def seen_by(test: str, *faults: tuple[str, Any, str, Wrong]) -> list[Fault]:
 
 def module_of(owner: Any, attribute: str) -> str:
     """The module that defines the attribute; that of its owner where it does not say."""
-    home = getattr(vars(owner)[attribute], "__module__", None) or getattr(owner, "__module__", owner.__name__)
-    return str(home if home.startswith(("numpyml", "conformance")) else owner.__name__)
+    own = getattr(owner, "__name__", type(owner).__module__)  # an instance has none
+    home = getattr(vars(owner)[attribute], "__module__", None) or getattr(owner, "__module__", own)
+    return str(home if home.startswith(("numpyml", "conformance")) else own)
 
 
 def instead(value: Any) -> Wrong:
