@@ -117,7 +117,9 @@ def load(path: PathLike, model: Module | None = None, **parts: Any) -> dict[str,
             targets.append((name, part, saved[name]))
     before = [(part, _state(part)) for _, part, _ in targets]
     try:
-        problems += [f"{name}: {error}" for name, *target in targets if (error := _error_of_setting(*target))]
+        for name, *target in targets:  # Python 3.13 runs no handler for an interrupt between steps of a comprehension
+            if error := _error_of_setting(*target):
+                problems.append(f"{name}: {error}")
         if problems:
             raise StateError(f"load expected {path} to fit what it is loaded into. " + "; ".join(problems))
     except BaseException:  # Ctrl-C as well

@@ -151,7 +151,6 @@ def test_folder_is_synced_after_the_new_name_is_there(path, monkeypatch):
     assert synced == [(False, False), (True, True)]
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="an exception of a trace function is raised elsewhere there")
 def test_ctrl_c_at_any_line_of_a_load_leaves_the_model_whole(path):
     """At any line of this module but of the restoration: a second Ctrl-C is another matter."""
     trained = Run()
