@@ -89,7 +89,7 @@ def sizes(case: ModuleCase | FunctionCase | OptimizerCase, note: Note) -> None:
 
 
 def _times(case: ModuleCase | FunctionCase | OptimizerCase) -> int:
-    """How often thresholds are set beside sizes: a composite or a trajectory takes long."""
+    """How often thresholds are set next to sizes: a composite or a trajectory takes long."""
     return 1 if getattr(case.row, "composed", False) or isinstance(case, OptimizerCase) else 3
 
 

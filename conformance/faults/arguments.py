@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.faults.answers import _where as where
 from conformance.faults.fault import Fault
-from numpyml.autograd.derivatives import TABLE
+from numpyml.autograd.derivatives import TABLE, indexing
 from numpyml.nn import activations, layers
 
 LAYOUT_TESTS: dict[str, Callable[[Any], bool]] = {
@@ -63,6 +63,10 @@ def _lists(asked: Any) -> Any:
     return axes if isinstance(axes, tuple) else ([], [])
 
 
+def _mixed(axes: Any) -> bool:
+    return axes is not None and 0 < sum(i < 0 for i in axes) < len(axes) and list(axes) != sorted(axes)
+
+
 FAULTS = [
     of_layout(layers.Flatten, "fortran"),
     of_layout(layers.Flatten, "reversed"),
@@ -72,6 +76,26 @@ FAULTS = [
     of_layout(layers.RMSNorm, "broadcast"),
     of_layout(activations.SiLU, "one number"),
     of_layout(activations.GELU, "reversed"),
+    Fault(
+        "a list as an index takes no element twice",
+        "indexing",
+        "function_gradients",
+        indexing,
+        "may_repeat",
+        lambda right: lambda part: isinstance(part, np.ndarray) and right(part),
+    ),
+    derivative(
+        "transpose wrong for another order that is counted from the back in part",
+        np.transpose,
+        "a",
+        if_(lambda asked: _mixed(asked.get("axes"))),
+    ),
+    derivative(
+        "split wrong for positions out of order",
+        np.split,
+        "ary",
+        if_(lambda asked: np.ndim(asked["indices_or_sections"]) and (np.diff(asked["indices_or_sections"]) < 0).any()),
+    ),
     derivative(
         "reshape wrong for Fortran-ordered gradients",
         np.reshape,

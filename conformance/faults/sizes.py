@@ -167,7 +167,7 @@ FAULTS = [
         off_where(lambda w, rows: len(w) > 100 and _double(rows)),
     ),
     Fault(
-        "few rows beside a large weight in float64",
+        "few rows and a large weight in float64",
         "Dense",
         "sizes",
         dense,

@@ -73,7 +73,7 @@ class Tally:
     promised: set[str] = field(default_factory=set)  # what the strategies are for: "x: signed zeros", "bias=False"
     reached: dict[str, int] = field(default_factory=dict)  # and in how many examples it was drawn
     references: set[str] = field(default_factory=set)  # what the answers were held to, in words
-    sizes: set[str] = field(default_factory=set)  # beside thresholds of numpyml: strategies/thresholds.py
+    sizes: set[str] = field(default_factory=set)  # next to thresholds of numpyml: strategies/thresholds.py
 
     def record(self, compared: int, error: float = 0.0, ulps: float = 0.0, torch_ulps: float = 0.0) -> None:
         """Add elements that were compared, and what the worst of them came to."""

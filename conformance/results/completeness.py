@@ -162,7 +162,7 @@ def rare(notes: Sequence[Note]) -> list[str]:
 
 
 def unreached_sizes(notes: Iterable[Note]) -> list[str]:
-    """Sizes beside numpyml's thresholds that no case of a whole run had; conformance/checks/sizes.py."""
+    """Sizes next to numpyml's thresholds that no case of a whole run had; conformance/checks/sizes.py."""
     sizes = {side for note in notes for side in note.sizes}
     return [f"size threshold {label} was never compared" for label in thresholds.unreached(sizes)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,10 +42,25 @@ def axes_of(shape: Shape) -> Purposeful:
 
 @lru_cache(256)
 def orders_of(shape: Shape) -> Purposeful:
-    """A permutation of the axes, or None: in reverse order."""
-    labels = (": as they are", ": in another order", "=None")
-    drawn = st.permutations(range(len(shape))) | st.none()
-    return purposeful(drawn, labels, lambda axes: [labels[2 if axes is None else list(axes) != sorted(axes)]])
+    """A permutation of the axes, some counted from the back, or None: in reverse order."""
+    n = len(shape)
+    labels = (": as they are", ": in another order", "=None", *[": in another order, some from the back"] * (n > 2))
+
+    def known(axes: Sequence[int] | None) -> list[str]:
+        if axes is None:
+            return [labels[2]]
+        order = [i % n for i in axes]
+        another = order != sorted(order)
+        mixed = another and n > 2 and 0 < sum(i < 0 for i in axes) < n
+        return [labels[another], *labels[3:][:mixed]]
+
+    from_back = st.lists(st.booleans(), min_size=n, max_size=n)
+    drawn = st.builds(
+        lambda order, back: [i - n if b else i for i, b in zip(order, back, strict=True)],
+        st.permutations(range(n)),
+        st.just([False] * n) | from_back,
+    )
+    return purposeful(drawn | st.none(), labels, known)
 
 
 @lru_cache(256)

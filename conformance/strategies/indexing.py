@@ -79,6 +79,8 @@ def indexed(draw: Draw) -> Call:
         parts.insert(draw(st.integers(0, len(parts))), None)
     if parts and draw(st.booleans()):
         parts.append(Ellipsis)
+    if draw(st.booleans()):
+        parts = [p.tolist() if isinstance(p, np.ndarray) and p.dtype != bool else p for p in parts]
     index: Any = parts[0] if len(parts) == 1 else tuple(parts)
     if draw(st.integers(0, 5)) == 0:
         index = rng.random(shape) < 0.5  # one mask of all axes
@@ -88,7 +90,7 @@ def indexed(draw: Draw) -> Call:
 
 INDICES = (
     "a number", "from the back", "a slice", "a slice with steps", "a slice backwards", "an array", "two arrays",
-    "a mask", "a mask of all axes", "None", "Ellipsis", "fewer than the axes",
+    "a list", "a list with an element twice", "a mask", "a mask of all axes", "None", "Ellipsis", "fewer than the axes",
 )  # fmt: skip
 
 
@@ -96,7 +98,8 @@ def _forms(index: Any, axes: int) -> Iterable[str]:
     parts = index if isinstance(index, tuple) else (index,)
     numbers = [p for p in parts if isinstance(p, int)]
     steps = [p.step for p in parts if isinstance(p, slice)]
-    arrays = [p for p in parts if isinstance(p, np.ndarray)]
+    lists = [p for p in parts if isinstance(p, list)]
+    arrays = [p for p in parts if isinstance(p, np.ndarray)] + list(map(np.array, lists))
     masks = [p for p in arrays if p.dtype == bool]
     examples = {
         "a number": numbers,
@@ -106,6 +109,8 @@ def _forms(index: Any, axes: int) -> Iterable[str]:
         "a slice backwards": [s for s in steps if s is not None and s < 0],
         "an array": [a for a in arrays if a.dtype != bool],
         "two arrays": arrays[1:],
+        "a list": lists,
+        "a list with an element twice": [p for p in lists if len(set(p)) < len(p)],
         "a mask": masks,
         "a mask of all axes": [m for m in masks if m.ndim == axes > 1],
         "None": [p for p in parts if p is None],

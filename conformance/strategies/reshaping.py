@@ -108,10 +108,15 @@ def cuts(draw: Draw, n: int, even: bool) -> Any:
     """Indices to split n elements at, or a number of pieces; ``even``: of equal size."""
     most = min(n, 33)  # each piece is an output
     pieces = st.sampled_from([k for k in range(1, most + 1) if n % k == 0]) if even else st.integers(1, most + 1)
-    at = st.lists(st.integers(0, n), max_size=3).map(sorted)
-    labels = (": so many pieces", ": at these positions", ": at none")
-    known = purposeful(pieces | at, labels, lambda c: [labels[0] if isinstance(c, int) else labels[1 if c else 2]])
-    return pick(draw, "cuts", known)
+    at = st.lists(st.integers(0, n), max_size=3)
+    labels = (": so many pieces", ": at these positions", ": at none", ": at positions out of order")
+
+    def reached(c: Any) -> list[str]:
+        if isinstance(c, int):
+            return [labels[0]]
+        return [labels[1 if c else 2], *[labels[3]] * (list(c) != sorted(c))]
+
+    return pick(draw, "cuts", purposeful(pieces | at.map(sorted) | at, labels if n else labels[:3], reached))
 
 
 @st.composite

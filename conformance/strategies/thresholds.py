@@ -37,8 +37,8 @@ def labels(compared: Compared, dtype: Any) -> set[str]:
     """The labels that these comparisons reach. A size one below is also one of those below."""
     reached = set()
     for name, size, threshold in compared:
-        beside = {threshold - 1: "one below", threshold: "at it", threshold + 1: "one above"}
-        positions = ("below" if size < threshold else "above", beside.get(size, ""))
+        adjacent = {threshold - 1: "one below", threshold: "at it", threshold + 1: "one above"}
+        positions = ("below" if size < threshold else "above", adjacent.get(size, ""))
         reached |= {label(name, position, dtype) for position in positions if position}
     return reached
 
@@ -122,10 +122,10 @@ def levels(seed: int, compared: Compared, times: int) -> Iterator[dict[str, int]
             more = (turns[name] + time) % 3 - 1
             sizes = [size + more for other, size, _ in sorted(compared) if other == name]
             # Only FEW_FAR is compared with a difference, which may be negative; others are also lengths.
-            beside = [size for size in sizes if 0 < size <= own or size < more]
+            near = [size for size in sizes if 0 < size <= own or size < more]
             way = rng.random()
-            if beside and way < 0.7:
-                values[name] = int(rng.choice(beside))
+            if near and way < 0.7:
+                values[name] = int(rng.choice(near))
             elif way < 0.85:
                 values[name] = min(own, int(rng.choice((4, 7, 40))))
         yield values

@@ -229,7 +229,7 @@ def _arrays(value: Any, scalar: Callable[[Any], Any] | None = None) -> Any:
 
 
 def _scalar_type(values: Iterable[Any]) -> Callable[[Any], Any] | None:
-    """The type of a scalar beside these arrays: NumPy 1 lets Python's widen 0-d ones, NumPy 2 its own any."""
+    """The type of a scalar combined with these arrays: NumPy 1 lets Python's widen 0-d ones, NumPy 2 its own any."""
     kinds = [x.dtype for x in values if isinstance(x, (Tensor, np.ndarray))]
     return np.result_type(*kinds).type if kinds and all(kind.kind == "f" for kind in kinds) else None
 
