@@ -310,3 +310,32 @@ def test_bias_gradient_of_a_long_sequence_is_precise(rng):
         layer.backward(g.astype(dtype))
         gradients.append(layer.in_proj_bias.grad[4:])
     np.testing.assert_allclose(*gradients, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [MultiheadAttention, ScaledDotProductAttention])
+def test_dropout_of_attention_draws_from_its_own_generator(kind):
+    x = np.random.default_rng(0).standard_normal((3, 2, 4)).astype(np.float32)
+
+    def outputs(seed):
+        generator = np.random.default_rng(seed)
+        if kind is ScaledDotProductAttention:
+            return kind(0.5, generator=generator).forward(x, x, x)
+        layer = kind(4, 2, 0.5, generator=generator)
+        for parameter in layer.parameters():
+            parameter[...] = 0.1
+        return layer.forward(x, x, x)[1]
+
+    assert np.array_equal(outputs(7), outputs(7)) and not np.array_equal(outputs(7), outputs(8))
+
+
+@pytest.mark.parametrize("average", [True, False])
+def test_attention_weights_that_a_caller_writes_to_leave_the_gradients_as_they_are(average, rng):
+    layer, x = MultiheadAttention(4, 2), rng.standard_normal((3, 2, 4)).astype(np.float32)
+    gradients = []
+    for write in (False, True):
+        y, weights = layer.forward(x, x, x, average_attn_weights=average)
+        gy, gw = np.ones_like(y), np.zeros_like(weights)
+        if write:
+            weights[...] = 0
+        gradients.append(layer.backward(gy, gw))
+    assert all(np.array_equal(a, b) for a, b in zip(*gradients, strict=True))

@@ -417,3 +417,22 @@ def test_the_epoch_of_a_state_is_an_integer(epoch):
 def test_norm_clipped_to_infinity_is_returned_alone():
     g = np.array([3.0, 4.0], np.float32)
     assert utils.clip_grad_norm_([g], np.inf) == 5 and g.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("T_mult", [1, 2, 3])
+def test_warm_restart_begins_the_next_period_exactly_at_its_boundary(T_mult):
+    """After ``step(T_0)`` the rates are those of a schedule that came there step by step."""
+
+    def schedule():
+        layer = layers.Dense(1, 1)
+        optimizer = optimizers.SGD(layer.parameters(), layer.gradients(), learning_rate=1.0)
+        return schedulers.CosineAnnealingWarmRestarts(optimizer, 4, T_mult)
+
+    jumped, walked = schedule(), schedule()
+    jumped.step(4)
+    for _ in range(4):
+        walked.step()
+    for _ in range(12):
+        assert jumped.get_last_lr() == pytest.approx(walked.get_last_lr(), rel=1e-12)
+        jumped.step()
+        walked.step()
