@@ -419,14 +419,14 @@ def test_norm_clipped_to_infinity_is_returned_alone():
     assert utils.clip_grad_norm_([g], np.inf) == 5 and g.tolist() == [3, 4]
 
 
-@pytest.mark.parametrize("T_mult", [1, 2, 3])
-def test_warm_restart_begins_the_next_period_exactly_at_its_boundary(T_mult):
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_warm_restart_begins_the_next_period_exactly_at_its_boundary(factor):
     """After ``step(T_0)`` the rates are those of a schedule that came there step by step."""
 
     def schedule():
         layer = layers.Dense(1, 1)
         optimizer = optimizers.SGD(layer.parameters(), layer.gradients(), learning_rate=1.0)
-        return schedulers.CosineAnnealingWarmRestarts(optimizer, 4, T_mult)
+        return schedulers.CosineAnnealingWarmRestarts(optimizer, 4, factor)
 
     jumped, walked = schedule(), schedule()
     jumped.step(4)
