@@ -57,11 +57,16 @@ def cross_entropy_gradient(p: Array, q: Array) -> Array:
 def index_gradient(p: Array, at: tuple[Array, Array], g: Array) -> Array:
     """g (p − [class = t]) for each column: the gradient of −g log p[t], where ``at`` is t and the columns.
 
-    It adds up to 0, and p[t] − 1 is minus the sum of the others, so that nothing cancels where p[t] is nearly 1.
+    It adds up to 0: where p[t] is above 1/2, p[t] − 1 is minus the sum of the others, so that nothing cancels.
     """
     gx: Array = p * g
-    gx[at] = 0
-    gx[at] = -over_rows(gx)
+    single = p[at]
+    less = (single - 1) * g
+    near = single > 0.5
+    if near.any():
+        gx[at] = 0
+        less = np.where(near, -over_rows(gx), less)
+    gx[at] = less
     return gx
 
 
